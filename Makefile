@@ -1,0 +1,43 @@
+# The two commands of the README, and what developers need. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types imports unit clean
+
+help:  ## Show this list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mesh needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[review,yaml]'
+	@touch $@
+
+$(VENV)/.developed: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[review,llm,yaml,nkeys]'
+	@touch $@
+
+demo: $(STAMP)  ## Start a server and the review team, publish one job, print the review.
+	@$(BIN)/mesh demo
+
+test: $(VENV)/.developed lint types imports unit  ## The whole suite: lint, types, import rules, tests.
+
+lint: $(VENV)/.developed  ## Style and formatting.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.developed  ## Static types, strict.
+	@$(BIN)/mypy
+
+imports: $(VENV)/.developed  ## Imports only go down the floors.
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+unit: $(VENV)/.developed  ## Every test, in parallel and in random order.
+	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+clean:  ## Remove the virtual environment and everything the mesh keeps here.
+	rm -rf $(VENV) .mesh build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

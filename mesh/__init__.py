@@ -1,0 +1,1 @@
+"""The agent mesh on NATS."""

@@ -1,0 +1,285 @@
+"""Every subject, stream and bucket name of the mesh is built and parsed here, and nowhere else.
+
+A token that reaches a subject has been validated first: nats-py would let a client publish to a wildcard, and a dot in
+a name would shift every token behind it. All names start with `mesh.<namespace>` (`mesh_<namespace>_` for streams and
+buckets, where NATS allows no dots).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from mesh.protocols.errors import InvalidName
+
+_TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+_CAPABILITY = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)*\Z")
+_EVENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9][A-Za-z0-9-]*)*\Z")
+
+ANYONE = "_"
+"""Stands for the responder in a reply subject whose responder is not known yet (a broadcast)."""
+
+
+def check_token(token: str, what: str = "token") -> str:
+    """The token itself, if it can stand in a subject: letters, digits, `-` and `_`, at most 128.
+
+    Raises:
+        InvalidName: says which name and what is allowed.
+    """
+    if not _TOKEN.match(token):
+        raise InvalidName(
+            f"{what} {token!r} cannot be used in a subject: use letters, digits, '-' and '_', at most 128, "
+            "starting with a letter or digit"
+        )
+    return token
+
+
+def check_name(name: str, what: str = "name") -> str:
+    """The name itself, if it can name an agent, workflow, tenant, host or namespace: lower case, digits and `-`."""
+    if not _NAME.match(name):
+        raise InvalidName(f"{what} {name!r} is not allowed: use lower-case letters, digits and '-', at most 63")
+    return name
+
+
+def check_capability(capability: str) -> str:
+    """The capability itself, if it is a dotted name such as `review.security`.
+
+    No underscores: on the wire the dots become underscores, and both must not mean the same.
+    """
+    if len(capability) > 128 or not _CAPABILITY.match(capability):
+        raise InvalidName(
+            f"capability {capability!r} is not allowed: use lower-case letters, digits and '-', in parts joined by '.', "
+            "such as 'review.security'"
+        )
+    return capability
+
+
+def check_event_type(event_type: str) -> str:
+    """The event type itself, if it is a dotted name such as `review.finished`."""
+    if len(event_type) > 128 or not _EVENT_TYPE.match(event_type):
+        raise InvalidName(
+            f"event type {event_type!r} is not allowed: use letters, digits and '-', in parts joined by '.'"
+        )
+    return event_type
+
+
+class Rpc(NamedTuple):
+    """`rpc.<process>.<agent>.<instance>.<from-process>` in its parts."""
+
+    process: str
+    agent: str
+    instance: str
+    sender: str
+
+
+class Reply(NamedTuple):
+    """`rep.<requester>.<responder>.<token>` in its parts."""
+
+    requester: str
+    responder: str
+    token: str
+
+
+class Cfp(NamedTuple):
+    """`cfp.<capability>.<from-process>` in its parts, the dots of the capability restored."""
+
+    capability: str
+    sender: str
+
+
+class Work(NamedTuple):
+    """`in.<tenant>.<workflow>` and `submit.<tenant>.<workflow>` in their parts."""
+
+    tenant: str
+    workflow: str
+
+
+class Event(NamedTuple):
+    """`evt.<tenant>.<agent>.<type…>` in its parts; the type may itself be dotted."""
+
+    tenant: str
+    agent: str
+    type: str
+
+
+class JobSubject(NamedTuple):
+    """`job.<tenant>.<id>` in its parts."""
+
+    tenant: str
+    job: str
+
+
+class Subjects:
+    """The names of one mesh: the namespace is fixed at construction, every other token is checked as it comes."""
+
+    def __init__(self, namespace: str = "default") -> None:
+        self.namespace = check_name(namespace, "namespace")
+        self.prefix = f"mesh.{namespace}"
+        self._skip = len(self.prefix) + 1
+
+    # -- commands and replies
+
+    def rpc(self, process: str, agent: str, instance: str, sender: str) -> str:
+        """Where a command to one instance goes; `sender` is the process that publishes it."""
+        return f"{self.prefix}.rpc.{check_token(process)}.{check_token(agent)}.{check_token(instance)}.{check_token(sender)}"
+
+    def rpc_inbox(self, process: str) -> str:
+        """The one subscription by which a process hears every command to its instances."""
+        return f"{self.prefix}.rpc.{check_token(process)}.>"
+
+    def reply(self, requester: str, responder: str, token: str) -> str:
+        """Where a responder answers. Responders build this themselves; they answer no subject that was handed to them."""
+        middle = responder if responder == ANYONE else check_token(responder)
+        return f"{self.prefix}.rep.{check_token(requester)}.{middle}.{check_token(token)}"
+
+    def reply_inbox(self, process: str) -> str:
+        """The one subscription by which a process hears every reply to it."""
+        return f"{self.prefix}.rep.{check_token(process)}.>"
+
+    def cfp(self, capability: str, sender: str) -> str:
+        """Where a call for proposals is broadcast."""
+        return f"{self.prefix}.cfp.{check_capability(capability).replace('.', '_')}.{check_token(sender)}"
+
+    def cfp_inbox(self, capability: str) -> str:
+        """What a process subscribes to when one of its agents can do the capability."""
+        return f"{self.prefix}.cfp.{check_capability(capability).replace('.', '_')}.*"
+
+    # -- presence, events, telemetry
+
+    def beat(self, process: str) -> str:
+        """Heartbeats of one process."""
+        return f"{self.prefix}.beat.{check_token(process)}"
+
+    def beat_all(self) -> str:
+        """Heartbeats of every process."""
+        return f"{self.prefix}.beat.*"
+
+    def event(self, tenant: str, agent: str, event_type: str) -> str:
+        """Where an event is published; the durable stream EVT captures it."""
+        return f"{self.prefix}.evt.{check_name(tenant, 'tenant')}.{check_token(agent, 'agent')}.{check_event_type(event_type)}"
+
+    def event_filter(self, tenant: str = "*", agent: str = "*", event_type: str = ">") -> str:
+        """What to subscribe to: `*` for any tenant or agent, a type, `a.*` or `a.>` for types below `a`, `>` for all."""
+        for part in event_type.split("."):
+            if part not in ("*", ">"):
+                check_event_type(part)
+        if ">" in event_type.split(".")[:-1]:
+            raise InvalidName(f"event type {event_type!r}: '>' may only stand at the end")
+        tenant = tenant if tenant == "*" else check_name(tenant, "tenant")
+        agent = agent if agent == "*" else check_token(agent, "agent")
+        return f"{self.prefix}.evt.{tenant}.{agent}.{event_type}"
+
+    def telemetry(self, process: str) -> str:
+        """Telemetry of one process; in no stream."""
+        return f"{self.prefix}.tel.{check_token(process)}"
+
+    def telemetry_all(self) -> str:
+        """Telemetry of every process."""
+        return f"{self.prefix}.tel.*"
+
+    # -- jobs
+
+    def ingress(self, tenant: str, workflow: str) -> str:
+        """Where a job is published; the PubAck of the stream IN means *stored*."""
+        return f"{self.prefix}.in.{check_name(tenant, 'tenant')}.{check_name(workflow, 'workflow')}"
+
+    def ingress_filter(self, workflow: str = "*") -> str:
+        """The ingress of one workflow, or of all, over every tenant."""
+        return f"{self.prefix}.in.*.{workflow if workflow == '*' else check_name(workflow, 'workflow')}"
+
+    def ingress_all(self) -> str:
+        """Everything below the ingress, well formed or not: what the stream IN captures."""
+        return f"{self.prefix}.in.>"
+
+    def submit(self, tenant: str, workflow: str) -> str:
+        """The same as a request with a reply: `{job}` or a typed error."""
+        return f"{self.prefix}.submit.{check_name(tenant, 'tenant')}.{check_name(workflow, 'workflow')}"
+
+    def submit_filter(self, workflow: str) -> str:
+        """The submit requests of one workflow over every tenant."""
+        return f"{self.prefix}.submit.*.{check_name(workflow, 'workflow')}"
+
+    def job(self, tenant: str, job: str) -> str:
+        """The one exact subject of a job's journal."""
+        return f"{self.prefix}.job.{check_name(tenant, 'tenant')}.{check_token(job, 'job')}"
+
+    def job_filter(self, tenant: str = "*") -> str:
+        """The journals of one tenant, or of all."""
+        return f"{self.prefix}.job.{tenant if tenant == '*' else check_name(tenant, 'tenant')}.*"
+
+    def inbox(self, tenant: str, job: str) -> str:
+        """Approvals, cancels and signals to a job; never under the journal's subject."""
+        return f"{self.prefix}.inbox.{check_name(tenant, 'tenant')}.{check_token(job, 'job')}"
+
+    def hint(self, tenant: str, priority: int) -> str:
+        """Work hints: a job of that tenant may need an owner."""
+        return f"{self.prefix}.hint.{check_name(tenant, 'tenant')}.{priority:d}"
+
+    def dead_letter(self, tenant: str) -> str:
+        """Dead letters of one tenant."""
+        return f"{self.prefix}.dlq.{check_name(tenant, 'tenant')}"
+
+    def timer_set(self, *path: str) -> str:
+        """Where a timer is set (a scheduled message); it comes due on the same path below `tim.due`."""
+        return f"{self.prefix}.tim.set.{'.'.join(check_token(part) for part in path)}"
+
+    def timer_due(self, *path: str) -> str:
+        """Where a timer comes due."""
+        return f"{self.prefix}.tim.due.{'.'.join(check_token(part) for part in path)}"
+
+    # -- streams and buckets
+
+    def stream(self, name: str) -> str:
+        """The name of a stream, such as `mesh_default_JOB`."""
+        return f"mesh_{self.namespace}_{check_token(name, 'stream')}"
+
+    def bucket(self, name: str) -> str:
+        """The name of a key-value bucket or object store, such as `mesh_default_registry`."""
+        return f"mesh_{self.namespace}_{check_token(name, 'bucket')}"
+
+    # -- parsing
+
+    def parse_rpc(self, subject: str) -> Rpc:
+        """The parts of an rpc subject."""
+        return Rpc(*self._parts(subject, "rpc", 4))
+
+    def parse_reply(self, subject: str) -> Reply:
+        """The parts of a reply subject."""
+        return Reply(*self._parts(subject, "rep", 3))
+
+    def parse_cfp(self, subject: str) -> Cfp:
+        """The parts of a call for proposals."""
+        capability, sender = self._parts(subject, "cfp", 2)
+        return Cfp(capability.replace("_", "."), sender)
+
+    def parse_ingress(self, subject: str) -> Work:
+        """The tenant and workflow of an ingress subject.
+
+        Raises:
+            InvalidName: anybody may publish there, so the tokens are checked.
+        """
+        tenant, workflow = self._parts(subject, "in", 2)
+        return Work(check_name(tenant, "tenant"), check_name(workflow, "workflow"))
+
+    def parse_submit(self, subject: str) -> Work:
+        """The tenant and workflow of a submit subject, checked."""
+        tenant, workflow = self._parts(subject, "submit", 2)
+        return Work(check_name(tenant, "tenant"), check_name(workflow, "workflow"))
+
+    def parse_job(self, subject: str) -> JobSubject:
+        """The tenant and id of a journal's subject."""
+        return JobSubject(*self._parts(subject, "job", 2))
+
+    def parse_event(self, subject: str) -> Event:
+        """The tenant, agent and type of an event's subject."""
+        parts = subject[self._skip :].split(".")
+        if not subject.startswith(self.prefix + ".evt.") or len(parts) < 4:
+            raise InvalidName(f"{subject!r} is not an event subject of {self.prefix}")
+        return Event(parts[1], parts[2], ".".join(parts[3:]))
+
+    def _parts(self, subject: str, family: str, count: int) -> list[str]:
+        parts = subject[self._skip :].split(".")
+        if not subject.startswith(self.prefix + ".") or parts[0] != family or len(parts) != count + 1:
+            raise InvalidName(f"{subject!r} is not a {family} subject of {self.prefix}")
+        return parts[1:]
