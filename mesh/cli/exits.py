@@ -1,0 +1,57 @@
+"""What an exit code says, and which error gives which.
+
+0 done · 1 failed · 2 bad input · 3 no mesh reachable · 4 timed out · 5 refused, overloaded or no bids ·
+6 waiting for a person · 7 cancelled · 130 interrupted
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from mesh.protocols import errors
+
+
+class Exit(IntEnum):
+    """The exit codes of every command."""
+
+    DONE = 0
+    FAILED = 1
+    BAD_INPUT = 2
+    NO_MESH = 3
+    TIMED_OUT = 4
+    REFUSED = 5
+    WAITING = 6
+    CANCELLED = 7
+    INTERRUPTED = 130
+
+
+class BadInput(Exception):
+    """What the user typed cannot be used. The message says what to type instead."""
+
+
+_BY_ERROR: tuple[tuple[tuple[type[BaseException], ...], Exit], ...] = (
+    (
+        (
+            BadInput,
+            errors.BadPayload,
+            errors.InvalidName,
+            errors.TooLarge,
+            errors.UnknownAgent,
+            errors.UnknownCommand,
+            errors.UnknownCapability,
+            errors.UnknownWorkflow,
+            errors.UnknownJob,
+        ),
+        Exit.BAD_INPUT,
+    ),
+    ((errors.Unavailable,), Exit.NO_MESH),
+    ((errors.TimedOut, errors.DeadlineExceeded), Exit.TIMED_OUT),
+    ((errors.Refused, errors.Overloaded, errors.NoBids, errors.BreakerOpen, errors.Draining), Exit.REFUSED),
+    ((errors.Cancelled,), Exit.CANCELLED),
+    ((KeyboardInterrupt,), Exit.INTERRUPTED),
+)
+
+
+def exit_for(error: BaseException) -> Exit:
+    """The exit code of an error; `FAILED` for everything that has no code of its own."""
+    return next((code for kinds, code in _BY_ERROR if isinstance(error, kinds)), Exit.FAILED)

@@ -1,0 +1,110 @@
+"""`mesh`: finds the command, runs it, and turns what went wrong into one line and an exit code.
+
+Commands are loaded when they are called, so that `mesh registry ls` does not pay for `mesh review`. Teams add their own
+through the entry-point group `mesh.commands`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from mesh.cli.exits import BadInput, Exit, exit_for
+from mesh.cli.output import note
+from mesh.protocols.errors import MeshError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("mesh.cli.demo:demo", "Start a server and the review team, publish one job, print the review."),
+    "up": ("mesh.cli.up:up", "Launch the agents of a manifest on this host."),
+    "down": ("mesh.cli.down:down", "Drain the hosts of this folder."),
+    "ps": ("mesh.cli.ps:ps", "List the hosts of this folder and their processes."),
+    "review": ("mesh.cli.review:review", "Review a git diff."),
+    "submit": ("mesh.cli.submit:submit", "Publish a job and follow it."),
+    "job": ("mesh.cli.job:app", "Look at jobs: ls, show, events, result."),
+    "call": ("mesh.cli.call:call", "Hold one auction for a capability and print the result."),
+    "registry": ("mesh.cli.registry:app", "Who is there: ls, show, watch, ping, schema, graph."),
+    "events": ("mesh.cli.events:events", "Print events, those to come with -f."),
+    "logs": ("mesh.cli.logs:logs", "Find the log lines of agent calls, across processes and hosts."),
+    "breaker": ("mesh.cli.breaker:app", "Circuit breakers: ls."),
+    "server": ("mesh.cli.server:app", "The embedded server: start, stop, status."),
+    "doctor": ("mesh.cli.doctor:doctor", "What is configured, reachable, too old or missing, and what to do."),
+    "new": ("mesh.cli.new:app", "Write a runnable, tested agent and its manifest."),
+}
+
+
+def _team_commands() -> dict[str, Any]:
+    return {each.name: each for each in entry_points(group="mesh.commands")}
+
+
+class LazyCommands(TyperGroup):
+    """A group whose commands are imported when they are needed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Ours in the order of the table, then the teams' own."""
+        return [*COMMANDS, *(name for name in sorted(_team_commands()) if name not in COMMANDS)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, imported now; None when there is none of that name."""
+        if cmd_name in COMMANDS:
+            place, summary = COMMANDS[cmd_name]
+            module, _, attribute = place.partition(":")
+            return _as_command(cmd_name, getattr(import_module(module), attribute), summary)
+        team = _team_commands().get(cmd_name)
+        return None if team is None else _as_command(cmd_name, team.load(), None)
+
+
+def _as_command(name: str, loaded: Any, summary: str | None) -> Any:
+    if isinstance(loaded, typer.Typer):
+        command: Any = typer.main.get_group(loaded)
+    else:
+        single = typer.Typer(add_completion=False)
+        single.command(name, short_help=summary)(loaded)
+        command = typer.main.get_command(single)
+    command.name = name
+    command.short_help = summary
+    return command
+
+
+app = typer.Typer(
+    cls=LazyCommands,
+    name="mesh",
+    help="The agent mesh on NATS: launch agents, publish jobs, inspect the registry.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"mesh {version('natsmesh')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Launch agents, publish jobs, inspect the registry."""
+
+
+def main() -> None:
+    """Run the command line; never a traceback for a user's mistake."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.FAILED)
+    except (MeshError, BadInput) as error:
+        note(f"error: {error}")
+        sys.exit(exit_for(error))

@@ -1,0 +1,84 @@
+"""The options every command takes: `-o`, `--server`, `--context`, `--namespace`, `--timeout`.
+
+A command declares `options: Options` as its first parameter and wears `@shared_options`; the five appear in its help and
+arrive in that one value.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+
+class Format(StrEnum):
+    """How results are printed on stdout."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the shared options said. `timeout` is in seconds and ends the waiting, never the work."""
+
+    output: Format = Format.TABLE
+    server: str | None = None
+    context: str | None = None
+    namespace: str | None = None
+    timeout: float | None = None
+
+
+_PANEL = "Shared options"
+_SHARED: dict[str, tuple[Any, Any]] = {
+    "output": (
+        Annotated[Format, typer.Option("-o", "--output", help="How to print results.", rich_help_panel=_PANEL)],
+        Format.TABLE,
+    ),
+    "server": (
+        Annotated[str | None, typer.Option(help="NATS server URL, before any setting.", rich_help_panel=_PANEL)],
+        None,
+    ),
+    "context": (Annotated[str | None, typer.Option(help="A context of the NATS CLI.", rich_help_panel=_PANEL)], None),
+    "namespace": (
+        Annotated[
+            str | None,
+            typer.Option(help="Which mesh on that server (default: default).", rich_help_panel=_PANEL),
+        ],
+        None,
+    ),
+    "timeout": (
+        Annotated[
+            float | None,
+            typer.Option(min=0.001, help="Seconds to wait; the work itself goes on.", rich_help_panel=_PANEL),
+        ],
+        None,
+    ),
+}
+
+
+def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the shared options; they reach it as its first parameter, an `Options`."""
+    signature = inspect.signature(command, eval_str=True)
+    own = list(signature.parameters.values())[1:]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in _SHARED.items()
+    ]
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> Any:
+        options = Options(**{name: given.pop(name) for name in _SHARED})
+        return command(options, **given)
+
+    keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
+    parameters = keyword_only + shared
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {each.name: each.annotation for each in parameters}
+    return with_options

@@ -1,0 +1,56 @@
+"""`Telemetry`: the one call by which everything that happens is told.
+
+Sinks decide what becomes of an event. Below this floor nobody knows what a log line, a span or a metric is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from mesh.telemetry.redaction import redacted
+
+Fields = Mapping[str, Any]
+
+logger = logging.getLogger("mesh.telemetry")
+
+
+class Sink(Protocol):
+    """Where events go: a log file, a stream of spans, a set of counters."""
+
+    def __call__(self, event: str, at: float, fields: Fields) -> None:
+        """Take one event that happened at `at` (Unix seconds). Must not block."""
+
+
+class Telemetry:
+    """Emits named events to its sinks. `now` gives Unix seconds; `common` stands on every event."""
+
+    def __init__(self, now: Callable[[], float], *sinks: Sink, common: Fields | None = None) -> None:
+        self._now = now
+        self._sinks = list(sinks)
+        self._common = dict(common or {})
+
+    def add(self, sink: Sink) -> None:
+        """Send events to this sink, too."""
+        self._sinks.append(sink)
+
+    def emit(self, event: str, /, **fields: Any) -> None:
+        """Tell that `event` (dotted, past tense or a noun: `agent.call`, `breaker.opened`) happened.
+
+        Secrets in the fields are redacted first. A sink that fails is logged and keeps the others from nothing.
+        """
+        if not self._sinks:
+            return
+        whole = redacted({**self._common, **fields})
+        at = self._now()
+        for sink in self._sinks:
+            try:
+                sink(event, at, whole)
+            except Exception:
+                logger.exception("telemetry sink failed on %s", event)
+
+
+def silent() -> Telemetry:
+    """Telemetry that nobody hears: for tests and short-lived clients."""
+    return Telemetry(lambda: 0.0)
