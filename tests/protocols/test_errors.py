@@ -1,0 +1,39 @@
+"""Errors cross the wire and arrive as their own type."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from mesh.protocols import errors
+from mesh.protocols.errors import Fault, MeshError, every_error, from_fault
+
+
+@pytest.mark.parametrize("kind", list(every_error()), ids=lambda kind: kind.__name__)
+def test_every_error_survives_the_wire_as_its_own_type(kind: type[MeshError]) -> None:
+    sent = kind("what happened", retry_after=1.5, detail={"where": "here"}).fault(origin="greeter")
+    arrived = from_fault(msgspec.json.decode(msgspec.json.encode(sent), type=Fault))
+    assert type(arrived) is kind
+    assert (arrived.message, arrived.retry_after, arrived.origin) == ("what happened", 1.5, "greeter")
+    assert arrived.detail == {"where": "here"}
+
+
+def test_no_two_errors_share_a_code() -> None:
+    codes = [kind.code for kind in every_error()]
+    assert len(codes) == len(set(codes))
+
+
+def test_a_code_of_a_newer_release_arrives_as_the_class_it_names() -> None:
+    arrived = from_fault(Fault(code="from-the-future", error_class="transient", message="later"))
+    assert type(arrived) is errors.Transient
+
+
+def test_the_tree_at_the_top_of_the_file_names_every_error() -> None:
+    assert errors.__doc__ is not None
+    missing = [kind.__name__ for kind in every_error() if kind.__name__ not in errors.__doc__]
+    assert missing == []
+
+
+def test_an_error_that_was_passed_on_keeps_its_first_origin() -> None:
+    first = from_fault(errors.HandlerFailed("boom").fault(origin="inner"))
+    assert first.fault(origin="outer").origin == "inner"
