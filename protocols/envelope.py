@@ -16,6 +16,7 @@ import msgspec
 
 from mesh.protocols.constraints import Constraints, Usage
 from mesh.protocols.errors import BadEnvelope, Fault, VersionUnsupported
+from mesh.protocols.references import Reference
 
 VERSION = 1
 READABLE = (VERSION - 1, VERSION)
@@ -50,7 +51,8 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `id` is a uuid7; `correlation` is shared by everything one request causes, `causation` is the id of the message that
     caused this one; `remaining` is the time left until the deadline, in seconds, at the moment of sending; `chain` names
     the agents already waiting above (a call back to one of them is a cycle); `hops` counts them; `key` is the idempotency
-    key; `trace` a W3C traceparent; `seq` numbers the items of a streamed reply from 0; `fault` stands on failed replies.
+    key; `trace` a W3C traceparent; `seq` numbers the items of a streamed reply from 0; `fault` stands on failed replies;
+    `ref` names a payload that was too large for the message (then `payload` is null).
     """
 
     v: int
@@ -76,6 +78,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     stamps: Stamps | None = None
     fault: Fault | None = None
     ext: dict[str, Any] = {}
+    ref: Reference | None = None
     payload: msgspec.Raw = NULL
 
 
