@@ -34,7 +34,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def sources() -> set[str]:
     """Every file of the package that git knows, as it should stand below `mesh/`."""
     listed = subprocess.run(
-        ["git", "ls-files", "mesh", "agents", "registry", "protocols"],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "mesh", "agents", "registry", "protocols"],
         cwd=ROOT,
         check=True,
         capture_output=True,
