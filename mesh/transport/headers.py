@@ -1,0 +1,18 @@
+"""The headers that NATS itself reads."""
+
+from __future__ import annotations
+
+EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+MESSAGE_ID = "Nats-Msg-Id"
+TTL = "Nats-TTL"
+ROLLUP = "Nats-Rollup"
+KV_OPERATION = "KV-Operation"
+MARKER_REASON = "Nats-Marker-Reason"
+STATUS = "Status"
+DESCRIPTION = "Description"
+SUBJECT = "Nats-Subject"
+SEQUENCE = "Nats-Sequence"
+TIME = "Nats-Time-Stamp"
+PENDING = "Nats-Num-Pending"
+UP_TO = "Nats-UpTo-Sequence"
+STALLED = "Nats-Consumer-Stalled"

@@ -1,0 +1,57 @@
+"""Which subject a pattern means: `*` stands for one token, `>` for one or more at the end."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from mesh.protocols.errors import InvalidName
+
+_FORBIDDEN = re.compile(r"[\s\x00*>]")
+_BLANK = re.compile(r"[\s\x00]")
+
+
+@lru_cache(maxsize=8192)
+def check_subject(subject: str) -> bytes:
+    """The subject as bytes, if a message may be published to it: no wildcards, no empty tokens, no blanks.
+
+    Raises:
+        InvalidName: it may not; a line break would even reach the server as a command.
+    """
+    if not subject or _FORBIDDEN.search(subject) or ".." in subject or subject[0] == "." or subject[-1] == ".":
+        raise InvalidName(f"cannot publish to {subject!r}: a subject has no blanks, wildcards or empty tokens")
+    return subject.encode()
+
+
+def check_pattern(pattern: str) -> str:
+    """The pattern itself, if one may subscribe to it.
+
+    Raises:
+        InvalidName: blanks, empty tokens, or a wildcard where none may stand.
+    """
+    tokens = pattern.split(".")
+    misplaced = any((">" in t or "*" in t) and t not in ("*", ">") for t in tokens) or ">" in tokens[:-1]
+    if _BLANK.search(pattern) or "" in tokens or misplaced:
+        raise InvalidName(f"cannot subscribe to {pattern!r}: wildcards are whole tokens and '>' stands at the end")
+    return pattern
+
+
+def has_wildcard(pattern: str) -> bool:
+    """Whether it may mean more than one subject."""
+    return "*" in pattern or ">" in pattern
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Whether `subject` (without wildcards) is one of those that `pattern` means."""
+    if pattern == subject or pattern == ">":
+        return True
+    if not has_wildcard(pattern):
+        return False
+    wanted, found = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted.pop()
+        if len(found) <= len(wanted):
+            return False
+    elif len(found) != len(wanted):
+        return False
+    return all(w in ("*", f) for w, f in zip(wanted, found, strict=False))

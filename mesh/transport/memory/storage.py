@@ -1,0 +1,112 @@
+"""What the memory server keeps: streams, durable consumers, buckets and objects."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mesh.protocols.errors import NoResponders, Unavailable
+from mesh.protocols.ports import Ack, BucketSpec, Clock, Message, StreamSpec
+from mesh.transport.headers import EXPECTED, MESSAGE_ID
+from mesh.transport.memory.bucket import KeySpace
+from mesh.transport.memory.durable import Durable
+from mesh.transport.memory.log import Log
+
+
+class Storage:
+    """The server's JetStream. While `available` is False every request to it is answered like a server without one."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.available = True
+        self.generation = 0
+        self.objects: dict[str, dict[str, bytes]] = {}
+        self._clock = clock
+        self._logs: dict[str, Log] = {}
+        self._durables: dict[tuple[str, str], Durable] = {}
+        self._spaces: dict[str, KeySpace] = {}
+        self._followers: dict[str, set[asyncio.Event]] = {}
+
+    def check(self) -> None:
+        """Raises NoResponders while the storage is away."""
+        if not self.available:
+            raise NoResponders("JetStream is away")
+
+    def ensure(self, spec: StreamSpec) -> None:
+        """Create the stream or bring it to this shape."""
+        log = self._logs.get(spec.name)
+        if log is None:
+            self._logs[spec.name] = Log(spec)
+        else:
+            log.reshape(spec)
+
+    def log(self, stream: str) -> Log:
+        """The stream of that name, what is too old removed.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        log = self._logs.get(stream)
+        if log is None:
+            raise Unavailable(f"stream {stream} does not exist; ensure_stream creates it")
+        log.expire(self._clock.now())
+        return log
+
+    def capturing(self, subject: str) -> Log | None:
+        """The stream that captures a subject."""
+        if not self.available:
+            return None
+        return next((log for log in self._logs.values() if log.captures(subject)), None)
+
+    def append(self, log: Log, message: Message) -> Ack:
+        """Store a message as its headers say, and let everybody know who waits for one."""
+        headers = message.headers or {}
+        expected = headers.get(EXPECTED)
+        ack = log.append(
+            message.subject,
+            message.data,
+            message.headers,
+            self._clock.now(),
+            message_id=headers.get(MESSAGE_ID, ""),
+            expected=None if expected is None else int(expected),
+        )
+        self.announce(log.spec.name)
+        return ack
+
+    def announce(self, stream: str) -> None:
+        """Something was stored: followers look again, consumers give out."""
+        for event in self._followers.get(stream, ()):
+            event.set()
+        for (held, _), durable in self._durables.items():
+            if held == stream:
+                durable.offer()
+
+    def durable(self, stream: str, name: str) -> Durable:
+        """The durable consumer of that name, made if needed."""
+        key = (stream, name)
+        if key not in self._durables:
+            self._durables[key] = Durable(self.log(stream), name)
+        return self._durables[key]
+
+    def space(self, spec: BucketSpec) -> KeySpace:
+        """The bucket, made if needed."""
+        return self._spaces.setdefault(spec.name, KeySpace(spec))
+
+    def following(self, stream: str, event: asyncio.Event) -> None:
+        """Set the event whenever something is stored."""
+        self._followers.setdefault(stream, set()).add(event)
+
+    def not_following(self, stream: str, event: asyncio.Event) -> None:
+        """Leave the event alone. Again: nothing happens."""
+        self._followers.get(stream, set()).discard(event)
+
+    def crash(self) -> None:
+        """What a killed server loses: everything in memory, and the timers of what consumers have in hand."""
+        self.generation += 1
+        for space in self._spaces.values():
+            if space.spec.storage == "memory":
+                space.lose()
+        for durable in self._durables.values():
+            durable.forget_time()
+        lost = [name for name, log in self._logs.items() if log.spec.storage == "memory"]
+        for name in lost:
+            del self._logs[name]
+        self._durables = {key: kept for key, kept in self._durables.items() if key[0] not in lost}
