@@ -26,11 +26,15 @@
     │   ├── CallCycle · TooManyHops
     │   ├── InDoubt            an at-most-once effect may or may not have happened
     │   ├── Cancelled          somebody asked for it to stop
+    │   ├── KeyReused          the key names another job already
+    │   ├── BranchesMissing    fewer branches of a gather succeeded than were needed
+    │   ├── StepMisused        a workflow used a step in a way that could not be replayed
     │   └── NotUnderstood      the act or message type is unknown to the receiver
     └── Catastrophic       halt, compensate, alert
         ├── LeaseLost          this process no longer owns the job
         ├── Fenced             a newer epoch was seen
-        └── JournalCorrupt     the stored history breaks its own rules
+        ├── JournalCorrupt     the stored history breaks its own rules
+        └── ReplayDiverged     the workflow does not do what its journal says it did
 
 An error is raised at the far side, travels as a `Fault`, and arrives as its own type. A code this release does not know
 arrives as the class it names, so that a newer peer's error is still retried, or not, as it should be.
@@ -305,6 +309,26 @@ class Cancelled(Semantic):
     blame = "caller"
 
 
+class KeyReused(Semantic):
+    """The submitter's key names a job with another workflow or input. `detail` carries `job`."""
+
+    code = "key-reused"
+    blame = "caller"
+
+
+class BranchesMissing(Semantic):
+    """Fewer branches succeeded than were needed. `detail` carries `missing`: each key with its error's code."""
+
+    code = "branches-missing"
+    blame = "nobody"
+
+
+class StepMisused(Semantic):
+    """A workflow used a step in a way that could not be replayed: its author's mistake; the message has the fix."""
+
+    code = "step-misused"
+
+
 class NotUnderstood(Semantic):
     """The act or message type is unknown to the receiver."""
 
@@ -330,6 +354,12 @@ class JournalCorrupt(Catastrophic):
     """A stored journal breaks its own rules. `detail` carries `job` and `sequence`."""
 
     code = "journal-corrupt"
+
+
+class ReplayDiverged(Catastrophic):
+    """The workflow asks for another step than the journal has. `detail` carries `journaled` and `asked`."""
+
+    code = "replay-diverged"
 
 
 _CLASSES: dict[str, type[MeshError]] = {"transient": Transient, "semantic": Semantic, "catastrophic": Catastrophic}

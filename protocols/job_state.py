@@ -114,6 +114,7 @@ class StepState:
 class JobState:
     """One job as its journal tells it.
 
+    `barren` counts the claims since a step last ended: owners that died, or were lost, without getting anywhere.
     `sequence` is that of the last message on its subject, void ones included. `unreadable` names an event type of a later
     release: from there on only the fences are checked, and each entry's own head is believed.
     """
@@ -134,6 +135,7 @@ class JobState:
     usage: Usage = NO_USAGE
     updated_at: float = 0.0
     void: list[Void] = field(default_factory=list)
+    barren: int = 0
     unreadable: str = ""
 
     @property
@@ -159,7 +161,9 @@ class JobState:
         self.updated_at = max(self.updated_at, recorded.at)
         for event in recorded.entry.events:
             _take(self, event, recorded)
-        head = recorded.entry.head if self.unreadable else advance(self.head, recorded.entry)
+        head = (
+            recorded.entry.head if self.unreadable else advance(self.head, recorded.entry.tenant, recorded.entry.events)
+        )
         self.head = _dated(head, recorded)
         return True
 
@@ -183,10 +187,10 @@ def fold(records: Iterable[Recorded]) -> JobState:
     return state
 
 
-def advance(head: JobHead | None, entry: Entry) -> JobHead:
-    """The head after `entry`, which is known to fit: what a writer puts into the entry."""
-    for event in entry.events:
-        head = _advanced(head, event, entry.tenant)
+def advance(head: JobHead | None, tenant: str, events: tuple[Event, ...]) -> JobHead:
+    """The head after `events`, which are known to fit: what a writer puts into the entry."""
+    for event in events:
+        head = _advanced(head, event, tenant)
     if head is None:
         raise ValueError("an entry needs at least one event")
     return head
@@ -221,6 +225,9 @@ def _take(state: JobState, event: Event, recorded: Recorded) -> None:
             state.submitted = event
         case OwnerClaimed():
             state.claims.append(Claim(recorded.entry.epoch, event.process, recorded.at))
+            state.barren += 1
+        case OwnerReleased():
+            state.barren = 0
         case Completed():
             state.output = event.output
         case Failed() | Cancelled() | DeadLettered():
@@ -249,6 +256,7 @@ def _take_step(
         step.awards.append(event.award)
     else:
         step.ended_at = recorded.at
+        state.barren = 0
         _end(state, step, event)
 
 

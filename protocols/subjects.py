@@ -17,6 +17,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _CAPABILITY = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)*\Z")
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9][A-Za-z0-9-]*)*\Z")
 
+DISCONNECTS = "$SYS.ACCOUNT.*.DISCONNECT"
+"""Where the server tells that a connection ended, if the account imports it."""
+
 ANYONE = "_"
 """Stands for the responder in a reply subject whose responder is not known yet (a broadcast)."""
 
@@ -145,6 +148,10 @@ class Subjects:
         """What a process subscribes to when one of its agents can do the capability."""
         return f"{self.prefix}.cfp.{check_capability(capability).replace('.', '_')}.*"
 
+    def reply_round(self, requester: str, token: str) -> str:
+        """One token's replies from whichever responder: what a round of probes subscribes to."""
+        return f"{self.prefix}.rep.{check_token(requester)}.*.{check_token(token)}"
+
     # -- presence, events, telemetry
 
     def beat(self, process: str) -> str:
@@ -169,6 +176,10 @@ class Subjects:
         tenant = tenant if tenant == "*" else check_name(tenant, "tenant")
         agent = agent if agent == "*" else check_token(agent, "agent")
         return f"{self.prefix}.evt.{tenant}.{agent}.{event_type}"
+
+    def live(self, process: str, incarnation: str) -> str:
+        """Heard by this very incarnation of the process alone: a 503 here means that it is dead."""
+        return f"{self.prefix}.live.{check_token(process)}.{check_token(incarnation, 'incarnation')}"
 
     def telemetry(self, process: str) -> str:
         """Telemetry of one process; in no stream."""
@@ -208,6 +219,14 @@ class Subjects:
         """The journals of one tenant, or of all."""
         return f"{self.prefix}.job.{tenant if tenant == '*' else check_name(tenant, 'tenant')}.*"
 
+    def find_job(self, job: str) -> str:
+        """One job's journal whoever its tenant is."""
+        return f"{self.prefix}.job.*.{check_token(job, 'job')}"
+
+    def job_all(self) -> str:
+        """Every journal: what the stream JOB captures."""
+        return f"{self.prefix}.job.*.*"
+
     def inbox(self, tenant: str, job: str) -> str:
         """Approvals, cancels and signals to a job; never under the journal's subject."""
         return f"{self.prefix}.inbox.{check_name(tenant, 'tenant')}.{check_token(job, 'job')}"
@@ -215,6 +234,14 @@ class Subjects:
     def hint(self, tenant: str, priority: int) -> str:
         """Work hints: a job of that tenant may need an owner."""
         return f"{self.prefix}.hint.{check_name(tenant, 'tenant')}.{priority:d}"
+
+    def hint_all(self) -> str:
+        """Every work hint."""
+        return f"{self.prefix}.hint.*.*"
+
+    def dead_letter_all(self) -> str:
+        """Every tenant's dead letters: what the stream DLQ captures."""
+        return f"{self.prefix}.dlq.*"
 
     def dead_letter(self, tenant: str) -> str:
         """Dead letters of one tenant."""

@@ -25,7 +25,7 @@ import msgspec
 
 from mesh.protocols.constraints import Budget, Constraints
 from mesh.protocols.envelope import NULL
-from mesh.protocols.errors import BadPayload
+from mesh.protocols.errors import BadPayload, Fault
 
 MAX_DEPTH = 100
 """How deep lists and objects of an input may be nested."""
@@ -47,11 +47,12 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     trace: str = ""
 
 
-class Accepted(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The answer to a `submit` request that was journaled. `duplicate`: it had been submitted before."""
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The answer to a `submit` request: a `job` that is journaled, or an `error`. `duplicate`: it had been submitted before."""
 
-    job: str
+    job: str = ""
     duplicate: bool = False
+    error: Fault | None = None
 
 
 def job_id_for_key(tenant: str, key: str) -> str:

@@ -74,7 +74,7 @@ def journals(draw: st.DrawFn) -> list[Recorded]:
             previous=state.sequence - draw(st.sampled_from([0, 0, 0, 0, 1])),
         )
         if not state.objection(entry):
-            entry = msgspec.structs.replace(entry, head=advance(state.head, entry))
+            entry = msgspec.structs.replace(entry, head=advance(state.head, entry.tenant, entry.events))
         recorded = Recorded(entry, 10 + number * 3, 100.0 + number)
         state.apply(recorded)
         records.append(recorded)
