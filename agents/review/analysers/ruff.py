@@ -1,0 +1,144 @@
+"""ruff: four families of rules, of which each reviewer asks for its own.
+
+Every family but style runs with ruff's own defaults (`--isolated`). Style honours the declarative settings of the
+reviewed repository, as far as `ruff_settings` lets them in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from mesh.agents.review.analysers.ruff_settings import lay_out
+from mesh.agents.review.analysers.tool import ToolFailed, run_tool
+from mesh.agents.review.changes import FileChange
+from mesh.agents.review.findings import Category, Severity
+from mesh.agents.review.observation import Analysis, Observation
+from mesh.agents.review.workspace import Workspace
+
+LOGIC = ("F", "B", "PLE", "E711", "E722", "PLW0127", "RUF006", "RUF008", "ASYNC")
+LOGIC_LEFT_OUT = ("B905", "B028")
+SECURITY = ("S",)
+SECURITY_LEFT_OUT = ("S101", "S403", "S404", "S405", "S406", "S407", "S408", "S409", "S410", "S603", "S607")
+STYLE = ("E4", "E5", "E7", "W", "I", "N", "UP", "C4", "SIM", "PIE")
+"""What is asked for where the repository has no settings of its own."""
+
+_NOT_STYLE = re.compile(r"F\d|B\d|S\d|C90|PLE|E9|E711|E722|ASYNC|RUF00[68]|PLW0127|invalid-syntax|T10|ERA")
+_FORMATTING = re.compile(r"W|I\d|UP|Q|COM|E[1-5]|D\d")
+_GRAVE = re.compile(r"F5|F6[23]|F7|F82|PLE|invalid-syntax|E9")
+_MINOR = re.compile(r"F401|F841|B904|B007")
+_ORIGINS = {"S": "bandit", "F": "pyflakes", "B": "bugbear", "E": "pycodestyle", "W": "pycodestyle", "C": "mccabe"}
+
+_COMMON = ("check", "--no-cache", "--no-fix", "--exit-zero", "--output-format=json", "--quiet")
+
+
+async def logic(workspace: Workspace) -> Analysis:
+    """pyflakes, bugbear and their like. Of a patch alone, what needs the whole file is not asked."""
+    found = await _isolated(workspace, LOGIC, LOGIC_LEFT_OUT)
+    kept = (each for each in found if not _reexport(workspace, each) and not _needs_whole(workspace, each))
+    return Analysis(observations=tuple(_seen(each, "logic", _logic_severity(each["code"] or "")) for each in kept))
+
+
+async def security(workspace: Workspace) -> Analysis:
+    """ruff's port of bandit's rules: quicker, and a little less thorough."""
+    found = await _isolated(workspace, SECURITY, SECURITY_LEFT_OUT)
+    known = (each for each in found if each["code"] and each["code"].startswith("S"))
+    return Analysis(observations=tuple(_seen(each, "security", "medium", confidence=0.7) for each in known))
+
+
+async def complexity(workspace: Workspace) -> Analysis:
+    """mccabe's count, by ruff."""
+    found = await _isolated(workspace, ("C901",), ())
+    known = [each for each in found if each["code"] == "C901"]
+    return Analysis(observations=tuple(_measured(each) for each in known))
+
+
+async def style(workspace: Workspace) -> Analysis:
+    """Style by the repository's own settings; by ours where it has none or they are refused."""
+    files = _files(workspace)
+    if not files:
+        return Analysis()
+    notes = list(lay_out(workspace, STYLE))
+    try:
+        found = await _ruff(workspace, ["--force-exclude", *files])
+    except ToolFailed as error:
+        notes.append(f"the repository's ruff settings were not honoured: {error}")
+        found = await _isolated(workspace, STYLE, ())
+    kept = [each for each in found if each["code"] and not _NOT_STYLE.match(each["code"])]
+    observations = tuple(_seen(each, "style", _style_severity(each["code"]), confidence=0.9) for each in kept)
+    return Analysis(observations=observations, notes=tuple(notes))
+
+
+def _files(workspace: Workspace) -> list[str]:
+    return [*workspace.files("after", _python), *workspace.files("before", _python)]
+
+
+def _python(file: FileChange) -> bool:
+    return file.python
+
+
+async def _isolated(workspace: Workspace, select: Sequence[str], ignore: Sequence[str]) -> list[dict[str, Any]]:
+    files = _files(workspace)
+    if not files:
+        return []
+    ignored = ["--ignore", ",".join(ignore)] if ignore else []
+    asked = ["--isolated", "--target-version", "py313", "--line-length", "120", "--select", ",".join(select), *ignored]
+    return await _ruff(workspace, [*asked, *files])
+
+
+async def _ruff(workspace: Workspace, arguments: Sequence[str]) -> list[dict[str, Any]]:
+    ended = await run_tool(workspace, "ruff", [*_COMMON, *arguments])
+    found: list[dict[str, Any]] = msgspec.json.decode(ended.output or b"[]")
+    return found
+
+
+def _reexport(workspace: Workspace, each: dict[str, Any]) -> bool:
+    """An unused import in a package's `__init__` is how names are passed on."""
+    return each["code"] == "F401" and str(each["filename"]).endswith("__init__.py")
+
+
+def _needs_whole(workspace: Workspace, each: dict[str, Any]) -> bool:
+    file = workspace.change(str(each["filename"]))
+    return (
+        file is not None
+        and file.partial
+        and bool(re.match(r"F|invalid-syntax|PLE|B018", each["code"] or "invalid-syntax"))
+    )
+
+
+def _seen(each: dict[str, Any], category: Category, severity: Severity, *, confidence: float = 0.85) -> Observation:
+    code = each["code"] or "invalid-syntax"
+    return Observation(
+        path=each["filename"],
+        line=each["location"]["row"],
+        end_line=each["end_location"]["row"],
+        rule=f"ruff:{code}",
+        message=" ".join(str(each["message"]).split()),
+        category=category,
+        severity=severity,
+        origin=_ORIGINS.get(re.split(r"\d", code)[0], "ruff"),
+        suggestion=(each.get("fix") or {}).get("message") or "",
+        confidence=confidence,
+    )
+
+
+def _measured(each: dict[str, Any]) -> Observation:
+    """`name` is too complex (14 > 10): the subject and the measure are in the message."""
+    message = str(each["message"])
+    match = re.match(r"`(.+)` is too complex \((\d+)", message)
+    name, measure = (match.group(1), float(match.group(2))) if match else ("", 0.0)
+    plain = _seen(each, "complexity", "medium" if measure > 15 else "low", confidence=0.75)
+    return msgspec.structs.replace(plain, subject=name, measure=measure)
+
+
+def _logic_severity(code: str) -> Severity:
+    if not code or _GRAVE.match(code):
+        return "high"
+    return "low" if _MINOR.match(code) else "medium"
+
+
+def _style_severity(code: str) -> Severity:
+    return "info" if _FORMATTING.match(code) else "low"

@@ -1,0 +1,83 @@
+"""mypy, where it is installed: type errors in the changed files alone.
+
+No settings of the repository, so no plugins of it; no site packages, no cache, no following of imports out of the files
+that are there. What it says about modules that it cannot see is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from mesh.agents.review.analysers.tool import ToolFailed, installed, run_tool
+from mesh.agents.review.analysers.vulture import whole
+from mesh.agents.review.findings import Severity
+from mesh.agents.review.observation import Analysis, Observation
+from mesh.agents.review.workspace import Side, Workspace
+
+TIMEOUT = 12.0
+
+FLAGS = (
+    "--config-file=",
+    "--cache-dir=/dev/null",
+    "--no-site-packages",
+    "--ignore-missing-imports",
+    "--follow-imports=silent",
+    "--namespace-packages",
+    "--explicit-package-bases",
+    "--no-error-summary",
+    "--output=json",
+)
+
+GRAVE = {"syntax", "name-defined", "call-arg", "attr-defined", "return-value", "index", "operator"}
+_UNSEEN = re.compile(
+    r'Module "|Cannot find|Library stubs|Source file found twice|Skipping analyzing|has no attribute "__'
+)
+
+
+async def types(workspace: Workspace) -> Analysis:
+    """The after side; the before side only where something stands on an unchanged line and may have been there."""
+    if not installed("mypy"):
+        return Analysis()
+    try:
+        after = await _one(workspace, "after")
+        doubtful = [seen for seen in after if (file := workspace.change(seen.path)) and not file.changed(seen.line)]
+        before = await _one(workspace, "before") if doubtful else []
+    except ToolFailed as error:
+        return Analysis(notes=(f"types were not checked: {error}",))
+    return Analysis(observations=(*after, *before))
+
+
+async def _one(workspace: Workspace, side: Side) -> list[Observation]:
+    files = [name.removeprefix(f"{side}/") for name in workspace.files(side, whole)]
+    if not files:
+        return []
+    ended = await run_tool(workspace, "mypy", [*FLAGS, *files], accept=(0, 1, 2), cwd=side, timeout=TIMEOUT)
+    lines = [line for line in ended.output.splitlines() if line.startswith(b"{")]
+    if ended.code == 2 and not lines:
+        raise ToolFailed(f"mypy: {' '.join(ended.errors.split())[:200]}")
+    said: list[dict[str, Any]] = [msgspec.json.decode(line) for line in lines]
+    return [_seen(side, each) for each in said if each["severity"] == "error" and _sees(each)]
+
+
+def _sees(each: dict[str, Any]) -> bool:
+    return not str(each["code"]).startswith("import") and not _UNSEEN.search(str(each["message"]))
+
+
+def _seen(side: Side, each: dict[str, Any]) -> Observation:
+    code = str(each["code"] or "misc")
+    severity: Severity = "high" if code in GRAVE else "medium"
+    return Observation(
+        path=f"{side}/{each['file']}",
+        line=max(1, int(each["line"])),
+        end_line=int(each.get("end_line") or 0),
+        rule=f"mypy:{code}",
+        message=str(each["message"]),
+        category="logic",
+        severity=severity,
+        origin="mypy",
+        suggestion=str(each.get("hint") or ""),
+        confidence=0.8,
+    )

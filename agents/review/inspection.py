@@ -1,0 +1,72 @@
+"""One part of a review, without a mesh: lay the change set out, run some analysers on it, keep what the change caused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mesh.agents.review.analysers import ruff
+from mesh.agents.review.analysers.bandit import bandit
+from mesh.agents.review.analysers.radon import radon
+from mesh.agents.review.analysers.secrets import secrets
+from mesh.agents.review.analysers.tool import ToolFailed
+from mesh.agents.review.analysers.types import types
+from mesh.agents.review.analysers.vulture import vulture
+from mesh.agents.review.attribution import attributed
+from mesh.agents.review.changes import Blobs, ChangeSet
+from mesh.agents.review.findings import Finding
+from mesh.agents.review.observation import Analyser, Analysis
+from mesh.agents.review.workspace import Workspace, workspace
+
+THOROUGH: dict[str, tuple[Analyser, ...]] = {
+    "review.security": (bandit, secrets),
+    "review.style": (ruff.style,),
+    "review.logic": (ruff.logic, vulture, types),
+    "review.complexity": (radon,),
+}
+"""What a specialist runs for its capability."""
+
+QUICK: dict[str, tuple[Analyser, ...]] = {
+    "review.security": (ruff.security,),
+    "review.style": (ruff.style,),
+    "review.logic": (ruff.logic,),
+    "review.complexity": (ruff.complexity,),
+}
+"""What a generalist runs: one tool that starts in a few milliseconds, and sees less."""
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What came out, and what could not be done."""
+
+    findings: list[Finding]
+    notes: tuple[str, ...]
+
+
+async def inspect(changes: ChangeSet, blobs: Blobs, analysers: Sequence[Analyser]) -> Inspected:
+    """Run the analysers side by side. One that fails becomes a note.
+
+    Raises:
+        ToolFailed: every one of them failed.
+    """
+    with workspace(changes, blobs) as place:
+        analyses, failures = await _run_all(place, analysers)
+        if failures and not analyses:
+            raise ToolFailed("; ".join(failures))
+        observations = [seen for analysis in analyses for seen in analysis.observations]
+        findings = {finding.id: finding for finding in attributed(place, observations)}
+    notes = [note for analysis in analyses for note in analysis.notes]
+    return Inspected(list(findings.values()), (*notes, *failures))
+
+
+async def _run_all(place: Workspace, analysers: Sequence[Analyser]) -> tuple[list[Analysis], list[str]]:
+    results = await asyncio.gather(*(_run(analyser, place) for analyser in analysers))
+    return [each for each in results if isinstance(each, Analysis)], [each for each in results if isinstance(each, str)]
+
+
+async def _run(analyser: Analyser, place: Workspace) -> Analysis | str:
+    try:
+        return await analyser(place)
+    except ToolFailed as error:
+        return str(error)
