@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import logging
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from mesh.protocols.acts import Bid
 from mesh.protocols.constraints import Effect
 from mesh.protocols.envelope import Stamps
+
+Content = TypeVar("Content")
+
+logger = logging.getLogger("mesh.registry")
 
 InstanceState = Literal["starting", "ready", "draining", "suspect"]
 
@@ -33,7 +38,8 @@ class Capability(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Instance(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One running copy of an agent, under the key `<process>.<agent>.<instance>` of the registry bucket.
 
-    `started_at` is in Unix seconds. A workflow is hosted as the capability `workflow.<name>` with its version in the
+    `started_at` is in Unix seconds. `incarnation` is stamped by presence: a record left by an earlier start of the
+    process is not listed. A workflow is hosted as the capability `workflow.<name>` with its version in the
     label of the same name.
     """
 
@@ -50,6 +56,7 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     events: tuple[str, ...] = ()
     stamps: Stamps = Stamps()
     description: str = ""
+    incarnation: str = ""
 
     @property
     def key(self) -> str:
@@ -65,7 +72,8 @@ class Lease(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The life of one process, under the key `proc.<process>` of the lease bucket; renewed by CAS with a TTL.
 
     `server_id` and `client_id` name the connection that a disconnect advisory would name; they are rewritten on every
-    reconnect. `incarnation` is new for every start of the process, so that two with one name are told apart.
+    reconnect. `incarnation` is new for every start of the process, so that two with one name are told apart. `seconds` is the
+    lease's length: what everybody must be given to renew after the store was away.
     """
 
     process: str
@@ -74,6 +82,7 @@ class Lease(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     incarnation: str
     server_id: str
     client_id: int
+    seconds: int = 3
     release: str = ""
 
 
@@ -97,7 +106,8 @@ class Figures(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Beat(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A heartbeat of one process on `beat.<process>`: only the instances whose figures changed, keyed `<agent>.<instance>`.
 
-    `number` counts from 1 in one incarnation; `lag` is the event loop's delay in seconds.
+    `number` counts from 1 in one incarnation; `lag` is the event loop's delay in seconds; `more` says that further parts
+    of the same beat follow, because the figures of all instances did not fit in one message.
     """
 
     process: str
@@ -105,6 +115,7 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     number: int
     lag: float = 0.0
     figures: dict[str, Figures] = {}
+    more: bool = False
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,3 +123,40 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
 
     digest: str
     schema: dict[str, Any]
+
+
+_leases = msgspec.json.Decoder(Lease)
+_instances = msgspec.json.Decoder(Instance)
+_beats = msgspec.json.Decoder(Beat)
+
+
+def lease_in(key: str, value: bytes) -> Lease | None:
+    """The lease under `key`, or None (and a log line) when it is malformed or speaks for another process."""
+    lease = _read(_leases, key, value)
+    return lease if lease is not None and _fits(key, f"proc.{lease.process}") else None
+
+
+def instance_in(key: str, value: bytes) -> Instance | None:
+    """The record under `key`, or None (and a log line) when it is malformed or speaks for another key."""
+    record = _read(_instances, key, value)
+    return record if record is not None and key.count(".") == 2 and _fits(key, record.key) else None
+
+
+def beat_in(subject: str, data: bytes) -> Beat | None:
+    """The beat on `subject`, or None (and a log line) when it is malformed or speaks for another process."""
+    beat = _read(_beats, subject, data)
+    return beat if beat is not None and _fits(subject.rpartition(".")[2], beat.process) else None
+
+
+def _read(decoder: msgspec.json.Decoder[Content], place: str, value: bytes) -> Content | None:
+    try:
+        return decoder.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        logger.warning("%s: not understood, ignored: %s", place, error)
+        return None
+
+
+def _fits(place: str, claimed: str) -> bool:
+    if place != claimed:
+        logger.warning("%s: speaks for %r, ignored", place, claimed)
+    return place == claimed

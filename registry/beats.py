@@ -1,0 +1,83 @@
+"""Which figures a process tells, and when: `Beats` decides, `presence.py` sends.
+
+Without I/O. On change, at most one beat a `seconds`; every `full_every` of them a full one, so that a lost beat does no
+lasting harm and late joiners learn what has not changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mesh.registry.records import Beat, Figures
+
+PART = 200
+"""How many instances' figures go into one message."""
+
+
+class Beats:
+    """The figures of one process's instances, keyed `<agent>.<instance>`. Times are monotonic seconds."""
+
+    def __init__(self, process: str, incarnation: str, *, seconds: float = 1.0, full_every: int = 10) -> None:
+        self._process = process
+        self._incarnation = incarnation
+        self._seconds = seconds
+        self._full_every = full_every
+        self._figures: dict[str, Figures] = {}
+        self._changed: set[str] = set()
+        self._number = 0
+        self._sent_at = float("-inf")
+        self._full_at = float("-inf")
+
+    def set(self, key: str, figures: Figures) -> bool:
+        """The figures of one instance. The same again: nothing to tell. True if the next beat is due earlier by it."""
+        if self._figures.get(key) == figures:
+            return False
+        first = not self._changed
+        self._figures[key] = figures
+        self._changed.add(key)
+        return first
+
+    def drop(self, key: str) -> None:
+        """The instance is gone."""
+        self._figures.pop(key, None)
+        self._changed.discard(key)
+
+    def refresh(self) -> None:
+        """Tell everything with the next beat: somebody may have missed the last ones."""
+        self._full_at = float("-inf")
+
+    @property
+    def due_at(self) -> float:
+        """When the next beat may leave; figures set meanwhile can bring it forward."""
+        full = self._full_at + self._full_every * self._seconds
+        return max(self._sent_at + self._seconds, float("-inf") if self._changed else full)
+
+    def take(self, now: float, lag: float = 0.0) -> Sequence[Beat]:
+        """The beat that is due, in as many parts as it needs; empty when none is."""
+        if now < self.due_at:
+            return ()
+        full = now >= self._full_at + self._full_every * self._seconds
+        keys = list(self._figures) if full else sorted(self._changed)
+        self._number += 1
+        self._changed.clear()
+        self._sent_at = now
+        self._full_at = now if full else self._full_at
+        return self._parts(keys, lag)
+
+    def everything(self, lag: float = 0.0) -> Sequence[Beat]:
+        """All figures, for somebody who asks; no beat is taken by it."""
+        return self._parts(list(self._figures), lag)
+
+    def _parts(self, keys: list[str], lag: float) -> Sequence[Beat]:
+        starts = range(0, max(1, len(keys)), PART)
+        return [
+            Beat(
+                process=self._process,
+                incarnation=self._incarnation,
+                number=self._number,
+                lag=lag,
+                figures={key: self._figures[key] for key in keys[start : start + PART]},
+                more=start + PART < len(keys),
+            )
+            for start in starts
+        ]

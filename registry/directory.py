@@ -1,0 +1,302 @@
+"""The directory every process keeps of everybody: watched, so that a lookup is a dictionary access.
+
+`witness.py` decides who is there, `roster.py` remembers, `sweeper.py` clears away; here they are joined to the bus and the
+store, and given their public face.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from mesh.protocols.acts import Bid
+from mesh.protocols.errors import MeshError, NoResponders, TimedOut
+from mesh.protocols.ports import Bus, Clock, Ids, KeyValue, Message, Store, Subscription, Watch
+from mesh.protocols.subjects import DISCONNECTS, Subjects
+from mesh.registry.advisories import disconnected
+from mesh.registry.buckets import LEASE_PREFIX, open_leases, open_records
+from mesh.registry.chores import Chores
+from mesh.registry.listing import Change, Listing
+from mesh.registry.outage import Outage
+from mesh.registry.probes import Probes, Round
+from mesh.registry.records import Beat, Figures, Lease, beat_in
+from mesh.registry.schemas import Schemas
+from mesh.registry.sweeper import Sweeper
+from mesh.registry.witness import Witness
+
+logger = logging.getLogger("mesh.registry")
+
+START_WITHIN = 10.0
+ASK_AT_START = 256
+"""Up to so many processes are asked for their figures when a directory opens; more will tell with their next full beat."""
+
+OnKey = Callable[[KeyValue], None]
+
+
+class Directory:
+    """Who is there. `process` is the name under which it asks others; one of its own is made up if it has none."""
+
+    def __init__(
+        self, bus: Bus, store: Store, clock: Clock, ids: Ids, subjects: Subjects, *, process: str = ""
+    ) -> None:
+        self._bus, self._store, self._clock, self._subjects = bus, store, clock, subjects
+        self.outage = Outage()
+        self._chores = Chores()
+        self._probes = Probes(bus, clock, ids, subjects, process or f"watch-{ids.token()}")
+        sweeper = Sweeper(store, clock, ids, subjects, self._probes, self._chores)
+        self._witness = sweeper.witness = Witness(sweeper, self._emit, self.outage)
+        self._roster = self._witness.roster
+        self._schemas = Schemas(store, subjects)
+        self._callbacks: list[Callable[[Change], None]] = []
+        self._mirrors: dict[str, tuple[OnKey, OnKey]] = {}
+        self._subscriptions: list[Subscription | Watch] = []
+        self._stopped = False
+
+    # -- life
+
+    async def start(self, *, ask: bool = True) -> None:
+        """Watch. When this returns the directory is complete, and of the dead among the listed those that the server knows
+        of are gone. `ask=False` leaves out the question to everybody (figures then come with their next beats).
+
+        Raises:
+            Unavailable · TimedOut: the server or the store is out of reach.
+        """
+        self._bus.on_disconnect(self._disconnected)
+        self._bus.on_reconnect(self._reconnected)
+        leases = await open_leases(self._store, self._subjects)
+        records = await open_records(self._store, self._subjects)
+        self._subscriptions += [
+            await self._bus.subscribe(DISCONNECTS, self._advised),
+            await self._bus.subscribe(self._subjects.beat_all(), self._beat),
+        ]
+        watches = [await leases.watch(self._lease), await records.watch(self._record)]
+        self._subscriptions += watches
+        await _within(START_WITHIN, *(watch.current for watch in watches))
+        if ask and 0 < len(self._roster.members) <= ASK_AT_START:
+            await self._ask_in_passing()
+
+    async def stop(self) -> None:
+        """Watch no more. Again: nothing happens."""
+        self._stopped = True
+        subscriptions, self._subscriptions = self._subscriptions, []
+        for each in subscriptions:
+            await each.close()
+        await self._chores.stop()
+
+    # -- looking
+
+    def lookup(
+        self,
+        capability: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        version: str | None = None,
+        state: str | None = "ready",
+    ) -> Sequence[Listing]:
+        """Who offers the capability, has all these labels, this version (`1` means any `1.…`) and this state (None: any).
+
+        The same question has the same answer object until something about these instances changes.
+        """
+        return self._roster.lookup(capability, labels, version, state)
+
+    def listing(self, key: str) -> Listing | None:
+        """The instance under `<process>.<agent>.<instance>`."""
+        return self._roster.listed.get(key)
+
+    def instance(self, agent: str, instance: str | None = None) -> Listing | None:
+        """An instance of the agent: the one named so, or any (a ready one if there is one)."""
+        found = [each for each in self.instances(agent) if instance is None or each.record.instance == instance]
+        return next((each for each in found if each.state == "ready"), found[0] if found else None)
+
+    def instances(self, agent: str | None = None) -> Sequence[Listing]:
+        """Every listed instance, or those of one agent."""
+        table = self._roster.listed if agent is None else self._roster.by_agent.get(agent, {})
+        return list(table.values())
+
+    def agents(self) -> Sequence[str]:
+        """The names of all agents."""
+        return sorted(self._roster.by_agent)
+
+    def capabilities(self) -> Sequence[str]:
+        """Every capability that somebody offers."""
+        return self._roster.capabilities
+
+    def processes(self) -> Sequence[Lease]:
+        """The lease of every living process."""
+        return [member.lease for member in self._roster.members.values()]
+
+    def process(self, process: str) -> Lease | None:
+        """The lease of one process, or None."""
+        member = self._roster.members.get(process)
+        return None if member is None else member.lease
+
+    def of_process(self, process: str) -> Sequence[Listing]:
+        """The instances of one process."""
+        return self._roster.of_process(process)
+
+    def alive(self, process: str) -> bool:
+        """Whether it is listed. That it is not proves nothing: safety rests on epochs, never on this."""
+        return process in self._roster.members
+
+    async def schema(self, digest: str) -> dict[str, Any] | None:
+        """The JSON Schema of that digest, or None."""
+        return await self._schemas.get(digest)
+
+    def on_change(self, callback: Callable[[Change], None]) -> Callable[[], None]:
+        """Call this on every change. The answer takes the callback off again."""
+        self._callbacks.append(callback)
+        return lambda: self._callbacks.remove(callback) if callback in self._callbacks else None
+
+    # -- what this process learns by itself
+
+    def learn(self, key: str, fresh: Bid | Figures, capability: str = "") -> None:
+        """Fresh figures from a reply: the whole, or the standing bid for one capability. An accusation is dropped."""
+        listing = self._roster.listed.get(key)
+        if listing is None:
+            return
+        if isinstance(fresh, Bid):
+            bids = {**listing.figures.bids, capability: fresh} if capability else listing.figures.bids
+            fresh = msgspec.structs.replace(listing.figures, bids=bids)
+        self._witness.figures(key, fresh, self._clock.monotonic())
+        self._witness.absolve(key)
+
+    def suspect(self, name: str, why: str) -> None:
+        """Pass over a process, until a sign of life, or an instance (by key), until `learn` or `absolve`."""
+        if "." in name:
+            self._witness.accuse(name, why)
+        else:
+            self._witness.silent(name, why)
+
+    def absolve(self, key: str) -> None:
+        """The instance proved itself. Again: nothing happens."""
+        self._witness.absolve(key)
+
+    def bury(self, process: str, why: str, *, pid: int | None = None) -> bool:
+        """The process is known to be dead, as its parent knows: off the list now, its lease purged in a moment.
+
+        With `pid`, only if its lease names that pid: a successor under the same name stays. False if it was not listed.
+        """
+        lease = self.process(process)
+        if lease is None or (pid is not None and lease.pid != pid):
+            return False
+        return self._witness.bury(process, why)
+
+    async def ping(self, process: str, timeout: float = 1.0) -> float:
+        """Ask a process whether it lives; answers the seconds it took. What is found out is also noted here.
+
+        Raises:
+            NoResponders: it is dead, or was never there.
+            TimedOut: it said nothing; it is suspected until a sign of life comes.
+        """
+        lease = self.process(process)
+        if lease is None:
+            raise NoResponders(f"no process {process!r} is there")
+        asked = await self._probes.ask({process: lease.incarnation}, self._answered)
+        try:
+            await asked.complete(timeout)
+        finally:
+            await asked.close()
+        self._note(asked)
+        if process in asked.dead:
+            raise NoResponders(f"process {process!r} is dead")
+        if process not in asked.answered:
+            self._witness.silent(process, f"no answer within {timeout:g} s")
+            raise TimedOut(f"process {process!r} did not answer within {timeout:g} s")
+        return asked.answered[process]
+
+    async def verified(self, timeout: float = 0.5) -> Sequence[Listing]:
+        """Ask everybody at once; the dead are dropped, the silent suspected, figures are fresh. Then the listing.
+
+        Takes one round trip, and the whole `timeout` (seconds) only if somebody is silent.
+
+        Raises:
+            TimedOut: the server itself did not answer in twice that time.
+        """
+        asked = await self._probes.ask(self._incarnations(), self._answered)
+        try:
+            await asked.fence(2 * timeout)
+            await asked.complete(timeout)
+        finally:
+            await asked.close()
+        self._note(asked)
+        for process in asked.silent:
+            self._witness.silent(process, f"no answer within {timeout:g} s")
+        return self.instances()
+
+    def mirror(self, process: str, on_lease: OnKey, on_record: OnKey) -> None:
+        """Tell the presence of this process what happens to its own keys. There is one mirror a process."""
+        self._mirrors[process] = (on_lease, on_record)
+
+    # -- what is heard
+
+    def _lease(self, change: KeyValue) -> None:
+        self._witness.lease(change, self._clock.monotonic())
+        mirror = self._mirrors.get(change.key[len(LEASE_PREFIX) :])
+        if mirror is not None:
+            mirror[0](change)
+
+    def _record(self, change: KeyValue) -> None:
+        self._witness.record(change, self._clock.monotonic())
+        if self._mirrors and (mirror := self._mirrors.get(change.key.partition(".")[0])):
+            mirror[1](change)
+
+    def _beat(self, message: Message) -> None:
+        beat = beat_in(message.subject, message.data)
+        if beat is not None:
+            self._answered(beat)
+
+    def _answered(self, beat: Beat) -> None:
+        self._witness.beat(beat, self._clock.monotonic())
+
+    def _advised(self, message: Message) -> None:
+        advisory = disconnected(message.data)
+        if advisory is not None and advisory.speaks_of_death:
+            self._witness.disconnected(advisory.connection, f"its connection ended: {advisory.reason}")
+
+    def _disconnected(self) -> None:
+        if not self._stopped:
+            self.outage.began("bus")
+
+    def _reconnected(self) -> None:
+        self.outage.ended("bus", self._clock.monotonic(), self._witness.lease_seconds)
+        self._schemas.forget_bucket()
+
+    # -- inside
+
+    async def _ask_in_passing(self) -> None:
+        """Wait only until the dead are known; the answers of the living come when they come."""
+        try:
+            asked = await self._probes.ask(self._incarnations(), self._answered)
+            self._chores.plan("end of the first question", 2.0, asked.close)
+            await asked.fence(1.0)
+            self._note(asked)
+        except MeshError as error:
+            logger.info("the directory opens without having asked everybody: %s", error)
+
+    def _incarnations(self) -> dict[str, str]:
+        return {name: member.lease.incarnation for name, member in self._roster.members.items()}
+
+    def _note(self, asked: Round) -> None:
+        for process in asked.dead & asked.asked.keys():
+            self._witness.nobody_listens(process, asked.asked[process], self._clock.monotonic())
+
+    def _emit(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            for callback in list(self._callbacks):
+                try:
+                    callback(change)
+                except Exception:
+                    logger.exception("a callback of the directory failed on %s of %s", change.kind, change.process)
+
+
+async def _within(timeout: float, *waits: Any) -> None:
+    try:
+        async with asyncio.timeout(timeout):
+            for each in waits:
+                await each
+    except TimeoutError:
+        raise TimedOut(f"the registry was not read within {timeout:g} s: is the server overloaded?") from None

@@ -1,0 +1,63 @@
+"""One instance as a directory knows it, and what can change about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mesh.registry.records import Figures, Instance, InstanceState
+
+ChangeKind = Literal["process-up", "process-down", "instance-up", "instance-changed", "instance-down"]
+
+
+@dataclass(slots=True, eq=False)
+class Listing:
+    """An instance's record, its latest figures, and what is held against it.
+
+    Kept up to date in place: whoever holds a listing sees the present figures. `seen_at` is the monotonic time at which
+    figures were last heard, None before that; `suspicion` says why it is suspected, empty if it is not.
+    """
+
+    record: Instance
+    figures: Figures = field(default_factory=Figures)
+    seen_at: float | None = None
+    suspicion: str = ""
+
+    @property
+    def key(self) -> str:
+        """`<process>.<agent>.<instance>`."""
+        return self.record.key
+
+    @property
+    def agent(self) -> str:
+        """The agent's name."""
+        return self.record.agent
+
+    @property
+    def process(self) -> str:
+        """The process it lives in."""
+        return self.record.process
+
+    @property
+    def state(self) -> InstanceState:
+        """What the instance says of itself; `suspect` where others have reason to doubt a ready one."""
+        return "suspect" if self.suspicion and self.record.state == "ready" else self.record.state
+
+    def fits(self, *, labels: Mapping[str, str] | None = None, version: str | None = None, state: str | None) -> bool:
+        """Whether it has all these labels, this version (`1` means any `1.…`), and this state (None: any)."""
+        return (
+            (state is None or self.state == state)
+            and (version is None or self.record.version == version or self.record.version.startswith(f"{version}."))
+            and all(self.record.labels.get(name) == value for name, value in (labels or {}).items())
+        )
+
+
+@dataclass(slots=True, frozen=True)
+class Change:
+    """Something a directory learned. `listing` is None for processes; `why` is for people."""
+
+    kind: ChangeKind
+    process: str
+    listing: Listing | None = None
+    why: str = ""

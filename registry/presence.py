@@ -1,0 +1,305 @@
+"""The presence of one process: its lease, its records and its heartbeat. Everybody else's is in `directory.py`.
+
+`lease.py` decides, `holder.py` and `publication.py` write, `heart.py` beats; here are the loops that drive them. The lease
+is renewed each beat, soon after a reconnect (with jitter), and at once when it is heard to be gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mesh.protocols.errors import MeshError
+from mesh.protocols.ports import Bus, Clock, Ids, KeyValue, Store
+from mesh.protocols.subjects import Subjects
+from mesh.registry.heart import Heart
+from mesh.registry.holder import Holder
+from mesh.registry.lease import Term
+from mesh.registry.outage import Outage
+from mesh.registry.probes import Probes
+from mesh.registry.publication import Publication
+from mesh.registry.records import Figures, Instance, Lease, Schema
+from mesh.registry.waiting import signalled
+
+if TYPE_CHECKING:
+    from mesh.registry.directory import Directory
+
+logger = logging.getLogger("mesh.registry")
+
+PROBE_WITHIN = 0.25
+WRITE_WITHIN = 30.0
+RECHECK = 5.0
+MOST_JITTER = 0.5
+PARTING = 2.0
+"""How long leaving may take, in seconds; what is not removed by then runs out or is swept."""
+
+
+class Presence:
+    """Says that a process lives, and what it hosts. `directory`, if the process has one, tells of losses at once."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        subjects: Subjects,
+        *,
+        process: str,
+        host: str,
+        pid: int,
+        lease_seconds: int = 3,
+        beat_seconds: float = 1.0,
+        release: str = "",
+        incarnation: str = "",
+        directory: Directory | None = None,
+    ) -> None:
+        self._bus, self._clock, self._ids, self._subjects = bus, clock, ids, subjects
+        self.process, self.host, self.pid, self.release = process, host, pid, release
+        self.incarnation = incarnation or ids.uuid()
+        self._beat_seconds = beat_seconds
+        self._term = Term(lease_seconds)
+        self._holder = Holder(store, clock, subjects, self._term, process)
+        self._publication = Publication(store, subjects)
+        self._heart = Heart(bus, clock, subjects, process, self.incarnation, beat_seconds)
+        self._directory = directory
+        self._outage = directory.outage if directory is not None else Outage()
+        self._wake, self._due = asyncio.Event(), asyncio.Event()
+        self._on_lost: list[Callable[[str], None]] = []
+        self._on_regained: list[Callable[[], None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lapse: asyncio.TimerHandle | None = None
+        self._told_lost = False
+        self._server = ""
+
+    # -- what others ask
+
+    @property
+    def held(self) -> bool:
+        """Whether the lease is ours for certain, counted from before its last acknowledged write."""
+        return self._term.holds(self._clock.monotonic())
+
+    @property
+    def confident(self) -> bool:
+        """Whether it was acknowledged within half a lease. Who is not confident starts no new effect."""
+        return self._term.confident(self._clock.monotonic())
+
+    @property
+    def lost(self) -> bool:
+        """Whether it ran out unacknowledged, or another incarnation took the name."""
+        return self._term.state in ("lost", "taken")
+
+    @property
+    def lag(self) -> float:
+        """By how many seconds the event loop was late at the last beat."""
+        return self._heart.lag
+
+    def on_lost(self, callback: Callable[[str], None]) -> None:
+        """Call this, with the reason, each time the lease is lost: when the count runs out, not when it is noticed."""
+        self._on_lost.append(callback)
+
+    def on_regained(self, callback: Callable[[], None]) -> None:
+        """Call this when a lease that had run out is ours again. What was lost meanwhile stays lost."""
+        self._on_regained.append(callback)
+
+    # -- life
+
+    async def start(self) -> None:
+        """Take the lease: from now on this process is there.
+
+        Raises:
+            NameTaken: another living process holds the name; the message says what to do.
+            Unavailable · TimedOut: the store is out of reach.
+        """
+        await self._heart.listen()
+        try:
+            await self._holder.take(self._lease(), self._alive)
+        except BaseException:
+            await self._heart.close()
+            raise
+        self._server = self._bus.client[0]
+        self._acquired()
+        self._bus.on_reconnect(self._reconnected)
+        if self._directory is not None:
+            self._directory.mirror(self.process, self._lease_heard, self._record_heard)
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(each) for each in (self._stay(), self._publish(), self._heart.beat())]
+
+    async def register(self, instance: Instance, schemas: Iterable[Schema] = ()) -> None:
+        """List an instance of this process, and store the schemas it names. Again: the record is replaced.
+
+        Returns when it is stored; if the store is out of reach, it is stored when that is back.
+        """
+        if instance.process != self.process:
+            raise ValueError(f"instance {instance.key!r} is not of this process, {self.process!r}")
+        self._publication.set(msgspec.structs.replace(instance, incarnation=self.incarnation), schemas)
+        await self._write_soon()
+
+    async def update(self, instance: Instance) -> None:
+        """Replace the record of an instance, as when it becomes ready or begins to drain. Like `register`."""
+        await self.register(instance)
+
+    async def deregister(self, instance: Instance) -> None:
+        """List the instance no more. Again: nothing happens."""
+        self._heart.drop(f"{instance.agent}.{instance.instance}")
+        self._publication.remove(instance.key)
+        await self._write_soon()
+
+    def set_figures(self, key: str, figures: Figures) -> None:
+        """The figures of `<agent>.<instance>`, told with the next beat. The same again: nothing to tell."""
+        self._heart.set(key, figures)
+
+    async def stop(self) -> None:
+        """Leave: the lease is purged, then the records; everybody's directory knows at once. Again: nothing happens."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._lapse is not None:
+            self._lapse.cancel()
+        if tasks and not self._term.over:
+            await self._parting(self._holder.release())
+            await self._parting(self._publication.withdraw())
+        await self._heart.close()
+
+    # -- the loops
+
+    async def _stay(self) -> None:
+        """Renew each beat, or when woken, until the lease is over."""
+        while not self._term.over:
+            planned = self._clock.monotonic() + self._beat_seconds
+            if not await signalled(self._wake, self._beat_seconds):
+                self._heart.lag = max(0.0, self._clock.monotonic() - planned)
+            try:
+                async with asyncio.timeout(max(1.0, self._term.seconds / 3)):
+                    await self._renew()
+            except (MeshError, TimeoutError) as error:
+                self._trouble(error)
+            except Exception:
+                logger.exception("%s: renewing the lease failed", self.process)
+
+    async def _renew(self) -> None:
+        renewal = await self._holder.renew(self._lease())
+        if renewal == "superseded":
+            self._tell_lost("another process took the name")
+            return
+        self._acquired()
+        server = self._bus.client[0]
+        if renewal == "recreated" or server != self._server:
+            self._server = server
+            self._publication.again()
+            self._heart.refresh()
+            self._due.set()
+
+    async def _publish(self) -> None:
+        """Write what is due in the registry bucket whenever there is something."""
+        while True:
+            await signalled(self._due, RECHECK)
+            if self._publication.due and not await self._write():
+                await self._clock.sleep(self._beat_seconds)
+                self._due.set()
+
+    async def _write_soon(self) -> None:
+        if not await self._write():
+            self._due.set()
+
+    async def _write(self) -> bool:
+        try:
+            async with asyncio.timeout(WRITE_WITHIN):
+                await self._publication.write()
+        except (MeshError, TimeoutError) as error:
+            logger.info("%s: records not written yet: %s", self.process, error or "timed out")
+            return False
+        return True
+
+    # -- what happens to the lease
+
+    def _acquired(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._lapse is not None:
+            self._lapse.cancel()
+        self._lapse = loop.call_at(loop.time() + self._term.expires_at - self._clock.monotonic(), self._look)
+        if self._outage.ended("presence", self._clock.monotonic(), self._term.seconds):
+            logger.info("%s: the registry is back", self.process)
+        if self._told_lost:
+            self._told_lost = False
+            _call(self._on_regained)
+
+    def _look(self) -> None:
+        """The count may have run out just now: whoever relies on the lease is told at this very moment."""
+        if self._term.lapse(self._clock.monotonic()):
+            self._tell_lost(f"not renewed for {self._term.seconds} s")
+
+    def _tell_lost(self, why: str) -> None:
+        logger.warning("%s: the lease is lost: %s", self.process, why)
+        if not self._told_lost:
+            self._told_lost = True
+            _call(self._on_lost, why)
+
+    def _trouble(self, error: Exception) -> None:
+        if not self._outage.active:
+            logger.warning("%s: the registry is out of reach: %s", self.process, error or "timed out")
+        self._outage.began("presence")
+        self._holder.forget_bucket()
+
+    # -- what is heard
+
+    def _reconnected(self) -> None:
+        """Write the new connection into the lease, and everything anew if the buckets are; not all in one instant."""
+        if self._tasks:
+            jitter = self._ids.random.random() * min(self._beat_seconds, MOST_JITTER)
+            asyncio.get_running_loop().call_later(jitter, self._wake.set)
+
+    def _lease_heard(self, change: KeyValue) -> None:
+        """Our lease changed under us; the next renewal finds out what happened."""
+        if change.value is None or self.incarnation.encode() not in change.value:
+            self._wake.set()
+
+    def _record_heard(self, change: KeyValue) -> None:
+        if self._publication.heard(change):
+            self._due.set()
+
+    # -- parts
+
+    def _lease(self) -> Lease:
+        server_id, client_id = self._bus.client
+        return Lease(
+            process=self.process,
+            host=self.host,
+            pid=self.pid,
+            incarnation=self.incarnation,
+            server_id=server_id,
+            client_id=client_id,
+            seconds=self._term.seconds,
+            release=self.release,
+        )
+
+    async def _alive(self, holder: Lease) -> bool | None:
+        """Whether the one who holds our name lives: True, False, or None when it says nothing."""
+        probes = Probes(self._bus, self._clock, self._ids, self._subjects, self.process)
+        asked = await probes.ask({holder.process: holder.incarnation})
+        try:
+            await asked.complete(PROBE_WITHIN)
+        finally:
+            await asked.close()
+        return None if asked.silent else not asked.dead
+
+    async def _parting(self, work: Awaitable[None]) -> None:
+        """Leaving never fails: what is not removed runs out, or is swept."""
+        try:
+            async with asyncio.timeout(PARTING):
+                await work
+        except (MeshError, TimeoutError) as error:
+            logger.info("%s: left without removing everything: %s", self.process, error or "timed out")
+
+
+def _call(callbacks: Sequence[Callable[..., None]], *given: str) -> None:
+    for each in list(callbacks):
+        try:
+            each(*given)
+        except Exception:
+            logger.exception("a callback of presence failed")

@@ -1,0 +1,119 @@
+"""What one process has to say of itself in the registry bucket: its records, kept true to what they should be.
+
+Callers change what should be there; `write` brings the bucket to it. What could not be written stays due, and is written
+by presence as soon as the store is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+import msgspec
+
+from mesh.protocols.errors import MeshError
+from mesh.protocols.ports import Bucket, KeyValue, Store
+from mesh.protocols.subjects import Subjects
+from mesh.registry.buckets import open_records
+from mesh.registry.records import Instance, Schema
+from mesh.registry.schemas import Schemas
+
+AT_ONCE = 64
+"""How many writes are in flight together."""
+
+
+class Publication:
+    """The records and schemas of one process."""
+
+    def __init__(self, store: Store, subjects: Subjects) -> None:
+        self._store = store
+        self._subjects = subjects
+        self._schemas = Schemas(store, subjects)
+        self._bucket: Bucket | None = None
+        self._wanted: dict[str, Instance] = {}
+        self._declared: dict[str, Schema] = {}
+        self._revisions: dict[str, int] = {}
+        self._due: set[str] = set()
+        self._schemas_due: set[str] = set()
+        self._writing = asyncio.Lock()
+
+    @property
+    def due(self) -> bool:
+        """Whether the bucket is not yet as it should be."""
+        return bool(self._due or self._schemas_due)
+
+    def set(self, record: Instance, schemas: Iterable[Schema] = ()) -> None:
+        """The record should be there, as it is here."""
+        self._wanted[record.key] = record
+        self._due.add(record.key)
+        for each in schemas:
+            if self._declared.setdefault(each.digest, each) is each:
+                self._schemas_due.add(each.digest)
+
+    def remove(self, key: str) -> None:
+        """The record should not be there."""
+        if self._wanted.pop(key, None) is not None:
+            self._due.add(key)
+
+    def again(self) -> None:
+        """The buckets may have been lost: everything is due."""
+        self._bucket = None
+        self._schemas.forget_bucket()
+        self._due.update(self._wanted)
+        self._schemas_due.update(self._declared)
+
+    def heard(self, change: KeyValue) -> bool:
+        """A record of ours changed in the bucket. True if it is gone and should not be: it is due again."""
+        gone = change.value is None and change.key in self._wanted
+        if not gone or change.revision <= self._revisions.get(change.key, 0):
+            return False
+        self._due.add(change.key)
+        return True
+
+    async def write(self) -> None:
+        """Bring the bucket to what should be there. Again: nothing happens.
+
+        Raises:
+            MeshError: the store is out of reach; what is missing stays due.
+        """
+        async with self._writing:
+            if self._schemas_due:
+                digests = set(self._schemas_due)
+                await self._schemas.publish(self._declared[each] for each in digests)
+                self._schemas_due -= digests
+            await _in_batches(sorted(self._due), self._write_one)
+
+    async def withdraw(self) -> None:
+        """Remove every record from the bucket."""
+        for key in list(self._wanted):
+            self.remove(key)
+        self._schemas_due.clear()
+        await self.write()
+
+    async def _write_one(self, key: str) -> None:
+        bucket = await self._open()
+        record = self._wanted.get(key)
+        try:
+            if record is None:
+                await bucket.delete(key)
+                self._revisions.pop(key, None)
+            else:
+                self._revisions[key] = await bucket.put(key, msgspec.json.encode(record))
+        except MeshError:
+            self._bucket = None
+            raise
+        if self._wanted.get(key) is record:
+            self._due.discard(key)
+
+    async def _open(self) -> Bucket:
+        if self._bucket is None:
+            self._bucket = await open_records(self._store, self._subjects)
+        return self._bucket
+
+
+async def _in_batches(keys: list[str], work: Callable[[str], Awaitable[None]]) -> None:
+    for start in range(0, len(keys), AT_ONCE):
+        results = await asyncio.gather(*(work(key) for key in keys[start : start + AT_ONCE]), return_exceptions=True)
+        for each in results:
+            if isinstance(each, BaseException):
+                raise each

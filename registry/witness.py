@@ -1,0 +1,232 @@
+"""What this process has heard of others, and what it makes of it: `Witness` decides who is there, without I/O.
+
+Signs of death, quickest first: a disconnect advisory, a 503 on a probe, a lease that ran out. On the first two the process
+is *buried*: off the list at once, its lease to be purged. Any of them may be wrong, so a buried process comes back with a
+lease of another connection, with a lease written after the purge, or by answering a probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from mesh.protocols.ports import KeyValue
+from mesh.registry.advisories import Connection
+from mesh.registry.buckets import LEASE_PREFIX
+from mesh.registry.listing import Change
+from mesh.registry.outage import Outage
+from mesh.registry.records import Beat, Figures, Lease, instance_in, lease_in
+from mesh.registry.roster import Roster
+from mesh.registry.suspicion import Suspicions
+
+BURIALS_KEPT = 4096
+LONGEST_LEASE = 300
+
+
+class Errands(Protocol):
+    """What a witness wants done outside; each is done later, once, and only if it still makes sense then."""
+
+    def purge(self, process: str) -> None:
+        """Remove the lease of a buried process."""
+
+    def reconsider(self, process: str) -> None:
+        """Ask a buried process, whose lease was written again, whether it lives."""
+
+    def sweep(self, process: str) -> None:
+        """Remove records that nobody alive stands behind."""
+
+    def settle(self) -> None:
+        """Call `settle` when expiries count again."""
+
+
+class Burial(NamedTuple):
+    """The process as it was when it was buried, or as its lease stood when last heard."""
+
+    lease: Lease
+    raw: bytes
+    revision: int
+
+
+class Witness:
+    """Feeds the roster. `emit` is told of every change; times are monotonic seconds."""
+
+    def __init__(self, errands: Errands, emit: Callable[[Sequence[Change]], None], outage: Outage) -> None:
+        self.roster = Roster()
+        self.outage = outage
+        self.buried: dict[str, Burial] = {}
+        self.lease_seconds = 3
+        self._errands = errands
+        self._emit = emit
+        self._suspicions = Suspicions()
+        self._missing_leases: set[str] = set()
+        self._missing_records: set[str] = set()
+
+    # -- leases
+
+    def lease(self, change: KeyValue, now: float) -> None:
+        """The lease of a process was written, removed, or ran out."""
+        process = change.key.removeprefix(LEASE_PREFIX)
+        if change.value is None:
+            self._lease_gone(process, now)
+            return
+        self._missing_leases.discard(process)
+        if self.roster.renew(process, change.value, change.revision, now):
+            self._alive(process)
+            return
+        lease = lease_in(change.key, change.value)
+        if lease is not None and not self._still_buried(lease, change):
+            self._admit(Burial(lease, change.value, change.revision), now)
+
+    def _still_buried(self, lease: Lease, change: KeyValue) -> bool:
+        """A lease of the very connection that ended: an echo of its last renewal, or we were mistaken. Ask."""
+        old = self.buried.get(lease.process)
+        if old is None or _connection(old.lease) != _connection(lease) or old.lease.incarnation != lease.incarnation:
+            return False
+        if change.revision > old.revision and change.value is not None:
+            self.buried[lease.process] = Burial(lease, change.value, change.revision)
+            self._errands.reconsider(lease.process)
+        return True
+
+    def _admit(self, found: Burial, now: float) -> None:
+        process = found.lease.process
+        self.buried.pop(process, None)
+        self.lease_seconds = min(LONGEST_LEASE, max(self.lease_seconds, found.lease.seconds))
+        self._emit(self.roster.admit(found.lease, found.raw, found.revision, now))
+        self._alive(process)
+        if self.roster.leftovers(process):
+            self._errands.sweep(process)
+
+    def _lease_gone(self, process: str, now: float) -> None:
+        self.buried.pop(process, None)
+        if process not in self.roster.members:
+            return
+        if self.outage.doubtful(now):
+            self._missing_leases.add(process)
+            self._errands.settle()
+        else:
+            self._gone(process, "its lease ended")
+
+    def _gone(self, process: str, why: str) -> None:
+        changes = self.roster.dismiss(process, why)
+        self._suspicions.heard(process)
+        for each in changes:
+            if each.listing is not None:
+                self._judge(self._suspicions.forget(each.listing.key))
+        self._emit(changes)
+        self._errands.sweep(process)
+
+    # -- death and doubt
+
+    def disconnected(self, connection: Connection, why: str) -> None:
+        """The server says that this connection ended."""
+        process = self.roster.by_connection.get(connection)
+        if process is not None:
+            self.bury(process, why)
+
+    def nobody_listens(self, process: str, incarnation: str, now: float) -> None:
+        """A probe met no responders. Says nothing while everybody is only just coming back after an outage."""
+        member = self.roster.members.get(process)
+        if member is not None and member.lease.incarnation == incarnation and not self.outage.doubtful(now):
+            self.bury(process, "nobody listens where it should")
+
+    def bury(self, process: str, why: str) -> bool:
+        """The process is dead, by good evidence. False if it was not listed. Again: nothing happens."""
+        member = self.roster.members.get(process)
+        if member is None:
+            return False
+        self._missing_leases.discard(process)
+        self.buried[process] = Burial(member.lease, member.raw, member.revision)
+        if len(self.buried) > BURIALS_KEPT:
+            del self.buried[next(iter(self.buried))]
+        self._gone(process, why)
+        self._errands.purge(process)
+        return True
+
+    def exhume(self, process: str, now: float) -> None:
+        """The buried process answered: it is alive."""
+        found = self.buried.get(process)
+        if found is not None:
+            self._admit(found, now)
+
+    def silent(self, process: str, why: str) -> None:
+        """The process did not answer: it is suspected until a sign of life comes."""
+        if process in self.roster.members:
+            self._suspicions.silent(process, why)
+            self._judge_process(process)
+
+    def accuse(self, key: str, why: str) -> None:
+        """Something is held against an instance, here."""
+        self._suspicions.accuse(key, why)
+        self._judge([key])
+
+    def absolve(self, key: str) -> None:
+        """It proved itself."""
+        if self._suspicions.absolve(key):
+            self._judge([key])
+
+    def _alive(self, process: str) -> None:
+        if self._suspicions.heard(process):
+            self._judge_process(process)
+
+    def _judge_process(self, process: str) -> None:
+        self._judge(each.key for each in self.roster.of_process(process))
+
+    def _judge(self, keys: Iterable[str]) -> None:
+        for key in list(keys):
+            self._emit(self.roster.doubt(key, self._suspicions.verdict(key)))
+
+    # -- records and figures
+
+    def record(self, change: KeyValue, now: float) -> None:
+        """The record of an instance was written or removed."""
+        if change.value is None:
+            self._record_gone(change.key, now)
+            return
+        self._missing_records.discard(change.key)
+        instance = instance_in(change.key, change.value)
+        if instance is not None:
+            self._emit(self.roster.record(instance, change.revision))
+            if change.key not in self.roster.listed:
+                self._errands.sweep(instance.process)
+
+    def _record_gone(self, key: str, now: float) -> None:
+        if self.outage.doubtful(now) and key in self.roster.listed:
+            self._missing_records.add(key)
+            self._errands.settle()
+        else:
+            self._judge(self._suspicions.forget(key))
+            self._emit(self.roster.forget(key, "its record was removed"))
+
+    def beat(self, beat: Beat, now: float) -> None:
+        """A heartbeat, or the answer to a probe. One of an earlier incarnation counts for nothing."""
+        member = self.roster.members.get(beat.process)
+        if member is not None:
+            if member.lease.incarnation != beat.incarnation:
+                return
+            member.seen_at = now
+            self._alive(beat.process)
+        for key, figures in beat.figures.items():
+            self.figures(f"{beat.process}.{key}", figures, now)
+
+    def figures(self, key: str, figures: Figures, now: float) -> None:
+        """Fresh figures of an instance."""
+        if self.roster.figures(key, figures, now) is not None:
+            self._judge(self._suspicions.told(key, figures.breakers))
+
+    # -- after an outage
+
+    def settle(self, now: float) -> None:
+        """If expiries count again: whatever is still missing is gone."""
+        if self.outage.doubtful(now):
+            self._errands.settle()
+            return
+        leases, self._missing_leases = self._missing_leases, set()
+        records, self._missing_records = self._missing_records, set()
+        for process in leases:
+            self._gone(process, "its lease was not renewed after the store was away")
+        for key in records:
+            self._record_gone(key, now)
+
+
+def _connection(lease: Lease) -> Connection:
+    return (lease.server_id, lease.client_id)
