@@ -1,0 +1,76 @@
+"""`Journals`: reading. Whoever asks what a job did, or follows what it does, stands here; only owners write."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from mesh.jobs.streams import JOURNAL
+from mesh.protocols.errors import UnknownJob
+from mesh.protocols.job_events import decode_entry
+from mesh.protocols.job_state import JobState, Recorded, fold
+from mesh.protocols.ports import Store, Stored
+from mesh.protocols.subjects import Subjects
+
+
+def recorded(stored: Stored) -> Recorded:
+    """A stored message as the entry it is.
+
+    Raises:
+        JournalCorrupt: it is none.
+    """
+    return Recorded(decode_entry(stored.data), stored.sequence, stored.time)
+
+
+class Journals:
+    """The journals of one mesh."""
+
+    def __init__(self, store: Store, subjects: Subjects) -> None:
+        self.store = store
+        self.subjects = subjects
+        self.stream = subjects.stream(JOURNAL)
+
+    async def read(self, tenant: str, job: str, *, after: int = 0) -> list[Recorded]:
+        """A job's entries, oldest first, those that readers pass over included."""
+        stored = await self.store.read(self.stream, self.subjects.job(tenant, job), after=after)
+        return [recorded(each) for each in stored]
+
+    async def state(self, tenant: str, job: str) -> JobState:
+        """What the job amounts to now.
+
+        Raises:
+            UnknownJob: it has no journal.
+        """
+        state = fold(await self.read(tenant, job))
+        if state.head is None:
+            raise UnknownJob(f"no job {job} of tenant {tenant}")
+        return state
+
+    async def heads(self, tenant: str = "*") -> list[Recorded]:
+        """The last entry of every job: its `head` is the job in one line."""
+        stored = await self.store.last_each(self.stream, self.subjects.job_filter(tenant))
+        return [recorded(each) for each in stored]
+
+    async def find(self, job: str) -> Recorded:
+        """The last entry of the job with this id, or whose id begins so, whoever its tenant is.
+
+        Raises:
+            UnknownJob: there is none, or there are several.
+        """
+        exact = await self.store.last_each(self.stream, self.subjects.find_job(job))
+        if exact:
+            return recorded(exact[-1])
+        near = [each for each in await self.heads() if each.entry.job.startswith(job)]
+        if len(near) == 1:
+            return near[0]
+        if near:
+            raise UnknownJob(f"{job!r} begins the ids of {len(near)} jobs: write more of it")
+        raise UnknownJob(f"no job {job!r}: `mesh job ls` lists them")
+
+    async def follow(self, tenant: str, job: str, *, after: int = 0) -> AsyncIterator[Recorded]:
+        """Every entry above sequence `after`, then those to come. Close it to stop."""
+        stream = self.store.follow(self.stream, self.subjects.job(tenant, job), after=after)
+        try:
+            async for stored in stream:
+                yield recorded(stored)
+        finally:
+            await stream.aclose()  # type: ignore[attr-defined]
