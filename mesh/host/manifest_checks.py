@@ -1,0 +1,83 @@
+"""What a manifest may not say although every single value has the right type. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from mesh.host.manifest import AgentEntry, Limits, Manifest, WorkflowEntry
+from mesh.protocols.errors import InvalidName
+from mesh.protocols.subjects import check_name
+
+_USE = re.compile(r"(?:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*|[^:]+\.py(?::[A-Za-z_]\w*)?)\Z")
+
+
+def contradictions(manifest: Manifest) -> list[tuple[str, str]]:
+    """Each mistake as the key it stands under and what is wrong with it."""
+    found: list[tuple[str, str]] = []
+    if not manifest.agents and not manifest.workflows:
+        found.append(
+            ("", 'nothing to launch: add an [[agents]] table with use = "package.module:Name" or "file.py:Name"')
+        )
+    found += _bad_names(manifest)
+    for index, agent in enumerate(manifest.agents):
+        found += _bad_entry(f"agents[{index}]", agent)
+        found += _bad_counts(f"agents[{index}]", agent)
+    for index, workflow in enumerate(manifest.workflows):
+        found += _bad_entry(f"workflows[{index}]", workflow)
+        if workflow.processes < 1:
+            found.append((f"workflows[{index}].processes", "must be at least 1"))
+    for name in ("start_timeout", "hung_after", "grace"):
+        if getattr(manifest.host, name) <= 0:
+            found.append((f"host.{name}", "must be more than 0 seconds"))
+    return found
+
+
+def _bad_names(manifest: Manifest) -> list[tuple[str, str]]:
+    names = {"mesh.namespace": manifest.mesh.namespace, "host.name": manifest.host.name}
+    return [(key, problem) for key, name in names.items() if name is not None and (problem := _name_problem(name))]
+
+
+def _bad_entry(key: str, entry: AgentEntry | WorkflowEntry) -> list[tuple[str, str]]:
+    found = []
+    if not _USE.match(entry.use):
+        found.append((f"{key}.use", f'{entry.use!r} names nothing: write "package.module:Name" or "file.py:Name"'))
+    if entry.name is not None and (problem := _name_problem(entry.name)):
+        found.append((f"{key}.name", problem))
+    return found + [(f"{key}.limits.{name}", problem) for name, problem in _bad_limits(entry.limits)]
+
+
+def _bad_limits(limits: Limits) -> list[tuple[str, str]]:
+    found = []
+    try:
+        limits.memory_bytes  # noqa: B018
+    except ValueError as error:
+        found.append(("memory", str(error)))
+    if limits.nice is not None and not 0 <= limits.nice <= 19:
+        found.append(("nice", "must be from 0 (normal) to 19 (yields to everybody)"))
+    if limits.open_files is not None and limits.open_files < 32:
+        found.append(("open_files", "must be at least 32: fewer, and Python itself cannot start"))
+    return found
+
+
+def _bad_counts(key: str, entry: AgentEntry) -> list[tuple[str, str]]:
+    found = [
+        (f"{key}.{name}", "must be at least 1")
+        for name in ("instances", "processes", "capacity")
+        if (getattr(entry, name) or 1) < 1 or getattr(entry, name) == 0
+    ]
+    if not found and entry.processes is not None and entry.processes > entry.instances:
+        found.append(
+            (
+                f"{key}.processes",
+                f"{entry.processes} processes for {entry.instances} instances: raise instances, or lower processes",
+            )
+        )
+    return found
+
+
+def _name_problem(name: str) -> str:
+    try:
+        check_name(name)
+    except InvalidName as error:
+        return str(error)
+    return ""

@@ -1,0 +1,79 @@
+"""Lines, logs and the console."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.host.console import Console, escaped, shortened
+from mesh.host.lines import LineSplitter
+from mesh.host.process_log import ProcessLog, last_lines
+
+
+@given(st.lists(st.binary(max_size=20), max_size=20))
+def test_lines_are_the_same_however_they_arrive(pieces: list[bytes]) -> None:
+    splitter = LineSplitter()
+    lines = [line for piece in pieces for line in splitter.feed(piece)] + splitter.end()
+    whole = b"".join(pieces).split(b"\n")
+    assert lines == [line.removesuffix(b"\r") for line in (whole if whole[-1] else whole[:-1])]
+
+
+@given(st.lists(st.binary(max_size=30), max_size=20))
+def test_no_line_is_longer_than_allowed_and_no_byte_is_lost(pieces: list[bytes]) -> None:
+    splitter = LineSplitter(longest=7)
+    lines = [line for piece in pieces for line in splitter.feed(piece)] + splitter.end()
+    assert all(len(line) <= 7 for line in lines)
+    assert b"".join(lines).replace(b"\r", b"") == b"".join(pieces).replace(b"\n", b"").replace(b"\r", b"")
+
+
+def test_a_log_turns_over_and_keeps_only_so_many_old_ones(tmp_path: Path) -> None:
+    log = ProcessLog(tmp_path / "logs" / "p.log", max_bytes=10, kept=2)
+    for number in range(8):
+        log.write(b"line %d" % number)
+    log.close()
+    assert {path.name: path.read_text() for path in (tmp_path / "logs").iterdir()} == {
+        "p.log.1": "line 6\nline 7\n",
+        "p.log.2": "line 4\nline 5\n",
+    }
+
+
+def test_a_log_goes_on_where_it_ended(tmp_path: Path) -> None:
+    for text in (b"one", b"two"):
+        log = ProcessLog(tmp_path / "p.log")
+        log.write(text)
+        log.close()
+    assert last_lines(tmp_path / "p.log", 5) == ["one", "two"]
+    assert last_lines(tmp_path / "p.log", 1) == ["two"]
+    assert last_lines(tmp_path / "none.log", 1) == []
+
+
+def test_prefixes_are_aligned_and_coloured_by_name() -> None:
+    screen = io.StringIO()
+    console = Console(screen, colour=True)
+    console.expect(("a", "long-name"))
+    console.line("a", "one")
+    console.line("long-name", "two")
+    assert screen.getvalue() == "\x1b[36ma         │\x1b[0m one\n\x1b[33mlong-name │\x1b[0m two\n"
+
+
+def test_control_characters_never_reach_the_terminal() -> None:
+    assert escaped("a\tb\x1b[2Jc\r\u202e") == "a\tb\\x1b[2Jc\\x0d\\x202e"
+
+
+def test_json_log_lines_are_shortened_for_people_and_others_left_alone() -> None:
+    line = '{"time":"t","event":"agent.call","process":"p","agent":"a","latency":0.12345,"level":"info","tags":["x"]}'
+    assert shortened(line) == 'agent.call agent=a latency=0.123 tags=["x"]'
+    assert shortened('{"event":"x","level":"error","message":"broke"}') == "ERROR x broke"
+    assert shortened('{"no": "event"}') == '{"no": "event"}'
+    assert shortened("{not json") == "{not json"
+
+
+def test_a_console_whose_reader_went_away_is_silent() -> None:
+    closed = io.StringIO()
+    closed.close()
+    console = Console(closed, colour=False)
+    console.line("a", "one")
+    console.line("a", "two")
