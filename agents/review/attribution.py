@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from mesh.agents.review.changes import FileChange
 from mesh.agents.review.findings import Finding
-from mesh.agents.review.masking import masked
+from mesh.agents.review.masking import masked, reads_like_prose
 from mesh.agents.review.observation import Observation
 from mesh.agents.review.topics import severity_of, suggestion_for, topic_of
 from mesh.agents.review.workspace import Workspace
@@ -20,6 +20,8 @@ from mesh.protocols.artifacts import Confidence, Evidence
 EXCERPT_LINES = 3
 EXCERPT_WIDTH = 200
 MESSAGE_WIDTH = 400
+PROSE = 0.4
+"""What is left of the confidence in a secret that reads like a sentence."""
 
 _NUMBERS = re.compile(r"\d+")
 
@@ -79,18 +81,19 @@ def _finding(workspace: Workspace, file: FileChange, seen: Observation) -> Findi
         digest=file.after,
         origin=seen.origin,
     )
+    prose = secret and reads_like_prose(excerpt)
     return Finding(
         path=file.path,
         line=seen.line,
         end_line=seen.end_line if seen.end_line > seen.line else 0,
-        severity=severity_of(seen.rule, seen.severity),
+        severity="low" if prose else severity_of(seen.rule, seen.severity),
         category=seen.category,
         rule=seen.rule,
         topic=topic,
         message=(masked(seen.message) if secret else seen.message)[:MESSAGE_WIDTH],
         suggestion=suggestion_for(seen.rule, seen.suggestion),
         evidence=(grounds,),
-        confidence=Confidence(value=seen.confidence, basis="rule"),
+        confidence=Confidence(value=seen.confidence * (PROSE if prose else 1.0), basis="rule"),
     )
 
 

@@ -6,6 +6,7 @@ out than a rule. About *different* things whose advice cannot both be followed: 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,8 @@ PRECEDENCES = (
 )
 
 _BY_TOPICS = {(each.first, each.second): each for each in PRECEDENCES}
+_FIRST = {each.first for each in PRECEDENCES}
+_SECOND = {each.second for each in PRECEDENCES}
 
 
 def overlap(one: Finding, other: Finding) -> bool:
@@ -52,21 +55,34 @@ def overlap(one: Finding, other: Finding) -> bool:
 
 def superseded(findings: Sequence[Finding]) -> tuple[list[Finding], list[Conflict]]:
     """The findings whose advice can be followed together, and what was dropped for which reason."""
-    conflicts: dict[int, Conflict] = {}
-    for number, second in enumerate(findings):
-        for first in findings:
-            rule = _BY_TOPICS.get((first.topic, second.topic))
-            if rule is not None and overlap(first, second):
-                conflicts[number] = Conflict(
-                    path=second.path,
-                    line=second.line,
-                    about="superseded",
-                    kept=f"{first.rule}: {first.message}",
-                    dropped=f"{second.rule}: {second.message}",
-                    reason=rule.reason,
-                )
-                break
-    return [each for number, each in enumerate(findings) if number not in conflicts], list(conflicts.values())
+    stronger: defaultdict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        if finding.topic in _FIRST:
+            stronger[finding.path].append(finding)
+    kept: list[Finding] = []
+    conflicts: list[Conflict] = []
+    for finding in findings:
+        rivals = stronger[finding.path] if finding.topic in _SECOND else []
+        conflict = next(filter(None, (_superseded(finding, rival) for rival in rivals)), None)
+        if conflict is None:
+            kept.append(finding)
+        else:
+            conflicts.append(conflict)
+    return kept, conflicts
+
+
+def _superseded(second: Finding, first: Finding) -> Conflict | None:
+    rule = _BY_TOPICS.get((first.topic, second.topic))
+    if rule is None or not overlap(first, second):
+        return None
+    return Conflict(
+        path=second.path,
+        line=second.line,
+        about="superseded",
+        kept=f"{first.rule}: {first.message}",
+        dropped=f"{second.rule}: {second.message}",
+        reason=rule.reason,
+    )
 
 
 def agreed_severity(findings: Sequence[Finding]) -> tuple[Severity, list[Conflict]]:

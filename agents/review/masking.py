@@ -19,3 +19,9 @@ def _line(line: str) -> str:
     if hidden == line:
         hidden = _ASSIGNED.sub(r"\1***", line)
     return _LONG_TOKEN.sub("***", hidden)
+
+
+def reads_like_prose(text: str) -> bool:
+    """Whether the only quoted value on the line is words with spaces between: a label or a message, seldom a secret."""
+    values = [match.group(0)[1:-1] for match in _QUOTED.finditer(text)]
+    return len(values) == 1 and values[0].count(" ") >= 2 and not any(char.isdigit() for char in values[0])

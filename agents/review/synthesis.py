@@ -22,7 +22,7 @@ SUREST = 0.99
 def synthesise(changes: ChangeSet, reports: Sequence[Report], missing: Sequence[Missing] = ()) -> Review:
     """One review of everything that was reported. The order of the reports does not matter."""
     findings, doubted = confirmed(reports)
-    merged, settled = merge(sorted(findings, key=_place))
+    merged, settled = merge(findings)
     kept, dropped = superseded(merged)
     return Review(
         repo=changes.repo,
@@ -65,14 +65,22 @@ def _rank(finding: Finding) -> tuple[int, int, float, str, int, str]:
 def merge(findings: Sequence[Finding]) -> tuple[list[Finding], list[Conflict]]:
     """Join what means the same at one place."""
     groups: list[list[Finding]] = []
-    for finding in findings:
-        group = next((group for group in groups if any(same(finding, other) for other in group)), None)
+    near: list[list[Finding]] = []
+    for finding in sorted(findings, key=_place):
+        near = [group for group in near if any(_reaches(other, finding) for other in group)]
+        group = next((group for group in near if any(same(finding, other) for other in group)), None)
         if group is None:
-            groups.append([finding])
-        else:
-            group.append(finding)
+            group = []
+            groups.append(group)
+            near.append(group)
+        group.append(finding)
     joined = [_joined(group) for group in groups]
     return [finding for finding, _ in joined], [conflict for _, conflicts in joined for conflict in conflicts]
+
+
+def _reaches(earlier: Finding, later: Finding) -> bool:
+    """Whether a finding earlier in the order of places may still overlap a later one."""
+    return earlier.path == later.path and earlier.last_line >= later.line
 
 
 def same(one: Finding, other: Finding) -> bool:
@@ -114,8 +122,8 @@ def together(group: Sequence[Finding]) -> Confidence:
     for finding in group:
         origin = _origin(finding.evidence)
         surest[origin] = max(finding.confidence.value, surest.get(origin, 0.0))
-    basis = "self" if all(_of_model(finding) for finding in group) else "rule"
-    return Confidence(value=min(SUREST, 1.0 - math.prod(1.0 - value for value in surest.values())), basis=basis)
+    value = min(SUREST, 1.0 - math.prod(1.0 - each for each in surest.values()))
+    return Confidence(value=value, basis="self" if all(map(_of_model, group)) else "rule")
 
 
 def _origin(evidence: tuple[Evidence, ...]) -> str:

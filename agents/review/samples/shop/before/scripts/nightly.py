@@ -1,0 +1,3 @@
+"""Run once a night, long ago."""
+
+print("nothing to do")
