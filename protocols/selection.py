@@ -1,0 +1,195 @@
+"""Who gets the award: hard constraints first, then the lowest cost. Pure; randomness is handed in.
+
+A bid must satisfy labels, data boundary, deadline, budget, capacity and the floor; no price makes up for that. Among the
+acceptable the smallest sum of three penalties wins, all in the policy's one unit, which by default is a second:
+
+    cost    = price_weight · price                 money, at the price of a second
+    latency = latency_weight · latency             expected seconds until a result, waiting included
+    risk    = risk_weight · (1 - success · reputation)     what a failure costs, times how likely it is
+
+Proposals are binding and fresh, so the best takes the award (ties at random). Standing bids are up to a heartbeat old, and
+everyone sees the same ones: taking the best would send every initiator to the same instance, so the two best of a small
+sample are drawn from by weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from random import Random
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from mesh.protocols.awards import Candidate, Score
+from mesh.protocols.constraints import Constraints
+
+
+class SelectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """The weights and limits of a choice, and the patience of an auction. All times in seconds.
+
+    `price_weight`, `latency_weight` and `risk_weight` turn money, seconds and certain failure into the one unit;
+    `floor` is the least success rate that is acceptable at all; bids within `tie` of the best (as a share) are equal.
+    `sample` standing bids are looked at, `directed` instances asked. `window` is how long proposals are awaited, `rounds`
+    how many times a call is opened, `pause` how long to wait between rounds unless told better; after `declines`
+    declines of standing awards the rest is asked first (directed). `patience` is the wait for the first answer to an
+    award, `probe` for the answer to a probe, of which there are `probes`; a running award is probed every `check`
+    seconds. `awards` bounds how often lost work is awarded again.
+    """
+
+    price_weight: float = 100.0
+    latency_weight: float = 1.0
+    risk_weight: float = 5.0
+    floor: float = 0.05
+    tie: float = 0.001
+    sample: int = 5
+    directed: int = 4
+    window: float = 0.25
+    rounds: int = 3
+    pause: float = 0.1
+    declines: int = 2
+    patience: float = 0.25
+    probe: float = 0.25
+    probes: int = 2
+    check: float = 5.0
+    awards: int = 4
+
+
+class Choice(NamedTuple):
+    """Every candidate with its score or the reason against it, the winner if there is one, and why in words."""
+
+    candidates: tuple[Candidate, ...]
+    winner: Candidate | None
+    reason: str
+
+
+class Chooser(Protocol):
+    """How a winner is chosen: `choose`, or something that takes the same and gives the same."""
+
+    def __call__(
+        self,
+        candidates: tuple[Candidate, ...],
+        constraints: Constraints,
+        remaining: float,
+        policy: SelectionPolicy,
+        random: Random,
+        *,
+        known: int = 0,
+    ) -> Choice:
+        """Judge all candidates and name the winner, if any is acceptable."""
+
+
+def score(candidate: Candidate, policy: SelectionPolicy) -> Score:
+    """What this bid costs, by the formula above."""
+    bid = candidate.bid
+    return Score(
+        cost=policy.price_weight * bid.price,
+        latency=policy.latency_weight * bid.latency,
+        risk=policy.risk_weight * (1.0 - bid.success * candidate.reputation),
+    )
+
+
+def objection(candidate: Candidate, constraints: Constraints, remaining: float, policy: SelectionPolicy) -> str:
+    """The first hard constraint that the bid breaks, in words; empty when it is acceptable."""
+    bid, budget = candidate.bid, constraints.budget
+    if bid.capacity <= 0:
+        return f"capacity: {bid.queue} waiting or running, room for no more"
+    if constraints.boundary and candidate.labels.get("boundary") != constraints.boundary:
+        return f"boundary: {constraints.boundary!r} is demanded, it declares {candidate.labels.get('boundary', '')!r}"
+    for name, value in constraints.labels.items():
+        if candidate.labels.get(name) != value:
+            return f"labels: {name}={value!r} is demanded, it has {candidate.labels.get(name, '')!r}"
+    if bid.latency > remaining:
+        return f"deadline: it expects {bid.latency:.2f} s, {remaining:.2f} s are left"
+    if budget.wall_time is not None and bid.latency > budget.wall_time:
+        return f"budget: it expects {bid.latency:.2f} s, {budget.wall_time:.2f} s may be spent"
+    if budget.money is not None and bid.price > budget.money:
+        return f"budget: it asks {bid.price:g}, {budget.money:g} may be spent"
+    if bid.success < policy.floor:
+        return f"floor: it succeeds in {bid.success:.0%} of calls, {policy.floor:.0%} are demanded"
+    return ""
+
+
+def judge(
+    candidates: Iterable[Candidate], constraints: Constraints, remaining: float, policy: SelectionPolicy
+) -> tuple[Candidate, ...]:
+    """Each candidate with its score, and with the reason where it is not acceptable. Earlier objections are kept."""
+    return tuple(
+        msgspec.structs.replace(
+            each,
+            score=score(each, policy),
+            rejected_because=each.rejected_because or objection(each, constraints, remaining, policy),
+        )
+        for each in candidates
+    )
+
+
+def choose(
+    candidates: Iterable[Candidate],
+    constraints: Constraints,
+    remaining: float,
+    policy: SelectionPolicy,
+    random: Random,
+    *,
+    known: int = 0,
+) -> Choice:
+    """The choice among these: the best proposal, or one of the two best standing bids.
+
+    `remaining` is the seconds until the deadline, `known` how many instances the standing bids were sampled from.
+    """
+    judged = judge(candidates, constraints, remaining, policy)
+    ranked = sorted((each for each in judged if not each.rejected_because), key=_total)
+    if not ranked:
+        return Choice(judged, None, _why_none(judged))
+    if ranked[0].proposal or len(ranked) == 1:
+        return Choice(judged, *_best(ranked, policy, random))
+    return Choice(judged, *_one_of_two(ranked, random, max(known, len(judged))))
+
+
+def _total(candidate: Candidate) -> float:
+    return candidate.score.total if candidate.score else 0.0
+
+
+def _best(ranked: Sequence[Candidate], policy: SelectionPolicy, random: Random) -> tuple[Candidate, str]:
+    limit = _total(ranked[0]) * (1.0 + policy.tie) + 1e-9
+    equal = [each for each in ranked if _total(each) <= limit]
+    winner = random.choice(equal) if len(equal) > 1 else ranked[0]
+    if len(ranked) == 1:
+        return winner, f"the only acceptable bid: {_cost(winner)}"
+    if len(equal) > 1:
+        return (
+            winner,
+            f"lowest cost {_total(winner):.2f} of {len(ranked)}, drawn among {len(equal)} equals: {_cost(winner)}",
+        )
+    return winner, f"lowest cost {_total(winner):.2f} of {len(ranked)}: {_cost(winner)}; next {_cost(ranked[1])}"
+
+
+def _one_of_two(ranked: Sequence[Candidate], random: Random, known: int) -> tuple[Candidate, str]:
+    """Draw from the two best, each weighted by the other's cost: half the cost, twice the chance."""
+    first, second = ranked[0], ranked[1]
+    share = (_total(second) + _EVEN) / (_total(first) + _total(second) + 2 * _EVEN)
+    winner, other = (first, second) if random.random() < share else (second, first)
+    chance = share if winner is first else 1.0 - share
+    return winner, (
+        f"standing bid {_cost(winner)}, drawn with {chance:.0%} against {_cost(other)}: "
+        f"the best two of {len(ranked)} acceptable, {known} known"
+    )
+
+
+_EVEN = 1e-6
+"""Two bids that cost nothing are equally good."""
+
+
+def _cost(candidate: Candidate) -> str:
+    parts = candidate.score or Score()
+    return (
+        f"{candidate.agent}.{candidate.instance} at {parts.total:.2f} "
+        f"(price {parts.cost:.2f}, latency {parts.latency:.2f}, risk {parts.risk:.2f})"
+    )
+
+
+def _why_none(judged: Sequence[Candidate]) -> str:
+    if not judged:
+        return "nobody made a proposal"
+    objections = "; ".join(f"{each.agent}.{each.instance}: {each.rejected_because}" for each in judged[:5])
+    more = f"; and {len(judged) - 5} more" if len(judged) > 5 else ""
+    return f"none of {len(judged)} is acceptable: {objections}{more}"
