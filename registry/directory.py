@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -192,21 +192,14 @@ class Directory:
             NoResponders: it is dead, or was never there.
             TimedOut: it said nothing; it is suspected until a sign of life comes.
         """
-        lease = self.process(process)
-        if lease is None:
+        if not self.alive(process):
             raise NoResponders(f"no process {process!r} is there")
-        asked = await self._probes.ask({process: lease.incarnation}, self._answered)
-        try:
-            await asked.complete(timeout)
-        finally:
-            await asked.close()
-        self._note(asked)
+        asked = await self.roll_call([process], timeout)
+        if process in asked.answered:
+            return asked.answered[process]
         if process in asked.dead:
             raise NoResponders(f"process {process!r} is dead")
-        if process not in asked.answered:
-            self._witness.silent(process, f"no answer within {timeout:g} s")
-            raise TimedOut(f"process {process!r} did not answer within {timeout:g} s")
-        return asked.answered[process]
+        raise TimedOut(f"process {process!r} did not answer within {timeout:g} s")
 
     async def verified(self, timeout: float = 0.5) -> Sequence[Listing]:
         """Ask everybody at once; the dead are dropped, the silent suspected, figures are fresh. Then the listing.
@@ -216,7 +209,19 @@ class Directory:
         Raises:
             TimedOut: the server itself did not answer in twice that time.
         """
-        asked = await self._probes.ask(self._incarnations(), self._answered)
+        await self.roll_call(timeout=timeout)
+        return self.instances()
+
+    async def roll_call(self, processes: Iterable[str] | None = None, timeout: float = 0.5) -> Round:
+        """Ask these processes, or all, at once whether they live. What is found out is also noted here.
+
+        Answers who is `dead`, who `silent`, and who `answered` after how many seconds.
+
+        Raises:
+            TimedOut: the server itself did not answer in twice that time.
+        """
+        names = self._roster.members.keys() if processes is None else processes
+        asked = await self._probes.ask(self._incarnations(names), self._answered)
         try:
             await asked.fence(2 * timeout)
             await asked.complete(timeout)
@@ -225,7 +230,7 @@ class Directory:
         self._note(asked)
         for process in asked.silent:
             self._witness.silent(process, f"no answer within {timeout:g} s")
-        return self.instances()
+        return asked
 
     def mirror(self, process: str, on_lease: OnKey, on_record: OnKey) -> None:
         """Tell the presence of this process what happens to its own keys. There is one mirror a process."""
@@ -270,15 +275,16 @@ class Directory:
     async def _ask_in_passing(self) -> None:
         """Wait only until the dead are known; the answers of the living come when they come."""
         try:
-            asked = await self._probes.ask(self._incarnations(), self._answered)
+            asked = await self._probes.ask(self._incarnations(self._roster.members), self._answered)
             self._chores.plan("end of the first question", 2.0, asked.close)
             await asked.fence(1.0)
             self._note(asked)
         except MeshError as error:
             logger.info("the directory opens without having asked everybody: %s", error)
 
-    def _incarnations(self) -> dict[str, str]:
-        return {name: member.lease.incarnation for name, member in self._roster.members.items()}
+    def _incarnations(self, processes: Iterable[str]) -> dict[str, str]:
+        members = self._roster.members
+        return {name: members[name].lease.incarnation for name in processes if name in members}
 
     def _note(self, asked: Round) -> None:
         for process in asked.dead & asked.asked.keys():

@@ -44,7 +44,9 @@ class Listing:
         """What the instance says of itself; `suspect` where others have reason to doubt a ready one."""
         return "suspect" if self.suspicion and self.record.state == "ready" else self.record.state
 
-    def fits(self, *, labels: Mapping[str, str] | None = None, version: str | None = None, state: str | None) -> bool:
+    def fits(
+        self, *, labels: Mapping[str, str] | None = None, version: str | None = None, state: str | None = None
+    ) -> bool:
         """Whether it has all these labels, this version (`1` means any `1.…`), and this state (None: any)."""
         return (
             (state is None or self.state == state)

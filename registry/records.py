@@ -40,7 +40,7 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `started_at` is in Unix seconds. `incarnation` is stamped by presence: a record left by an earlier start of the
     process is not listed. A workflow is hosted as the capability `workflow.<name>` with its version in the
-    label of the same name.
+    label of the same name. `commands` are those without a capability: they can be asked by name, and nobody bids for them.
     """
 
     agent: str
@@ -53,6 +53,7 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     state: InstanceState = "starting"
     labels: dict[str, str] = {}
     capabilities: tuple[Capability, ...] = ()
+    commands: tuple[Capability, ...] = ()
     events: tuple[str, ...] = ()
     stamps: Stamps = Stamps()
     description: str = ""
