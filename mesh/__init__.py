@@ -1,1 +1,75 @@
-"""The agent mesh on NATS."""
+"""The agent mesh on NATS.
+
+    from mesh import agent, run
+
+    @agent(capability="greet")
+    async def greet(name: str) -> str:
+        return f"Hello, {name}"
+
+    run(greet)
+
+What stands here is the public surface; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mesh.actors.context import Context as Context
+    from mesh.actors.definition import Agent as Agent
+    from mesh.actors.definition import agent as agent
+    from mesh.actors.handler import command as command
+    from mesh.actors.handler import every as every
+    from mesh.actors.handler import on_event as on_event
+    from mesh.client.mesh import Mesh as Mesh
+    from mesh.client.running import run as run
+    from mesh.jobs.workflow import Job as Job
+    from mesh.jobs.workflow import workflow as workflow
+    from mesh.protocols.acts import Bid as Bid
+    from mesh.protocols.artifacts import Artifact as Artifact
+    from mesh.protocols.artifacts import Confidence as Confidence
+    from mesh.protocols.artifacts import Evidence as Evidence
+    from mesh.protocols.artifacts import Verdict as Verdict
+    from mesh.protocols.constraints import Budget as Budget
+    from mesh.protocols.constraints import Constraints as Constraints
+    from mesh.protocols.constraints import Usage as Usage
+    from mesh.protocols.errors import MeshError as MeshError
+
+_HOMES: dict[str, str] = {
+    "Agent": "mesh.actors.definition",
+    "Artifact": "mesh.protocols.artifacts",
+    "Bid": "mesh.protocols.acts",
+    "Budget": "mesh.protocols.constraints",
+    "Confidence": "mesh.protocols.artifacts",
+    "Constraints": "mesh.protocols.constraints",
+    "Context": "mesh.actors.context",
+    "Evidence": "mesh.protocols.artifacts",
+    "Job": "mesh.jobs.workflow",
+    "Mesh": "mesh.client.mesh",
+    "MeshError": "mesh.protocols.errors",
+    "Usage": "mesh.protocols.constraints",
+    "Verdict": "mesh.protocols.artifacts",
+    "agent": "mesh.actors.definition",
+    "command": "mesh.actors.handler",
+    "every": "mesh.actors.handler",
+    "on_event": "mesh.actors.handler",
+    "run": "mesh.client.running",
+    "workflow": "mesh.jobs.workflow",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'mesh' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
