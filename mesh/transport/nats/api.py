@@ -1,0 +1,85 @@
+"""JetStream's API: JSON questions on `$JS.API.…`, and what its refusals mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mesh.protocols.errors import Conflict, MeshError, NoResponders, Refused, TooLarge, Unavailable
+from mesh.transport.nats.bus import NatsBus
+
+PREFIX = "$JS.API."
+TIMEOUT = 5.0
+NANOSECONDS = 1_000_000_000
+
+WRONG_SEQUENCE = (10071, 10164)
+"""Another sequence is there · (R3) another append to the subject is on its way in."""
+STREAM_NOT_FOUND = 10059
+CONSUMER_NOT_FOUND = 10014
+OTHER_CONFIGURATION = 10058
+TOO_BIG = (10054, 10077, 10047)
+
+
+class ApiError(msgspec.Struct, frozen=True):
+    """A refusal in the server's words."""
+
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class _Answer(msgspec.Struct):
+    error: ApiError | None = None
+
+
+class MissingStream(Unavailable):
+    """The stream does not exist (any more)."""
+
+    code = "missing-stream"
+
+
+class MissingConsumer(Unavailable):
+    """The consumer does not exist (any more)."""
+
+    code = "missing-consumer"
+
+
+class OtherConfiguration(Refused):
+    """Something of that name exists in another shape."""
+
+    code = "other-configuration"
+
+
+async def call(bus: NatsBus, verb: str, body: Any = None, *, timeout: float = TIMEOUT) -> bytes:
+    """Ask the API and return its raw answer.
+
+    Raises:
+        NoResponders: JetStream is away. Or what `refusal` makes of the server's error.
+    """
+    data = b"" if body is None else msgspec.json.encode(body)
+    try:
+        reply = await bus.request(PREFIX + verb, data, timeout=timeout)
+    except NoResponders as error:
+        raise NoResponders(f"JetStream is away or not enabled for this account ({verb})") from error
+    answer = msgspec.json.decode(reply.data, type=_Answer)
+    if answer.error is not None:
+        raise refusal(answer.error, verb)
+    return reply.data
+
+
+def refusal(error: ApiError, what: str) -> MeshError:
+    """The typed error for a refusal; its detail carries the server's `err_code`."""
+    detail = {"err_code": error.err_code}
+    words = f"{what}: {error.description} ({error.err_code})"
+    if error.err_code in WRONG_SEQUENCE:
+        return Conflict(words, detail=detail)
+    if error.err_code == STREAM_NOT_FOUND:
+        return MissingStream(words, detail=detail)
+    if error.err_code == CONSUMER_NOT_FOUND:
+        return MissingConsumer(words, detail=detail)
+    if error.err_code == OTHER_CONFIGURATION:
+        return OtherConfiguration(words, detail=detail)
+    if error.err_code in TOO_BIG:
+        return TooLarge(words, detail=detail)
+    return (Unavailable if error.code >= 500 else Refused)(words, detail=detail)

@@ -1,0 +1,271 @@
+"""`Bus` over a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+
+from mesh.protocols.errors import Overloaded, Refused, TimedOut, TooLarge, Unavailable
+from mesh.protocols.ports import Clock, Headers, Ids, Message, Subscription
+from mesh.settings import ServerTarget
+from mesh.transport.listeners import Background, Listeners
+from mesh.transport.matching import check_pattern, check_subject
+from mesh.transport.nats.client import SyncClient, server_identity
+from mesh.transport.nats.dial import dial
+from mesh.transport.nats.frames import encode_headers, publish_frame, publish_with_headers
+from mesh.transport.nats.replies import Replies
+
+log = logging.getLogger("mesh.transport")
+
+PENDING_LIMIT = 16 * 1024 * 1024
+"""Bytes that may wait while the server is away or slow."""
+CLOSE_WITHIN = 2.0
+_DENIAL = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
+
+
+class NatsSubscription(Subscription):
+    """A running subscription."""
+
+    def __init__(self, client: SyncClient, sid: int) -> None:
+        self._client = client
+        self._sid = sid
+
+    async def close(self) -> None:
+        """Stop it. Again: nothing happens."""
+        self._client.unlisten(self._sid)
+
+
+class NatsBus:
+    """A connection to a server. It reconnects for as long as it takes; `close` is the only end."""
+
+    def __init__(self, clock: Clock, ids: Ids, inbox_prefix: str) -> None:
+        self.clock = clock
+        self.ids = ids
+        self.background = Background()
+        self._client = SyncClient(lost=self._on_lost, denied=self._on_denied)
+        self._replies = Replies(f"{inbox_prefix}.{ids.uuid().replace('-', '')}")
+        self._closed = False
+        self._denials: set[str] = set()
+        self._up = asyncio.Event()
+        self._reconnected = Listeners("reconnect", self.background)
+        self._disconnected = Listeners("disconnect", self.background)
+        self._ended = Listeners("close", self.background)
+
+    @classmethod
+    async def connect(cls, target: ServerTarget, *, name: str, clock: Clock, ids: Ids, timeout: float) -> NatsBus:
+        """A connected bus.
+
+        Raises:
+            Unavailable: no server, or it refused us.
+        """
+        bus = cls(clock, ids, target.inbox_prefix or "_INBOX")
+        await dial(bus._client, target, name, ids.random, timeout, bus._on_reconnected)
+        bus._client.listen(f"{bus._replies.inbox}.*", "", bus._replies.receive)
+        bus._up.set()
+        return bus
+
+    @property
+    def connected(self) -> bool:
+        """Whether a server is reachable right now."""
+        return bool(self._client.is_connected) and not self._closed
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def client(self) -> tuple[str, int]:
+        """(server id, client id) of the present connection."""
+        return server_identity(self._client)
+
+    @property
+    def max_payload(self) -> int:
+        """The most bytes a message may have."""
+        return int(self._client.max_payload)
+
+    def publish(self, subject: str, data: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
+        """Hand a message to the connection: it is written in this turn of the loop, or after the next reconnect."""
+        if self._closed:
+            raise Unavailable("the connection is closed; connect again")
+        target, answer = check_subject(subject), check_subject(reply) if reply else b""
+        self._send(target, answer, data, headers)
+
+    async def subscribe(self, subject: str, handler: Callable[[Message], None], *, queue: str = "") -> Subscription:
+        """Hear messages; the server knows of it when this returns.
+
+        Raises:
+            Refused: this connection has no permission to subscribe to it.
+            TimedOut · Unavailable: the server could not be told.
+        """
+        self.check_connected()
+        sid = self._client.listen(check_pattern(subject), check_pattern(queue) if queue else "", handler)
+        self._denials.discard(subject.lower())
+        try:
+            await self.flush()
+        except BaseException:
+            self._client.unlisten(sid)
+            raise
+        if subject.lower() in self._denials:
+            self._client.unlisten(sid)
+            raise Refused(f"no permission to subscribe to {subject}", detail={"reason": "permissions"})
+        return NatsSubscription(self._client, sid)
+
+    async def request(self, subject: str, data: bytes, *, timeout: float, headers: Headers | None = None) -> Message:
+        """Ask with a private reply subject. `Unavailable.detail["sent"]` says whether the question may have arrived."""
+        self.check_connected()
+        target = check_subject(subject)
+        reply, answer = self._replies.ask(subject, timeout)
+        try:
+            self._send(target, reply.encode(), data, headers)
+            return await answer
+        finally:
+            answer.cancel()
+
+    async def flush(self, timeout: float = 5.0) -> None:
+        """Wait until the server has taken everything published so far."""
+        self.check_connected()
+        pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._client.ping(pong)
+        try:
+            async with asyncio.timeout(timeout):
+                await pong
+        except TimeoutError:
+            raise TimedOut(f"the server did not take everything within {timeout:g} s") from None
+
+    def on_reconnect(self, callback: Callable[[], Awaitable[None] | None]) -> None:
+        """Call this after every reconnect, once subscriptions are there again."""
+        self._reconnected.add(callback)
+
+    def on_disconnect(self, callback: Callable[[], Awaitable[None] | None]) -> None:
+        """Call this whenever the connection is lost."""
+        self._disconnected.add(callback)
+
+    async def close(self) -> None:
+        """Flush what can be flushed, then close. Again: nothing happens."""
+        if self._closed:
+            return
+        if self.connected:
+            try:
+                await self.flush(CLOSE_WITHIN)
+            except (TimedOut, Unavailable) as error:
+                log.warning("closing without a last flush: %s", error)
+        self._closed = True
+        self._up.set()
+        self._ended.fire()
+        self._replies.fail_all(lambda subject: Unavailable(f"closed while {subject} was asked", detail={"sent": True}))
+        await self.background.close()
+        await self._hang_up()
+
+    # -- for the store over this bus
+
+    def off_reconnect(self, callback: Callable[[], Awaitable[None] | None]) -> None:
+        """Do not call it any more."""
+        self._reconnected.remove(callback)
+
+    def off_disconnect(self, callback: Callable[[], Awaitable[None] | None]) -> None:
+        """Do not call it any more."""
+        self._disconnected.remove(callback)
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Call this when the connection is closed for good."""
+        self._ended.add(callback)
+
+    def off_close(self, callback: Callable[[], None]) -> None:
+        """Do not call it any more."""
+        self._ended.remove(callback)
+
+    def listen(self, subject: str, handler: Callable[[Message], None]) -> NatsSubscription:
+        """Subscribe without waiting: the server knows before anything that is published after this."""
+        return NatsSubscription(self._client, self._client.listen(subject, "", handler))
+
+    def converse(self, handler: Callable[[Message], None]) -> str:
+        """A private reply subject for any number of answers, until `hang_up`."""
+        return self._replies.converse(handler)
+
+    def hang_up(self, reply: str) -> None:
+        """Hear no more answers there."""
+        self._replies.hang_up(reply)
+
+    def inbox(self) -> str:
+        """A new private subject, apart from the one all answers share."""
+        return f"{self._replies.inbox}.feed.{self.ids.token()}"
+
+    async def until_connected(self) -> None:
+        """Wait for as long as it takes.
+
+        Raises:
+            Unavailable: the connection is closed for good.
+        """
+        await self._up.wait()
+        self.check_open()
+
+    def check_open(self) -> None:
+        """Raises Unavailable once the connection is closed for good."""
+        if self._closed:
+            raise Unavailable("the connection is closed; connect again", detail={"sent": False})
+
+    def check_connected(self) -> None:
+        """Raises Unavailable while no server is reachable."""
+        self.check_open()
+        if not self._client.is_connected:
+            raise Unavailable("the server is out of reach; the connection keeps trying", detail={"sent": False})
+
+    # -- inside
+
+    def _send(self, subject: bytes, reply: bytes, data: bytes, headers: Headers | None) -> None:
+        block = encode_headers(headers) if headers else b""
+        size = len(block) + len(data)
+        if size > self._client.max_payload:
+            raise TooLarge(
+                f"{size} bytes to {subject.decode()}, {self.max_payload} are allowed",
+                detail={"size": size, "limit": self.max_payload},
+            )
+        waiting = self._client.waiting
+        if waiting + size > PENDING_LIMIT:
+            raise Overloaded(f"{waiting} bytes wait for the server already", retry_after=1.0)
+        if block:
+            self._client.enqueue(publish_with_headers(subject, reply, block, data))
+        else:
+            self._client.enqueue(publish_frame(subject, reply, data))
+
+    def _on_lost(self) -> None:
+        self._up.clear()
+        self._fail_pongs()
+        self._replies.fail_all(
+            lambda s: Unavailable(f"the connection was lost while {s} was asked", detail={"sent": True})
+        )
+        self._disconnected.fire()
+
+    def _fail_pongs(self) -> None:
+        pongs, self._client._pongs = self._client._pongs, []
+        for pong in pongs:
+            if not pong.done():
+                pong.set_exception(Unavailable("the connection was lost meanwhile", detail={"sent": True}))
+                pong.exception()
+
+    async def _on_reconnected(self) -> None:
+        log.info("connected again to %s", self.client[0])
+        self._up.set()
+        self._reconnected.fire()
+
+    def _on_denied(self, words: str) -> None:
+        log.error("the server refuses a subject to this connection: %s", words)
+        found = _DENIAL.search(words)
+        if found is None:
+            return
+        if found[1] == "subscription":
+            self._denials.add(found[2])
+        else:
+            self._replies.fail_subject(
+                found[2], Refused(f"no permission to publish to {found[2]}", detail={"reason": "permissions"})
+            )
+
+    async def _hang_up(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await self._client.close()
+        except (TimeoutError, OSError) as error:
+            log.debug("the socket did not close cleanly: %s", error)

@@ -1,0 +1,73 @@
+"""The first connection: succeeds, or says what was tried and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from mesh.protocols.errors import Unavailable
+from mesh.settings import ServerTarget
+from mesh.transport.nats.client import SyncClient
+from mesh.transport.nats.library import Error, UnexpectedEOF, with_websockets
+from mesh.transport.nats.options import connect_options
+
+log = logging.getLogger("mesh.transport")
+
+
+class _Complaints:
+    """What nats-py reports while it runs. It must never raise: that would end nats-py's read loop."""
+
+    def __init__(self) -> None:
+        self.last: Exception | None = None
+        self.connected = False
+
+    async def hear(self, error: Exception) -> None:
+        self.last = error
+        expected = not self.connected or isinstance(error, (OSError, UnexpectedEOF))
+        log.log(logging.DEBUG if expected else logging.WARNING, "nats-py says: %s", str(error) or type(error).__name__)
+
+
+async def dial(
+    client: SyncClient,
+    target: ServerTarget,
+    name: str,
+    source: random.Random,
+    timeout: float,
+    reconnected: Callable[[], Awaitable[None]],
+) -> None:
+    """Connect `client` to `target`; from then on it reconnects without end.
+
+    Raises:
+        Unavailable: no server answered in time, or it refused us.
+    """
+    complaints = _Complaints()
+    options = connect_options(target, name, source)
+    if any(url.startswith("ws") for url in target.urls):
+        with_websockets()
+    try:
+        async with asyncio.timeout(timeout):
+            await client.connect(error_cb=complaints.hear, reconnected_cb=reconnected, **options)
+    except (OSError, Error, TimeoutError) as error:
+        await _abandon(client)
+        raise Unavailable(_advice(target, complaints.last or error)) from (complaints.last or error)
+    complaints.connected = True
+    client.options["max_reconnect_attempts"] = -1
+    client.set_server_pool(list(target.urls))
+
+
+async def _abandon(client: SyncClient) -> None:
+    """Leave nothing running behind a failed attempt."""
+    try:
+        await client.close()
+    except (OSError, Error) as error:
+        log.debug("while giving up on a connection: %s", error)
+
+
+def _advice(target: ServerTarget, cause: Exception) -> str:
+    where = f"{target.url} (from {target.source})" if target.source else target.url
+    said = str(cause) or type(cause).__name__
+    if "authorization" in said.lower() or "authentication" in said.lower():
+        return f"the NATS server at {where} refused the credentials: {said}. Check user, token or credentials file"
+    return f"no NATS server answers at {where}: {said}. Start one with `mesh up`, or name another with --server"

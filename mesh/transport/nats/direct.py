@@ -1,0 +1,126 @@
+"""Reading a stream by direct gets: one message, or pages of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from mesh.protocols.errors import Refused, TimedOut, Unavailable
+from mesh.protocols.ports import Message, Stored
+from mesh.transport.headers import DESCRIPTION, PENDING, UP_TO
+from mesh.transport.nats.api import PREFIX, TIMEOUT, MissingStream
+from mesh.transport.nats.bus import NatsBus
+from mesh.transport.nats.stored import from_direct_get, status
+
+PAGE = 500
+
+
+class TooMany(Refused):
+    """More subjects match than the server answers in one request (1,024)."""
+
+
+async def get_last(bus: NatsBus, stream: str, subject: str) -> Stored | None:
+    """The newest message on an exact subject.
+
+    Raises:
+        NoResponders: the stream does not exist, or JetStream is away.
+    """
+    answer = await bus.request(f"{PREFIX}DIRECT.GET.{stream}.{subject}", b"", timeout=TIMEOUT)
+    code = status(answer)
+    if code == "404":
+        return None
+    _check(answer, code, stream)
+    return from_direct_get(answer)
+
+
+async def read_from(bus: NatsBus, stream: str, subject: str, after: int) -> list[Stored]:
+    """Every message on `subject` above `after`, in order."""
+    found: list[Stored] = []
+    while True:
+        page = await _page(bus, stream, {"seq": after + 1, "next_by_subj": subject, "batch": PAGE})
+        found += page.messages
+        if not page.pending or not page.messages:
+            return found
+        after = page.messages[-1].sequence
+
+
+async def last_of_each(bus: NatsBus, stream: str, subjects: str) -> list[Stored]:
+    """The newest message of every matching subject, in order of sequence.
+
+    Raises:
+        TooMany: more than 1,024 match.
+    """
+    found: list[Stored] = []
+    question: dict[str, Any] = {"multi_last": [subjects], "batch": PAGE}
+    while True:
+        page = await _page(bus, stream, question)
+        found += page.messages
+        if not page.pending or not page.messages:
+            return found
+        question.update(seq=page.messages[-1].sequence + 1, up_to_seq=page.up_to)
+
+
+class _Page:
+    """The answers to one batch request, collected as they come."""
+
+    def __init__(self, stream: str) -> None:
+        self.messages: list[Stored] = []
+        self.pending = 0
+        self.up_to = 0
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stream = stream
+
+    def receive(self, message: Message) -> None:
+        """One message, or the end of the batch."""
+        if self.done.done():
+            return
+        code = status(message)
+        if not code:
+            self.messages.append(from_direct_get(message))
+        elif code == "204":
+            headers = message.headers or {}
+            self.pending, self.up_to = int(headers.get(PENDING, 0)), int(headers.get(UP_TO, 0))
+            self.done.set_result(None)
+        elif code == "404":
+            self.done.set_result(None)
+        else:
+            self._fail(message, code)
+
+    def _fail(self, message: Message, code: str) -> None:
+        try:
+            _check(message, code, self._stream)
+        except (Unavailable, Refused) as error:
+            self.done.set_exception(error)
+
+    def interrupt(self) -> None:
+        """The connection was lost: the rest will not come."""
+        if not self.done.done():
+            self.done.set_exception(Unavailable(f"the connection was lost while {self._stream} was read"))
+
+
+async def _page(bus: NatsBus, stream: str, question: dict[str, Any]) -> _Page:
+    page = _Page(stream)
+    reply = bus.converse(page.receive)
+    bus.on_disconnect(page.interrupt)
+    try:
+        bus.publish(f"{PREFIX}DIRECT.GET.{stream}", msgspec.json.encode(question), reply=reply)
+        async with asyncio.timeout(TIMEOUT):
+            await page.done
+    except TimeoutError:
+        raise TimedOut(f"reading {stream} took longer than {TIMEOUT:g} s") from None
+    finally:
+        bus.off_disconnect(page.interrupt)
+        bus.hang_up(reply)
+    return page
+
+
+def _check(message: Message, code: str, stream: str) -> None:
+    words = (message.headers or {}).get(DESCRIPTION, "")
+    if code == "503":
+        raise MissingStream(f"stream {stream} does not exist, or JetStream is away")
+    if code == "413":
+        raise TooMany(f"reading {stream}: {words}")
+    if code:
+        raise Refused(f"reading {stream}: {code} {words}", detail={"reason": words})

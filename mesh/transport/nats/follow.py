@@ -1,0 +1,82 @@
+"""`Store.follow`: a feed handed out message by message; who reads slowly slows the server down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from mesh.protocols.ports import Stored
+from mesh.transport.nats.bus import NatsBus
+from mesh.transport.nats.feed import Feed
+from mesh.transport.nats.stored import rfc3339
+
+
+class Follower:
+    """What has come and was not handed out yet. Permissions to send more stand in the queue, behind what they wait for."""
+
+    def __init__(self, after: int | None, since: float | None) -> None:
+        self._after = after
+        self._since = since
+        self._queue: deque[Stored | Callable[[], None]] = deque()
+        self.news = asyncio.Event()
+
+    def start(self) -> dict[str, Any]:
+        """At the place asked for, and behind the last message once there was one."""
+        if self._after is None and self._since is None:
+            return {"deliver_policy": "new"}
+        if self._since is not None:
+            return {"deliver_policy": "by_start_time", "opt_start_time": rfc3339(self._since)}
+        return {"deliver_policy": "by_start_sequence", "opt_start_seq": (self._after or 0) + 1}
+
+    async def opened(self, pending: int) -> None:
+        """Nothing to do: the messages themselves say how far we are."""
+
+    def receive(self, stored: Stored, pending: int) -> None:
+        """Queue it."""
+        self._after, self._since = stored.sequence, None
+        self._queue.append(stored)
+        self.news.set()
+
+    def idle(self) -> None:
+        """Nothing to do."""
+
+    def flow(self, answer: Callable[[], None]) -> None:
+        """More may come once everything before this place is handed out."""
+        self._queue.append(answer)
+        self.news.set()
+
+    def take(self) -> Stored | None:
+        """The next message, if there is one."""
+        while self._queue:
+            item = self._queue.popleft()
+            if isinstance(item, Stored):
+                return item
+            item()
+        return None
+
+
+async def follow(
+    bus: NatsBus, stream: str, subject: str, after: int | None, since: float | None
+) -> AsyncIterator[Stored]:
+    """Hand out the feed.
+
+    Raises:
+        MissingStream · NoResponders · TimedOut: it could not be started.
+        Unavailable: the connection was closed meanwhile.
+    """
+    follower = Follower(after, since)
+    feed = Feed(bus, stream, (subject,), follower)
+    await feed.open()
+    bus.on_close(follower.news.set)
+    try:
+        while True:
+            follower.news.clear()
+            while (stored := follower.take()) is not None:
+                yield stored
+            bus.check_open()
+            await follower.news.wait()
+    finally:
+        bus.off_close(follower.news.set)
+        await feed.close()

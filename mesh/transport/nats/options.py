@@ -1,0 +1,86 @@
+"""From a `ServerTarget` to what nats-py wants to be told."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from mesh.protocols.errors import Unavailable
+from mesh.settings import ServerTarget
+from mesh.transport.nats.library import Server
+
+PING_INTERVAL = 5
+"""Seconds; a hung server is noticed after three of them."""
+RETRY_FIRST, RETRY_LONGEST = 0.05, 1.0
+
+Choice = Callable[[list[Server], dict[str, Any]], tuple[Server, float]]
+
+
+def connect_options(target: ServerTarget, name: str, source: random.Random) -> dict[str, Any]:
+    """Options of `Client.connect`: credentials, TLS, and how to come back after a loss.
+
+    Raises:
+        Unavailable: a file that the target names cannot be used.
+    """
+    return {
+        "servers": list(target.urls),
+        "name": name or None,
+        "ping_interval": PING_INTERVAL,
+        "max_outstanding_pings": 2,
+        "connect_timeout": 2,
+        "reconnect_time_wait": 0.05,
+        "max_reconnect_attempts": 1,
+        "reconnect_to_server_handler": jittered(source),
+        "inbox_prefix": target.inbox_prefix or "_INBOX",
+        **_credentials(target),
+        **_tls(target),
+    }
+
+
+def jittered(source: random.Random) -> Choice:
+    """The server that failed least, after a random pause that doubles with its failures: nobody reconnects in step."""
+
+    def choose(servers: list[Server], _: dict[str, Any]) -> tuple[Server, float]:
+        fewest = min(server.reconnects for server in servers)
+        chosen = source.choice([server for server in servers if server.reconnects == fewest])
+        longest = min(RETRY_LONGEST, RETRY_FIRST * 2 ** min(fewest, 10))
+        return chosen, source.uniform(0.0, longest)
+
+    return choose
+
+
+def _credentials(target: ServerTarget) -> dict[str, Any]:
+    found = {
+        "user": target.user,
+        "password": target.password,
+        "token": target.token,
+        "user_credentials": target.creds,
+        "nkeys_seed": target.nkey_seed,
+    }
+    if target.creds or target.nkey_seed:
+        _need_nkeys(target)
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _need_nkeys(target: ServerTarget) -> None:
+    try:
+        import nkeys  # noqa: F401
+    except ImportError as error:
+        raise Unavailable(
+            f"{target.source or target.url} logs in with an nkey or credentials file: install 'natsmesh[nkeys]'"
+        ) from error
+
+
+def _tls(target: ServerTarget) -> dict[str, Any]:
+    wanted = target.tls_ca or target.tls_cert or any(url.startswith(("tls://", "wss://")) for url in target.urls)
+    if not wanted:
+        return {}
+    try:
+        context = ssl.create_default_context(cafile=target.tls_ca)
+        if target.tls_cert:
+            context.load_cert_chain(target.tls_cert, target.tls_key)
+    except OSError as error:
+        raise Unavailable(f"cannot use the TLS files for {target.url} (from {target.source}): {error}") from error
+    return {"tls": context, "tls_handshake_first": target.tls_first}

@@ -1,0 +1,101 @@
+"""`Store` over a real server: the parts put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from mesh.protocols.ports import Ack, BucketSpec, Clock, Headers, Ids, Stored, StreamSpec
+from mesh.transport.headers import EXPECTED, MESSAGE_ID
+from mesh.transport.nats.api import NANOSECONDS
+from mesh.transport.nats.append import append
+from mesh.transport.nats.bus import NatsBus
+from mesh.transport.nats.consumer import NatsConsumer
+from mesh.transport.nats.direct import get_last, read_from
+from mesh.transport.nats.follow import follow
+from mesh.transport.nats.keys import NatsBucket
+from mesh.transport.nats.newest import newest_of_each
+from mesh.transport.nats.objects import NatsObjects
+from mesh.transport.nats.streams import ensure, stream_config
+
+
+class NatsStore:
+    """Streams, buckets and objects. `replicas` is for what is created here; more that an operator has set stays."""
+
+    def __init__(self, bus: NatsBus, clock: Clock, ids: Ids, *, replicas: int = 1) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._ids = ids
+        self._replicas = replicas
+
+    async def ensure_stream(self, spec: StreamSpec) -> None:
+        """Create the stream, or bring an existing one to this shape."""
+        await ensure(self._bus, stream_config(spec, self._replicas))
+
+    async def append(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        message_id: str = "",
+        expected: int | None = None,
+        headers: Headers | None = None,
+        timeout: float = 5.0,
+    ) -> Ack:
+        """Publish into the stream that captures `subject`."""
+        merged = dict(headers or {})
+        if message_id:
+            merged[MESSAGE_ID] = message_id
+        if expected is not None:
+            merged[EXPECTED] = str(expected)
+        return await append(self._bus, subject, data, merged or None, timeout)
+
+    async def read(self, stream: str, subject: str, *, after: int = 0) -> list[Stored]:
+        """Every message on `subject` above `after`, in order."""
+        return await read_from(self._bus, stream, subject, after)
+
+    async def last(self, stream: str, subject: str) -> Stored | None:
+        """The newest message on an exact subject."""
+        return await get_last(self._bus, stream, subject)
+
+    async def last_each(self, stream: str, subjects: str) -> list[Stored]:
+        """The newest message of every subject that matches, in order of sequence."""
+        return await newest_of_each(self._bus, stream, subjects)
+
+    def follow(
+        self, stream: str, subject: str, *, after: int | None = 0, since: float | None = None
+    ) -> AsyncIterator[Stored]:
+        """Every stored message from there on, then new ones as they come. It starts with the first iteration."""
+        return follow(self._bus, stream, subject, after, since)
+
+    async def consumer(
+        self, stream: str, durable: str, subjects: tuple[str, ...], *, ack_wait: float = 30.0, max_deliver: int = 5
+    ) -> NatsConsumer:
+        """Open (creating it if needed) the durable consumer that all its peers share."""
+        config = {
+            "durable_name": durable,
+            "name": durable,
+            "ack_policy": "explicit",
+            "ack_wait": int(ack_wait * NANOSECONDS),
+            "max_deliver": max_deliver,
+            "filter_subjects": list(subjects),
+            "deliver_policy": "all",
+        }
+        consumer = NatsConsumer(self._bus, stream, durable, config)
+        try:
+            await consumer.create()
+        except BaseException:
+            await consumer.close()
+            raise
+        return consumer
+
+    async def bucket(self, spec: BucketSpec) -> NatsBucket:
+        """Open the bucket, creating it if needed."""
+        bucket = NatsBucket(self._bus, spec, self._replicas)
+        await bucket.create()
+        return bucket
+
+    async def objects(self, name: str) -> NatsObjects:
+        """Open the object store, creating it if needed."""
+        objects = NatsObjects(self._bus, name, self._replicas)
+        await objects.create()
+        return objects

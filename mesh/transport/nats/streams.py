@@ -1,0 +1,124 @@
+"""Streams and the streams behind buckets and object stores: their configuration, and bringing them to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mesh.protocols.ports import BucketSpec, StreamSpec
+from mesh.transport.nats.api import NANOSECONDS, OtherConfiguration, call
+from mesh.transport.nats.bus import NatsBus
+
+MARKER_TTL = 60
+"""Seconds that the marker of a deleted or expired key stays. Without it watchers hear nothing of an expiry."""
+
+
+class StreamState(msgspec.Struct):
+    """What we read of a stream: its configuration, and `created`, which tells a stream from its successor."""
+
+    config: dict[str, Any]
+    created: str
+
+
+def stream_config(spec: StreamSpec, replicas: int) -> dict[str, Any]:
+    """The server's configuration of a stream."""
+    age = 0 if spec.max_age is None else int(spec.max_age * NANOSECONDS)
+    window = int(spec.duplicate_window * NANOSECONDS)
+    config = {
+        "name": spec.name,
+        "subjects": list(spec.subjects),
+        "storage": spec.storage,
+        "retention": spec.retention,
+        "discard": "old",
+        "max_age": age,
+        "max_bytes": -1 if spec.max_bytes is None else spec.max_bytes,
+        "duplicate_window": min(window, age) if age else window,
+        "num_replicas": replicas,
+        "allow_direct": True,
+        "allow_msg_ttl": True,
+        "allow_rollup_hdrs": True,
+        "description": spec.description,
+    }
+    if spec.allow_schedules:
+        config["allow_msg_schedules"] = True
+    return config
+
+
+def bucket_config(spec: BucketSpec, replicas: int) -> dict[str, Any]:
+    """The server's configuration of a bucket: history 1, or a marker's TTL would become the least TTL of every key."""
+    return {
+        "name": bucket_stream(spec.name),
+        "subjects": [f"$KV.{spec.name}.>"],
+        "storage": spec.storage,
+        "retention": "limits",
+        "discard": "new",
+        "max_msgs_per_subject": 1,
+        "max_age": 0,
+        "max_bytes": -1,
+        "duplicate_window": 120 * NANOSECONDS,
+        "num_replicas": replicas,
+        "allow_direct": True,
+        "allow_msg_ttl": True,
+        "subject_delete_marker_ttl": MARKER_TTL * NANOSECONDS,
+        "allow_rollup_hdrs": True,
+        "deny_delete": True,
+        "description": spec.description,
+    }
+
+
+def object_store_config(name: str, replicas: int) -> dict[str, Any]:
+    """The server's configuration of an object store, as every NATS client knows it."""
+    return {
+        "name": object_stream(name),
+        "subjects": [f"$O.{name}.C.>", f"$O.{name}.M.>"],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_age": 0,
+        "max_bytes": -1,
+        "duplicate_window": 120 * NANOSECONDS,
+        "num_replicas": replicas,
+        "allow_direct": True,
+        "allow_rollup_hdrs": True,
+    }
+
+
+def bucket_stream(bucket: str) -> str:
+    """The stream behind a bucket."""
+    return f"KV_{bucket}"
+
+
+def object_stream(name: str) -> str:
+    """The stream behind an object store."""
+    return f"OBJ_{name}"
+
+
+async def ensure(bus: NatsBus, config: dict[str, Any]) -> StreamState:
+    """Create the stream, or bring an existing one to this shape. What an operator set beyond it (more replicas, say) stays.
+
+    Raises:
+        Refused: the existing one cannot be changed in place (storage, retention).
+    """
+    name = config["name"]
+    try:
+        return _state(await call(bus, f"STREAM.CREATE.{name}", config))
+    except OtherConfiguration:
+        there = await info(bus, name)
+    wanted = {**there.config, **config, "num_replicas": max(there.config["num_replicas"], config["num_replicas"])}
+    if wanted == there.config:
+        return there
+    return _state(await call(bus, f"STREAM.UPDATE.{name}", wanted))
+
+
+async def info(bus: NatsBus, name: str) -> StreamState:
+    """The stream as it is.
+
+    Raises:
+        MissingStream: there is none.
+    """
+    return _state(await call(bus, f"STREAM.INFO.{name}"))
+
+
+def _state(answer: bytes) -> StreamState:
+    return msgspec.json.decode(answer, type=StreamState)
