@@ -27,7 +27,7 @@ def _hidden() -> Iterator[None]:
 
 with _hidden():
     from nats.aio import client, subscription, transport
-    from nats.errors import Error, StaleConnectionError
+    from nats.errors import Error, StaleConnectionError, UnexpectedEOF
 
 Client = client.Client
 Server = client.Server
@@ -43,6 +43,7 @@ __all__ = [
     "Subscription",
     "TcpTransport",
     "Transport",
+    "UnexpectedEOF",
     "with_websockets",
 ]
 
