@@ -127,6 +127,10 @@ class Subjects:
         """Where a command to one instance goes; `sender` is the process that publishes it."""
         return f"{self.prefix}.rpc.{check_token(process)}.{check_token(agent)}.{check_token(instance)}.{check_token(sender)}"
 
+    def rpc_pattern(self, process: str, agent: str, instance: str) -> str:
+        """The commands to one instance from whomever: what is shown to people."""
+        return f"{self.prefix}.rpc.{check_token(process)}.{check_token(agent)}.{check_token(instance)}.*"
+
     def rpc_inbox(self, process: str) -> str:
         """The one subscription by which a process hears every command to its instances."""
         return f"{self.prefix}.rpc.{check_token(process)}.>"

@@ -1,0 +1,277 @@
+"""`Actor`: one running instance: a mailbox, the state the handlers work on, and the restarts.
+
+It has no task and no subscription of its own: a drain task exists only while its mailbox holds something. At most
+`capacity` messages are handled at once, one by default. What crashes it restarts it alone; its mailbox waits meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mesh.actors.definition import AgentDefinition
+from mesh.actors.handler import Handler
+from mesh.actors.hooks import Hooks
+from mesh.actors.invocation import Invocation, Outcome
+from mesh.actors.lineage import MAX_HOPS
+from mesh.actors.mailbox import Mailbox
+from mesh.actors.marks import BidHook
+from mesh.actors.supervision import Supervision
+from mesh.actors.tally import Tally
+from mesh.actors.work import Work
+from mesh.protocols.acts import Bid
+from mesh.protocols.constraints import Usage
+from mesh.protocols.envelope import Sender
+from mesh.protocols.errors import (
+    AgentLost,
+    CallCycle,
+    Cancelled,
+    DeadlineExceeded,
+    Draining,
+    MeshError,
+    TooManyHops,
+)
+from mesh.registry.records import Figures, InstanceState
+
+if TYPE_CHECKING:
+    from mesh.actors.peer import Peer
+
+_STATES: dict[str, InstanceState] = {"ready": "ready", "draining": "draining"}
+
+
+class Actor:
+    """One instance of an agent in this process."""
+
+    def __init__(
+        self,
+        peer: Peer,
+        definition: AgentDefinition,
+        instance: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        capacity: int | None = None,
+    ) -> None:
+        self.peer = peer
+        self.definition = definition
+        self.instance = instance
+        self.labels = {**definition.labels, **(labels or {})}
+        self.capacity = capacity or definition.capacity
+        self.sender = Sender(definition.name, instance, peer.process)
+        self.mailbox = Mailbox(definition.mailbox)
+        self.tally = Tally()
+        self.supervision = Supervision(definition.restarts, peer.ids.random)
+        self.loop = asyncio.get_running_loop()
+        self.started_at = peer.clock.now()
+        self.hooks = Hooks(self)
+        self._target: Any = None
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._running: dict[str, tuple[Work, asyncio.Task[None]]] = {}
+        self._drains: set[asyncio.Task[None]] = set()
+
+    # -- what others see
+
+    @property
+    def key(self) -> str:
+        """`agent.instance`, as heartbeats and callers name it."""
+        return f"{self.definition.name}.{self.instance}"
+
+    @property
+    def state(self) -> InstanceState:
+        """As the registry shows it."""
+        return _STATES.get(self.supervision.state, "starting")
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait."""
+        return len(self.mailbox)
+
+    @property
+    def running(self) -> int:
+        """How many messages are being handled now."""
+        return len(self._running)
+
+    def figures(self) -> Figures:
+        """Load, measured latency and success, and the standing bids they speak for."""
+        return self.tally.figures(
+            self.definition.handlers.values(), waiting=self.waiting, running=self.running, capacity=self.capacity
+        )
+
+    def bid(self, handler: Handler) -> Bid:
+        """The present bid for one command, from figures alone."""
+        return self.tally.bid(handler, waiting=self.waiting, running=self.running, capacity=self.capacity)
+
+    def bid_hook(self, handler: Handler) -> BidHook | None:
+        """The agent's own `@handler.bid`, bound to its present state."""
+        return handler.bound_bid(self._target)
+
+    def function(self, handler: Handler) -> Callable[..., Any]:
+        """The handler, bound to the present state."""
+        found = self._functions.get(handler.name)
+        if found is None:
+            found = self._functions[handler.name] = handler.bound(self._target)
+        return found
+
+    # -- taking work
+
+    def offer(self, work: Work) -> None:
+        """Queue a message; it is handled when those before it are. Again: handled again, copies are not told apart here.
+
+        Raises:
+            Draining: it takes no more. AgentLost: it has been given up. Overloaded: the mailbox is full; `retry_after`
+            is an estimate. DeadlineExceeded · CallCycle · TooManyHops: it is not worth queueing.
+        """
+        try:
+            self._admit(work)
+        except MeshError as error:
+            error.detail["begun"] = False
+            error.origin = error.origin or self.key
+            raise
+        self.pump()
+
+    def _admit(self, work: Work) -> None:
+        if self.supervision.state in ("draining", "stopped"):
+            raise Draining(f"{self.key} is going away")
+        if self.supervision.state == "failed":
+            raise AgentLost(f"{self.key} crashed too often and was given up")
+        if work.deadline.expired:
+            self.peer.count("expired", agent=self.definition.name, where="offer")
+            raise DeadlineExceeded(f"the deadline passed before {self.key} could queue the message")
+        envelope = work.envelope
+        if self.definition.name in envelope.chain:
+            raise CallCycle(f"{self.definition.name} is already waiting in {' → '.join(envelope.chain)}")
+        if envelope.hops > MAX_HOPS:
+            raise TooManyHops(f"the chain of calls is longer than {MAX_HOPS}: {' → '.join(envelope.chain)}")
+        work.offered_at = self.peer.clock.monotonic()
+        self.mailbox.put(work, retry_after=self.patience())
+
+    def patience(self) -> float:
+        """Seconds after which a full mailbox probably has room: the mean time of a call, shared by `capacity`."""
+        return max(0.01, self.tally.whole.latency / self.capacity)
+
+    def pump(self) -> None:
+        """Start as many drains as there is work and capacity for."""
+        if self.supervision.state not in ("ready", "draining"):
+            return
+        for _ in range(min(self.capacity - len(self._drains), len(self.mailbox))):
+            self._drains.add(self.loop.create_task(self._drain(), name=f"drain {self.key}"))
+
+    async def _drain(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            while self.supervision.state in ("ready", "draining") and (work := self.mailbox.take()) is not None:
+                if not await self._handle(work, task):
+                    return
+        finally:
+            self._drains.discard(task)
+            self.peer.changed(self)
+
+    async def _handle(self, work: Work, task: asyncio.Task[None]) -> bool:
+        """Handle one message; false when this drain must end."""
+        if work.deadline.expired:
+            await self._drop(work)
+            return True
+        invocation = Invocation(self, work)
+        self._running[work.envelope.id] = (work, task)
+        try:
+            outcome = await invocation.run()
+            if invocation.thread is not None and not invocation.thread.done():
+                await asyncio.wait([invocation.thread])
+        finally:
+            self._running.pop(work.envelope.id, None)
+        self.peer.changed(self)
+        return self._judge(outcome)
+
+    async def _drop(self, work: Work) -> None:
+        """The caller has given up while it waited: it is not begun."""
+        self.peer.count("expired", agent=self.definition.name, where="mailbox")
+        error = DeadlineExceeded(f"the deadline passed in the mailbox of {self.key}", detail={"begun": False})
+        await work.respond.failure(error, Usage())
+
+    def _judge(self, outcome: Outcome) -> bool:
+        if outcome.stop:
+            return False
+        if outcome.raised is None:
+            self.supervision.succeeded()
+        elif self.supervision.raised(outcome.raised) and self.supervision.state in ("ready", "draining"):
+            self.crashed(outcome.raised)
+            return False
+        return True
+
+    def told(self, work: Work, outcome: Outcome, seconds: float) -> None:
+        """An invocation has ended: the caller's own mistakes and cancellations are not on this agent's record."""
+        error = outcome.error
+        blamed = error is not None and error.blame == "target"
+        self.tally.add(work.handler.name, seconds, not blamed, f"{error.code}: {error.message}" if error else "")
+
+    # -- its life
+
+    async def start(self) -> None:
+        """Make its state and run `on_start`; returns when it is ready.
+
+        Raises:
+            HandlerFailed: it crashed too often at its start, and was given up.
+        """
+        await self.hooks.start()
+
+    def renew(self, target: Any) -> None:
+        """Put a fresh state in place of the old one."""
+        self._target = target
+        self._functions = {}
+
+    @property
+    def target(self) -> Any:
+        """The object whose methods the handlers are."""
+        return self._target
+
+    def crashed(self, error: BaseException) -> None:
+        """The state cannot be trusted: restart after a backoff, or give up."""
+        self.hooks.crashed(error)
+
+    def cancel(self, message_id: str, requester: str) -> bool:
+        """Stop the message that `requester` sent under this id; its caller gets Cancelled. False: it is not here."""
+        waiting = self.mailbox.withdraw(message_id, requester)
+        if waiting is not None:
+            waiting.cancelled = True
+            self.hooks.later(waiting.respond.failure(Cancelled("the caller cancelled it"), Usage()))
+            return True
+        work, task = self._running.get(message_id, (None, None))
+        if work is None or task is None or work.requester != requester or work.settled:
+            return False
+        if work.cancelled:
+            return True
+        work.cancelled = True
+        task.cancel()
+        return True
+
+    async def drain(self) -> None:
+        """Take no more work, finish what is here, run `on_stop`. Again: waits for the same end.
+
+        Bound it with a deadline: handlers end at theirs at the latest.
+        """
+        if self.supervision.state not in ("draining", "failed", "stopped"):
+            self.supervision.step("drained")
+            self.peer.changed(self)
+        self.pump()
+        while self._drains:
+            await asyncio.wait(tuple(self._drains))
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop at once: running handlers are cancelled, what waits is answered Draining. Again: nothing happens."""
+        if self.supervision.state == "stopped":
+            return
+        was = self.supervision.state
+        self.supervision.step("stopped")
+        for task in tuple(self._drains):
+            task.cancel()
+        if self._drains:
+            await asyncio.wait(tuple(self._drains))
+        await self.flush(Draining(f"{self.key} has stopped", detail={"begun": False}))
+        await self.hooks.stop(ran=was in ("ready", "draining"))
+
+    async def flush(self, error: MeshError) -> None:
+        """Answer everything that waits with `error`."""
+        while (work := self.mailbox.take()) is not None:
+            await work.respond.failure(error, Usage())

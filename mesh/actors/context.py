@@ -1,0 +1,197 @@
+"""`Context`: what a handler may do besides returning a value. One for each message.
+
+Whatever it sends carries correlation, tenant, job, chain, and what is left of deadline and budget, by itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+import msgspec
+
+from mesh.actors.lineage import Lineage
+from mesh.protocols.acts import Mode
+from mesh.protocols.constraints import Constraints, Effect, Usage
+from mesh.protocols.envelope import Envelope
+from mesh.protocols.ports import Objects
+from mesh.resilience.deadline import Deadline
+
+if TYPE_CHECKING:
+    from mesh.actors.actor import Actor
+    from mesh.actors.state import State
+    from mesh.actors.work import Work
+
+T = TypeVar("T")
+
+
+class Context:
+    """The surroundings of one message in its handler. Not to be kept after the handler has returned."""
+
+    def __init__(self, actor: Actor, work: Work) -> None:
+        self._actor = actor
+        self._peer = actor.peer
+        self._work = work
+        self._thread = threading.get_ident()
+        self.usage = Usage()
+        self.spent_below = Usage()
+        self.lineage = Lineage.below(work.envelope, actor.sender, work.deadline, actor.definition.stamps)
+
+    # -- where we are
+
+    @property
+    def message(self) -> Envelope:
+        """The envelope being handled."""
+        return self._work.envelope
+
+    @property
+    def agent(self) -> str:
+        """This agent's name."""
+        return self._actor.definition.name
+
+    @property
+    def instance(self) -> str:
+        """This instance's name."""
+        return self._actor.instance
+
+    @property
+    def process(self) -> str:
+        """The process it runs in."""
+        return self._peer.process
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """This instance's labels."""
+        return self._actor.labels
+
+    @property
+    def deadline(self) -> Deadline:
+        """When the caller stops waiting."""
+        return self._work.deadline
+
+    @property
+    def correlation(self) -> str:
+        """Shared by everything one request causes."""
+        return self.message.correlation
+
+    @property
+    def tenant(self) -> str:
+        """On whose account this is."""
+        return self.message.tenant
+
+    @property
+    def job(self) -> str:
+        """The job this belongs to, or nothing."""
+        return self.message.job
+
+    @property
+    def step(self) -> str:
+        """The step of the job, or nothing."""
+        return self.message.step
+
+    @property
+    def key(self) -> str:
+        """The idempotency key: the same for every attempt at the same work; the message's id where none was given."""
+        return self.message.key or self.message.id
+
+    @property
+    def constraints(self) -> Constraints:
+        """What the caller demands, its budget less what has been used here so far."""
+        whole = self.message.constraints or Constraints()
+        return msgspec.structs.replace(whole, budget=whole.budget.less(self.usage + self.spent_below))
+
+    # -- tell what happens
+
+    def use(self, *, tokens_in: int = 0, tokens_out: int = 0, money: float = 0.0, tool_calls: int = 0) -> None:
+        """Report what was consumed; it adds up, and travels with the reply."""
+        self.usage += Usage(tokens_in=tokens_in, tokens_out=tokens_out, money=money, tool_calls=tool_calls)
+
+    def progress(self, value: Any = None) -> None:
+        """Tell the caller that the work goes on. Renews its inactivity timeout, never the deadline."""
+        self._in_loop(lambda: self._work.respond.progress(value))
+
+    def log(self, message: str, /, *, level: str = "info", **fields: Any) -> None:
+        """One line in the log, with agent, job, step and correlation on it."""
+        about = {"agent": self.agent, "instance": self.instance, "job": self.job, "step": self.step}
+        about |= {"command": self.message.name, "correlation": self.correlation, "causation": self.message.id}
+        self._peer.telemetry.emit("agent.log", message=message, level=level, **(about | fields))
+
+    # -- speak to others
+
+    @overload
+    async def ask(
+        self, target: str, payload: Any = None, *, returns: type[T], command: str = "", timeout: float | None = None,
+        inactivity: float | None = None, on_progress: Callable[[Any], None] | None = None,
+        constraints: Constraints | None = None, key: str = "",
+    ) -> T: ...  # fmt: skip
+    @overload
+    async def ask(
+        self, target: str, payload: Any = None, *, command: str = "", timeout: float | None = None,
+        inactivity: float | None = None, on_progress: Callable[[Any], None] | None = None,
+        constraints: Constraints | None = None, key: str = "",
+    ) -> Any: ...  # fmt: skip
+    async def ask(self, target: str, payload: Any = None, **options: Any) -> Any:
+        """Ask an agent, `agent.instance` or capability, and wait; as `Peer.ask`."""
+        return await self._peer.ask(target, payload, lineage=self._narrowed(), on_usage=self._below, **options)
+
+    def stream(self, target: str, payload: Any = None, **options: Any) -> AsyncIterator[Any]:
+        """The items of a streaming command as they come; as `Peer.stream`."""
+        return self._peer.stream(target, payload, lineage=self._narrowed(), on_usage=self._below, **options)
+
+    async def tell(self, target: str, payload: Any = None, *, command: str = "", timeout: float | None = None) -> None:
+        """Send a command and do not wait: at most once, and nobody notices when it is lost; as `Peer.tell`."""
+        await self._peer.tell(target, payload, command=command, timeout=timeout, lineage=self._narrowed())
+
+    async def call(
+        self,
+        capability: str,
+        payload: Any = None,
+        *,
+        returns: Any = Any,
+        mode: Mode = "standing",
+        timeout: float | None = None,
+        constraints: Constraints | None = None,
+        effect: Effect | None = None,
+        key: str = "",
+    ) -> Any:
+        """Subcontract: hold an auction for the capability, and wait for what the winner returns; as `Peer.call`.
+
+        Raises:
+            NoBids: nobody can or will. CallCycle · TooManyHops: the chain of calls goes wrong. The winner's own errors.
+        """
+        return await self._peer.call(
+            capability, payload, returns=returns, mode=mode, timeout=timeout, constraints=constraints, effect=effect,
+            key=key, lineage=self._narrowed(), on_usage=self._below,
+        )  # fmt: skip
+
+    async def emit(self, event_type: str, payload: Any = None) -> None:
+        """Publish an event; it is stored when this returns. Again: a second event."""
+        await self._peer.emit(event_type, payload, lineage=self.lineage)
+
+    # -- keep things
+
+    async def objects(self) -> Objects:
+        """The object store: `digest = await (await ctx.objects()).put(data)`, `get(digest)`."""
+        return await self._peer.payloads.objects()
+
+    def state(self, key: str, kind: type[T]) -> State[T]:
+        """The agent's durable state under `key`, typed `kind`: shared by its instances, survives every restart."""
+        return self._peer.state(self.agent, key, kind)
+
+    # -- within
+
+    def _narrowed(self) -> Lineage:
+        if self.message.constraints is None:
+            return self.lineage
+        return msgspec.structs.replace(self.lineage, constraints=self.constraints)
+
+    def _below(self, usage: Usage) -> None:
+        self.spent_below += msgspec.structs.replace(usage, duration=0.0, exit_status="")
+
+    def _in_loop(self, call: Callable[[], None]) -> None:
+        """Handlers that are plain functions run in a thread; what they tell is told in the loop."""
+        if threading.get_ident() == self._thread:
+            call()
+        else:
+            self._actor.loop.call_soon_threadsafe(call)

@@ -1,0 +1,246 @@
+"""`Exchange`: asking and answering over one reply subscription a process.
+
+A message that wants an answer goes out with `rep.<me>.<responder>.<token>` as its reply subject. Who answers builds that
+subject anew from the sender that the rpc or cfp subject pins (`respond`), and answers nothing else. Answers are matched by
+token, and heard only from the process that was asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from mesh.actors.conversation import Conversation
+from mesh.actors.inbound import Inbound
+from mesh.actors.payloads import Payloads
+from mesh.protocols.envelope import Envelope, decode, encode
+from mesh.protocols.errors import (
+    BadEnvelope,
+    InvalidName,
+    MeshError,
+    NoResponders,
+    TimedOut,
+    VersionUnsupported,
+    from_fault,
+)
+from mesh.protocols.ports import Bus, Clock, Ids, Message, Subscription
+from mesh.protocols.references import LIMIT
+from mesh.protocols.subjects import ANYONE, Subjects
+from mesh.resilience.deadline import Deadline
+
+Heard = Callable[[Envelope], None]
+
+
+class HostileReply(Exception):
+    """A message asks for its answer on a subject that its sender has no claim to: it cannot be answered at all."""
+
+
+class Ask:
+    """One question waiting for its one reply; items and progress on the way are handed to `on_part`."""
+
+    __slots__ = ("deadline", "future", "inactivity", "loop", "on_part", "responder", "timer")
+
+    def __init__(
+        self, deadline: Deadline, responder: str, on_part: Heard | None = None, inactivity: float | None = None
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Envelope] = self.loop.create_future()
+        self.deadline = deadline
+        self.responder = responder
+        self.on_part = on_part
+        self.inactivity = inactivity
+        self.timer = self.loop.call_at(deadline.narrow(inactivity).at, self._expire)
+
+    def heard(self, answer: Inbound) -> None:
+        """The reply ends it; anything before renews the inactivity timeout."""
+        if self.future.done():
+            return
+        if answer.envelope.kind not in ("item", "progress"):
+            self.future.set_result(answer.envelope)
+            return
+        if self.inactivity is not None:
+            self.timer.cancel()
+            self.timer = self.loop.call_at(self.deadline.narrow(self.inactivity).at, self._expire)
+        if self.on_part is not None:
+            self.on_part(answer.envelope)
+
+    def failed(self, error: MeshError) -> None:
+        """So does this."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def _expire(self) -> None:
+        silent = "" if self.inactivity is None else f", or no sign of life for {self.inactivity:g} s"
+        self.failed(TimedOut(f"no answer in time from {self.responder}{silent}"))
+
+
+class Exchange:
+    """The reply side of one process. `counts` tells what was dropped, and why."""
+
+    def __init__(self, bus: Bus, subjects: Subjects, process: str, clock: Clock, ids: Ids, payloads: Payloads) -> None:
+        self.bus = bus
+        self.subjects = subjects
+        self.process = process
+        self.clock = clock
+        self.ids = ids
+        self.payloads = payloads
+        self.counts: Counter[str] = Counter()
+        self._waiting: dict[str, Ask | Conversation] = {}
+        self._subscription: Subscription | None = None
+
+    async def start(self) -> None:
+        """Hear replies. Again: nothing happens."""
+        if self._subscription is None:
+            self._subscription = await self.bus.subscribe(self.subjects.reply_inbox(self.process), self._on_reply)
+
+    async def stop(self, reason: MeshError) -> None:
+        """Hear no more; everyone who still waits gets `reason`."""
+        if self._subscription is not None:
+            await self._subscription.close()
+            self._subscription = None
+        for waiting in list(self._waiting.values()):
+            waiting.failed(reason)
+
+    async def ask(
+        self,
+        subject: str,
+        envelope: Envelope,
+        *,
+        deadline: Deadline,
+        responder: str = "",
+        on_part: Heard | None = None,
+        inactivity: float | None = None,
+    ) -> Envelope:
+        """Send a message and wait for its reply. Again: sent again, the receiver sees a second message.
+
+        `responder` is the process that is asked (taken from an rpc subject by itself). `on_part` sees items and
+        progress on the way; `inactivity` is how many seconds may pass without one.
+
+        Raises:
+            NoResponders: at once, nobody listens. TimedOut: no reply by the deadline; nothing is known of the work.
+            Any MeshError: the reply carries this fault.
+        """
+        token, responder = self.ids.token(), responder or self._responder(subject)
+        ask = self._waiting[token] = Ask(deadline, responder, on_part, inactivity)
+        try:
+            await self.send(subject, envelope, reply=self.subjects.reply(self.process, responder, token))
+            reply = await ask.future
+        finally:
+            ask.timer.cancel()
+            self._waiting.pop(token, None)
+        if reply.fault is not None:
+            raise from_fault(reply.fault)
+        return reply if reply.ref is None else await self.payloads.whole(reply)
+
+    async def converse(
+        self, subject: str, envelope: Envelope, *, deadline: Deadline, responder: str = ""
+    ) -> Conversation:
+        """Send a message and hear every answer until `deadline` or `close`. Faults are left on the envelopes.
+
+        The conversation raises NoResponders at its first read if nobody listens.
+        """
+        token, responder = self.ids.token(), responder or self._responder(subject)
+        conversation = Conversation(token, responder, deadline, self._forget, self._whole)
+        self._waiting[token] = conversation
+        try:
+            await self.send(subject, envelope, reply=self.subjects.reply(self.process, responder, token))
+        except BaseException:
+            conversation.close()
+            raise
+        return conversation
+
+    async def send(self, subject: str, envelope: Envelope, *, reply: str = "") -> None:
+        """Publish a message, a large payload by reference; at most once, and nobody says whether it arrived."""
+        data = encode(envelope)
+        if len(data) > LIMIT:
+            data = encode(await self.payloads.by_reference(envelope))
+        self.bus.publish(subject, data, reply=reply)
+
+    async def respond(self, inbound: Inbound, envelope: Envelope) -> None:
+        """Answer a message on the subject built from its pinned sender; nothing happens if no answer was asked for."""
+        if inbound.token:
+            await self.send(self.subjects.reply(inbound.sender, self.process, inbound.token), envelope)
+
+    def respond_now(self, inbound: Inbound, envelope: Envelope) -> None:
+        """`respond` for small answers, from code that cannot wait.
+
+        Raises:
+            TooLarge: it would have to go by reference.
+        """
+        if inbound.token:
+            subject = self.subjects.reply(inbound.sender, self.process, inbound.token)
+            self.bus.publish(subject, encode(envelope))
+
+    def inbound(self, message: Message, sender: str, **parts: str) -> Inbound:
+        """A message to this process, checked; `sender` is the process token its subject pins.
+
+        Raises:
+            HostileReply: its reply subject is not one that `sender` may ask answers on; there is no way to answer.
+            BadEnvelope · VersionUnsupported: as `unreadable` answers it.
+        """
+        token = self.reply_token(message, sender)
+        envelope = decode(message.data)
+        if envelope.sender.process != sender:
+            raise BadEnvelope(f"the envelope names process {envelope.sender.process!r}, its subject {sender!r}")
+        return Inbound(envelope=envelope, sender=sender, token=token, data=message.data, **parts)
+
+    def reply_token(self, message: Message, sender: str) -> str:
+        """The token to answer on, empty when no answer is asked for.
+
+        Raises:
+            HostileReply: the reply subject is outside of the rules.
+        """
+        if not message.reply:
+            return ""
+        try:
+            reply = self.subjects.parse_reply(message.reply)
+            self.subjects.reply(reply.requester, reply.responder, reply.token)
+        except InvalidName as error:
+            raise HostileReply(str(error)) from None
+        if reply.requester != sender or reply.responder not in (ANYONE, self.process):
+            raise HostileReply(f"{sender} may not ask for answers on {message.reply!r}")
+        return reply.token
+
+    def _on_reply(self, message: Message) -> None:
+        try:
+            requester, responder, token = self.subjects.parse_reply(message.subject)
+        except InvalidName:
+            self.counts["bad-subject"] += 1
+            return
+        waiting = self._waiting.get(token)
+        if waiting is None or requester != self.process:
+            self.counts["late"] += 1
+        elif message.no_responders:
+            waiting.failed(NoResponders(f"nobody listens for what was asked of {responder}", detail={"begun": False}))
+        elif waiting.responder not in (ANYONE, responder):
+            self.counts["forged"] += 1
+        else:
+            self._hear(waiting, message, responder, token)
+
+    def _hear(self, waiting: Ask | Conversation, message: Message, responder: str, token: str) -> None:
+        try:
+            envelope = decode(message.data)
+        except (BadEnvelope, VersionUnsupported) as error:
+            self.counts["unreadable"] += 1
+            if waiting.responder == responder:
+                waiting.failed(error)
+            return
+        if envelope.sender.process != responder:
+            self.counts["forged"] += 1
+            return
+        waiting.heard(Inbound(envelope=envelope, sender=responder, token=token, data=message.data))
+
+    def _forget(self, token: str) -> None:
+        self._waiting.pop(token, None)
+
+    async def _whole(self, inbound: Inbound) -> Inbound:
+        return msgspec.structs.replace(inbound, envelope=await self.payloads.whole(inbound.envelope))
+
+    def _responder(self, subject: str) -> str:
+        with contextlib.suppress(InvalidName):
+            return self.subjects.parse_rpc(subject).process
+        return ANYONE

@@ -1,0 +1,54 @@
+"""`Mailbox`: what waits for an actor. Bounded; it outlives the actor's restarts."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from mesh.actors.work import Work
+from mesh.protocols.errors import Overloaded
+
+LIMIT = 256
+"""How many messages may wait, unless the agent says otherwise."""
+
+
+class Mailbox:
+    """First in, first out, at most `limit` waiting."""
+
+    __slots__ = ("_waiting", "limit")
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self.limit = limit
+        self._waiting: deque[Work] = deque()
+
+    def put(self, work: Work, *, retry_after: float) -> None:
+        """Let it wait.
+
+        Raises:
+            Overloaded: `limit` wait already; come back after `retry_after` seconds.
+        """
+        if len(self._waiting) >= self.limit:
+            raise Overloaded(
+                f"the mailbox is full: {self.limit} messages wait",
+                retry_after=retry_after,
+                detail={"limit": self.limit},
+            )
+        self._waiting.append(work)
+
+    def take(self) -> Work | None:
+        """The one that has waited longest, or None."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def withdraw(self, message_id: str, requester: str) -> Work | None:
+        """Take out the message `requester` sent under this id, if it still waits."""
+        for work in self._waiting:
+            if work.envelope.id == message_id and work.requester == requester:
+                self._waiting.remove(work)
+                return work
+        return None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Work]:
+        return iter(tuple(self._waiting))

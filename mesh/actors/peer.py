@@ -1,0 +1,413 @@
+"""`Peer`: one process in the mesh: what it hosts, whom it knows, and how it speaks.
+
+Everything above stands on it: the contract net fills `on_act` and `subcontract`, jobs and clients ask through it. It puts
+the parts together and has no logic of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from mesh.actors.actor import Actor
+from mesh.actors.asking import Asking, OnProgress, OnUsage
+from mesh.actors.contract import encode_payload
+from mesh.actors.definition import definition_of
+from mesh.actors.dispatch import Dispatch
+from mesh.actors.events import Events
+from mesh.actors.exchange import Exchange
+from mesh.actors.inbound import Inbound
+from mesh.actors.lineage import Lineage
+from mesh.actors.micro import Micro
+from mesh.actors.payloads import STORE, Payloads
+from mesh.actors.reactions import Reactions
+from mesh.actors.registration import Registration
+from mesh.actors.routing import Routing, Target
+from mesh.actors.state import State, States
+from mesh.actors.subcontract import Subcontract, Subcontracted
+from mesh.protocols.acts import Mode
+from mesh.protocols.constraints import Constraints, Effect
+from mesh.protocols.envelope import Sender
+from mesh.protocols.errors import InvalidName, Overloaded, Refused, Unavailable
+from mesh.protocols.ports import Bus, Clock, Ids, Store, Subscription
+from mesh.protocols.subjects import Subjects, check_token
+from mesh.registry.directory import Directory
+from mesh.registry.presence import Presence
+from mesh.resilience.breaker import BreakerPolicy
+from mesh.resilience.breakers import Breakers, Key
+from mesh.resilience.deadline import Deadline
+from mesh.telemetry.telemetry import Telemetry, silent
+
+T = TypeVar("T")
+LOUD = 10
+"""So many drops of one kind are told one by one, then every thousandth."""
+
+
+class Connected(Protocol):
+    """The two handles of a connection."""
+
+    bus: Bus
+    store: Store
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who this process is. `process` is its token in subjects, unique in the mesh; `incarnation` is new at each start."""
+
+    process: str
+    host: str = "localhost"
+    pid: int = 0
+    incarnation: str = ""
+    release: str = ""
+
+
+class Peer:
+    """One process in the mesh. `start` it, `host` agents on it, `drain` or `stop` it."""
+
+    def __init__(
+        self,
+        connection: Connected,
+        *,
+        identity: Identity,
+        namespace: str = "default",
+        clock: Clock,
+        ids: Ids,
+        telemetry: Telemetry | None = None,
+        directory: Directory | None = None,
+        presence: Presence | None = None,
+        breakers: BreakerPolicy | None = None,
+        lease_seconds: int = 3,
+        beat_seconds: float = 1.0,
+        agent: str = "client",
+    ) -> None:
+        check_token(identity.process, "process")
+        if not identity.incarnation:
+            identity = msgspec.structs.replace(identity, incarnation=ids.uuid())
+        self.identity = identity
+        self.process = identity.process
+        self.bus, self.store, self.clock, self.ids = connection.bus, connection.store, clock, ids
+        self.subjects = Subjects(namespace)
+        self.telemetry = telemetry or silent()
+        self.directory = directory or Directory(
+            self.bus, self.store, clock, ids, self.subjects, process=identity.process
+        )
+        self.presence = presence or Presence(
+            self.bus, self.store, clock, ids, self.subjects,
+            process=identity.process, host=identity.host, pid=identity.pid, release=identity.release,
+            incarnation=identity.incarnation, lease_seconds=lease_seconds, beat_seconds=beat_seconds,
+            directory=self.directory,
+        )  # fmt: skip
+        self.breakers = Breakers(clock, ids.random, breakers)
+        self.payloads = Payloads(self.store, self.subjects.bucket(STORE))
+        self.exchange = Exchange(self.bus, self.subjects, self.process, clock, ids, self.payloads)
+        self.root = Lineage(sender=Sender(agent, self.process, self.process))
+        self.actors: dict[str, Actor] = {}
+        self.counts: Counter[str] = Counter()
+        self.on_act: Callable[[Inbound], None] | None = None
+        self.subcontract: Callable[[Subcontract], Awaitable[Subcontracted]] | None = None
+        self.events = Events(self)
+        self.registration = Registration(self)
+        self.routing = Routing(self.directory, self.breakers, self.subjects, self.process, ids)
+        self._asking = Asking(self, self.routing)
+        self._reactions = Reactions(self)
+        self._dispatch = Dispatch(self)
+        self._micro = Micro(self)
+        self._states = States(self.store, self.subjects)
+        self._subscription: Subscription | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._hosted: list[Callable[[Actor], Awaitable[None] | None]] = []
+        self._unhosted: list[Callable[[Actor], Awaitable[None] | None]] = []
+        self._escalated: list[Callable[[Actor, BaseException], None]] = []
+        self._stopping = False
+        self.breakers.on_change(self._breaker_changed)
+
+    # -- its life
+
+    async def start(self, *, watch: bool = True) -> None:
+        """Hear replies and, unless `watch` is false, know who is there. Again: nothing happens.
+
+        Raises:
+            Unavailable · TimedOut: the server or the store is out of reach.
+        """
+        if self._subscription is None:
+            inbox = self.subjects.rpc_inbox(self.process)
+            self._subscription = await self.bus.subscribe(inbox, self._dispatch.on_rpc)
+            await self.exchange.start()
+            if watch:
+                await self.directory.start()
+
+    async def host(
+        self,
+        agent: Any,
+        *,
+        instance: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        capacity: int | None = None,
+    ) -> Actor:
+        """Start an instance of an agent (function, class, `partial` of a class, or definition) and register it.
+
+        Raises:
+            Refused: an instance of that name runs here already. HandlerFailed: `on_start` kept raising.
+            NameTaken: another living process has this process's name.
+        """
+        definition = definition_of(agent)
+        await self.registration.begin()
+        name = check_token(instance or self._free_name(definition.name), "instance")
+        key = f"{definition.name}.{name}"
+        if key in self.actors:
+            raise Refused(f"{key} runs in {self.process} already; give it another instance name")
+        actor = self.actors[key] = Actor(self, definition, name, labels=labels, capacity=capacity)
+        try:
+            await actor.start()
+            await self._micro.start()
+            await self._reactions.add(actor)
+            for callback in self._hosted:
+                await _awaited(callback(actor))
+            await self.registration.add(actor)
+        except BaseException:
+            await self.unhost(actor, drain=False)
+            raise
+        return actor
+
+    async def unhost(self, actor: Actor, *, drain: bool = True) -> None:
+        """Take one instance away: it takes no more work, finishes what it has (`drain`), and is no longer listed."""
+        await self._reactions.remove(actor)
+        for callback in self._unhosted:
+            await _awaited(callback(actor))
+        await (actor.drain() if drain else actor.stop())
+        await self.registration.remove(actor)
+        self.actors.pop(actor.key, None)
+
+    async def drain(self, timeout: float = 30.0) -> None:
+        """Take no more work and finish what is here, at most for `timeout` seconds; then `stop`."""
+        deadline = Deadline.after(self.clock, timeout)
+        waiting = [asyncio.ensure_future(self.unhost(actor)) for actor in list(self.actors.values())]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=max(0.0, deadline.remaining()))
+            for each in late:
+                each.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Leave the mesh at once: running handlers are cancelled, callers told. The connection stays. Again: nothing."""
+        if self._stopping:
+            return
+        self._stopping = True
+        await asyncio.gather(*(self.unhost(actor, drain=False) for actor in list(self.actors.values())))
+        await self._micro.stop()
+        self.registration.stop()
+        if self._subscription is not None:
+            await self._subscription.close()
+        if self.registration.begun:
+            await self.presence.stop()
+        await self.exchange.stop(Unavailable("this process is leaving the mesh"))
+        await self.directory.stop()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- speaking
+
+    async def ask(
+        self,
+        target: Target,
+        payload: Any = None,
+        *,
+        command: str = "",
+        returns: Any = Any,
+        timeout: float | None = None,
+        inactivity: float | None = None,
+        on_progress: OnProgress | None = None,
+        constraints: Constraints | None = None,
+        key: str = "",
+        lineage: Lineage | None = None,
+        on_usage: OnUsage | None = None,
+    ) -> Any:
+        """Ask an agent, `agent.instance`, capability or Listing to do something, and wait for what it returns.
+
+        `command` is needed where the agent has several. `timeout` (seconds, default: the command's own) is the deadline
+        of everything, retries included; `inactivity` ends it earlier when nothing is heard for so long. Attempts are
+        repeated where that is safe: see `resilience/retry.py`. `returns` is the type the answer must fit.
+
+        Raises:
+            UnknownAgent · UnknownCommand · NoResponders · Overloaded · BreakerOpen · DeadlineExceeded · TimedOut
+            (inactivity) · BadPayload · BadResult · HandlerFailed, or whatever typed error the handler raised.
+        """
+        return await self._asking.ask(
+            target, payload, command=command, returns=returns, timeout=timeout, inactivity=inactivity,
+            on_progress=on_progress, constraints=constraints, key=key, lineage=lineage or self.root, on_usage=on_usage,
+        )  # fmt: skip
+
+    def stream(
+        self,
+        target: Target,
+        payload: Any = None,
+        *,
+        command: str = "",
+        returns: Any = Any,
+        timeout: float | None = None,
+        inactivity: float | None = None,
+        on_progress: OnProgress | None = None,
+        constraints: Constraints | None = None,
+        lineage: Lineage | None = None,
+        on_usage: OnUsage | None = None,
+    ) -> AsyncIterator[Any]:
+        """The items of a streaming command as they come, each fitting `returns`. Never repeated; closing it early cancels.
+
+        Raises:
+            As `ask`; TimedOut also when an item was lost on the way.
+        """
+        return self._asking.stream(
+            target, payload, command=command, returns=returns, timeout=timeout, inactivity=inactivity,
+            on_progress=on_progress, constraints=constraints, lineage=lineage or self.root, on_usage=on_usage,
+        )  # fmt: skip
+
+    async def tell(
+        self,
+        target: Target,
+        payload: Any = None,
+        *,
+        command: str = "",
+        timeout: float | None = None,
+        lineage: Lineage | None = None,
+        key: str = "",
+    ) -> None:
+        """Send a command and do not wait: at most once, and nobody notices when it is lost. Again: done twice.
+
+        Raises:
+            UnknownAgent · UnknownCommand · BadPayload: before anything is sent.
+        """
+        lineage = lineage or self.root
+        await self._asking.tell(target, payload, command=command, timeout=timeout, lineage=lineage, key=key)
+
+    async def call(
+        self,
+        capability: str,
+        payload: Any = None,
+        *,
+        returns: Any = Any,
+        mode: Mode = "standing",
+        timeout: float | None = None,
+        constraints: Constraints | None = None,
+        effect: Effect | None = None,
+        key: str = "",
+        lineage: Lineage | None = None,
+        on_usage: OnUsage | None = None,
+    ) -> Any:
+        """Hold an auction for the capability, and wait for what the winner returns.
+
+        Raises:
+            Unavailable: this process has no contract net. NoBids, or the winner's typed error.
+        """
+        if self.subcontract is None:
+            raise Unavailable("this process takes no part in the contract net, so it cannot call")
+        lineage = lineage or self.root
+        wanted = Subcontract.below(
+            lineage, capability, encode_payload(payload), self._call_deadline(capability, timeout, lineage),
+            constraints=constraints, effect=effect, mode=mode, key=key,
+        )  # fmt: skip
+        contracted = await self.subcontract(wanted)
+        if on_usage is not None:
+            on_usage(contracted.usage)
+        return self._asking.read(contracted.content, returns)
+
+    async def emit(self, event_type: str, payload: Any = None, *, lineage: Lineage | None = None) -> int:
+        """Publish an event; it is stored, under the sequence returned. Again: a second event."""
+        return await self.events.emit(event_type, payload, lineage or self.root)
+
+    def state(self, agent: str, key: str, kind: type[T]) -> State[T]:
+        """The durable value of an agent under a key."""
+        return State(self._states, agent, key, kind)
+
+    # -- what the floors above hook into
+
+    def on_hosted(self, callback: Callable[[Actor], Awaitable[None] | None]) -> None:
+        """Call this for every actor that has started, before it is listed; also for those that run already, at once."""
+        self._hosted.append(callback)
+        for actor in self.actors.values():
+            result = callback(actor)
+            if result is not None:
+                self.spawn(_awaited(result), "hosted")
+
+    def on_unhosted(self, callback: Callable[[Actor], Awaitable[None] | None]) -> None:
+        """Call this for every actor that is about to be taken away."""
+        self._unhosted.append(callback)
+
+    def on_escalated(self, callback: Callable[[Actor, BaseException], None]) -> None:
+        """Call this when an actor crashed too often and was given up."""
+        self._escalated.append(callback)
+
+    def refuse(self, inbound: Inbound, error: Any) -> None:
+        """Answer a message with an error, and count it."""
+        self._dispatch.refuse(inbound, error)
+
+    # -- for the parts of this package
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Run something beside everything else; it ends with the peer, and what it raises is told."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned)
+        return task
+
+    def count(self, what: str, **about: Any) -> None:
+        """Something was dropped or refused. Told one by one at first, then seldom: a flood must not fill the log."""
+        self.counts[what] += 1
+        seen = self.counts[what]
+        if seen <= LOUD or seen % 1000 == 0:
+            self.telemetry.emit("message.refused", level="warning", what=what, seen=seen, **about)
+
+    def overloaded(self, why: str) -> Overloaded:
+        """What to answer when this process itself has too much in hand."""
+        return Overloaded(why, retry_after=0.1, detail={"begun": False})
+
+    def changed(self, actor: Actor) -> None:
+        """An actor's load, record or state has changed."""
+        self.registration.changed(actor)
+
+    def escalated(self, actor: Actor, error: BaseException) -> None:
+        """An actor was given up: it is listed no more."""
+        self.spawn(self.registration.remove(actor), f"remove {actor.key}")
+        for callback in self._escalated:
+            callback(actor, error)
+
+    def _spawned(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.telemetry.emit(
+                "task.failed", level="error", task=task.get_name(), error=f"{type(error).__name__}: {error}"
+            )
+
+    def _breaker_changed(self, key: Key, state: str, reason: str) -> None:
+        target, capability = key
+        self.telemetry.emit(
+            "breaker.changed", level="warning", target=target, capability=capability, state=state, reason=reason
+        )
+        if first := next(iter(self.actors.values()), None):
+            self.changed(first)
+
+    def _call_deadline(self, capability: str, timeout: float | None, lineage: Lineage) -> Deadline:
+        if timeout is None:
+            offered = next((each.record.offers(capability) for each in self.directory.lookup(capability)), None)
+            timeout = offered.timeout if offered else 30.0
+        deadline = Deadline.after(self.clock, timeout)
+        return deadline if lineage.deadline is None or deadline.at < lineage.deadline.at else lineage.deadline
+
+    def _free_name(self, agent: str) -> str:
+        """The process's own name for its first instance of an agent, then with a number."""
+        name, number = self.process, 1
+        while f"{agent}.{name}" in self.actors:
+            number += 1
+            name = f"{self.process}-{number}"
+        if len(name) > 128:
+            raise InvalidName(f"instance name {name!r} is too long: give one")
+        return name
+
+
+async def _awaited(result: Awaitable[None] | None) -> None:
+    if result is not None:
+        await result

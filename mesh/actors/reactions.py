@@ -1,0 +1,206 @@
+"""`Reactions`: the events that this process's actors hear, one subscription for each filter however many actors there are.
+
+Live reactions go straight to the mailboxes. Durable ones share a consumer of the event stream with the other processes of
+the agent: an event is acknowledged when its handler has succeeded, comes again with a growing pause when it has not, and
+is given up, loudly, after `MOST` deliveries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from mesh.actors.events import Event
+from mesh.actors.handler import Reaction
+from mesh.actors.work import NOBODY, Nobody, Work
+from mesh.protocols.constraints import Usage
+from mesh.protocols.envelope import Envelope
+from mesh.protocols.errors import MeshError
+from mesh.protocols.ports import Consumer, Delivery, Subscription
+from mesh.resilience.deadline import Deadline
+
+if TYPE_CHECKING:
+    from mesh.actors.actor import Actor
+    from mesh.actors.peer import Peer
+
+MOST = 5
+"""Deliveries of one event to one durable reaction."""
+PAUSE = 1.0
+LONGEST_PAUSE = 30.0
+POLL = 5.0
+IN_HAND = 32
+"""Events of one durable reaction that one process works on at once."""
+
+
+class Place(NamedTuple):
+    """What a subscription is for: everyone's live filter, an agent's shared one, or an agent's durable reaction."""
+
+    subject: str
+    queue: str
+    durable: str
+
+
+class Reactions:
+    """Who hears what in this process."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._listening: dict[Place, list[tuple[Actor, Reaction]]] = {}
+        self._subscriptions: dict[Place, Subscription] = {}
+        self._pulls: dict[Place, asyncio.Task[None]] = {}
+
+    async def add(self, actor: Actor) -> None:
+        """Hear for a new actor."""
+        for reaction in actor.definition.reactions:
+            place = self._place(actor, reaction)
+            first = place not in self._listening
+            self._listening.setdefault(place, []).append((actor, reaction))
+            if first:
+                await self._open(place, reaction)
+
+    async def remove(self, actor: Actor) -> None:
+        """Hear no more for an actor; a subscription that nobody needs is closed."""
+        for place, hearers in list(self._listening.items()):
+            hearers[:] = [each for each in hearers if each[0] is not actor]
+            if not hearers:
+                del self._listening[place]
+                await self._close(place)
+
+    def _place(self, actor: Actor, reaction: Reaction) -> Place:
+        mark, agent = reaction.mark, actor.definition.name
+        subject = self._peer.subjects.event_filter(agent=mark.agent, event_type=mark.event_type)
+        if mark.durable:
+            return Place(subject, "", f"{agent}-{reaction.handler.name}")
+        return Place(subject, f"{agent}-{reaction.handler.name}" if mark.shared else "", "")
+
+    async def _open(self, place: Place, reaction: Reaction) -> None:
+        if place.durable:
+            await self._peer.events.ensure()
+            consumer = await self._peer.store.consumer(
+                self._peer.events.stream,
+                place.durable,
+                (place.subject,),
+                ack_wait=max(30.0, 2 * reaction.handler.timeout),
+                max_deliver=-1,
+            )
+            self._pulls[place] = self._peer.spawn(self._pull(place, consumer), f"events {place.durable}")
+        else:
+            mark = reaction.mark
+            self._subscriptions[place] = await self._peer.events.subscribe(
+                lambda event: self._heard(place, event), mark.event_type, agent=mark.agent, queue=place.queue
+            )
+
+    async def _close(self, place: Place) -> None:
+        subscription, pull = self._subscriptions.pop(place, None), self._pulls.pop(place, None)
+        if subscription is not None:
+            await subscription.close()
+        if pull is not None:
+            pull.cancel()
+            await asyncio.gather(pull, return_exceptions=True)
+
+    # -- live
+
+    def _heard(self, place: Place, event: Event) -> None:
+        hearers = self._listening.get(place, ())
+        chosen = [self._idlest(place)] if place.queue and hearers else hearers
+        for actor, reaction in chosen:
+            try:
+                actor.offer(self._work(reaction, event.envelope, NOBODY))
+            except MeshError as error:
+                self._peer.count("event-dropped", agent=actor.definition.name, type=event.type, error=error.code)
+
+    def _idlest(self, place: Place) -> tuple[Actor, Reaction]:
+        return min(
+            self._listening[place], key=lambda each: (each[0].state != "ready", each[0].waiting + each[0].running)
+        )
+
+    def _work(self, reaction: Reaction, envelope: Envelope, respond: Any) -> Work:
+        deadline = Deadline.after(self._peer.clock, reaction.handler.timeout)
+        return Work(envelope, reaction.handler, respond, deadline, envelope.sender.process)
+
+    # -- durable
+
+    async def _pull(self, place: Place, consumer: Consumer) -> None:
+        room = asyncio.Semaphore(IN_HAND)
+        try:
+            while True:
+                await room.acquire()
+                delivery = await self._next(place, consumer)
+                if delivery is None:
+                    room.release()
+                    continue
+                self._peer.spawn(self._deliver(place, delivery, room), f"event {place.durable}")
+        finally:
+            await consumer.close()
+
+    async def _next(self, place: Place, consumer: Consumer) -> Delivery | None:
+        try:
+            return await consumer.next(POLL)
+        except MeshError as error:
+            self._peer.count("events-unreachable", durable=place.durable, error=error.code)
+            await self._peer.clock.sleep(1.0)
+            return None
+
+    async def _deliver(self, place: Place, delivery: Delivery, room: asyncio.Semaphore) -> None:
+        try:
+            event = await self._peer.events.read(delivery.message)
+            if event is None:
+                await delivery.give_up()
+            elif place in self._listening:
+                await self._hand_over(place, delivery, event)
+        except MeshError as error:
+            self._peer.count("event-unsettled", durable=place.durable, error=error.code)
+        finally:
+            room.release()
+
+    async def _hand_over(self, place: Place, delivery: Delivery, event: Event) -> None:
+        actor, reaction = self._idlest(place)
+        if reaction.mark.since is not None and event.time < reaction.mark.since:
+            await delivery.ack()
+            return
+        settled = Settled(asyncio.get_running_loop())
+        try:
+            actor.offer(self._work(reaction, event.envelope, settled))
+        except MeshError as error:
+            await delivery.retry(error.retry_after or PAUSE)
+            return
+        failure = await settled.outcome
+        if failure is None:
+            await delivery.ack()
+        elif delivery.attempts >= MOST:
+            self._tell_given_up(place, event, failure, delivery.attempts)
+            await delivery.give_up()
+        else:
+            await delivery.retry(min(LONGEST_PAUSE, PAUSE * 2 ** (delivery.attempts - 1)))
+
+    def _tell_given_up(self, place: Place, event: Event, failure: MeshError, attempts: int) -> None:
+        self._peer.telemetry.emit(
+            "event.given_up",
+            level="error",
+            durable=place.durable,
+            type=event.type,
+            sequence=event.sequence,
+            attempts=attempts,
+            error=failure.code,
+            message=failure.message,
+            correlation=event.envelope.correlation,
+        )
+
+
+class Settled(Nobody):
+    """The responder of a durable event: it only remembers how it ended."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.outcome: asyncio.Future[MeshError | None] = loop.create_future()
+
+    async def result(self, value: msgspec.Raw, usage: Usage) -> None:
+        """It is done."""
+        if not self.outcome.done():
+            self.outcome.set_result(None)
+
+    async def failure(self, error: MeshError, usage: Usage) -> None:
+        """It is not."""
+        if not self.outcome.done():
+            self.outcome.set_result(error)

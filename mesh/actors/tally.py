@@ -1,0 +1,87 @@
+"""`Tally`: how an instance does, measured: the source of its heartbeat figures and standing bids. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from mesh.actors.handler import Handler
+from mesh.protocols.acts import Bid
+from mesh.registry.records import Figures
+
+WEIGHT = 0.1
+"""How much the newest call counts in the decayed means."""
+UNKNOWN_LATENCY = 0.05
+"""Seconds assumed of a handler that has not run yet."""
+
+
+@dataclass(slots=True)
+class Mean:
+    """Decayed mean of seconds and of success of one handler (or of the whole instance)."""
+
+    latency: float = UNKNOWN_LATENCY
+    success: float = 1.0
+    handled: int = 0
+    failed: int = 0
+    busy: float = 0.0
+    last_error: str = ""
+
+    def add(self, seconds: float, succeeded: bool) -> None:
+        """One more call."""
+        self.busy += seconds
+        weight = max(WEIGHT, 1 / (self.handled + 1)) if self.handled < 1 / WEIGHT else WEIGHT
+        self.latency += weight * (seconds - self.latency)
+        self.success += WEIGHT * (float(succeeded) - self.success)
+        self.handled += 1
+        self.failed += not succeeded
+
+
+@dataclass(slots=True)
+class Tally:
+    """The record of one instance since its process started: it survives restarts of the actor."""
+
+    whole: Mean = field(default_factory=Mean)
+    by_command: dict[str, Mean] = field(default_factory=dict)
+
+    def add(self, command: str, seconds: float, succeeded: bool, error: str = "") -> None:
+        """One more call of `command`; `error` says how it ended, empty if well."""
+        self.whole.add(seconds, succeeded)
+        mean = self.by_command.get(command)
+        if mean is None:
+            mean = self.by_command[command] = Mean()
+        mean.add(seconds, succeeded)
+        mean.last_error = error or mean.last_error
+
+    def of(self, command: str) -> Mean:
+        """The record of one command; a fresh one if it has not run."""
+        return self.by_command.get(command) or Mean()
+
+    def bid(self, handler: Handler, *, waiting: int, running: int, capacity: int) -> Bid:
+        """The bid the figures speak for: `latency` counts those ahead, each taking the mean time, `capacity` at once."""
+        mean = self.of(handler.name)
+        ahead = max(0, waiting + running + 1 - capacity) / capacity
+        return Bid(
+            price=handler.options.price,
+            latency=mean.latency * (1 + ahead),
+            success=mean.success,
+            capacity=max(0, capacity - running - waiting),
+            queue=waiting + running,
+            tier=handler.options.tier,
+        )
+
+    def figures(self, handlers: Iterable[Handler], *, waiting: int, running: int, capacity: int) -> Figures:
+        """What the next heartbeat says."""
+        bids = {
+            each.capability: self.bid(each, waiting=waiting, running=running, capacity=capacity)
+            for each in handlers
+            if each.capability
+        }
+        return Figures(
+            queue=waiting,
+            running=running,
+            capacity=capacity,
+            handled=self.whole.handled,
+            latency=self.whole.latency if self.whole.handled else 0.0,
+            success=self.whole.success,
+            bids=bids,
+        )

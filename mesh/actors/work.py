@@ -1,0 +1,70 @@
+"""`Work`: one message in an actor's hands, and the `Responder` that carries away what comes of it.
+
+The exchange answers asks, the contract net's participant answers awards, nobody answers tells, events and timers: the
+actor does not know the difference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from mesh.actors.handler import Handler
+from mesh.protocols.constraints import Usage
+from mesh.protocols.envelope import Envelope
+from mesh.protocols.errors import MeshError
+from mesh.resilience.deadline import Deadline
+
+
+class Responder(Protocol):
+    """Where the outcome goes. `result` or `failure` is called once, last; items and progress come before."""
+
+    def progress(self, value: Any) -> None:
+        """It is being worked on; `value` is JSON-able and small. Renews the asker's inactivity timeout."""
+
+    async def item(self, value: msgspec.Raw) -> None:
+        """One item of a streamed result."""
+
+    async def result(self, value: msgspec.Raw, usage: Usage) -> None:
+        """It is done, and this came out (null after a stream)."""
+
+    async def failure(self, error: MeshError, usage: Usage) -> None:
+        """It was not done."""
+
+
+class Nobody:
+    """The responder of what nobody waits for."""
+
+    def progress(self, value: Any) -> None:
+        """Nobody looks."""
+
+    async def item(self, value: msgspec.Raw) -> None:
+        """Nobody looks."""
+
+    async def result(self, value: msgspec.Raw, usage: Usage) -> None:
+        """Nobody looks."""
+
+    async def failure(self, error: MeshError, usage: Usage) -> None:
+        """The actor has told telemetry already."""
+
+
+NOBODY = Nobody()
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """A message to be handled: by `handler`, until `deadline`, for `respond`. `requester` is the process that asked.
+
+    `cancelled` is set when the requester cancels it, `settled` once its handler has ended.
+    """
+
+    envelope: Envelope
+    handler: Handler
+    respond: Responder
+    deadline: Deadline
+    requester: str = ""
+    offered_at: float = 0.0
+    cancelled: bool = False
+    settled: bool = False

@@ -1,0 +1,107 @@
+"""`protect`: one call under a deadline, with bounded retries. Each attempt goes through its breaker by itself.
+
+The first attempt is made as it is; tenacity only comes in when there is something to repeat.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from mesh.protocols.constraints import Effect
+from mesh.protocols.errors import DeadlineExceeded, MeshError, TimedOut
+from mesh.protocols.ports import Clock
+from mesh.resilience.budget import RetryBudget
+from mesh.resilience.deadline import Deadline
+from mesh.resilience.retry import RetryPolicy, repeatable
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+T = TypeVar("T")
+Attempt = Callable[[int], Awaitable[T]]
+
+DEFAULT = RetryPolicy()
+
+
+async def protect(
+    attempt: Attempt[T],
+    *,
+    deadline: Deadline,
+    clock: Clock,
+    source: random.Random,
+    budget: RetryBudget,
+    effect: Effect = "costly",
+    policy: RetryPolicy = DEFAULT,
+    what: str = "the call",
+) -> T:
+    """Make `attempt(1)`, and again while that is safe, may help, and time and budget allow.
+
+    Raises:
+        DeadlineExceeded: the time is up; its cause is the last attempt's error. Otherwise that error itself.
+    """
+    deadline.check(what)
+    budget.called()
+    try:
+        return await attempt(1)
+    except MeshError as error:
+        first = error
+    if policy.attempts > 1 and repeatable(first, effect):
+        return await _Retries(deadline, clock, source, budget, effect, policy, what).run(attempt, first)
+    raise at_the_end(first, deadline, what)
+
+
+@dataclass(slots=True)
+class _Retries:
+    """The attempts after the first, by tenacity, which is handed the first one's failure as attempt number one."""
+
+    deadline: Deadline
+    clock: Clock
+    source: random.Random
+    budget: RetryBudget
+    effect: Effect
+    policy: RetryPolicy
+    what: str
+    made: int = 0
+
+    async def run(self, attempt: Attempt[T], first: MeshError) -> T:
+        import tenacity
+
+        async def once() -> T:
+            self.made += 1
+            if self.made == 1:
+                raise first
+            self.deadline.check(self.what)
+            return await attempt(self.made)
+
+        retrying = tenacity.AsyncRetrying(
+            wait=self._pause,
+            stop=self._over,
+            retry=tenacity.retry_if_exception(lambda error: repeatable(error, self.effect)),
+            sleep=self.clock.sleep,
+            reraise=True,
+        )
+        try:
+            return await retrying(once)
+        except MeshError as error:
+            raise at_the_end(error, self.deadline, self.what) from error.__cause__
+
+    def _pause(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        return self.policy.pause(state.attempt_number, error, self.source)
+
+    def _over(self, state: RetryCallState) -> bool:
+        if state.attempt_number >= self.policy.attempts or self.deadline.remaining() <= state.upcoming_sleep:
+            return True
+        return not self.budget.spend()
+
+
+def at_the_end(error: MeshError, deadline: Deadline, what: str) -> MeshError:
+    """An attempt that had all the time there was has met the deadline, not a time-out that a retry could help."""
+    if not (isinstance(error, TimedOut) and deadline.expired):
+        return error
+    late = DeadlineExceeded(f"{what}: {error.message}", origin=error.origin, detail=error.detail)
+    late.__cause__ = error
+    return late
