@@ -98,6 +98,8 @@ class Roster:
         if listing is None:
             return self._first(instance)
         listed = key in self.listed
+        if listed and listing.record == instance:
+            return []
         if listed:
             self._unindex(listing)
         if listing.record.incarnation != instance.incarnation:

@@ -1,0 +1,54 @@
+"""Suspicion is cheap and reversible, and one voice is not several."""
+
+from __future__ import annotations
+
+from mesh.registry.suspicion import Suspicions
+
+
+def test_one_process_with_an_open_breaker_makes_no_suspect() -> None:
+    suspicions = Suspicions()
+    suspicions.told("p1.a.1", ("t.x.1",))
+    suspicions.told("p1.b.1", ("t.x.1 other.capability",))
+    assert suspicions.verdict("t.x.1") == ""
+
+
+def test_two_processes_make_a_suspect_until_one_takes_it_back() -> None:
+    suspicions = Suspicions()
+    suspicions.told("p1.a.1", ("t.x.1",))
+    assert suspicions.told("p2.a.1", ("t.x.1",)) == {"t.x.1"}
+    assert "2 processes" in suspicions.verdict("t.x.1")
+    assert suspicions.told("p2.a.1", ()) == {"t.x.1"}
+    assert suspicions.verdict("t.x.1") == ""
+
+
+def test_a_process_is_no_witness_against_itself() -> None:
+    suspicions = Suspicions()
+    suspicions.told("t.a.1", ("t.x.1",))
+    suspicions.told("p2.a.1", ("t.x.1",))
+    assert suspicions.verdict("t.x.1") == ""
+
+
+def test_who_is_gone_accuses_nobody_any_more() -> None:
+    suspicions = Suspicions()
+    suspicions.told("p1.a.1", ("t.x.1",))
+    suspicions.told("p2.a.1", ("t.x.1",))
+    assert suspicions.forget("p1.a.1") == {"t.x.1"}
+    assert suspicions.verdict("t.x.1") == ""
+
+
+def test_silence_ends_with_a_sign_of_life_and_an_accusation_with_proof() -> None:
+    suspicions = Suspicions()
+    suspicions.silent("t", "no answer")
+    suspicions.accuse("t.x.1", "breaker open")
+    assert suspicions.verdict("t.x.1") == "no answer"
+    assert suspicions.heard("t")
+    assert suspicions.verdict("t.x.1") == "breaker open"
+    assert suspicions.absolve("t.x.1")
+    assert not suspicions.absolve("t.x.1")
+    assert suspicions.verdict("t.x.1") == ""
+
+
+def test_the_same_news_again_changes_nothing() -> None:
+    suspicions = Suspicions()
+    suspicions.told("p1.a.1", ("t.x.1",))
+    assert suspicions.told("p1.a.1", ("t.x.1",)) == set()
