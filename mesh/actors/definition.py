@@ -47,8 +47,8 @@ class AgentDefinition:
     labels: Mapping[str, str] = field(default_factory=dict)
     capacity: int = 1
     mailbox: int = LIMIT
-    restarts: RestartPolicy = RestartPolicy()
-    stamps: Stamps = Stamps()
+    restarts: RestartPolicy = field(default_factory=RestartPolicy)
+    stamps: Stamps = field(default_factory=Stamps)
 
     def __post_init__(self) -> None:
         check_name(self.name, "agent")
@@ -111,6 +111,7 @@ class FunctionAgent(Generic[P, R]):
         return hook
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """As the function it was."""
         return self.function(*args, **kwargs)
 
     def _define(self) -> AgentDefinition:
@@ -152,7 +153,7 @@ def agent(function: Callable[P, R] | None = None, /, **options: Any) -> Any:
     local = sys._getframe(1).f_locals
     if function is not None:
         return FunctionAgent(function, CommandOptions(), local, version="1.0.0")
-    about = {key: options.pop(key) for key in ("version", "labels", "capacity", "mailbox", "stamps") if key in options}
+    about: dict[str, Any] = {key: options.pop(key) for key in ("version", "labels", "capacity", "mailbox", "stamps") if key in options}
     about.setdefault("version", "1.0.0")
     about["labels"] = dict(about.get("labels") or {})
     about["name"] = options.pop("name", "")

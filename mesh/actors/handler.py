@@ -91,13 +91,13 @@ class Handler:
 
     def bound(self, target: object) -> Callable[..., Any]:
         """The function, ready to be called with the payload's arguments."""
-        return self.function.__get__(target, type(target)) if self.method else self.function  # type: ignore[no-any-return]
+        return self.function.__get__(target, type(target)) if self.method else self.function
 
     def bound_bid(self, target: object) -> BidHook | None:
         """The bid hook, ready to be called with a CallForProposal and the computed Bid."""
         if self.bid is None or not self.method:
             return self.bid
-        return self.bid.__get__(target, type(target))  # type: ignore[attr-defined, no-any-return]
+        return self.bid.__get__(target, type(target))
 
     def declared(self) -> Capability:
         """What the registry shows of it; the name is empty where it offers no capability."""

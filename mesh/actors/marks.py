@@ -69,6 +69,7 @@ class Command(Generic[P, R]):
         return hook
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """As the function it was."""
         return self.function(*args, **kwargs)
 
     @overload

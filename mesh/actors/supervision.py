@@ -84,5 +84,5 @@ class Supervision:
             return None
         self.step("crashed")
         self.restarts += 1
-        longest = min(self.policy.longest, self.policy.first * 2 ** (len(self._crashes) - 1))
+        longest: float = min(self.policy.longest, self.policy.first * 2 ** (len(self._crashes) - 1))
         return longest * self._random.uniform(0.5, 1.0)
