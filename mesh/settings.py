@@ -285,6 +285,16 @@ class MeshFolder:
                 return cls(folder / FOLDER)
         return None
 
+    @classmethod
+    def working(cls, start: Path | None = None) -> MeshFolder:
+        """The one that commands work on: the nearest upward with a server or a host in it, else that of `start` itself."""
+        here = (start or Path.cwd()).absolute()
+        for folder in (here, *here.parents):
+            mesh = cls(folder / FOLDER)
+            if mesh.server_file.is_file() or any(mesh.hosts.glob("*.json")):
+                return mesh
+        return cls.of(here)
+
     def create(self) -> MeshFolder:
         """Make the folder, kept out of version control by itself. Again: nothing happens."""
         for part in (self.path, self.hosts, self.logs, self.server):

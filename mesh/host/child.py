@@ -97,6 +97,12 @@ class Child:
             with suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
 
+    def ask_where(self) -> None:
+        """Ask it to write down where each of its threads is (SIGUSR1); works even when its event loop hangs."""
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGUSR1)
+
     def kill_group(self) -> None:
         """End it, and every process it started, at once (SIGKILL). Gone already: nothing happens."""
         if self._process is not None:

@@ -22,6 +22,7 @@ class ProcessRecord(msgspec.Struct, frozen=True, kw_only=True):
     use: str
     state: str
     pid: int = 0
+    process_started: str = ""
     restarts: int = 0
     instances: tuple[str, ...] = ()
     reason: str = ""

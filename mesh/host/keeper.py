@@ -16,6 +16,7 @@ from mesh.host.pulse import Pulse
 from mesh.host.restarts import Again, GiveUp, RestartPolicy, Restarts
 from mesh.protocols.ports import Clock
 
+_TO_ANSWER = 0.2
 KeeperState = Literal["starting", "ready", "waiting", "draining", "stopped", "given-up"]
 
 
@@ -152,6 +153,8 @@ class Keeper:
                 self._verdict = f"was not ready within {self._start_timeout:g} s and was killed"
             elif self.state == "ready" and self._pulse.hangs(now):
                 self._verdict = f"hung: no heartbeat for {self._pulse.silent_for(now):.1f} s, and was killed"
+                child.ask_where()
+                await self._clock.sleep(_TO_ANSWER)
         child.kill_group()
 
     async def _recover(self, why: str) -> None:

@@ -73,6 +73,21 @@ def stop_server(folder: MeshFolder, *, grace: float = _GRACE) -> ServerRecord | 
         return record
 
 
+def revive_server(folder: MeshFolder) -> ServerRecord | None:
+    """Start the folder's server again if it is recorded as running but has died; None when nothing was to be done.
+
+    A server that was stopped on purpose has no record and stays down.
+    """
+    record = read_record(folder.server_file)
+    if record is None or record.mark.alive:
+        return None
+    with FileLock(folder.server / "turn.lock"):
+        record = read_record(folder.server_file)
+        if record is None or record.mark.alive:
+            return None
+        return _start(folder, None, 30.0, SystemClock())
+
+
 def _create(folder: MeshFolder) -> None:
     try:
         folder.create()

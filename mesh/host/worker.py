@@ -1,0 +1,142 @@
+"""The main of a worker process: takes its orders, loads the code, hosts its instances in the mesh, and drains when asked.
+
+Started by `Child` as `python -P -m mesh.host.worker <descriptor>`. The code is loaded before there is an event loop, so that
+what it does on import cannot disturb one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import logging
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mesh.clock import SystemClock
+from mesh.host.channel import Failed, Gone, Hosted, Orders, Pulsed, Ready
+from mesh.host.json_logging import log_as_json
+from mesh.host.limiting import apply
+from mesh.host.loading import CannotLoad, load, loaded_below
+from mesh.host.tether import Tether
+from mesh.protocols.errors import MeshError, Transient
+
+if TYPE_CHECKING:
+    from mesh.client.mesh import Mesh
+
+logger = logging.getLogger("mesh.host.worker")
+_CANNOT_LOAD = 78
+_FAILED = 1
+_RETRY = 0.2
+
+
+def main() -> None:
+    """Run one worker to its end."""
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    log_as_json()
+    tether = Tether(int(sys.argv[-1]))
+    orders = tether.orders()
+    folder = Path(orders.folder)
+    try:
+        apply(orders.limits)
+        thing = load(orders.use, folder)
+    except (CannotLoad, OSError, ValueError) as error:
+        if error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
+        tether.report(Failed(message=str(error), hopeless=True, files=loaded_below(folder)))
+        sys.exit(_CANNOT_LOAD)
+    sys.exit(_run(Worker(orders, tether, thing)))
+
+
+def _run(worker: Worker) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(worker.run())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(worker.run())
+
+
+class Worker:
+    """One process's life in the mesh."""
+
+    def __init__(self, orders: Orders, tether: Tether, thing: Any) -> None:
+        self._orders = orders
+        self._tether = tether
+        self._thing = thing
+        self._clock = SystemClock()
+        self._stop = asyncio.Event()
+        self._handled = 0
+        self._handled_at: float | None = None
+
+    async def run(self) -> int:
+        """Host, report, beat, drain: the exit status."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        self._tether.on_loss(lambda: self._stop_from_outside(loop))
+        try:
+            return await self._live()
+        except Exception as error:
+            logger.exception("%s cannot go on", self._orders.token)
+            hopeless = isinstance(error, TypeError) or (
+                isinstance(error, MeshError) and not isinstance(error, Transient)
+            )
+            files = loaded_below(Path(self._orders.folder))
+            self._tether.report(Failed(message=f"{type(error).__name__}: {error}", hopeless=hopeless, files=files))
+            return _FAILED
+
+    def _stop_from_outside(self, loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(RuntimeError):  # the loop has closed: we are ending anyway
+            loop.call_soon_threadsafe(self._stop.set)
+
+    async def _live(self) -> int:
+        from mesh.client.mesh import Mesh
+
+        orders = self._orders
+        async with Mesh.connect(
+            orders.target, namespace=orders.namespace, process=orders.token, host=orders.host
+        ) as mesh:
+            hosted = await self._host(mesh)
+            self._tether.report(Ready(hosted=hosted, files=loaded_below(Path(orders.folder))))
+            await self._beat(mesh)
+            await mesh.drain()
+        self._tether.report(Gone())
+        return 0
+
+    async def _host(self, mesh: Mesh) -> tuple[Hosted, ...]:
+        orders = self._orders
+        if orders.kind == "workflow":
+            await mesh.host_workflow(self._thing, orders.versions)
+            return (Hosted(agent=orders.use, instance=""),)
+        hosted = []
+        for instance in orders.instances:
+            actor = await mesh.host(self._thing, instance=instance, labels=orders.labels, capacity=orders.capacity)
+            about = actor.definition
+            hosted.append(Hosted(agent=about.name, instance=instance, version=about.version))
+        return tuple(hosted)
+
+    async def _beat(self, mesh: Mesh) -> None:
+        while not self._stop.is_set():
+            due = self._clock.monotonic() + self._orders.beat_every
+            try:
+                async with asyncio.timeout(self._orders.beat_every):
+                    await self._stop.wait()
+            except TimeoutError:
+                self._tether.beat(self._pulse(mesh, self._clock.monotonic() - due))
+
+    def _pulse(self, mesh: Mesh, lag: float) -> Pulsed:
+        now = self._clock.monotonic()
+        handled = sum(actor.figures().handled for actor in mesh.actors)
+        if handled != self._handled:
+            self._handled, self._handled_at = handled, now
+        idle = None if self._handled_at is None else now - self._handled_at
+        return Pulsed(lag=max(0.0, lag), handled=handled, idle=idle, connected=mesh.connected)
+
+
+if __name__ == "__main__":
+    main()
