@@ -1,0 +1,260 @@
+"""`Mesh`: a client that anyone can open, and the composition root of every process in a mesh.
+
+    async with Mesh.connect() as mesh:
+        print(await mesh.ask("greeter", name="Ada"))
+
+Below: `Peer` speaks, the contract net bids and awards, jobs are submitted and owned. Here they are put together.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from mesh.actors.asking import OnProgress
+from mesh.actors.events import Event
+from mesh.actors.peer import Connected, Identity, Peer
+from mesh.actors.routing import Target
+from mesh.clock import SystemClock, SystemIds
+from mesh.contract_net.initiator import Initiator
+from mesh.contract_net.participant import Participant
+from mesh.protocols.acts import Mode
+from mesh.protocols.constraints import Constraints, Effect
+from mesh.protocols.ports import Clock, Ids, Subscription
+from mesh.protocols.subjects import check_name
+from mesh.settings import ServerTarget, find_server, target_of
+from mesh.telemetry.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from mesh.actors.actor import Actor
+    from mesh.jobs.host import JobHost
+    from mesh.jobs.submission import JobHandle
+    from mesh.registry.directory import Directory
+
+
+class Mesh:
+    """One process's place in a mesh: ask, call, submit, subscribe, and host agents and workflows."""
+
+    def __init__(self, connection: Connected, peer: Peer) -> None:
+        self._connection = connection
+        self.peer = peer
+        self.initiator = Initiator(peer)
+        self.participant = Participant(peer)
+        self._jobs: JobHost | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        server: ServerTarget | str | None = None,
+        *,
+        namespace: str = "default",
+        name: str = "client",
+        process: str = "",
+        host: str = "",
+        telemetry: Telemetry | None = None,
+    ) -> AsyncIterator[Mesh]:
+        """A mesh over a server: a URL, a target, or the one that settings name.
+
+        `process` is the name of this process in the mesh, unique there; without one it is made from `name` and chance.
+        `host` is where it runs, `telemetry` hears what happens.
+
+        Raises:
+            Unavailable: no server is configured, or none answers. The message says what to do.
+        """
+        from mesh.transport.connection import connect
+
+        clock = SystemClock()
+        ids = SystemIds(clock)
+        target = target_of(server, "the argument") if isinstance(server, str) else server or find_server()
+        process = process or f"{check_name(name)}-{os.getpid()}-{ids.random.randrange(36**6):x}"
+        async with await connect(target, name=process, clock=clock, ids=ids) as connection:
+            over = cls.over(
+                connection, process=process, host=host, namespace=namespace, clock=clock, ids=ids, telemetry=telemetry
+            )
+            async with over as mesh:
+                yield mesh
+
+    @classmethod
+    @asynccontextmanager
+    async def over(
+        cls,
+        connection: Connected,
+        *,
+        process: str,
+        clock: Clock,
+        ids: Ids,
+        host: str = "",
+        namespace: str = "default",
+        telemetry: Telemetry | None = None,
+    ) -> AsyncIterator[Mesh]:
+        """A mesh over a connection that is there already, in memory or not; the connection stays open."""
+        from mesh.protocols.envelope import VERSION
+
+        identity = Identity(
+            process=process, host=host or _host_name(), pid=os.getpid(), release=f"{VERSION}", incarnation=ids.uuid()
+        )
+        peer = Peer(connection, identity=identity, namespace=namespace, clock=clock, ids=ids, telemetry=telemetry)
+        mesh = cls(connection, peer)
+        try:
+            await peer.start()
+            yield mesh
+        finally:
+            await mesh.stop()
+
+    # -- who we are, who is there
+
+    @property
+    def process(self) -> str:
+        """This process's name in the mesh."""
+        return self.peer.process
+
+    @property
+    def directory(self) -> Directory:
+        """Who is there, as this process knows it: look-ups are local."""
+        return self.peer.directory
+
+    @property
+    def actors(self) -> Sequence[Actor]:
+        """The instances that this process hosts."""
+        return tuple(self.peer.actors.values())
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server is within reach right now."""
+        return self.peer.bus.connected
+
+    # -- speak
+
+    async def ask(
+        self,
+        target: Target,
+        payload: Any = None,
+        *,
+        command: str = "",
+        returns: Any = Any,
+        timeout: float | None = None,
+        inactivity: float | None = None,
+        on_progress: OnProgress | None = None,
+        constraints: Constraints | None = None,
+        key: str = "",
+        **arguments: Any,
+    ) -> Any:
+        """Ask an agent, `agent.instance` or capability, and wait: as `Peer.ask`. Arguments by name make the payload."""
+        return await self.peer.ask(
+            target, _payload(payload, arguments), command=command, returns=returns, timeout=timeout,
+            inactivity=inactivity, on_progress=on_progress, constraints=constraints, key=key,
+        )  # fmt: skip
+
+    def stream(self, target: Target, payload: Any = None, *, returns: Any = Any, **options: Any) -> AsyncIterator[Any]:
+        """The items of a streaming command as they come: as `Peer.stream`."""
+        return self.peer.stream(target, payload, returns=returns, **options)
+
+    async def tell(self, target: Target, payload: Any = None, *, command: str = "", **arguments: Any) -> None:
+        """Send a command and do not wait: at most once. As `Peer.tell`."""
+        await self.peer.tell(target, _payload(payload, arguments), command=command)
+
+    async def call(
+        self,
+        capability: str,
+        payload: Any = None,
+        *,
+        returns: Any = Any,
+        mode: Mode = "standing",
+        timeout: float | None = None,
+        constraints: Constraints | None = None,
+        effect: Effect | None = None,
+        key: str = "",
+        **arguments: Any,
+    ) -> Any:
+        """Hold an auction for the capability, and wait for what the winner returns: as `Peer.call`."""
+        return await self.peer.call(
+            capability, _payload(payload, arguments), returns=returns, mode=mode, timeout=timeout,
+            constraints=constraints, effect=effect, key=key,
+        )  # fmt: skip
+
+    async def emit(self, event_type: str, payload: Any = None) -> int:
+        """Publish an event; it is stored under the sequence returned. Again: a second event."""
+        return await self.peer.emit(event_type, payload)
+
+    async def subscribe(
+        self, callback: Callable[[Event], None], event_type: str = ">", *, agent: str = "*", tenant: str = "*"
+    ) -> Subscription:
+        """Hear events as they are emitted; what is emitted while the connection is away is missed. See `events`."""
+        return await self.peer.events.subscribe(callback, event_type, agent=agent, tenant=tenant)
+
+    def events(
+        self,
+        event_type: str = ">",
+        *,
+        agent: str = "*",
+        tenant: str = "*",
+        since: float | None = None,
+        after: int | None = None,
+    ) -> AsyncIterator[Event]:
+        """Stored events from Unix time `since` or above a sequence, then new ones, without gaps: as `Events.follow`."""
+        return self.peer.events.follow(event_type, agent=agent, tenant=tenant, since=since, after=after)
+
+    # -- jobs
+
+    async def submit(self, workflow: str, payload: Any = None, **terms: Any) -> JobHandle:
+        """Publish a job; when this returns it is stored. `terms`: key, tenant, deadline, constraints, as `jobs.submission`."""
+        from mesh.jobs.submission import submit
+
+        return await submit(self.peer, workflow, payload, **terms)
+
+    def job(self, job: str, *, tenant: str = "default") -> JobHandle:
+        """A handle on a job that was submitted before."""
+        from mesh.jobs.submission import JobHandle
+
+        return JobHandle(self.peer, job, tenant=tenant)
+
+    # -- host
+
+    async def host(
+        self,
+        agent: Any,
+        *,
+        instance: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        capacity: int | None = None,
+    ) -> Actor:
+        """Start an instance of an agent in this process: as `Peer.host`."""
+        return await self.peer.host(agent, instance=instance, labels=labels, capacity=capacity)
+
+    async def host_workflow(self, workflow: Any, versions: Sequence[int] = (), **options: Any) -> None:
+        """Take in and run jobs of a workflow in this process."""
+        if self._jobs is None:
+            from mesh.jobs.host import JobHost
+
+            self._jobs = JobHost(self.peer, self.initiator)
+        await self._jobs.host(workflow, versions, **options)
+
+    # -- leave
+
+    async def drain(self, timeout: float = 30.0) -> None:
+        """Take no more work, finish or hand back what is here within `timeout` seconds, and leave the mesh."""
+        if self._jobs is not None:
+            await self._jobs.drain(timeout)
+        await self.peer.drain(timeout)
+
+    async def stop(self) -> None:
+        """Leave the mesh at once. Again: nothing happens."""
+        if self._jobs is not None:
+            await self._jobs.stop()
+        await self.peer.stop()
+
+
+def _payload(payload: Any, arguments: Mapping[str, Any]) -> Any:
+    if not arguments:
+        return payload
+    if payload is not None:
+        raise TypeError("give the payload as one value or as arguments by name, not both")
+    return dict(arguments)
+
+
+def _host_name() -> str:
+    return socket.gethostname().split(".")[0].lower() or "localhost"

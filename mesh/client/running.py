@@ -1,0 +1,41 @@
+"""`run`: an agent alone in its process, from `python greeter.py` to Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import Any
+
+from mesh.client.mesh import Mesh
+from mesh.clock import SystemClock
+from mesh.protocols.errors import MeshError
+from mesh.settings import ServerTarget
+from mesh.telemetry.log_lines import JsonLines
+from mesh.telemetry.telemetry import Telemetry
+
+
+def run(*agents: Any, server: ServerTarget | str | None = None, namespace: str = "default") -> None:
+    """Host the agents until SIGTERM or Ctrl-C, then drain and return; the log goes to stderr, one JSON object a line.
+
+    Ends the program with exit code 3, and says what to do, where no server is to be found.
+    """
+    try:
+        asyncio.run(_serve(agents, server, namespace))
+    except MeshError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(3)
+
+
+async def _serve(agents: tuple[Any, ...], server: ServerTarget | str | None, namespace: str) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    telemetry = Telemetry(SystemClock().now, JsonLines())
+    async with Mesh.connect(server, namespace=namespace, name="run", telemetry=telemetry) as mesh:
+        for each in agents:
+            actor = await mesh.host(each)
+            telemetry.emit("agent.ready", agent=actor.definition.name, instance=actor.instance, process=mesh.process)
+        await stop.wait()
+        await mesh.drain()
