@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -163,7 +163,6 @@ async def test_a_process_whose_file_changes_is_started_anew_and_no_other(host: M
     before = (keeper.pid, other.pid)
     changed = asyncio.Event()
     running.supervisor.on_change(changed.set)
-    await asyncio.sleep(0.6)
     code.write_text("two and more")
     async with asyncio.timeout(10):
         while keeper.pid in (0, before[0]) or keeper.state != "ready":
@@ -176,7 +175,7 @@ async def test_a_process_whose_file_changes_is_started_anew_and_no_other(host: M
 
 
 @pytest.fixture
-def spawned(folder: MeshFolder) -> AsyncIterator[Callable[..., subprocess.Popen[str]]]:
+def spawned(folder: MeshFolder) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Hosts as processes of their own, whose name stands on the first line of their output."""
     code = (
         "import asyncio, sys; from pathlib import Path\n"
