@@ -18,6 +18,7 @@ class KeySpace:
         self._entries: dict[str, KeyValue] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._revision = 0
+        self.generation = 0
 
     def get(self, key: str) -> KeyValue | None:
         """The live value of a key."""
@@ -59,6 +60,7 @@ class KeySpace:
         self._timers.clear()
         self._entries.clear()
         self._revision = 0
+        self.generation += 1
 
     def _check(self, key: str, revision: int) -> None:
         entry = self._entries.get(key)

@@ -50,7 +50,7 @@ class MemoryBucket:
     async def watch(self, handler: Callable[[KeyValue], None], *, keys: str = ">") -> MemoryWatch:
         """Call `handler` with every live value, then with every change."""
         await self._ask()
-        return MemoryWatch(self._bus, self._storage, self._space, handler, keys)
+        return MemoryWatch(self._bus, self._space, handler, keys)
 
     async def _ask(self) -> None:
         await self._bus.round_trip()
@@ -63,18 +63,16 @@ class MemoryWatch:
     def __init__(
         self,
         bus: MemoryBus,
-        storage: Storage,
         space: KeySpace,
         handler: Callable[[KeyValue], None],
         pattern: str,
     ) -> None:
         self._bus = bus
-        self._storage = storage
         self._space = space
         self._handler = handler
         self._pattern = pattern
         self._known: dict[str, int] = {}
-        self._generation = storage.generation
+        self._generation = space.generation
         self._open = True
         self._current: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         space.watchers.append(self._changed)
@@ -100,8 +98,8 @@ class MemoryWatch:
     def _synchronise(self) -> None:
         """Tell what differs from what the handler knows: everything at the start, the changes of a gap later."""
         live = {entry.key: entry for entry in self._space.live() if matches(self._pattern, entry.key)}
-        lost = self._generation != self._storage.generation
-        self._generation = self._storage.generation
+        lost = self._generation != self._space.generation
+        self._generation = self._space.generation
         for key in [key for key in self._known if key not in live]:
             self._bus.arrive(self._receive, KeyValue(key, None, self._known[key]))
         for entry in live.values():

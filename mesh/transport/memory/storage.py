@@ -17,7 +17,6 @@ class Storage:
 
     def __init__(self, clock: Clock) -> None:
         self.available = True
-        self.generation = 0
         self.objects: dict[str, dict[str, bytes]] = {}
         self._clock = clock
         self._logs: dict[str, Log] = {}
@@ -100,7 +99,6 @@ class Storage:
 
     def crash(self) -> None:
         """What a killed server loses: everything in memory, and the timers of what consumers have in hand."""
-        self.generation += 1
         for space in self._spaces.values():
             if space.spec.storage == "memory":
                 space.lose()

@@ -1,0 +1,57 @@
+"""Every test of the contract runs in memory and on a real server.
+
+`place` is shared and must not be broken; `breakable` belongs to the test alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from mesh.clock import SystemIds
+from mesh.transport.connection import Connection
+from tests.contract.places import MemoryPlace, Place, RealPlace, own_server
+from tests.servers import RealServer
+
+KINDS = ["memory", pytest.param("nats", marks=pytest.mark.server)]
+_ids = SystemIds()
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    with RealServer(tmp_path_factory.mktemp("contract")) as server:
+        yield server
+
+
+@pytest.fixture(params=KINDS)
+async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    made: Place
+    made = MemoryPlace() if request.param == "memory" else RealPlace(request.getfixturevalue("shared_server"))
+    yield made
+    await made.close()
+
+
+@pytest.fixture(params=KINDS)
+async def breakable(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    made = own_server(request.param, tmp_path_factory.mktemp("breakable"))
+    yield made
+    await made.close()
+    if isinstance(made, RealPlace):
+        made.server.stop()
+
+
+@pytest.fixture
+async def here(place: Place) -> Connection:
+    return await place.connect("here")
+
+
+@pytest.fixture
+async def there(place: Place) -> Connection:
+    return await place.connect("there")
+
+
+@pytest.fixture
+def space() -> str:
+    """A first token that no other test uses: for subjects, streams, buckets."""
+    return f"t{_ids.token()}"

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from mesh.protocols.errors import Unavailable
+from mesh.protocols.ports import Delivery, Store, StreamSpec
+from mesh.transport.connection import Connection
+from tests.contract.places import eventually_none
+
+
+@pytest.fixture
+async def store(here: Connection, space: str) -> Store:
+    await here.store.ensure_stream(StreamSpec(name=space, subjects=(f"{space}.>",)))
+    return here.store
+
+
+def _delivered(delivery: Delivery | None) -> Delivery:
+    assert delivery is not None
+    return delivery
+
+
+async def test_messages_come_in_order_and_an_acked_one_never_again(store: Store, space: str) -> None:
+    await store.append(f"{space}.a", b"1")
+    await store.append(f"{space}.a", b"2")
+    consumer = await store.consumer(space, "work", (f"{space}.>",), ack_wait=1)
+    for expected in (b"1", b"2"):
+        delivery = _delivered(await consumer.next(5))
+        assert (delivery.message.data, delivery.attempts) == (expected, 1)
+        await delivery.ack()
+    assert await consumer.next(1.5) is None
+    await consumer.close()
+
+
+async def test_waiting_ends_as_soon_as_a_message_comes(store: Store, space: str) -> None:
+    consumer = await store.consumer(space, "work", (f"{space}.>",))
+    waiting = asyncio.ensure_future(consumer.next(30))
+    await asyncio.sleep(0.05)
+    await store.append(f"{space}.a", b"1")
+    delivery = _delivered(await asyncio.wait_for(waiting, 5))
+    await delivery.ack()
+    await consumer.close()
+
+
+async def test_waiting_for_nothing_ends_in_time(store: Store, space: str) -> None:
+    consumer = await store.consumer(space, "work", (f"{space}.>",))
+    started = time.monotonic()
+    assert await consumer.next(0.2) is None
+    assert 0.15 < time.monotonic() - started < 3
+    await consumer.close()
+
+
+async def test_a_consumer_hears_only_its_subjects(store: Store, space: str) -> None:
+    for subject in ("a.1", "b.1", "c.1"):
+        await store.append(f"{space}.{subject}", subject.encode())
+    consumer = await store.consumer(space, "work", (f"{space}.a.*", f"{space}.c.*"))
+    heard = [_delivered(await consumer.next(5)) for _ in range(2)]
+    assert [delivery.message.data for delivery in heard] == [b"a.1", b"c.1"]
+    assert await consumer.next(0.1) is None
+    await consumer.close()
+
+
+async def test_all_who_open_a_consumer_share_its_messages(
+    here: Connection, there: Connection, store: Store, space: str
+) -> None:
+    first = await here.store.consumer(space, "work", (f"{space}.>",))
+    second = await there.store.consumer(space, "work", (f"{space}.>",))
+    for number in range(10):
+        await store.append(f"{space}.a", b"%d" % number)
+    heard = [_delivered(await consumer.next(5)).message.data for _ in range(5) for consumer in (first, second)]
+    assert sorted(heard) == [b"%d" % number for number in range(10)]
+    assert await first.next(0.1) is None
+    await first.close()
+    await second.close()
+
+
+async def test_many_can_wait_at_once(store: Store, space: str) -> None:
+    consumer = await store.consumer(space, "work", (f"{space}.>",))
+    waiting = [asyncio.ensure_future(consumer.next(10)) for _ in range(20)]
+    await asyncio.gather(*(store.append(f"{space}.a", b"%d" % n) for n in range(20)))
+    heard = [_delivered(delivery).message.sequence for delivery in await asyncio.gather(*waiting)]
+    assert sorted(heard) == list(range(1, 21))
+    await consumer.close()
+
+
+async def test_an_unacked_message_comes_again_after_its_time(store: Store, space: str) -> None:
+    await store.append(f"{space}.a", b"1")
+    consumer = await store.consumer(space, "work", (f"{space}.>",), ack_wait=0.3)
+    assert _delivered(await consumer.next(5)).attempts == 1
+    again = _delivered(await consumer.next(5))
+    assert (again.message.data, again.attempts) == (b"1", 2)
+    await again.ack()
+    assert await consumer.next(0.6) is None
+    await consumer.close()
+
+
+async def test_working_postpones_the_redelivery(store: Store, space: str) -> None:
+    await store.append(f"{space}.a", b"1")
+    consumer = await store.consumer(space, "work", (f"{space}.>",), ack_wait=0.6)
+    delivery = _delivered(await consumer.next(5))
+    for _ in range(3):
+        await asyncio.sleep(0.3)
+        await delivery.working()
+    assert await consumer.next(0.2) is None
+    await delivery.ack()
+    assert await consumer.next(1.0) is None
+    await consumer.close()
+
+
+async def test_retry_delivers_again_and_not_before_its_delay(store: Store, space: str) -> None:
+    await store.append(f"{space}.a", b"1")
+    consumer = await store.consumer(space, "work", (f"{space}.>",))
+    await _delivered(await consumer.next(5)).retry()
+    second = _delivered(await consumer.next(5))
+    assert second.attempts == 2
+    started = time.monotonic()
+    await second.retry(after=0.4)
+    third = _delivered(await consumer.next(5))
+    assert third.attempts == 3
+    assert time.monotonic() - started > 0.3
+    await consumer.close()
+
+
+async def test_what_was_given_up_never_comes_again(store: Store, space: str) -> None:
+    await store.append(f"{space}.a", b"1")
+    consumer = await store.consumer(space, "work", (f"{space}.>",), ack_wait=0.3)
+    await _delivered(await consumer.next(5)).give_up()
+    assert await consumer.next(0.8) is None
+    await consumer.close()
+
+
+async def test_a_message_has_a_last_attempt(store: Store, space: str) -> None:
+    await store.append(f"{space}.a", b"poison")
+    await store.append(f"{space}.a", b"good")
+    consumer = await store.consumer(space, "work", (f"{space}.>",), ack_wait=0.2, max_deliver=2)
+    seen: list[tuple[bytes, int]] = []
+    while (delivery := await consumer.next(1.0)) is not None:
+        seen.append((delivery.message.data, delivery.attempts))
+        if delivery.message.data == b"good":
+            await delivery.ack()
+    assert sorted(seen) == [(b"good", 1), (b"poison", 1), (b"poison", 2)]
+    await consumer.close()
+
+
+async def test_a_cancelled_wait_loses_no_message(store: Store, space: str) -> None:
+    consumer = await store.consumer(space, "work", (f"{space}.>",), ack_wait=20)
+    waiting = asyncio.ensure_future(consumer.next(10))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    await store.append(f"{space}.a", b"1")
+    assert _delivered(await asyncio.wait_for(consumer.next(10), 10)).message.data == b"1"
+    await consumer.close()
+
+
+async def test_a_work_queue_forgets_what_was_acked(here: Connection, space: str) -> None:
+    await here.store.ensure_stream(StreamSpec(name=space, subjects=(f"{space}.>",), retention="workqueue"))
+    await here.store.append(f"{space}.a", b"1")
+    consumer = await here.store.consumer(space, "work", (f"{space}.>",))
+    await _delivered(await consumer.next(5)).ack()
+    await eventually_none(lambda: here.store.read(space, f"{space}.>"))
+    await consumer.close()
+
+
+async def test_a_closed_consumer_is_over_for_who_closed_it_only(
+    here: Connection, there: Connection, store: Store, space: str
+) -> None:
+    mine = await here.store.consumer(space, "work", (f"{space}.>",))
+    theirs = await there.store.consumer(space, "work", (f"{space}.>",))
+    await mine.close()
+    await mine.close()
+    with pytest.raises(Unavailable):
+        await mine.next(1)
+    await store.append(f"{space}.a", b"1")
+    assert _delivered(await theirs.next(5)).message.data == b"1"
+    await theirs.close()

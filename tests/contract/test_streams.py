@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from mesh.protocols.errors import Conflict, NoResponders, TooLarge, Unavailable
+from mesh.protocols.ports import Store, Stored, StreamSpec
+from mesh.transport.connection import Connection
+from tests.contract.places import eventually, eventually_none
+
+
+@pytest.fixture
+async def store(here: Connection, space: str) -> Store:
+    await here.store.ensure_stream(StreamSpec(name=space, subjects=(f"{space}.>",)))
+    return here.store
+
+
+def _subjects(found: list[Stored]) -> list[str]:
+    return [stored.subject.split(".", 1)[1] for stored in found]
+
+
+async def test_an_append_is_stored_with_subject_data_headers_and_time(store: Store, space: str) -> None:
+    ack = await store.append(f"{space}.a", b"data", headers={"X": "y"})
+    assert (ack.stream, ack.sequence, ack.duplicate) == (space, 1, False)
+    stored = await store.last(space, f"{space}.a")
+    assert stored is not None
+    assert (stored.subject, stored.data, stored.sequence, stored.headers) == (f"{space}.a", b"data", 1, {"X": "y"})
+    assert stored.time > 1_700_000_000
+
+
+async def test_an_append_guarded_by_the_last_sequence_succeeds_once(store: Store, space: str) -> None:
+    first = await store.append(f"{space}.a", b"1", expected=0)
+    with pytest.raises(Conflict):
+        await store.append(f"{space}.a", b"2", expected=0)
+    second = await store.append(f"{space}.a", b"2", expected=first.sequence)
+    with pytest.raises(Conflict):
+        await store.append(f"{space}.a", b"3", expected=first.sequence)
+    assert [stored.data for stored in await store.read(space, f"{space}.a")] == [b"1", b"2"]
+    assert second.sequence > first.sequence
+
+
+async def test_the_guard_looks_at_the_exact_subject_only(store: Store, space: str) -> None:
+    await store.append(f"{space}.a", b"1", expected=0)
+    await store.append(f"{space}.b", b"1", expected=0)
+    await store.append(f"{space}.a", b"2", expected=1)
+
+
+async def test_of_many_guarded_appends_at_once_exactly_one_wins(store: Store, space: str) -> None:
+    results = await asyncio.gather(
+        *(store.append(f"{space}.a", b"%d" % n, expected=0) for n in range(20)), return_exceptions=True
+    )
+    assert sum(not isinstance(result, BaseException) for result in results) == 1
+    assert all(isinstance(result, Conflict) for result in results if isinstance(result, BaseException))
+    assert len(await store.read(space, f"{space}.a")) == 1
+
+
+async def test_the_same_message_id_is_stored_once(store: Store, space: str) -> None:
+    first = await store.append(f"{space}.a", b"1", message_id="entry-1")
+    again = await store.append(f"{space}.a", b"1", message_id="entry-1")
+    assert (again.sequence, again.duplicate) == (first.sequence, True)
+    assert len(await store.read(space, f"{space}.a")) == 1
+
+
+async def test_a_guarded_retry_of_a_stored_entry_is_a_conflict_and_is_found_by_reading_back(
+    store: Store, space: str
+) -> None:
+    await store.append(f"{space}.a", b"1", message_id="entry-1", expected=0)
+    with pytest.raises(Conflict):
+        await store.append(f"{space}.a", b"1", message_id="entry-1", expected=0)
+    assert [stored.data for stored in await store.read(space, f"{space}.a")] == [b"1"]
+
+
+async def test_an_append_that_no_stream_captures_is_refused(here: Connection, space: str) -> None:
+    with pytest.raises(NoResponders):
+        await here.store.append(f"{space}.nowhere", b"")
+
+
+async def test_too_large_an_append_is_refused(here: Connection, store: Store, space: str) -> None:
+    with pytest.raises(TooLarge):
+        await store.append(f"{space}.a", bytes(here.bus.max_payload + 1))
+
+
+async def test_reading_gives_matching_messages_above_a_sequence_in_order(store: Store, space: str) -> None:
+    for subject in ("a.1", "b.1", "a.2", "a.1"):
+        await store.append(f"{space}.{subject}", b"")
+    assert _subjects(await store.read(space, f"{space}.>")) == ["a.1", "b.1", "a.2", "a.1"]
+    assert _subjects(await store.read(space, f"{space}.a.*")) == ["a.1", "a.2", "a.1"]
+    assert _subjects(await store.read(space, f"{space}.a.1", after=1)) == ["a.1"]
+    assert await store.read(space, f"{space}.a.1", after=4) == []
+    assert await store.read(space, f"{space}.none") == []
+
+
+async def test_reading_goes_on_over_pages(store: Store, space: str) -> None:
+    await asyncio.gather(*(store.append(f"{space}.a", b"%d" % n) for n in range(1200)))
+    found = await store.read(space, f"{space}.a")
+    assert [stored.sequence for stored in found] == list(range(1, 1201))
+
+
+async def test_the_last_of_a_subject_is_none_where_there_is_none(store: Store, space: str) -> None:
+    assert await store.last(space, f"{space}.a") is None
+    await store.append(f"{space}.a", b"1")
+    await store.append(f"{space}.a", b"2")
+    last = await store.last(space, f"{space}.a")
+    assert last is not None
+    assert last.data == b"2"
+
+
+async def test_the_last_of_each_subject_comes_in_order_of_sequence(store: Store, space: str) -> None:
+    for subject in ("a", "b", "a", "c.d"):
+        await store.append(f"{space}.{subject}", b"")
+    assert [(s.subject, s.sequence) for s in await store.last_each(space, f"{space}.*")] == [
+        (f"{space}.b", 2),
+        (f"{space}.a", 3),
+    ]
+    assert await store.last_each(space, f"{space}.none.*") == []
+
+
+@pytest.mark.parametrize("count", [600, 1500])
+async def test_the_last_of_each_of_many_subjects(store: Store, space: str, count: int) -> None:
+    await asyncio.gather(*(store.append(f"{space}.s.{n}", b"old") for n in range(count)))
+    await asyncio.gather(*(store.append(f"{space}.s.{n}", b"new") for n in range(count)))
+    found = await store.last_each(space, f"{space}.s.*")
+    assert len(found) == count
+    assert {stored.data for stored in found} == {b"new"}
+    assert [stored.sequence for stored in found] == sorted(stored.sequence for stored in found)
+
+
+async def test_ensuring_a_stream_again_changes_nothing_and_reshapes_it_where_asked(store: Store, space: str) -> None:
+    await store.append(f"{space}.a", b"1")
+    await store.ensure_stream(StreamSpec(name=space, subjects=(f"{space}.>",)))
+    await store.ensure_stream(StreamSpec(name=space, subjects=(f"{space}.>", f"{space}-more"), max_age=3600.0))
+    await store.append(f"{space}-more", b"2")
+    assert len(await store.read(space, ">")) == 2
+
+
+async def test_a_stream_keeps_no_more_bytes_than_it_may(here: Connection, space: str) -> None:
+    await here.store.ensure_stream(StreamSpec(name=space, subjects=(f"{space}.>",), max_bytes=8192))
+    for number in range(20):
+        await here.store.append(f"{space}.a", bytes(1024), expected=number)
+    held = await here.store.read(space, f"{space}.a")
+    assert 1 <= len(held) <= 8
+    assert held[-1].sequence == 20
+
+
+async def test_a_stream_keeps_nothing_longer_than_it_may(here: Connection, space: str) -> None:
+    await here.store.ensure_stream(StreamSpec(name=space, subjects=(f"{space}.>",), max_age=1.0))
+    await here.store.append(f"{space}.a", b"")
+    await eventually_none(lambda: here.store.read(space, f"{space}.a"))
+
+
+async def test_a_plain_publish_is_stored_and_heard(
+    here: Connection, there: Connection, store: Store, space: str
+) -> None:
+    heard: list[bytes] = []
+    await there.bus.subscribe(f"{space}.a", lambda m: heard.append(m.data))
+    here.bus.publish(f"{space}.a", b"1", headers={"Nats-Msg-Id": "m1"})
+    await store.append(f"{space}.a", b"2")
+    await eventually(lambda: heard == [b"1", b"2"])
+    held = await store.read(space, f"{space}.a")
+    assert [stored.data for stored in held] == [b"1", b"2"]
+    assert held[0].headers == {"Nats-Msg-Id": "m1"}
+
+
+async def test_a_request_into_a_stream_is_answered_by_its_acknowledgement(
+    here: Connection, store: Store, space: str
+) -> None:
+    answer = await here.bus.request(f"{space}.a", b"1", timeout=2)
+    assert msgspec.json.decode(answer.data) == {"stream": space, "seq": 1}
+
+
+async def test_a_stream_that_does_not_exist_is_unavailable(here: Connection, space: str) -> None:
+    with pytest.raises((Unavailable, NoResponders)):
+        await here.store.last(f"{space}-none", "x")
+    with pytest.raises((Unavailable, NoResponders)):
+        await here.store.read(f"{space}-none", "x")
