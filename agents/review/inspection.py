@@ -29,9 +29,8 @@ THOROUGH: dict[str, tuple[Analyser, ...]] = {
 
 QUICK: dict[str, tuple[Analyser, ...]] = {
     "review.security": (ruff.security,),
-    "review.style": (ruff.style,),
+    "review.style": (ruff.plain_style,),
     "review.logic": (ruff.logic,),
-    "review.complexity": (ruff.complexity,),
 }
 """What a generalist runs: one tool that starts in a few milliseconds, and sees less."""
 

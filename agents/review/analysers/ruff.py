@@ -1,4 +1,4 @@
-"""ruff: four families of rules, of which each reviewer asks for its own.
+"""ruff: three families of rules, of which each reviewer asks for its own.
 
 Every family but style runs with ruff's own defaults (`--isolated`). Style honours the declarative settings of the
 reviewed repository, as far as `ruff_settings` lets them in.
@@ -30,7 +30,7 @@ _NOT_STYLE = re.compile(r"F\d|B\d|S\d|C90|PLE|E9|E711|E722|ASYNC|RUF00[68]|PLW01
 _FORMATTING = re.compile(r"W|I\d|UP|Q|COM|E[1-5]|D\d")
 _GRAVE = re.compile(r"F5|F6[23]|F7|F82|PLE|invalid-syntax|E9")
 _MINOR = re.compile(r"F401|F841|B904|B007")
-_ORIGINS = {"S": "bandit", "F": "pyflakes", "B": "bugbear", "E": "pycodestyle", "W": "pycodestyle", "C": "mccabe"}
+_ORIGINS = {"S": "bandit", "F": "pyflakes", "B": "bugbear", "E": "pycodestyle", "W": "pycodestyle"}
 
 _COMMON = ("check", "--no-cache", "--no-fix", "--exit-zero", "--output-format=json", "--quiet")
 
@@ -49,13 +49,6 @@ async def security(workspace: Workspace) -> Analysis:
     return Analysis(observations=tuple(_seen(each, "security", "medium", confidence=0.7) for each in known))
 
 
-async def complexity(workspace: Workspace) -> Analysis:
-    """mccabe's count, by ruff."""
-    found = await _isolated(workspace, ("C901",), ())
-    known = [each for each in found if each["code"] == "C901"]
-    return Analysis(observations=tuple(_measured(each) for each in known))
-
-
 async def style(workspace: Workspace) -> Analysis:
     """Style by the repository's own settings; by ours where it has none or they are refused."""
     files = _files(workspace)
@@ -67,9 +60,17 @@ async def style(workspace: Workspace) -> Analysis:
     except ToolFailed as error:
         notes.append(f"the repository's ruff settings were not honoured: {error}")
         found = await _isolated(workspace, STYLE, ())
-    kept = [each for each in found if each["code"] and not _NOT_STYLE.match(each["code"])]
-    observations = tuple(_seen(each, "style", _style_severity(each["code"]), confidence=0.9) for each in kept)
-    return Analysis(observations=observations, notes=tuple(notes))
+    return Analysis(observations=_of_style(found), notes=tuple(notes))
+
+
+async def plain_style(workspace: Workspace) -> Analysis:
+    """Style by our own settings, whatever the repository's are."""
+    return Analysis(observations=_of_style(await _isolated(workspace, STYLE, ())))
+
+
+def _of_style(found: list[dict[str, Any]]) -> tuple[Observation, ...]:
+    kept = (each for each in found if each["code"] and not _NOT_STYLE.match(each["code"]))
+    return tuple(_seen(each, "style", _style_severity(each["code"]), confidence=0.9) for each in kept)
 
 
 def _files(workspace: Workspace) -> list[str]:
@@ -123,15 +124,6 @@ def _seen(each: dict[str, Any], category: Category, severity: Severity, *, confi
         suggestion=(each.get("fix") or {}).get("message") or "",
         confidence=confidence,
     )
-
-
-def _measured(each: dict[str, Any]) -> Observation:
-    """`name` is too complex (14 > 10): the subject and the measure are in the message."""
-    message = str(each["message"])
-    match = re.match(r"`(.+)` is too complex \((\d+)", message)
-    name, measure = (match.group(1), float(match.group(2))) if match else ("", 0.0)
-    plain = _seen(each, "complexity", "medium" if measure > 15 else "low", confidence=0.75)
-    return msgspec.structs.replace(plain, subject=name, measure=measure)
 
 
 def _logic_severity(code: str) -> Severity:

@@ -1,0 +1,47 @@
+"""What reviewers may honestly bid: measured figures, corrected for what they cannot see.
+
+Latency, queue and the share of calls that succeeded are measured by the mesh. Two things it cannot measure: how long a
+first call takes, and how much of what there is to find a successful call finds. Both were measured on the sample (a test
+measures them again), and stand here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from mesh.protocols.acts import Bid
+
+TYPICAL_DEFECTS = 3
+"""Defects of one kind in a change that has any. A reviewer that finds a share c of all defects misses none of three with
+probability c³: that is the success it bids."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`seconds` a first call takes, and `coverage`: the share of the sample's planted defects that it finds."""
+
+    seconds: float
+    coverage: float
+
+
+THOROUGH = {
+    "review.security": Calibration(0.9, 1.0),
+    "review.style": Calibration(0.15, 1.0),
+    "review.logic": Calibration(1.8, 1.0),
+    "review.complexity": Calibration(0.25, 1.0),
+}
+QUICK = {
+    "review.security": Calibration(0.15, 0.85),
+    "review.style": Calibration(0.15, 0.8),
+    "review.logic": Calibration(0.15, 0.8),
+}
+MODEL = {capability: Calibration(8.0, 0.98) for capability in THOROUGH}
+
+
+def honest(bid: Bid, known: Calibration, *, calls: int) -> Bid:
+    """The computed bid with what the mesh cannot know. `calls`: how many this instance has handled since it started."""
+    latency = max(bid.latency, known.seconds) if calls == 0 else bid.latency
+    success = bid.success * known.coverage**TYPICAL_DEFECTS
+    return msgspec.structs.replace(bid, latency=latency, success=success, confidence=known.coverage)

@@ -1,0 +1,116 @@
+"""The specialists, and the generalist that competes with them. Each is an agent of its own, in a process of its own.
+
+They bid what was measured: the specialists start slower tools and miss nothing of the sample; the generalist starts one
+quick tool, asks less, and misses some. Who wins depends on the deadline, the budget and who is busy.
+"""
+
+from __future__ import annotations
+
+from mesh.actors.context import Context
+from mesh.actors.handler import command
+from mesh.agents.review.analysers.tool import installed
+from mesh.agents.review.calibration import QUICK, THOROUGH, honest
+from mesh.agents.review.changes import ChangeSet
+from mesh.agents.review.findings import Report
+from mesh.agents.review.inspection import QUICK as QUICK_TOOLS
+from mesh.agents.review.inspection import THOROUGH as TOOLS
+from mesh.agents.review.reviewer import Reviewer
+from mesh.protocols.acts import Bid, CallForProposal
+
+SPECIALIST_PRICE = 0.003
+QUICK_PRICE = 0.001
+TIMEOUT = 30.0
+
+
+class SecurityReviewer(Reviewer):
+    """Finds what is dangerous: bandit for Python code, detect-secrets for files of any kind."""
+
+    capacity = 2
+
+    @command(capability="review.security", effect="pure", timeout=TIMEOUT, price=SPECIALIST_PRICE)
+    async def security(self, changes: ChangeSet, ctx: Context) -> Report:
+        """Review a change set for security. Again: the same findings, with the same ids."""
+        return await self.report(ctx, "review.security", changes, TOOLS["review.security"], price=SPECIALIST_PRICE)
+
+    @security.bid
+    def bid_security(self, call: CallForProposal, bid: Bid) -> Bid | None:
+        """What it expects, as long as one of its tools is installed."""
+        able = installed("bandit") or installed("detect_secrets")
+        return honest(bid, THOROUGH["review.security"], calls=self.handled) if able else None
+
+
+class StyleReviewer(Reviewer):
+    """Finds what does not look like the rest: ruff, by the reviewed repository's own declarative settings."""
+
+    capacity = 2
+
+    @command(capability="review.style", effect="pure", timeout=TIMEOUT, price=SPECIALIST_PRICE)
+    async def style(self, changes: ChangeSet, ctx: Context) -> Report:
+        """Review a change set for style. Again: the same findings, with the same ids."""
+        return await self.report(ctx, "review.style", changes, TOOLS["review.style"], price=SPECIALIST_PRICE)
+
+    @style.bid
+    def bid_style(self, call: CallForProposal, bid: Bid) -> Bid | None:
+        """What it expects, as long as its tool is installed."""
+        return honest(bid, THOROUGH["review.style"], calls=self.handled) if installed("ruff") else None
+
+
+class LogicReviewer(Reviewer):
+    """Finds what does not work: pyflakes and bugbear by ruff, vulture for dead code, mypy where it is installed."""
+
+    capacity = 2
+
+    @command(capability="review.logic", effect="pure", timeout=TIMEOUT, price=SPECIALIST_PRICE)
+    async def logic(self, changes: ChangeSet, ctx: Context) -> Report:
+        """Review a change set for mistakes. Again: the same findings, with the same ids."""
+        return await self.report(ctx, "review.logic", changes, TOOLS["review.logic"], price=SPECIALIST_PRICE)
+
+    @logic.bid
+    def bid_logic(self, call: CallForProposal, bid: Bid) -> Bid | None:
+        """What it expects, as long as one of its tools is installed."""
+        able = installed("ruff") or installed("vulture")
+        return honest(bid, THOROUGH["review.logic"], calls=self.handled) if able else None
+
+
+class ComplexityReviewer(Reviewer):
+    """Finds functions that the change made too complex: radon."""
+
+    capacity = 2
+
+    @command(capability="review.complexity", effect="pure", timeout=TIMEOUT, price=SPECIALIST_PRICE)
+    async def complexity(self, changes: ChangeSet, ctx: Context) -> Report:
+        """Review a change set for complexity. Again: the same findings, with the same ids."""
+        return await self.report(ctx, "review.complexity", changes, TOOLS["review.complexity"], price=SPECIALIST_PRICE)
+
+    @complexity.bid
+    def bid_complexity(self, call: CallForProposal, bid: Bid) -> Bid | None:
+        """What it expects, as long as its tool is installed."""
+        return honest(bid, THOROUGH["review.complexity"], calls=self.handled) if installed("radon") else None
+
+
+class QuickReviewer(Reviewer):
+    """The generalist: ruff alone, for three kinds of review. Cheap and quick, and it says that it misses some."""
+
+    capacity = 3
+
+    @command(capability="review.security", effect="pure", timeout=TIMEOUT, price=QUICK_PRICE)
+    async def security(self, changes: ChangeSet, ctx: Context) -> Report:
+        """ruff's port of bandit; no secrets outside Python code."""
+        return await self.report(ctx, "review.security", changes, QUICK_TOOLS["review.security"], price=QUICK_PRICE)
+
+    @command(capability="review.style", effect="pure", timeout=TIMEOUT, price=QUICK_PRICE)
+    async def style(self, changes: ChangeSet, ctx: Context) -> Report:
+        """ruff's style families, without the repository's settings."""
+        return await self.report(ctx, "review.style", changes, QUICK_TOOLS["review.style"], price=QUICK_PRICE)
+
+    @command(capability="review.logic", effect="pure", timeout=TIMEOUT, price=QUICK_PRICE)
+    async def logic(self, changes: ChangeSet, ctx: Context) -> Report:
+        """pyflakes and bugbear by ruff; neither dead code nor types."""
+        return await self.report(ctx, "review.logic", changes, QUICK_TOOLS["review.logic"], price=QUICK_PRICE)
+
+    @security.bid
+    @style.bid
+    @logic.bid
+    def bid_quick(self, call: CallForProposal, bid: Bid) -> Bid | None:
+        """What it expects, as long as its tool is installed."""
+        return honest(bid, QUICK[call.capability], calls=self.handled) if installed("ruff") else None
