@@ -105,6 +105,15 @@ class Journal:
         await self.append(OwnerReleased(reason=reason))
         self._lose(LeaseLost(f"the job was handed back: {reason}"))
 
+    def abandon(self, reason: str) -> None:
+        """Give the job up without a word in the journal: it cannot be reached, or must not be. Somebody will claim it.
+
+        Raises:
+            LeaseLost: always.
+        """
+        self._lose(LeaseLost(reason))
+        self.check()
+
     def job_time(self) -> float:
         """Unix seconds by the server's clock: its timestamp of the claim, plus what has passed here since."""
         server, here = self._anchor

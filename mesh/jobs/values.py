@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 
-from mesh.protocols.errors import JournalCorrupt, TooLarge
+from mesh.protocols.errors import JournalCorrupt, TooLarge, Transient
 from mesh.protocols.job_events import Value
-from mesh.protocols.ports import Objects, Store
+from mesh.protocols.ports import Clock, Objects, Store
 from mesh.protocols.references import LIMIT, Reference
 from mesh.protocols.subjects import Subjects
 
@@ -16,11 +17,18 @@ LARGEST = 32 * 1024 * 1024
 """An input or result above this many bytes is refused at once: hand over a reference to it instead."""
 
 
+PATIENCE = 60.0
+"""Seconds for which the object store is tried."""
+
+T = TypeVar("T")
+
+
 class Values:
     """The object store, opened at first need."""
 
-    def __init__(self, store: Store, subjects: Subjects) -> None:
+    def __init__(self, store: Store, subjects: Subjects, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self._name = subjects.bucket("objects")
         self._objects: Objects | None = None
 
@@ -44,7 +52,7 @@ class Values:
                 f"the {what} has {len(data)} bytes, {LARGEST} are allowed: keep it elsewhere and hand over a reference",
                 detail={"size": len(data), "limit": LARGEST},
             )
-        digest = await (await self.objects()).put(data)
+        digest = await self.put(data)
         return Value(ref=Reference(digest=digest, size=len(data)))
 
     async def load(self, value: Value) -> msgspec.Raw:
@@ -56,13 +64,32 @@ class Values:
         if value.ref is None:
             return value.inline
         try:
-            return msgspec.Raw(await (await self.objects()).get(value.ref.digest))
+            return msgspec.Raw(await self.get(value.ref.digest))
         except KeyError:
             raise JournalCorrupt(
                 f"the journal names object {value.ref.digest}, which is not in the object store"
             ) from None
 
+    async def put(self, data: bytes) -> str:
+        """Keep bytes; gives their digest. Again: stored once."""
+        return await self._patiently(lambda objects: objects.put(data))
 
-def digest_of_bytes(data: bytes) -> str:
-    """`sha256:<hex>`, as the object store names objects."""
-    return "sha256:" + hashlib.sha256(data).hexdigest()
+    async def get(self, digest: str) -> bytes:
+        """The bytes behind a digest.
+
+        Raises:
+            KeyError: there are none.
+        """
+        return await self._patiently(lambda objects: objects.get(digest))
+
+    async def _patiently(self, work: Callable[[Objects], Awaitable[T]]) -> T:
+        """Wait out a store that is away: a result that took minutes to make is not lost to a restart of the server."""
+        give_up, pause = self._clock.monotonic() + PATIENCE, 0.05
+        while True:
+            try:
+                return await work(await self.objects())
+            except Transient:
+                if self._clock.monotonic() >= give_up:
+                    raise
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, 2.0)

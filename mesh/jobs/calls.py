@@ -1,0 +1,57 @@
+"""What a workflow asks of an agent, and the port to whoever finds one: the contract net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from mesh.contract_net.calls import Call, Contracted
+from mesh.contract_net.ledger import AwardLedger
+from mesh.protocols.acts import Mode
+from mesh.protocols.constraints import Constraints, Effect
+from mesh.registry.records import Capability
+
+DEFAULT_TIMEOUT = 30.0
+"""Seconds for a call of a capability that nobody offers right now, so that nobody says how long it takes."""
+
+
+class Contractor(Protocol):
+    """Gives calls to agents: `contract_net.Initiator`."""
+
+    async def contract(
+        self, call: Call, *, ledger: AwardLedger | None = None, on_progress: Callable[[Any], None] | None = None
+    ) -> Contracted:
+        """Hold the auction and wait for the winner's result."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallTerms:
+    """A `job.call` as it was written."""
+
+    capability: str
+    input: msgspec.Raw
+    timeout: float | None
+    labels: dict[str, str]
+    effect: Effect | None
+    mode: Mode
+    constraints: Constraints | None
+
+    def demands(self) -> Constraints:
+        """What the call demands beyond the job."""
+        return (self.constraints or Constraints(priority=0)).narrow(Constraints(priority=0, labels=self.labels))
+
+    def seconds(self, declared: Capability | None) -> float:
+        """Its time limit: its own, else the capability's, else `DEFAULT_TIMEOUT`."""
+        if self.timeout is not None:
+            return self.timeout
+        return declared.timeout if declared else DEFAULT_TIMEOUT
+
+
+def content_of(contracted: Contracted) -> msgspec.Raw:
+    """The result as one JSON value: what a streaming handler gave is the list of its items."""
+    if contracted.items:
+        return msgspec.Raw(b"[" + b",".join(bytes(each) for each in contracted.items) + b"]")
+    return contracted.content

@@ -1,0 +1,214 @@
+"""`Ingress`: where jobs come in. One durable pull consumer and one request subject for each workflow hosted here.
+
+A message is acked once it is accounted for: journaled as a job, or dead-lettered. While the store is away it is neither, and
+comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from mesh.jobs.admission import Admission, Admitted, Request
+from mesh.jobs.dead_letters import DeadLetters, letter_id
+from mesh.jobs.seat import Seat
+from mesh.jobs.steps import handler_failed
+from mesh.jobs.streams import INGRESS
+from mesh.protocols.dead_letters import Source
+from mesh.protocols.errors import Fault, InvalidName, MeshError, Overloaded, Transient
+from mesh.protocols.ports import Consumer, Delivery, Message, Stored, Subscription
+from mesh.protocols.submission import Answer
+
+logger = logging.getLogger("mesh.jobs")
+
+MOST_ATTEMPTS = 50
+"""A message that was delivered so often without being accounted for kills whoever takes it: it is dead-lettered unread."""
+UNLIMITED = -1
+AT_ONCE = 16
+MOST_REQUESTS = 256
+PULL = 5.0
+
+
+class Ingress:
+    """The ingress of one process. `has_room` is awaited before each pull; `admitted` hears of every job taken in."""
+
+    def __init__(
+        self,
+        seat: Seat,
+        admission: Admission,
+        letters: DeadLetters,
+        *,
+        has_room: Callable[[], Awaitable[None]],
+        admitted: Callable[[Admitted], None],
+    ) -> None:
+        self._seat = seat
+        self._admission = admission
+        self._letters = letters
+        self._has_room = has_room
+        self._admitted = admitted
+        self._stream = seat.subjects.stream(INGRESS)
+        self._pulling: list[asyncio.Task[None]] = []
+        self._consumers: list[Consumer] = []
+        self._subscriptions: list[Subscription] = []
+        self._requests: set[asyncio.Task[None]] = set()
+
+    async def prepare(self, workflow: str) -> Consumer:
+        """Create the durable consumer, so that nothing published from now on is missed by anybody."""
+        return await self._seat.store.consumer(
+            self._stream, f"in-{workflow}", (self._seat.subjects.ingress_filter(workflow),), max_deliver=UNLIMITED
+        )
+
+    async def open(self, workflow: str) -> None:
+        """Take jobs in for this workflow from now on."""
+        consumer = await self.prepare(workflow)
+        self._consumers.append(consumer)
+        subject = self._seat.subjects.submit_filter(workflow)
+        self._subscriptions.append(await self._seat.bus.subscribe(subject, self._requested, queue="submit"))
+        loop = asyncio.get_running_loop()
+        self._pulling.append(loop.create_task(self._pull(consumer), name=f"ingress {workflow}"))
+
+    async def close(self) -> None:
+        """Take nothing more in; what is in hand is finished. Again: nothing happens."""
+        subscriptions, self._subscriptions = self._subscriptions, []
+        for each in subscriptions:
+            await each.close()
+        tasks, self._pulling = self._pulling, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, *self._requests, return_exceptions=True)
+        consumers, self._consumers = self._consumers, []
+        for consumer in consumers:
+            await consumer.close()
+
+    # -- the stream
+
+    async def _pull(self, consumer: Consumer) -> None:
+        in_hand: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                if len(in_hand) >= AT_ONCE:
+                    _, in_hand = await asyncio.wait(in_hand, return_when=asyncio.FIRST_COMPLETED)
+                await self._has_room()
+                delivery = await self._next(consumer)
+                if delivery is not None:
+                    task = asyncio.get_running_loop().create_task(self.handle(delivery))
+                    in_hand.add(task)
+                    task.add_done_callback(in_hand.discard)
+        finally:
+            await asyncio.gather(*in_hand, return_exceptions=True)
+
+    async def _next(self, consumer: Consumer) -> Delivery | None:
+        try:
+            return await consumer.next(PULL)
+        except MeshError as error:
+            logger.info("the ingress is out of reach: %s", error)
+            await self._seat.clock.sleep(0.5)
+            return None
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Account for one message: a job, a dead letter, or another delivery."""
+        source = source_of(self._stream, delivery)
+        try:
+            await self._account(delivery, source)
+        except Transient as error:
+            logger.info("message %d of the ingress will come again: %s", source.sequence, error)
+            await self._again(delivery)
+        except Exception:
+            logger.exception("message %d of the ingress could not be accounted for", source.sequence)
+            await self._again(delivery)
+
+    async def _account(self, delivery: Delivery, source: Source) -> None:
+        reason: Fault
+        try:
+            request = request_of(self._seat, delivery.message, source)
+        except InvalidName as error:
+            await self._letters.bury_message(source, delivery.message.data, delivery.message.headers, error.fault())
+            return await delivery.ack()
+        try:
+            if delivery.attempts > MOST_ATTEMPTS:
+                raise MeshError(f"delivered {delivery.attempts} times and never accounted for")
+            admitted = await self._admission.admit(request)
+        except Transient:
+            raise
+        except MeshError as error:
+            reason = error.fault()
+        except Exception as error:  # noqa: BLE001 - a contract may raise anything; the message is kept with it
+            reason = handler_failed(error, f"reading the input of {request.workflow}").fault()
+        else:
+            await delivery.ack()
+            return self._admitted(admitted)
+        await bury(self._admission, self._letters, request, reason)
+        return await delivery.ack()
+
+    async def _again(self, delivery: Delivery) -> None:
+        try:
+            await delivery.retry(min(30.0, 0.1 * 2 ** min(delivery.attempts, 10)))
+        except MeshError as error:
+            logger.info("it comes again by itself: %s", error)
+
+    # -- requests
+
+    def _requested(self, message: Message) -> None:
+        if not message.reply or not self._may_answer(message.reply):
+            return
+        if len(self._requests) >= MOST_REQUESTS:
+            self._answer(message, Answer(error=Overloaded("too many submissions at once", retry_after=0.5).fault()))
+            return
+        task = asyncio.get_running_loop().create_task(self._submit(message))
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+
+    async def _submit(self, message: Message) -> None:
+        try:
+            work = self._seat.subjects.parse_submit(message.subject)
+            request = Request(tenant=work.tenant, workflow=work.workflow, data=message.data, headers=message.headers)
+            admitted = await self._admission.admit(request)
+        except MeshError as error:
+            self._answer(message, Answer(error=error.fault(self._seat.process)))
+        except Exception as error:
+            logger.exception("a submission failed")
+            self._answer(message, Answer(error=handler_failed(error, "reading the input").fault()))
+        else:
+            self._answer(message, Answer(job=admitted.job, duplicate=admitted.duplicate))
+            self._admitted(admitted)
+
+    def _answer(self, message: Message, answer: Answer) -> None:
+        self._seat.bus.publish(message.reply, msgspec.json.encode(answer))
+
+    def _may_answer(self, reply: str) -> bool:
+        """Not into the mesh's own subjects or the server's: whoever asks could have us speak there in our name."""
+        return not reply.startswith(("$", self._seat.subjects.prefix + "."))
+
+
+def source_of(stream: str, delivery: Delivery) -> Source:
+    """Where the message stands."""
+    stored = delivery.message
+    return Source(
+        stream=stream,
+        sequence=stored.sequence,
+        subject=stored.subject,
+        received_at=stored.time,
+        attempts=delivery.attempts,
+    )
+
+
+def request_of(seat: Seat, stored: Stored, source: Source) -> Request:
+    """The message as a request.
+
+    Raises:
+        InvalidName: its subject names no tenant and workflow.
+    """
+    work = seat.subjects.parse_ingress(stored.subject)
+    return Request(tenant=work.tenant, workflow=work.workflow, data=stored.data, headers=stored.headers, source=source)
+
+
+async def bury(admission: Admission, letters: DeadLetters, request: Request, reason: Fault) -> None:
+    """Dead-letter a message: journaled as a job that is over, so that it can never run, then kept whole."""
+    assert request.source is not None
+    job = await admission.refuse(request, reason, letter_id(request.source))
+    await letters.bury_message(
+        request.source, request.data, request.headers, reason, tenant=request.tenant, workflow=request.workflow, job=job
+    )

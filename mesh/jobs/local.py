@@ -1,0 +1,65 @@
+"""Running a local step: somebody's function, in the loop if it is async and in a thread if it is not, within its time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from mesh.actors.contract import Contract
+from mesh.actors.parameters import where
+from mesh.jobs.steps import Outcome
+from mesh.protocols.constraints import Usage
+from mesh.protocols.ports import Clock
+from mesh.resilience.deadline import Deadline
+
+
+def result_contract(fn: Callable[..., Any]) -> Contract:
+    """What `fn` returns: as it is annotated, or anything that is JSON.
+
+    Raises:
+        TypeError: it is annotated with something that JSON cannot hold.
+    """
+    try:
+        hints = inspect.get_annotations(inspect.unwrap(fn), eval_str=True)
+    except (NameError, TypeError):
+        hints = {}
+    try:
+        return Contract.of(hints.get("return", Any))
+    except TypeError as error:
+        raise TypeError(f"job.step: the result of {where(fn)} must be journaled: {error}") from None
+
+
+async def run(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    contract: Contract,
+    deadline: Deadline | None,
+    clock: Clock,
+    what: str,
+) -> Outcome:
+    """Its outcome. A thread cannot be stopped: one that runs out of time goes on, and nobody listens."""
+    began = clock.monotonic()
+    if deadline is None:
+        value = await _call(fn, args)
+    else:
+        async with deadline.enforce(what):
+            value = await _call(fn, args)
+    content = contract.encode(value)
+    return Outcome(content, Usage(duration=clock.monotonic() - began, exit_status="success"))
+
+
+async def _call(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    if inspect.iscoroutinefunction(fn):
+        return await fn(*args)
+    value = await asyncio.to_thread(_guarded, fn, args)
+    return await value if inspect.isawaitable(value) else value
+
+
+def _guarded(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """A StopIteration cannot be carried out of a thread."""
+    try:
+        return fn(*args)
+    except StopIteration as error:
+        raise RuntimeError(f"{where(fn)} raised StopIteration") from error

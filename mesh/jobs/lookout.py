@@ -1,0 +1,55 @@
+"""`Lookout`: finds jobs that nobody drives. Presence says when to look closer; that a claim is safe, the journal decides."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from mesh.jobs.backlog import Candidate
+from mesh.jobs.journals import Journals
+from mesh.jobs.seat import Owner, Seat
+from mesh.protocols.job_state import Recorded
+
+
+class Lookout:
+    """Looks over the heads of all journals. `hosted` are the (workflow, version) pairs of this process."""
+
+    def __init__(self, seat: Seat, journals: Journals, hosted: Collection[tuple[str, int]]) -> None:
+        self._seat = seat
+        self._journals = journals
+        self._hosted = hosted
+
+    async def look(self, running: Collection[str]) -> list[Candidate]:
+        """Every job of our workflows that nobody owns, or whose owner is gone; `running` are those we drive ourselves.
+
+        Raises:
+            Unavailable · TimedOut · NoResponders: the store is out of reach.
+        """
+        heads = [each for each in await self._journals.heads() if self._ours(each) and each.entry.job not in running]
+        gone = await self._gone({owner_of(each) for each in heads if each.entry.head.state == "running"})
+        return [_candidate(each) for each in heads if each.entry.head.state == "submitted" or owner_of(each) in gone]
+
+    def _ours(self, record: Recorded) -> bool:
+        head = record.entry.head
+        return head.state in ("submitted", "running") and (head.workflow, head.version) in self._hosted
+
+    async def _gone(self, owners: set[Owner]) -> set[Owner]:
+        """Our own name means: an earlier start of us, or a job that we gave up. The others are asked after."""
+        mine = {each for each in owners if each.process == self._seat.process}
+        others = owners - mine
+        return mine | set(await self._seat.gone(others)) if others else mine
+
+
+def owner_of(record: Recorded) -> Owner:
+    """The owner that an entry's head names."""
+    return Owner(record.entry.head.owner, record.entry.head.incarnation)
+
+
+def _candidate(record: Recorded) -> Candidate:
+    entry = record.entry
+    return Candidate(
+        job=entry.job,
+        tenant=entry.tenant,
+        workflow=entry.head.workflow,
+        version=entry.head.version,
+        epoch=entry.epoch if entry.head.state == "running" else -1,
+    )

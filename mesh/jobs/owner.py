@@ -1,0 +1,354 @@
+"""`JobHost`: the jobs of one process. It takes them in, claims them, drives them, and hands them back when it leaves.
+
+Any process that hosts a workflow's version may own its jobs. What it drives at once is bounded; what is beyond waits in the
+journal, where others find it. A job whose owner is gone is claimed by the first who notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from mesh.jobs.admission import Admission, Admitted
+from mesh.jobs.backlog import Backlog, Candidate
+from mesh.jobs.calls import Contractor
+from mesh.jobs.dead_letters import DeadLetters
+from mesh.jobs.driving import drive
+from mesh.jobs.hosted import KnownWorkflow, KnownWorkflows
+from mesh.jobs.ingress import Ingress
+from mesh.jobs.journal import Journal
+from mesh.jobs.journals import Journals
+from mesh.jobs.lookout import Lookout
+from mesh.jobs.run import AGENT, Run
+from mesh.jobs.seat import Seat
+from mesh.jobs.streams import ensure_streams
+from mesh.jobs.unclaimed import GRACE, Unclaimed
+from mesh.jobs.values import Values
+from mesh.jobs.workflow import Workflow
+from mesh.protocols.dead_letters import DeadLetter
+from mesh.protocols.errors import Fault, LeaseLost, MeshError
+from mesh.protocols.job_events import DeadLettered
+from mesh.protocols.job_state import JobState
+from mesh.protocols.ports import Message, Subscription
+from mesh.registry.records import Instance, Schema
+
+logger = logging.getLogger("mesh.jobs")
+
+AT_ONCE = 64
+LOOK_EVERY = 5.0
+MOST_BARREN = 10
+"""Owners that may die over a job, one after the other, without a step ending: then it is dead-lettered."""
+HAND_BACK_WITHIN = 5.0
+
+
+class JobHost:
+    """Hosts workflows in one process. `at_once` bounds the jobs it drives; each waits mostly for its agents."""
+
+    def __init__(
+        self,
+        seat: Seat,
+        workflows: Sequence[Workflow[Any]],
+        contractor: Contractor,
+        *,
+        at_once: int = AT_ONCE,
+        look_every: float = LOOK_EVERY,
+        grace: float = GRACE,
+    ) -> None:
+        self.seat = seat
+        self.workflows = {(each.name, each.version): each for each in workflows}
+        if len(self.workflows) != len(workflows):
+            raise ValueError("two of the workflows have the same name and version")
+        self._contractor = contractor
+        self._look_every = look_every
+        self.journals = Journals(seat.store, seat.subjects)
+        self.known = KnownWorkflows(seat.store, seat.subjects)
+        self._values = Values(seat.store, seat.subjects, seat.clock)
+        self._letters = DeadLetters(seat, self._values)
+        newest = {name: self.workflows[name, version] for name, version in sorted(self.workflows)}
+        self._admission = Admission(seat, self.journals, self._values, newest)
+        self._ingress = Ingress(seat, self._admission, self._letters, has_room=self._has_room, admitted=self._take_in)
+        self._unclaimed = Unclaimed(seat, self._admission, self._letters, self.known, grace=grace)
+        self._lookout = Lookout(seat, self.journals, self.workflows.keys())
+        self._backlog = Backlog()
+        self._at_once = at_once
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._owned: dict[str, Journal] = {}
+        self._changed = asyncio.Event()
+        self._look_now = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._hints: Subscription | None = None
+        self._draining = False
+
+    # -- its life
+
+    async def start(self) -> None:
+        """Take jobs in and drive them from now on, those first that are left over from before. Again: nothing happens.
+
+        Raises:
+            Unavailable · TimedOut · NoResponders: the store is out of reach.
+        """
+        if self._tasks:
+            return
+        await ensure_streams(self.seat.store, self.seat.subjects)
+        await self.known.start()
+        names = sorted({name for name, _ in self.workflows})
+        for name in names:
+            await self._ingress.prepare(name)
+        for workflow in self.workflows.values():
+            await self.known.register(_known(workflow))
+        self._hints = await self.seat.bus.subscribe(self.seat.subjects.hint_all(), self._hinted)
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._dispatch(), name="jobs dispatch"),
+            loop.create_task(self._look(), name="jobs lookout"),
+        ]
+        for name in names:
+            await self._ingress.open(name)
+        await self._unclaimed.open()
+
+    async def drain(self, within: float = 10.0) -> None:
+        """Take nothing more in, finish what can be finished `within` seconds, and hand the rest back. Again: nothing happens."""
+        await self._close()
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=within)
+        owned = [(job, self._owned[job]) for job in self._running if job in self._owned]
+        await self._cancel_runs()
+        async with asyncio.timeout(HAND_BACK_WITHIN):
+            await asyncio.gather(*(self._hand_back(job, journal) for job, journal in owned), return_exceptions=True)
+        await self.known.stop()
+
+    async def stop(self) -> None:
+        """Leave everything as it is, as a crash would: others claim it. Again: nothing happens."""
+        await self._close()
+        await self._cancel_runs()
+        await self.known.stop()
+
+    @property
+    def running(self) -> Sequence[str]:
+        """The ids of the jobs that are driven here now."""
+        return list(self._running)
+
+    def record(self, *, host: str, pid: int) -> tuple[Instance, tuple[Schema, ...]]:
+        """How the registry shows this host: the agent `jobs`, with `workflow.<name>` as capability and label."""
+        newest = {name: self.workflows[name, version] for name, version in sorted(self.workflows)}
+        versions: dict[str, list[str]] = {}
+        for name, version in sorted(self.workflows):
+            versions.setdefault(f"workflow.{name}", []).append(str(version))
+        instance = Instance(
+            agent=AGENT,
+            version="1.0.0",
+            instance=self.seat.process,
+            process=self.seat.process,
+            host=host,
+            pid=pid,
+            started_at=self.seat.clock.now(),
+            state="ready",
+            labels={name: ",".join(each) for name, each in versions.items()},
+            capabilities=tuple(each.capability for each in newest.values()),
+            description="drives jobs",
+        )
+        schemas = {each.digest: each for workflow in self.workflows.values() for each in workflow.schemas}
+        return instance, tuple(schemas.values())
+
+    def look_soon(self) -> None:
+        """Somebody may have died: look for jobs without an owner now, not at the next turn."""
+        self._look_now.set()
+
+    # -- what comes in
+
+    async def _has_room(self) -> None:
+        """Wait until another job could be driven here."""
+        while len(self._running) + len(self._backlog) >= self._at_once:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _take_in(self, admitted: Admitted) -> None:
+        if not admitted.open or (admitted.duplicate and admitted.job in self._running):
+            return
+        candidate = Candidate(
+            job=admitted.job,
+            tenant=admitted.tenant,
+            workflow=admitted.workflow,
+            version=admitted.version,
+            priority=admitted.priority,
+        )
+        if self._draining or len(self._running) + len(self._backlog) >= self._at_once:
+            self._hint(candidate)
+        if not self._draining:
+            self._backlog.add(candidate)
+
+    def _hint(self, candidate: Candidate) -> None:
+        subject = self.seat.subjects.hint(candidate.tenant, candidate.priority)
+        self.seat.bus.publish(subject, msgspec.json.encode(candidate))
+
+    def _hinted(self, message: Message) -> None:
+        try:
+            candidate = msgspec.json.decode(message.data, type=Candidate)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            logger.warning("a work hint that is none, on %s", message.subject)
+            return
+        free = self._at_once - len(self._running) - len(self._backlog)
+        if (
+            (candidate.workflow, candidate.version) in self.workflows
+            and candidate.job not in self._running
+            and free > 0
+        ):
+            self._backlog.add(candidate)
+
+    async def _look(self) -> None:
+        while True:
+            self._look_now.clear()
+            try:
+                for candidate in await self._lookout.look(self._running.keys()):
+                    self._backlog.add(candidate)
+            except MeshError as error:
+                logger.info("the journals are out of reach: %s", error)
+            except Exception:
+                logger.exception("looking for jobs failed")
+            wait = self._look_every * (0.75 + 0.5 * self.seat.ids.random.random())
+            try:
+                async with asyncio.timeout(wait):
+                    await self._look_now.wait()
+            except TimeoutError:
+                continue
+
+    # -- driving
+
+    async def _dispatch(self) -> None:
+        while True:
+            while len(self._running) >= self._at_once:
+                self._changed.clear()
+                await self._changed.wait()
+            candidate = await self._backlog.take()
+            if candidate.job not in self._running:
+                task = asyncio.get_running_loop().create_task(self._own(candidate), name=f"job {candidate.job}")
+                self._running[candidate.job] = task
+                task.add_done_callback(lambda _, job=candidate.job: self._ended(job))  # type: ignore[misc]
+
+    def _ended(self, job: str) -> None:
+        self._running.pop(job, None)
+        self._owned.pop(job, None)
+        self._changed.set()
+
+    async def _own(self, candidate: Candidate) -> None:
+        try:
+            state = await self.journals.state(candidate.tenant, candidate.job)
+            if self._may_claim(state, candidate):
+                await self._claim_and_drive(state, candidate)
+        except LeaseLost as error:
+            logger.info("job %s: %s", candidate.job, error)
+        except MeshError as error:
+            logger.warning("job %s is left for later: %s", candidate.job, error)
+        except Exception:
+            logger.exception("job %s is left for later", candidate.job)
+
+    def _may_claim(self, state: JobState, candidate: Candidate) -> bool:
+        if state.terminal or state.unreadable or state.head is None:
+            return False
+        return state.head.state == "submitted" or state.epoch == candidate.epoch
+
+    async def _claim_and_drive(self, state: JobState, candidate: Candidate) -> None:
+        workflow = self.workflows[candidate.workflow, candidate.version]
+        journal = Journal(
+            self.journals, self.seat.clock, self.seat.ids, state,
+            tenant=candidate.tenant, owner=self.seat.process, incarnation=self.seat.incarnation,
+        )  # fmt: skip
+        if state.barren >= MOST_BARREN:
+            return await self._give_up(journal, candidate)
+        await journal.claim()
+        self._owned[candidate.job] = journal
+        task = asyncio.current_task()
+        assert task is not None
+        self._tell("job.claimed", journal)
+        driving = asyncio.ensure_future(
+            drive(Run(self.seat, journal, workflow, self._contractor, self._values), journal, self._values)
+        )
+        journal.on_lost(lambda _: driving.cancel())
+        await self._until_over(driving, journal)
+
+    async def _until_over(self, driving: asyncio.Task[None], journal: Journal) -> None:
+        """Cancelled with us when the process leaves; cancelled alone when the job is lost."""
+        try:
+            await asyncio.wait({driving})
+        finally:
+            driving.cancel()
+            await asyncio.gather(driving, return_exceptions=True)
+        journal.check()
+        if not driving.cancelled():
+            driving.result()
+        self._tell("job.ended", journal)
+
+    async def _give_up(self, journal: Journal, candidate: Candidate) -> None:
+        """Nobody survives this job: it is dead-lettered, with what is known."""
+        message = f"{journal.state.barren} owners were lost one after the other without a step ending"
+        fault = Fault(code="poison", error_class="catastrophic", message=message)
+        letter = f"dead.job.{candidate.job}.{journal.state.epoch + 1}"
+        await journal.claim(DeadLettered(fault=fault, letter=letter))
+        await self._letters.write(
+            DeadLetter(
+                id=letter,
+                stage="job",
+                reason=fault,
+                tenant=candidate.tenant,
+                workflow=candidate.workflow,
+                job=candidate.job,
+            )
+        )
+
+    def _tell(self, event: str, journal: Journal) -> None:
+        head, submitted = journal.state.head, journal.state.submitted
+        assert head is not None
+        assert submitted is not None
+        self.seat.telemetry.emit(
+            event, job=journal.state.job, tenant=journal.tenant, workflow=head.workflow, version=head.version,
+            epoch=journal.epoch, state=head.state, correlation=submitted.correlation,
+            error=journal.state.fault.code if journal.state.fault else "",
+        )  # fmt: skip
+
+    # -- leaving
+
+    async def _close(self) -> None:
+        self._draining = True
+        await self._ingress.close()
+        await self._unclaimed.close()
+        if self._hints is not None:
+            await self._hints.close()
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _cancel_runs(self) -> None:
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _hand_back(self, job: str, journal: Journal) -> None:
+        if journal.lost is not None or journal.state.terminal or journal.state.head is None:
+            return
+        head, submitted = journal.state.head, journal.state.submitted
+        await journal.release("the process is leaving")
+        self._hint(
+            Candidate(
+                job=job,
+                tenant=journal.tenant,
+                workflow=head.workflow,
+                version=head.version,
+                priority=submitted.constraints.priority if submitted else 2,
+            )
+        )
+
+
+def _known(workflow: Workflow[Any]) -> KnownWorkflow:
+    return KnownWorkflow(
+        name=workflow.name,
+        version=workflow.version,
+        input=workflow.parameters.contract.digest,
+        output=workflow.output.digest,
+        description=workflow.description,
+    )

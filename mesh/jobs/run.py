@@ -1,0 +1,341 @@
+"""`Run`: one owner's running of one job; what a workflow sees as its `Job`."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from mesh.actors.contract import Contract, encode_payload
+from mesh.contract_net.calls import Call
+from mesh.jobs import gathering, local
+from mesh.jobs.branches import Branch
+from mesh.jobs.calls import CallTerms, Contractor, content_of
+from mesh.jobs.journal import Journal
+from mesh.jobs.scope import Scope, current
+from mesh.jobs.seat import Seat
+from mesh.jobs.steps import Attempt, Outcome, Step, Steps
+from mesh.jobs.values import Values
+from mesh.jobs.workflow import Job, OnMissing, Workflow
+from mesh.protocols.acts import Mode
+from mesh.protocols.artifacts import Artifact, Confidence, Evidence, Provenance
+from mesh.protocols.constraints import Constraints, Effect, Usage
+from mesh.protocols.envelope import Sender
+from mesh.protocols.errors import BudgetExceeded, DeadlineExceeded, JournalCorrupt, Refused
+from mesh.protocols.job_events import ArtifactPut, Progressed, Submitted
+from mesh.protocols.job_state import Claim
+from mesh.protocols.references import LIMIT
+from mesh.resilience.deadline import Deadline
+
+T = TypeVar("T")
+AGENT = "jobs"
+"""Under this name a process that drives jobs stands in the registry, and calls for proposals."""
+UNCHECKED = Contract.of(Any)
+
+
+class Run(Job):
+    """Made by the owner once it has claimed the job; `main` runs the workflow to its end."""
+
+    def __init__(
+        self, seat: Seat, journal: Journal, workflow: Workflow[Any], contractor: Contractor, values: Values
+    ) -> None:
+        if journal.state.submitted is None:
+            raise JournalCorrupt(f"job {journal.state.job} was never submitted")
+        self._seat = seat
+        self._journal = journal
+        self._workflow = workflow
+        self._contractor = contractor
+        self._values = values
+        self._submitted: Submitted = journal.state.submitted
+        self._steps = Steps(seat, journal, values, self.correlation)
+        self._deadline = self._absolute_deadline()
+        self._notes_before = journal.state.notes
+        self._notes = 0
+
+    async def main(self) -> msgspec.Raw:
+        """Run the workflow from the top; its result as JSON.
+
+        Raises:
+            Exception: whatever it raised. BadPayload · BadResult: what went in or came out does not fit its types.
+            DeadlineExceeded: the job's own deadline.
+        """
+        current.set(Scope(self.id, "", self._began()))
+        arguments = self._workflow.arguments(await self._values.load(self._submitted.input))
+        work = self._workflow.function(self, **arguments)
+        if self._deadline is None:
+            return self._workflow.output.encode(await work)
+        async with self._deadline.enforce(f"job {self.id}"):
+            return self._workflow.output.encode(await work)
+
+    # -- where we are
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self._journal.state.job
+
+    @property
+    def tenant(self) -> str:
+        """On whose account it runs."""
+        return self._journal.tenant
+
+    @property
+    def correlation(self) -> str:
+        """Shared by everything the job causes."""
+        return self._submitted.correlation or self.id
+
+    @property
+    def constraints(self) -> Constraints:
+        """What the submitter demands, the budget less what has been used so far."""
+        whole = self._submitted.constraints
+        return msgspec.structs.replace(whole, budget=whole.budget.less(self._steps.used))
+
+    @property
+    def usage(self) -> Usage:
+        """What the steps have used so far."""
+        return self._steps.used
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """When the submitter stops waiting."""
+        return self._deadline
+
+    # -- do something
+
+    def call(
+        self,
+        capability: str,
+        payload: Any = None,
+        *,
+        returns: Any = Any,
+        key: str | None = None,
+        timeout: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        effect: Effect | None = None,
+        mode: Mode = "standing",
+        constraints: Constraints | None = None,
+    ) -> Branch[Any]:
+        """A step that an agent does, by auction."""
+        contract = UNCHECKED if returns is Any else Contract.of(returns)
+        terms = CallTerms(capability, encode_payload(payload), timeout, dict(labels or {}), effect, mode, constraints)
+
+        async def begin() -> Any:
+            declared = self._seat.declared(capability)
+            actual = effect or (declared.effect if declared else "costly")
+            raw = await self._perform(
+                key, capability, "call", terms.input, actual, lambda step, attempt: self._contract(terms, step, attempt)
+            )
+            return contract.decode(raw)
+
+        return Branch(begin, key=key, name=capability)
+
+    def step(
+        self, key: str, fn: Callable[..., Any], /, *args: Any, effect: Effect = "pure", timeout: float | None = None
+    ) -> Branch[Any]:
+        """A step that this process does itself."""
+        contract = local.result_contract(fn)
+        name = getattr(fn, "__qualname__", type(fn).__name__)
+        given = encode_payload(list(args))
+
+        async def work(step: Step, attempt: Attempt) -> Outcome:
+            if effect != "pure":
+                await attempt.start()
+            deadline = self._deadline if timeout is None else self._within(timeout)
+            return await local.run(fn, args, contract, deadline, self._seat.clock, f"step {step.key}")
+
+        async def begin() -> Any:
+            return contract.decode(await self._perform(key, name, "local", given, effect, work))
+
+        return Branch(begin, key=key, name=name)
+
+    def branch(self, key: str, work: Coroutine[Any, Any, T], *, timeout: float | None = None) -> Branch[T]:
+        """Several steps as one branch."""
+
+        async def begin() -> T:
+            outer = current.get()
+            whole = outer.begin(key, "branch")
+            scope = outer.below(key)
+            token = current.set(scope)
+            try:
+                return await self._bounded(scope, whole, work, timeout)
+            finally:
+                work.close()
+                current.reset(token)
+                outer.saw(scope.now)
+                outer.end(whole)
+
+        return Branch(begin, key=key, name="branch")
+
+    async def gather(
+        self, *branches: Branch[Any], need: int | None = None, on_missing: OnMissing = "mark"
+    ) -> list[Any]:
+        """Run branches at once; what fails is marked."""
+        gathering.check_branches(branches)
+        if not branches:
+            return []
+        results = await gathering.run_all(branches, raise_first=on_missing == "raise")
+        return gathering.marked(branches, results, need, drop=on_missing == "drop")
+
+    # -- what is left behind
+
+    async def put_artifact(
+        self,
+        kind: str,
+        content: Any = None,
+        *,
+        key: str | None = None,
+        evidence: tuple[Evidence, ...] = (),
+        confidence: Confidence | None = None,
+        inputs: tuple[str, ...] = (),
+        ttl: float | None = None,
+    ) -> Artifact:
+        """Add an artifact to the job. Again: the same artifact, put once."""
+        scope = current.get()
+        whole = scope.begin(key, kind)
+        try:
+            artifact_id = f"{self.id}-{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
+            known = self._journal.state.artifacts.get(artifact_id)
+            if known is not None:
+                return known
+            raw = encode_payload(content)
+            large = len(bytes(raw)) > LIMIT
+            artifact = Artifact(
+                id=artifact_id,
+                kind=kind,
+                provenance=Provenance(
+                    agent=self._workflow.name,
+                    version=str(self._workflow.version),
+                    job=self.id,
+                    step=whole,
+                    inputs=inputs,
+                ),
+                content=None if large else msgspec.json.decode(raw),
+                content_ref=await self.put_object(bytes(raw)) if large else "",
+                evidence=evidence,
+                confidence=confidence or Confidence(value=0.0),
+                made_at=self.now(),
+                ttl=ttl,
+            )
+            await self._journal.append(ArtifactPut(artifact=artifact))
+            return artifact
+        finally:
+            scope.end(whole)
+
+    def artifact(self, artifact_id: str) -> Artifact:
+        """One of the job's artifacts."""
+        return self._journal.state.artifacts[artifact_id]
+
+    async def put_object(self, data: bytes) -> str:
+        """Keep bytes in the object store; gives their digest."""
+        return await self._values.put(data)
+
+    async def get_object(self, digest: str) -> bytes:
+        """The bytes behind a digest."""
+        return await self._values.get(digest)
+
+    # -- the same in every run
+
+    def now(self) -> float:
+        """Unix seconds, as the journal has them."""
+        return current.get().now
+
+    @property
+    def random(self) -> random.Random:
+        """Chance, seeded by the job and the branch."""
+        return current.get().random
+
+    def uuid(self) -> str:
+        """The next id of this job and branch."""
+        return current.get().uuid()
+
+    # -- tell what happens
+
+    def progress(self, text: str) -> None:
+        """Say how far the job is; what was said before is not said again in a replay."""
+        self._notes += 1
+        if self._notes > self._notes_before:
+            self._journal.note(Progressed(text=str(text)[:500]))
+
+    def log(self, message: str, /, *, level: str = "info", **fields: Any) -> None:
+        """One line in the log; nothing while the job is replayed."""
+        if not self._steps.replaying:
+            about = {"job": self.id, "step": current.get().path.rstrip("/"), "correlation": self.correlation}
+            self._seat.telemetry.emit("job.log", message=message, level=level, **(about | fields))
+
+    # -- within
+
+    async def _perform(
+        self, key: str | None, name: str, kind: Any, given: msgspec.Raw, effect: Effect, work: Any
+    ) -> msgspec.Raw:
+        scope = current.get()
+        whole = scope.begin(key, name)
+        step = Step(whole, name, kind, given, effect)
+        try:
+            return await self._steps.perform(scope, step, lambda attempt: work(step, attempt))
+        finally:
+            scope.end(whole)
+
+    async def _bounded(self, scope: Scope, whole: str, work: Coroutine[Any, Any, T], timeout: float | None) -> T:
+        """A branch within its time; that it ran out of it is journaled, because a replay might be faster."""
+        before = self._steps.recorded_failure(scope, whole)
+        if before is not None:
+            raise before
+        deadline = None if timeout is None else Deadline.after(self._seat.clock, timeout)
+        if deadline is None:
+            return await work
+        try:
+            async with deadline.enforce(f"branch {whole}"):
+                return await work
+        except DeadlineExceeded as error:
+            await self._steps.record_failure(scope, whole, error)
+            raise
+
+    async def _contract(self, terms: CallTerms, step: Step, attempt: Attempt) -> Outcome:
+        """Hold the auction, within what is left of time and budget."""
+        limits = self._submitted.constraints
+        if not limits.budget.allows(self._steps.used):
+            raise BudgetExceeded(
+                f"step {step.key}: the job's budget is used up", detail={"budget": msgspec.to_builtins(limits.budget)}
+            )
+        try:
+            narrowed = self.constraints.narrow(terms.demands())
+        except ValueError as error:
+            raise Refused(f"step {step.key}: {error}", detail={"reason": "constraints"}) from None
+        call = Call(
+            capability=terms.capability,
+            input=terms.input,
+            constraints=narrowed,
+            deadline=self._within(terms.seconds(self._seat.declared(terms.capability))),
+            effect=terms.effect,
+            mode=terms.mode,
+            key=f"{self.id}/{step.key}",
+            tenant=self.tenant,
+            job=self.id,
+            epoch=self._journal.epoch,
+            step=step.key,
+            attempt=attempt.number,
+            correlation=self.correlation,
+            causation=self._submitted.causation,
+            trace=self._submitted.trace,
+            sender=Sender(AGENT, self._workflow.name, self._seat.process),
+        )
+        done = await self._contractor.contract(call, ledger=attempt, on_progress=attempt.progress)
+        return Outcome(content_of(done), done.usage, done.stamps)
+
+    def _within(self, seconds: float) -> Deadline:
+        """`seconds` from now, no later than the job's own deadline."""
+        return self._deadline.narrow(seconds) if self._deadline else Deadline.after(self._seat.clock, seconds)
+
+    def _absolute_deadline(self) -> Deadline | None:
+        """The submitter's deadline on this process's clock: job time tells how much of it has passed."""
+        if self._submitted.deadline is None or self._journal.state.head is None:
+            return None
+        passed = self._journal.job_time() - self._journal.state.head.submitted_at
+        return Deadline.after(self._seat.clock, self._submitted.deadline - max(0.0, passed))
+
+    def _began(self) -> float:
+        claims: list[Claim] = self._journal.state.claims
+        return claims[0].at if claims else 0.0

@@ -1,0 +1,45 @@
+"""`Seat`: what a process brings to the jobs it drives. The composition root fills it; tests fill it by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mesh.protocols.ports import Bus, Clock, Ids, Store
+from mesh.protocols.subjects import Subjects
+from mesh.registry.records import Capability
+from mesh.telemetry.telemetry import Telemetry, silent
+
+
+class Owner(NamedTuple):
+    """One start of a process, as it stands in the journals that it drives."""
+
+    process: str
+    incarnation: str
+
+
+async def _nobody(owners: Collection[Owner]) -> Collection[Owner]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seat:
+    """One process. `incarnation` tells its starts apart.
+
+    `holds_lease` says whether the registry has acknowledged this process lately: without that no new effect is begun.
+    `gone` tells which of some owners are dead. `declared` gives what the mesh declares of
+    a capability, if anybody offers it.
+    """
+
+    bus: Bus
+    store: Store
+    clock: Clock
+    ids: Ids
+    subjects: Subjects
+    process: str
+    incarnation: str = ""
+    telemetry: Telemetry = field(default_factory=silent)
+    holds_lease: Callable[[], bool] = lambda: True
+    gone: Callable[[Collection[Owner]], Awaitable[Collection[Owner]]] = _nobody
+    declared: Callable[[str], Capability | None] = lambda capability: None

@@ -1,0 +1,268 @@
+"""`Steps`: a keyed step is done once. What was journaled before is recalled; what is new is journaled, done, and journaled.
+
+The order is the promise: *started* is stored before an effect can begin, the result before the workflow sees it. A step
+that a lost owner had started is run again, or is in doubt, by its effect class.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from mesh.jobs.journal import Journal
+from mesh.jobs.scope import Scope
+from mesh.jobs.seat import Seat
+from mesh.jobs.values import Values
+from mesh.protocols.awards import AwardRecord
+from mesh.protocols.constraints import Effect, Usage
+from mesh.protocols.envelope import NULL, Stamps
+from mesh.protocols.errors import HandlerFailed, InDoubt, MeshError, ReplayDiverged, from_fault
+from mesh.protocols.job_events import (
+    Awarded,
+    Progressed,
+    StepFailed,
+    StepInDoubt,
+    StepKind,
+    StepStarted,
+    StepSucceeded,
+)
+from mesh.protocols.job_state import NO_STAMPS, NO_USAGE, StepState
+from mesh.protocols.submission import digest_of
+
+LEASE_PATIENCE = 60.0
+"""Seconds that an owner waits for the registry to acknowledge it before it gives a job up."""
+MOST_CANDIDATES = 64
+PROGRESS_EVERY = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is about to be done. `key` is the whole key."""
+
+    key: str
+    name: str
+    kind: StepKind
+    input: msgspec.Raw = NULL
+    effect: Effect = "costly"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it. `by` is `<agent>.<instance>`, empty for local steps."""
+
+    content: msgspec.Raw
+    usage: Usage = NO_USAGE
+    stamps: Stamps = NO_STAMPS
+    by: str = ""
+
+
+class Attempt:
+    """One doing of a step: what its doer writes into the journal while it works. An `AwardLedger`."""
+
+    def __init__(self, journal: Journal, seat: Seat, step: Step, number: int) -> None:
+        self.number = number
+        self.by = ""
+        self.started = False
+        self._journal = journal
+        self._seat = seat
+        self._step = step
+        self._told = float("-inf")
+
+    async def start(self, award: AwardRecord | None = None) -> None:
+        """Journal that the step is about to run; when this returns, it may."""
+        step = self._step
+        self.started = True
+        await self._journal.append(
+            StepStarted(
+                key=step.key,
+                name=step.name,
+                kind=step.kind,
+                digest=digest_of(step.input),
+                effect=award.effect if award else step.effect,
+                attempt=self.number,
+                award=award,
+            )
+        )
+
+    async def award(self, record: AwardRecord) -> None:
+        """Journal an award; when this returns, it may be sent."""
+        self._journal.check()
+        winner = record.won
+        self.by = f"{winner.agent}.{winner.instance}"
+        record = _bounded(record)
+        if self.started:
+            await self._journal.append(Awarded(key=self._step.key, award=record))
+        else:
+            await self.start(record)
+
+    def progress(self, value: Any) -> None:
+        """The doer said how far it is: shown to whoever follows, once a second at most."""
+        now = self._seat.clock.monotonic()
+        if value is not None and now - self._told >= PROGRESS_EVERY:
+            self._told = now
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            self._journal.note(Progressed(text=text[:500], step=self._step.key))
+
+
+Work = Callable[[Attempt], Awaitable[Outcome]]
+
+
+class Steps:
+    """The steps of one run."""
+
+    def __init__(self, seat: Seat, journal: Journal, values: Values, correlation: str) -> None:
+        self._seat = seat
+        self._journal = journal
+        self._values = values
+        self._correlation = correlation
+        self.used = NO_USAGE
+        self._unseen = {key for key, step in journal.state.steps.items() if step.ended}
+
+    @property
+    def replaying(self) -> bool:
+        """Whether there are results from before that the workflow has not come to yet."""
+        return bool(self._unseen)
+
+    async def perform(self, scope: Scope, step: Step, work: Work) -> msgspec.Raw:
+        """The step's result: recalled if it has ended before, else done now.
+
+        Raises:
+            MeshError: the step failed, now or before. InDoubt · ReplayDiverged · LeaseLost.
+        """
+        self._journal.check()
+        known = self._journal.state.steps.get(step.key)
+        if known is not None:
+            self._compare(known, step)
+        if known is not None and known.ended:
+            return await self._recall(scope, known)
+        if known is not None and known.effect == "at_most_once":
+            await self._doubt(known)
+        await self._may_begin()
+        return await self._do(scope, step, work, known.attempt + 1 if known else 1)
+
+    def recorded_failure(self, scope: Scope, key: str) -> MeshError | None:
+        """The error that a branch ended with before, if it did."""
+        known = self._journal.state.steps.get(key)
+        if known is None or known.fault is None:
+            return None
+        self._saw(scope, key)
+        return from_fault(known.fault)
+
+    async def record_failure(self, scope: Scope, key: str, error: MeshError) -> None:
+        """Journal that a whole branch failed, so that it fails in every replay."""
+        await self._journal.append(StepFailed(key=key, fault=error.fault(), name="branch", kind="branch"))
+        self._saw(scope, key)
+
+    def _saw(self, scope: Scope, key: str) -> None:
+        """The workflow learns of the outcome now: its clock and its usage move on, the same way in every run."""
+        self._unseen.discard(key)
+        step = self._journal.state.steps[key]
+        scope.saw(step.ended_at)
+        self.used += step.usage
+
+    async def _do(self, scope: Scope, step: Step, work: Work, number: int) -> msgspec.Raw:
+        attempt = Attempt(self._journal, self._seat, step, number)
+        began = self._seat.clock.monotonic()
+        self._tell("step.began", step, attempt=number)
+        try:
+            outcome = await work(attempt)
+            output = await self._values.keep(outcome.content, f"result of step {step.key}")
+        except MeshError as error:
+            await self._failed(scope, step, attempt, error, began)
+            raise
+        except Exception as error:
+            failure = handler_failed(error, step.name)
+            await self._failed(scope, step, attempt, failure, began)
+            raise failure from error
+        identity = {} if attempt.started else {"name": step.name, "kind": step.kind, "digest": digest_of(step.input)}
+        await self._journal.append(
+            StepSucceeded(
+                key=step.key,
+                output=output,
+                usage=outcome.usage,
+                stamps=outcome.stamps,
+                by=outcome.by or attempt.by,
+                **identity,  # type: ignore[arg-type]
+            )
+        )
+        scope.saw(self._journal.state.steps[step.key].ended_at)
+        self._tell(
+            "step.ended", step, exit_status="success", latency=self._seat.clock.monotonic() - began, by=attempt.by
+        )
+        return outcome.content
+
+    async def _failed(self, scope: Scope, step: Step, attempt: Attempt, error: MeshError, began: float) -> None:
+        """Journal the failure, unless the job is not ours any more: then that is raised."""
+        self._journal.check()
+        identity = {} if attempt.started else {"name": step.name, "kind": step.kind, "digest": digest_of(step.input)}
+        await self._journal.append(
+            StepFailed(key=step.key, fault=error.fault(), by=attempt.by, **identity)  # type: ignore[arg-type]
+        )
+        self._saw(scope, step.key)
+        status = "semantic_failure" if error.error_class == "semantic" else "exception"
+        latency = self._seat.clock.monotonic() - began
+        self._tell("step.ended", step, exit_status=status, error=error.code, message=error.message, latency=latency)
+
+    async def _recall(self, scope: Scope, known: StepState) -> msgspec.Raw:
+        self._saw(scope, known.key)
+        if known.fault is not None:
+            raise from_fault(known.fault)
+        return NULL if known.output is None else await self._values.load(known.output)
+
+    async def _doubt(self, known: StepState) -> None:
+        reason = (
+            f"step {known.key!r} ({known.name}) may be done at most once; its owner was lost after it had been started, and "
+            "it is not known whether it took effect"
+        )
+        await self._journal.append(StepInDoubt(key=known.key, reason=reason))
+        raise InDoubt(reason)
+
+    def _compare(self, known: StepState, step: Step) -> None:
+        if known.name and (known.name, known.kind) != (step.name, step.kind):
+            raise ReplayDiverged(
+                f"step {step.key!r} was a {known.kind} of {known.name!r} when the journal was written, and the workflow now "
+                f"asks for a {step.kind} of {step.name!r}: give the changed workflow a new version",
+                detail={"key": step.key, "journaled": known.name, "asked": step.name},
+            )
+        if known.digest and known.digest != digest_of(step.input):
+            self._tell("step.input_differs", step, level="warning", journaled=known.digest)
+
+    async def _may_begin(self) -> None:
+        """An owner that the registry has not acknowledged for half its lease begins nothing new."""
+        give_up = self._seat.clock.monotonic() + LEASE_PATIENCE
+        while not self._seat.holds_lease():
+            self._journal.check()
+            if self._seat.clock.monotonic() >= give_up:
+                self._journal.abandon(f"the registry has not acknowledged this process for {LEASE_PATIENCE:g} s")
+            await self._seat.clock.sleep(0.05)
+        self._journal.check()
+
+    def _tell(self, event: str, step: Step, **fields: Any) -> None:
+        state = self._journal.state
+        self._seat.telemetry.emit(
+            event, job=state.job, epoch=self._journal.epoch, step=step.key, command=step.name, kind=step.kind,
+            correlation=self._correlation, **fields,
+        )  # fmt: skip
+
+
+def handler_failed(error: Exception, name: str) -> HandlerFailed:
+    """What somebody's code raised, as an error that can be journaled."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    kind = type(error).__name__
+    return HandlerFailed(f"{name} raised {kind}: {error}", detail={"exception": kind, "where": where})
+
+
+def _bounded(record: AwardRecord) -> AwardRecord:
+    """The winner and the best of the others: a journal entry has an end, a market may not."""
+    if len(record.candidates) <= MOST_CANDIDATES:
+        return record
+    ranked = sorted(
+        record.candidates,
+        key=lambda each: (each.key != record.winner, each.score.total if each.score else float("inf")),
+    )
+    return msgspec.structs.replace(record, candidates=tuple(ranked[:MOST_CANDIDATES]))

@@ -1,0 +1,310 @@
+"""`@workflow` and `Job`: what a team writes, and what it may do.
+
+    @workflow("publish-review", version=2)
+    async def publish_review(job: Job, request: ReviewRequest) -> Review:
+        findings = await job.gather(*(job.call(f"review.{kind}", request, key=kind, timeout=20) for kind in KINDS), need=2)
+        return await job.call("review.synthesize", findings, returns=Review)
+
+A workflow is a durable function: when its owner dies, another process runs it again from the top, and every step that has
+ended returns what it returned before, without being done. Between steps it may only compute: time, chance and identity
+come from the job. The implementation of `Job` is `run.Run`.
+"""
+
+from __future__ import annotations
+
+import abc
+import inspect
+import random
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar, overload
+
+import msgspec
+
+from mesh.actors.contract import Contract
+from mesh.actors.parameters import Parameters, resolve_hints, where
+from mesh.jobs.branches import Branch, Missing
+from mesh.protocols.acts import Mode
+from mesh.protocols.artifacts import Artifact, Confidence, Evidence
+from mesh.protocols.constraints import Constraints, Effect, Usage
+from mesh.protocols.subjects import check_name
+from mesh.registry.records import Capability, Schema
+from mesh.resilience.deadline import Deadline
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+OnMissing = Literal["mark", "drop", "raise"]
+
+
+class Job(abc.ABC):
+    """The surroundings of one run of a workflow. Not to be kept after the workflow has returned."""
+
+    # -- where we are
+
+    @property
+    @abc.abstractmethod
+    def id(self) -> str:
+        """The job's id."""
+
+    @property
+    @abc.abstractmethod
+    def tenant(self) -> str:
+        """On whose account it runs."""
+
+    @property
+    @abc.abstractmethod
+    def correlation(self) -> str:
+        """Shared by everything the job causes."""
+
+    @property
+    @abc.abstractmethod
+    def constraints(self) -> Constraints:
+        """What the submitter demands, the budget less what has been used so far."""
+
+    @property
+    @abc.abstractmethod
+    def usage(self) -> Usage:
+        """What the steps have used so far."""
+
+    @property
+    @abc.abstractmethod
+    def deadline(self) -> Deadline | None:
+        """When the submitter stops waiting; None if it never said so."""
+
+    # -- do something
+
+    @overload
+    def call(
+        self, capability: str, payload: Any = None, *, returns: type[T], key: str | None = None,
+        timeout: float | None = None, labels: Mapping[str, str] | None = None, effect: Effect | None = None,
+        mode: Mode = "standing", constraints: Constraints | None = None,
+    ) -> Branch[T]: ...  # fmt: skip
+    @overload
+    def call(
+        self, capability: str, payload: Any = None, *, key: str | None = None,
+        timeout: float | None = None, labels: Mapping[str, str] | None = None, effect: Effect | None = None,
+        mode: Mode = "standing", constraints: Constraints | None = None,
+    ) -> Branch[Any]: ...  # fmt: skip
+    @abc.abstractmethod
+    def call(
+        self,
+        capability: str,
+        payload: Any = None,
+        *,
+        returns: Any = Any,
+        key: str | None = None,
+        timeout: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        effect: Effect | None = None,
+        mode: Mode = "standing",
+        constraints: Constraints | None = None,
+    ) -> Branch[Any]:
+        """A step that an agent does: whoever wins the auction for the capability. Awaited, it gives the agent's result.
+
+        `key` names the step, and is needed when several run at once; `timeout` is in seconds (else what the capability
+        declares); `labels` and `constraints` narrow who may do it; `effect` (else what the capability declares) says what
+        happens when the job's owner dies meanwhile.
+
+        Again, after a crash: a step that has ended gives the same result, or raises the same error; one that was started is
+        awarded again, unless it is `at_most_once`.
+
+        Raises:
+            NoBids · AgentLost · DeadlineExceeded · BudgetExceeded: nobody did it. The agent's own typed errors.
+            InDoubt: it is `at_most_once`, and the owner died while it was under way.
+            ReplayDiverged: the workflow has changed since the job began. LeaseLost: another process has the job.
+        """
+
+    @overload
+    def step(
+        self, key: str, fn: Callable[..., Awaitable[R]], /, *args: Any, effect: Effect = "pure",
+        timeout: float | None = None,
+    ) -> Branch[R]: ...  # fmt: skip
+    @overload
+    def step(
+        self, key: str, fn: Callable[..., R], /, *args: Any, effect: Effect = "pure", timeout: float | None = None
+    ) -> Branch[R]: ...
+    @abc.abstractmethod
+    def step(
+        self, key: str, fn: Callable[..., Any], /, *args: Any, effect: Effect = "pure", timeout: float | None = None
+    ) -> Branch[Any]:
+        """A step that this process does itself: `fn(*args)`, in a thread if it is a plain function.
+
+        What it returns must be JSON-able, of the type it is annotated with, and is what a replay gives. Arguments and
+        result belong to the journal. Effects, time limits and replay are as in `call`; a step that is not `pure` is
+        journaled before it begins.
+
+        Raises:
+            HandlerFailed: `fn` raised something that is no MeshError.
+        """
+
+    @abc.abstractmethod
+    def branch(self, key: str, work: Coroutine[Any, Any, T], *, timeout: float | None = None) -> Branch[T]:
+        """Several steps as one branch of a `gather`: their keys stand below `key`, and `timeout` (seconds) is for all."""
+
+    @abc.abstractmethod
+    async def gather(
+        self, *branches: Branch[Any], need: int | None = None, on_missing: OnMissing = "mark"
+    ) -> list[Any]:
+        """Run branches at once, and give their results in the order written, when each has ended.
+
+        A branch that failed or ran out of time is *missing*: in its place stands a `Missing(key, error)`. With
+        `on_missing="drop"` it is left out, with `"raise"` its error is raised and the others are cancelled. Each branch
+        needs a key of its own.
+
+        Raises:
+            BranchesMissing: fewer than `need` succeeded.
+            StepMisused: a branch has no key, or two have the same.
+        """
+
+    # -- what is left behind
+
+    @abc.abstractmethod
+    async def put_artifact(
+        self,
+        kind: str,
+        content: Any = None,
+        *,
+        key: str | None = None,
+        evidence: tuple[Evidence, ...] = (),
+        confidence: Confidence | None = None,
+        inputs: tuple[str, ...] = (),
+        ttl: float | None = None,
+    ) -> Artifact:
+        """Add an artifact to the job: JSON-able `content` of a dotted `kind`. Again: the same artifact, put once."""
+
+    @abc.abstractmethod
+    def artifact(self, artifact_id: str) -> Artifact:
+        """One of the job's artifacts.
+
+        Raises:
+            KeyError: the job has none of that id.
+        """
+
+    @abc.abstractmethod
+    async def put_object(self, data: bytes) -> str:
+        """Keep bytes in the object store; gives their digest. Again: the same digest, stored once."""
+
+    @abc.abstractmethod
+    async def get_object(self, digest: str) -> bytes:
+        """The bytes behind a digest.
+
+        Raises:
+            KeyError: there are none.
+        """
+
+    # -- the same in every run
+
+    @abc.abstractmethod
+    def now(self) -> float:
+        """Unix seconds: when the last step whose result you have seen was journaled, by the server's clock."""
+
+    @property
+    @abc.abstractmethod
+    def random(self) -> random.Random:
+        """Chance, seeded by the job and the branch."""
+
+    @abc.abstractmethod
+    def uuid(self) -> str:
+        """The next id of this job and branch, as 36 characters."""
+
+    # -- tell what happens
+
+    @abc.abstractmethod
+    def progress(self, text: str) -> None:
+        """Say how far the job is; whoever follows it sees it."""
+
+    @abc.abstractmethod
+    def log(self, message: str, /, *, level: str = "info", **fields: Any) -> None:
+        """One line in the log, with job and correlation on it; nothing while the job is replayed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Workflow(Generic[R]):
+    """A workflow as it was defined. Calling it runs the plain function: `await publish_review(job, request)`."""
+
+    name: str
+    version: int
+    function: Callable[..., Coroutine[Any, Any, R]]
+    parameters: Parameters
+    output: Contract
+    description: str = ""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:
+        """Run the function as it was written."""
+        return self.function(*args, **kwargs)
+
+    @property
+    def capability(self) -> Capability:
+        """How the registry shows it."""
+        return Capability(
+            name=f"workflow.{self.name}",
+            command=self.name,
+            input=self.parameters.contract.digest,
+            output=self.output.digest,
+            description=self.description,
+        )
+
+    @property
+    def schemas(self) -> tuple[Schema, ...]:
+        """The schemas of input and output."""
+        contracts = {each.digest: each for each in (self.parameters.contract, self.output)}
+        return tuple(Schema(digest=digest, schema=each.schema()) for digest, each in contracts.items())
+
+    def arguments(self, raw: msgspec.Raw) -> dict[str, Any]:
+        """The arguments in an input.
+
+        Raises:
+            BadPayload: it does not fit.
+        """
+        return self.parameters.arguments(raw)
+
+
+def workflow(name: str, *, version: int = 1) -> Callable[[Callable[..., Coroutine[Any, Any, R]]], Workflow[R]]:
+    """Make an async function `(job: Job, …) -> …` a workflow. Raise `version` when you change which steps it takes.
+
+    Raises:
+        TypeError: it could not be run durably; the message has the fix.
+    """
+    check_name(name, "workflow")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise TypeError(f"workflow {name}: version {version!r} must be a whole number from 1")
+    frame = sys._getframe(1)
+    local = dict(frame.f_locals)
+
+    def define(function: Callable[..., Coroutine[Any, Any, R]]) -> Workflow[R]:
+        hints = _checked(function, local)
+        return Workflow(
+            name=name,
+            version=version,
+            function=function,
+            parameters=Parameters.of(function, hints, method=True),
+            output=_output(function, hints),
+            description=(inspect.getdoc(function) or "").partition("\n")[0],
+        )
+
+    return define
+
+
+def _checked(function: Callable[..., Any], local: Mapping[str, Any]) -> dict[str, Any]:
+    place = where(function)
+    if inspect.isasyncgenfunction(function) or not inspect.iscoroutinefunction(function):
+        raise TypeError(f"{place}: a workflow is `async def` and returns its result; it does not yield")
+    hints = resolve_hints(function, local)
+    first = next(iter(inspect.signature(function).parameters), None)
+    if first is None or hints.get(first) is not Job:
+        raise TypeError(f"{place}: the first parameter of a workflow is `job: Job`")
+    if "return" not in hints:
+        raise TypeError(f"{place}: the result has no type; write `-> Review`, or `-> None`")
+    return hints
+
+
+def _output(function: Callable[..., Any], hints: Mapping[str, Any]) -> Contract:
+    try:
+        return Contract.of(hints["return"])
+    except TypeError as error:
+        raise TypeError(f"{where(function)}: {error}") from None
+
+
+__all__ = ["Branch", "Job", "Missing", "OnMissing", "Workflow", "workflow"]
