@@ -19,15 +19,17 @@ _GRACE = 5.0
 
 
 class TemporaryServer:
-    """A server in a folder of its own on a free loopback port, gone at the end with everything it stored.
+    """A server in a folder of its own on a free loopback port, gone at the end with everything it stored (unless it was
+    given a `folder`, whose end is its owner's business).
 
     Works as a context manager, sync and async. `kill`, `stop`, `start`, `pause` and `resume` let tests do to it what life
     does: a second `start` is on the same port, with the same store. The process is killed when the thread that started it
     ends, so start it from a thread that stays (the main one, or the event loop's).
     """
 
-    def __init__(self, *, timeout: float = 30.0) -> None:
+    def __init__(self, *, folder: Path | None = None, timeout: float = 30.0) -> None:
         self._timeout = timeout
+        self._given = folder
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._port = -1
@@ -52,7 +54,10 @@ class TemporaryServer:
 
     @property
     def folder(self) -> Path:
-        """Its configuration, log and store."""
+        """Its configuration, log and store: the folder it was given, which it leaves behind, or a temporary one."""
+        if self._given is not None:
+            self._given.mkdir(parents=True, exist_ok=True)
+            return self._given
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="mesh-server-", ignore_cleanup_errors=True)
         return Path(self._folder.name)

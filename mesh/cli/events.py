@@ -1,0 +1,106 @@
+"""`mesh events`: what happened, and what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from mesh.cli.exits import BadInput
+from mesh.cli.options import Format, Options, shared_options
+from mesh.cli.output import print_line, printable
+from mesh.cli.running import connected, run
+from mesh.clock import SystemClock
+
+if TYPE_CHECKING:
+    from mesh.actors.events import Event
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)\Z")
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+QUIET = 0.5
+"""Without -f: when no stored event came for so many seconds, there are no more."""
+
+
+@shared_options
+def events(
+    options: Options,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with the events to come.")] = False,
+    agent: Annotated[str, typer.Option(help="Only of this agent.")] = "*",
+    event_type: Annotated[str, typer.Option("--type", help="A type, or a pattern such as 'review.*' or '>'.")] = ">",
+    tenant: Annotated[str, typer.Option(help="Only of this tenant.")] = "*",
+    since: Annotated[str | None, typer.Option(help="How far back, such as 30s, 10m, 2h, 1d (without -f: 1h).")] = None,
+) -> None:
+    """Print stored events, one a line; with -f also those to come, until interrupted or --timeout."""
+    back = seconds_of(since) if since else (None if follow else 3600.0)
+
+    async def work() -> None:
+        async with connected(options) as mesh:
+            start = None if back is None else SystemClock().now() - back
+            found = mesh.events(event_type, agent=agent, tenant=tenant, since=start)
+            async for event in _bounded(found, None if follow else QUIET):
+                _print(event, options.output)
+
+    async def for_a_while() -> None:
+        try:
+            async with asyncio.timeout(options.timeout):
+                await work()
+        except TimeoutError:
+            return
+
+    run(for_a_while())
+
+
+def seconds_of(span: str) -> float:
+    """`90`, `30s`, `10m`, `2h` or `1d` in seconds.
+
+    Raises:
+        BadInput: something else.
+    """
+    match = _SPAN.match(span.strip())
+    if match is None:
+        raise BadInput(f"{span!r} is not a time span: write 30s, 10m, 2h or 1d")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+async def _bounded(found: AsyncIterator[Event], quiet: float | None) -> AsyncIterator[Event]:
+    """Until it falls silent, or for ever."""
+    while True:
+        try:
+            async with asyncio.timeout(quiet):
+                event = await anext(found)
+        except (TimeoutError, StopAsyncIteration):
+            return
+        yield event
+
+
+def _print(event: Event, output: Format) -> None:
+    if output is Format.TABLE:
+        payload = msgspec.json.encode(event.payload).decode()
+        typer.echo(printable(f"{_time(event.time)}  {event.tenant}  {event.agent}  {event.type}  {payload}"))
+    else:
+        print_line(_row(event))
+
+
+def _row(event: Event) -> dict[str, Any]:
+    envelope = event.envelope
+    return {
+        "sequence": event.sequence,
+        "time": event.time,
+        "tenant": event.tenant,
+        "agent": event.agent,
+        "type": event.type,
+        "payload": event.payload,
+        "correlation": envelope.correlation,
+        "causation": envelope.causation,
+        "job": envelope.job,
+    }
+
+
+def _time(at: float) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(at).astimezone().isoformat(sep=" ", timespec="milliseconds")
