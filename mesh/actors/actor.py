@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mesh.actors.definition import AgentDefinition
 from mesh.actors.handler import Handler
 from mesh.actors.hooks import Hooks
@@ -92,10 +94,13 @@ class Actor:
         return len(self._running)
 
     def figures(self) -> Figures:
-        """Load, measured latency and success, and the standing bids they speak for."""
-        return self.tally.figures(
+        """Load, measured latency and success, and the standing bids they speak for (the contract net's, if there is one)."""
+        figures = self.tally.figures(
             self.definition.handlers.values(), waiting=self.waiting, running=self.running, capacity=self.capacity
         )
+        if self.peer.standing_bids is None:
+            return figures
+        return msgspec.structs.replace(figures, bids=self.peer.standing_bids(self))
 
     def bid(self, handler: Handler) -> Bid:
         """The present bid for one command, from figures alone."""

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -78,6 +79,18 @@ class Ask:
         self.failed(TimedOut(f"no answer in time from {self.responder}{silent}"))
 
 
+class Waiter(Protocol):
+    """Whoever waits for answers: it is handed those of `responder` (`_`: of anyone), until it is forgotten."""
+
+    responder: str
+
+    def heard(self, answer: Inbound) -> None:
+        """An answer came; a large payload is still a reference."""
+
+    def failed(self, error: MeshError) -> None:
+        """There will be no answer: nobody listens, it cannot be read, or this process is leaving."""
+
+
 class Exchange:
     """The reply side of one process. `counts` tells what was dropped, and why."""
 
@@ -89,7 +102,7 @@ class Exchange:
         self.ids = ids
         self.payloads = payloads
         self.counts: Counter[str] = Counter()
-        self._waiting: dict[str, Ask | Conversation] = {}
+        self._waiting: dict[str, Waiter] = {}
         self._subscription: Subscription | None = None
 
     async def start(self) -> None:
@@ -144,7 +157,7 @@ class Exchange:
         The conversation raises NoResponders at its first read if nobody listens.
         """
         token, responder = self.ids.token(), responder or self._responder(subject)
-        conversation = Conversation(token, responder, deadline, self._forget, self._whole)
+        conversation = Conversation(token, responder, deadline, self.forget, self._whole)
         self._waiting[token] = conversation
         try:
             await self.send(subject, envelope, reply=self.subjects.reply(self.process, responder, token))
@@ -152,6 +165,16 @@ class Exchange:
             conversation.close()
             raise
         return conversation
+
+    def expect(self, waiter: Waiter) -> str:
+        """Hand `waiter` every answer to the token returned, until `forget`: for exchanges that are more than one answer."""
+        token = self.ids.token()
+        self._waiting[token] = waiter
+        return token
+
+    def forget(self, token: str) -> None:
+        """Expect no more answers to this token. Again: nothing happens."""
+        self._waiting.pop(token, None)
 
     async def send(self, subject: str, envelope: Envelope, *, reply: str = "") -> None:
         """Publish a message, a large payload by reference; at most once, and nobody says whether it arrived."""
@@ -221,7 +244,7 @@ class Exchange:
         else:
             self._hear(waiting, message, responder, token)
 
-    def _hear(self, waiting: Ask | Conversation, message: Message, responder: str, token: str) -> None:
+    def _hear(self, waiting: Waiter, message: Message, responder: str, token: str) -> None:
         try:
             envelope = decode(message.data)
         except (BadEnvelope, VersionUnsupported) as error:
@@ -233,9 +256,6 @@ class Exchange:
             self.counts["forged"] += 1
             return
         waiting.heard(Inbound(envelope=envelope, sender=responder, token=token, data=message.data))
-
-    def _forget(self, token: str) -> None:
-        self._waiting.pop(token, None)
 
     async def _whole(self, inbound: Inbound) -> Inbound:
         return msgspec.structs.replace(inbound, envelope=await self.payloads.whole(inbound.envelope))

@@ -29,7 +29,7 @@ from mesh.actors.registration import Registration
 from mesh.actors.routing import Routing, Target
 from mesh.actors.state import State, States
 from mesh.actors.subcontract import Subcontract, Subcontracted
-from mesh.protocols.acts import Mode
+from mesh.protocols.acts import Bid, Mode
 from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.envelope import Sender
 from mesh.protocols.errors import InvalidName, Overloaded, Refused, Unavailable
@@ -108,6 +108,7 @@ class Peer:
         self.counts: Counter[str] = Counter()
         self.on_act: Callable[[Inbound], None] | None = None
         self.subcontract: Callable[[Subcontract], Awaitable[Subcontracted]] | None = None
+        self.standing_bids: Callable[[Actor], dict[str, Bid]] | None = None
         self.events = Events(self)
         self.registration = Registration(self)
         self.routing = Routing(self.directory, self.breakers, self.subjects, self.process, ids)
