@@ -17,22 +17,18 @@ from mesh.jobs.admission import Admission, Admitted
 from mesh.jobs.backlog import Backlog, Candidate
 from mesh.jobs.calls import Contractor
 from mesh.jobs.dead_letters import DeadLetters
-from mesh.jobs.driving import drive
 from mesh.jobs.hosted import KnownWorkflow, KnownWorkflows
 from mesh.jobs.ingress import Ingress
-from mesh.jobs.journal import Journal
 from mesh.jobs.journals import Journals
 from mesh.jobs.lookout import Lookout
-from mesh.jobs.run import AGENT, Run
+from mesh.jobs.run import AGENT
 from mesh.jobs.seat import Seat
 from mesh.jobs.streams import ensure_streams
+from mesh.jobs.tenure import Means, Tenure
 from mesh.jobs.unclaimed import GRACE, Unclaimed
 from mesh.jobs.values import Values
 from mesh.jobs.workflow import Workflow
-from mesh.protocols.dead_letters import DeadLetter
-from mesh.protocols.errors import Fault, LeaseLost, MeshError
-from mesh.protocols.job_events import DeadLettered
-from mesh.protocols.job_state import JobState
+from mesh.protocols.errors import LeaseLost, MeshError
 from mesh.protocols.ports import Message, Subscription
 from mesh.registry.records import Instance, Schema
 
@@ -40,8 +36,6 @@ logger = logging.getLogger("mesh.jobs")
 
 AT_ONCE = 64
 LOOK_EVERY = 5.0
-MOST_BARREN = 10
-"""Owners that may die over a job, one after the other, without a step ending: then it is dead-lettered."""
 HAND_BACK_WITHIN = 5.0
 
 
@@ -62,21 +56,21 @@ class JobHost:
         self.workflows = {(each.name, each.version): each for each in workflows}
         if len(self.workflows) != len(workflows):
             raise ValueError("two of the workflows have the same name and version")
-        self._contractor = contractor
         self._look_every = look_every
         self.journals = Journals(seat.store, seat.subjects)
         self.known = KnownWorkflows(seat.store, seat.subjects)
-        self._values = Values(seat.store, seat.subjects, seat.clock)
-        self._letters = DeadLetters(seat, self._values)
+        values = Values(seat.store, seat.subjects, seat.clock)
+        letters = DeadLetters(seat, values)
+        self._means = Means(seat, self.journals, values, letters, contractor)
         newest = {name: self.workflows[name, version] for name, version in sorted(self.workflows)}
-        self._admission = Admission(seat, self.journals, self._values, newest)
-        self._ingress = Ingress(seat, self._admission, self._letters, has_room=self._has_room, admitted=self._take_in)
-        self._unclaimed = Unclaimed(seat, self._admission, self._letters, self.known, grace=grace)
+        admission = Admission(seat, self.journals, values, newest)
+        self._ingress = Ingress(seat, admission, letters, has_room=self._has_room, admitted=self._take_in)
+        self._unclaimed = Unclaimed(seat, admission, letters, self.known, grace=grace)
         self._lookout = Lookout(seat, self.journals, self.workflows.keys())
         self._backlog = Backlog()
         self._at_once = at_once
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._owned: dict[str, Journal] = {}
+        self._tenures: dict[str, Tenure] = {}
         self._changed = asyncio.Event()
         self._look_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -115,10 +109,14 @@ class JobHost:
         await self._close()
         if self._running:
             await asyncio.wait(self._running.values(), timeout=within)
-        owned = [(job, self._owned[job]) for job in self._running if job in self._owned]
+        left = list(self._tenures.values())
         await self._cancel_runs()
-        async with asyncio.timeout(HAND_BACK_WITHIN):
-            await asyncio.gather(*(self._hand_back(job, journal) for job, journal in owned), return_exceptions=True)
+        if left:
+            handing = [asyncio.ensure_future(self._hand_back(each)) for each in left]
+            _, late = await asyncio.wait(handing, timeout=HAND_BACK_WITHIN)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*handing, return_exceptions=True)
         await self.known.stop()
 
     async def stop(self) -> None:
@@ -225,89 +223,30 @@ class JobHost:
                 await self._changed.wait()
             candidate = await self._backlog.take()
             if candidate.job not in self._running:
-                task = asyncio.get_running_loop().create_task(self._own(candidate), name=f"job {candidate.job}")
-                self._running[candidate.job] = task
-                task.add_done_callback(lambda _, job=candidate.job: self._ended(job))  # type: ignore[misc]
+                self._begin(candidate)
+
+    def _begin(self, candidate: Candidate) -> None:
+        job = candidate.job
+        tenure = self._tenures[job] = Tenure(
+            self._means, self.workflows[candidate.workflow, candidate.version], candidate
+        )
+        task = self._running[job] = asyncio.get_running_loop().create_task(self._serve(tenure, job), name=f"job {job}")
+        task.add_done_callback(lambda _: self._ended(job))
 
     def _ended(self, job: str) -> None:
         self._running.pop(job, None)
-        self._owned.pop(job, None)
+        self._tenures.pop(job, None)
         self._changed.set()
 
-    async def _own(self, candidate: Candidate) -> None:
+    async def _serve(self, tenure: Tenure, job: str) -> None:
         try:
-            state = await self.journals.state(candidate.tenant, candidate.job)
-            if self._may_claim(state, candidate):
-                await self._claim_and_drive(state, candidate)
+            await tenure.serve()
         except LeaseLost as error:
-            logger.info("job %s: %s", candidate.job, error)
+            logger.info("job %s: %s", job, error)
         except MeshError as error:
-            logger.warning("job %s is left for later: %s", candidate.job, error)
+            logger.warning("job %s is left for later: %s", job, error)
         except Exception:
-            logger.exception("job %s is left for later", candidate.job)
-
-    def _may_claim(self, state: JobState, candidate: Candidate) -> bool:
-        if state.terminal or state.unreadable or state.head is None:
-            return False
-        return state.head.state == "submitted" or state.epoch == candidate.epoch
-
-    async def _claim_and_drive(self, state: JobState, candidate: Candidate) -> None:
-        workflow = self.workflows[candidate.workflow, candidate.version]
-        journal = Journal(
-            self.journals, self.seat.clock, self.seat.ids, state,
-            tenant=candidate.tenant, owner=self.seat.process, incarnation=self.seat.incarnation,
-        )  # fmt: skip
-        if state.barren >= MOST_BARREN:
-            return await self._give_up(journal, candidate)
-        await journal.claim()
-        self._owned[candidate.job] = journal
-        task = asyncio.current_task()
-        assert task is not None
-        self._tell("job.claimed", journal)
-        driving = asyncio.ensure_future(
-            drive(Run(self.seat, journal, workflow, self._contractor, self._values), journal, self._values)
-        )
-        journal.on_lost(lambda _: driving.cancel())
-        await self._until_over(driving, journal)
-
-    async def _until_over(self, driving: asyncio.Task[None], journal: Journal) -> None:
-        """Cancelled with us when the process leaves; cancelled alone when the job is lost."""
-        try:
-            await asyncio.wait({driving})
-        finally:
-            driving.cancel()
-            await asyncio.gather(driving, return_exceptions=True)
-        journal.check()
-        if not driving.cancelled():
-            driving.result()
-        self._tell("job.ended", journal)
-
-    async def _give_up(self, journal: Journal, candidate: Candidate) -> None:
-        """Nobody survives this job: it is dead-lettered, with what is known."""
-        message = f"{journal.state.barren} owners were lost one after the other without a step ending"
-        fault = Fault(code="poison", error_class="catastrophic", message=message)
-        letter = f"dead.job.{candidate.job}.{journal.state.epoch + 1}"
-        await journal.claim(DeadLettered(fault=fault, letter=letter))
-        await self._letters.write(
-            DeadLetter(
-                id=letter,
-                stage="job",
-                reason=fault,
-                tenant=candidate.tenant,
-                workflow=candidate.workflow,
-                job=candidate.job,
-            )
-        )
-
-    def _tell(self, event: str, journal: Journal) -> None:
-        head, submitted = journal.state.head, journal.state.submitted
-        assert head is not None
-        assert submitted is not None
-        self.seat.telemetry.emit(
-            event, job=journal.state.job, tenant=journal.tenant, workflow=head.workflow, version=head.version,
-            epoch=journal.epoch, state=head.state, correlation=submitted.correlation,
-            error=journal.state.fault.code if journal.state.fault else "",
-        )  # fmt: skip
+            logger.exception("job %s is left for later", job)
 
     # -- leaving
 
@@ -328,20 +267,10 @@ class JobHost:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _hand_back(self, job: str, journal: Journal) -> None:
-        if journal.lost is not None or journal.state.terminal or journal.state.head is None:
-            return
-        head, submitted = journal.state.head, journal.state.submitted
-        await journal.release("the process is leaving")
-        self._hint(
-            Candidate(
-                job=job,
-                tenant=journal.tenant,
-                workflow=head.workflow,
-                version=head.version,
-                priority=submitted.constraints.priority if submitted else 2,
-            )
-        )
+    async def _hand_back(self, tenure: Tenure) -> None:
+        candidate = await tenure.hand_back("the process is leaving")
+        if candidate is not None:
+            self._hint(candidate)
 
 
 def _known(workflow: Workflow[Any]) -> KnownWorkflow:
