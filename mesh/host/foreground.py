@@ -150,6 +150,7 @@ async def _get_ready(host: Host, console: Console, on_ready: Callable[[HostRecor
         if request.must_be_ready:
             raise
         console.say(f"mesh: not everything is ready: {error}", loud=True)
+        notify(f"READY=1\nSTATUS=not everything is ready: {error}")
         return
     on_ready(host.record)
     notify(f"READY=1\nSTATUS={len(host.record.processes)} processes are ready")

@@ -20,6 +20,7 @@ from mesh.host.health import Health
 from mesh.host.host_record import HostRecord, HostState, ProcessRecord, remove_host, write_host
 from mesh.host.keeper import Keeper
 from mesh.host.manifest import Manifest
+from mesh.host.notify import notify
 from mesh.host.reload import ChangedFiles
 from mesh.host.supervisor import Supervisor
 from mesh.protocols.ports import Clock
@@ -172,6 +173,7 @@ class Host:
     async def _tick(self) -> None:
         while True:
             await self._clock.sleep(_TICK)
+            notify("WATCHDOG=1")
             if self._options.embedded:
                 await self._revive()
             if self._options.reload:

@@ -23,6 +23,8 @@ from mesh.host.limiting import apply
 from mesh.host.loading import CannotLoad, load, loaded_below
 from mesh.host.tether import Tether
 from mesh.protocols.errors import MeshError, Transient
+from mesh.telemetry.log_lines import JsonLines
+from mesh.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mesh.host.worker")
 _CANNOT_LOAD = 78
 _FAILED = 1
-_RETRY = 0.2
 
 
 def main() -> None:
@@ -98,13 +99,15 @@ class Worker:
         from mesh.client.mesh import Mesh
 
         orders = self._orders
+        common = {"process": orders.token, "host": orders.host}
+        telemetry = Telemetry(self._clock.now, JsonLines(), common=common)
         async with Mesh.connect(
-            orders.target, namespace=orders.namespace, process=orders.token, host=orders.host
+            orders.target, namespace=orders.namespace, process=orders.token, host=orders.host, telemetry=telemetry
         ) as mesh:
             hosted = await self._host(mesh)
             self._tether.report(Ready(hosted=hosted, files=loaded_below(Path(orders.folder))))
             await self._beat(mesh)
-            await mesh.drain()
+            await mesh.drain(orders.grace)
         self._tether.report(Gone())
         return 0
 
