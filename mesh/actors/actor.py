@@ -179,6 +179,7 @@ class Actor:
             return True
         invocation = Invocation(self, work)
         self._running[work.envelope.id] = (work, task)
+        work.begun = True
         try:
             outcome = await invocation.run()
             if invocation.thread is not None and not invocation.thread.done():

@@ -188,9 +188,13 @@ def needs_pydantic(annotation: Any, seen: frozenset[Any] = frozenset()) -> bool:
 
 def _parts(annotation: Any) -> Iterator[Any]:
     yield from get_args(annotation)
-    if isinstance(annotation, type):
-        if dataclasses.is_dataclass(annotation) or issubclass(annotation, msgspec.Struct) or (hasattr(annotation, "__annotations__") and hasattr(annotation, "__total__")):
-            yield from _field_types(annotation)
+    if isinstance(annotation, type) and _has_fields(annotation):
+        yield from _field_types(annotation)
+
+
+def _has_fields(kind: type) -> bool:
+    """Dataclasses, Structs and TypedDicts."""
+    return dataclasses.is_dataclass(kind) or issubclass(kind, msgspec.Struct) or hasattr(kind, "__total__")
 
 
 def _field_types(kind: type) -> Iterator[Any]:

@@ -89,6 +89,11 @@ class Handler:
         """Whether its reply is a sequence of items."""
         return self.way == "stream"
 
+    @property
+    def description(self) -> str:
+        """What it is for: as said, or the first line of its docstring."""
+        return self.options.description or first_line(self.function.__doc__)
+
     def bound(self, target: object) -> Callable[..., Any]:
         """The function, ready to be called with the payload's arguments."""
         return self.function.__get__(target, type(target)) if self.method else self.function
@@ -97,7 +102,8 @@ class Handler:
         """The bid hook, ready to be called with a CallForProposal and the computed Bid."""
         if self.bid is None or not self.method:
             return self.bid
-        return self.bid.__get__(target, type(target))
+        bound: BidHook = self.bid.__get__(target, type(target))
+        return bound
 
     def declared(self) -> Capability:
         """What the registry shows of it; the name is empty where it offers no capability."""
@@ -109,7 +115,7 @@ class Handler:
             output=self.output.digest,
             timeout=self.timeout,
             streams=self.streams,
-            description=self.options.description or first_line(self.function.__doc__),
+            description=self.description,
         )
 
 

@@ -57,7 +57,7 @@ NOBODY = Nobody()
 class Work:
     """A message to be handled: by `handler`, until `deadline`, for `respond`. `requester` is the process that asked.
 
-    `cancelled` is set when the requester cancels it, `settled` once its handler has ended.
+    `begun` is set when its handler is called, `cancelled` when the requester cancels it, `settled` once its handler has ended.
     """
 
     envelope: Envelope
@@ -66,5 +66,6 @@ class Work:
     deadline: Deadline
     requester: str = ""
     offered_at: float = 0.0
+    begun: bool = False
     cancelled: bool = False
     settled: bool = False
