@@ -114,8 +114,7 @@ class Directory:
 
     def instances(self, agent: str | None = None) -> Sequence[Listing]:
         """Every listed instance, or those of one agent."""
-        table = self._roster.listed if agent is None else self._roster.by_agent.get(agent, {})
-        return list(table.values())
+        return list(self._roster.listed.values()) if agent is None else self._roster.of_agent(agent)
 
     def agents(self) -> Sequence[str]:
         """The names of all agents."""

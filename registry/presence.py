@@ -74,7 +74,7 @@ class Presence:
         self._tasks: list[asyncio.Task[None]] = []
         self._lapse: asyncio.TimerHandle | None = None
         self._told_lost = False
-        self._server = ""
+        self._connection = ("", 0)
 
     # -- what others ask
 
@@ -121,7 +121,7 @@ class Presence:
         except BaseException:
             await self._heart.close()
             raise
-        self._server = self._bus.client[0]
+        self._connection = self._bus.client
         self._acquired()
         self._bus.on_reconnect(self._reconnected)
         if self._directory is not None:
@@ -188,9 +188,9 @@ class Presence:
             self._tell_lost("another process took the name")
             return
         self._acquired()
-        server = self._bus.client[0]
-        if renewal == "recreated" or server != self._server:
-            self._server = server
+        connection = self._bus.client
+        if renewal == "recreated" or connection != self._connection:
+            self._connection = connection
             self._publication.again()
             self._heart.refresh()
             self._due.set()
@@ -212,7 +212,7 @@ class Presence:
             async with asyncio.timeout(WRITE_WITHIN):
                 await self._publication.write()
         except (MeshError, TimeoutError) as error:
-            logger.info("%s: records not written yet: %s", self.process, error or "timed out")
+            logger.info("%s: records not written yet: %s", self.process, str(error) or "timed out")
             return False
         return True
 
@@ -242,7 +242,7 @@ class Presence:
 
     def _trouble(self, error: Exception) -> None:
         if not self._outage.active:
-            logger.warning("%s: the registry is out of reach: %s", self.process, error or "timed out")
+            logger.warning("%s: the registry is out of reach: %s", self.process, str(error) or "timed out")
         self._outage.began("presence")
         self._holder.forget_bucket()
 
@@ -294,7 +294,7 @@ class Presence:
             async with asyncio.timeout(PARTING):
                 await work
         except (MeshError, TimeoutError) as error:
-            logger.info("%s: left without removing everything: %s", self.process, error or "timed out")
+            logger.info("%s: left without removing everything: %s", self.process, str(error) or "timed out")
 
 
 def _call(callbacks: Sequence[Callable[..., None]], *given: str) -> None:

@@ -59,13 +59,17 @@ class Publication:
         """The buckets may have been lost: everything is due."""
         self._bucket = None
         self._schemas.forget_bucket()
+        self._revisions.clear()
         self._due.update(self._wanted)
         self._schemas_due.update(self._declared)
 
     def heard(self, change: KeyValue) -> bool:
-        """A record of ours changed in the bucket. True if it is gone and should not be: it is due again."""
+        """A record of ours changed in the bucket. True if it is gone and should not be: it is due again.
+
+        News from before our last write are none. (A watch that finds a key missing names the revision that it knew.)
+        """
         gone = change.value is None and change.key in self._wanted
-        if not gone or change.revision <= self._revisions.get(change.key, 0):
+        if not gone or change.revision < self._revisions.get(change.key, 0):
             return False
         self._due.add(change.key)
         return True
@@ -91,19 +95,20 @@ class Publication:
         await self.write()
 
     async def _write_one(self, key: str) -> None:
-        bucket = await self._open()
-        record = self._wanted.get(key)
+        """What is heard or wanted of the key while this write is on its way makes it due again."""
+        self._due.discard(key)
         try:
+            bucket = await self._open()
+            record = self._wanted.get(key)
             if record is None:
                 await bucket.delete(key)
                 self._revisions.pop(key, None)
             else:
                 self._revisions[key] = await bucket.put(key, msgspec.json.encode(record))
-        except MeshError:
+        except BaseException:
             self._bucket = None
+            self._due.add(key)
             raise
-        if self._wanted.get(key) is record:
-            self._due.discard(key)
 
     async def _open(self) -> Bucket:
         if self._bucket is None:

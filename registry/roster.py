@@ -48,6 +48,7 @@ class Roster:
         self._of_process: Table = {}
         self._by_capability: Table = {}
         self._answers: dict[str, dict[Query, tuple[Listing, ...]]] = {}
+        self._of_agent: dict[str, tuple[Listing, ...]] = {}
         self._early: dict[str, tuple[Figures, float]] = {}
 
     # -- leases
@@ -177,6 +178,13 @@ class Roster:
             answers[query] = found
         return found
 
+    def of_agent(self, agent: str) -> tuple[Listing, ...]:
+        """The listed instances of one agent. Kept like the answers of `lookup`."""
+        found = self._of_agent.get(agent)
+        if found is None and agent in self.by_agent:
+            found = self._of_agent[agent] = tuple(self.by_agent[agent].values())
+        return found or ()
+
     def of_process(self, process: str) -> list[Listing]:
         """The listed instances of one process."""
         return [each for key, each in self._of_process.get(process, {}).items() if key in self.listed]
@@ -218,6 +226,7 @@ class Roster:
         self._stale(listing)
 
     def _stale(self, listing: Listing) -> None:
+        self._of_agent.pop(listing.agent, None)
         for each in listing.record.capabilities:
             self._answers.pop(each.name, None)
 

@@ -47,6 +47,9 @@ async def main(url: str, name: str) -> None:
         except NameTaken as error:
             print(error, flush=True)  # noqa: T201
             return
+        directory.on_change(
+            lambda change: print(f"down: {change.process}", flush=True) if change.kind == "process-down" else None  # noqa: T201
+        )
         presence.on_lost(lambda why: print(f"lost: {why}", flush=True))  # noqa: T201
         await presence.register(instance_of(name), [SCHEMA])
         presence.set_figures("greeter.1", Figures(queue=2, capacity=4, latency=0.125))

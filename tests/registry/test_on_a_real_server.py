@@ -70,6 +70,14 @@ class Scene:
         os.kill(self.processes[name].pid, signal.SIGKILL)
         return began
 
+    async def last_words(self) -> dict[str, list[str]]:
+        """End all processes in the same instant; what each had said since it was asked last."""
+        for sign in (signal.SIGSTOP, signal.SIGKILL):
+            for process in self.processes.values():
+                os.kill(process.pid, sign)
+        outputs = {name: (await process.communicate())[0] for name, process in self.processes.items()}
+        return {name: out.decode().splitlines() for name, out in outputs.items()}
+
     async def close(self) -> None:
         for directory in self.directories:
             await directory.stop()
@@ -134,6 +142,14 @@ async def until_async(probe: Callable[[], Awaitable[object]], wanted: object, ti
     while (found := await probe()) != wanted:
         assert time.monotonic() < end, f"still {found!r}, not {wanted!r}"
         await asyncio.sleep(0.005)
+
+
+async def answering(directory: Directory) -> set[str]:
+    """Who is listed and answers."""
+    try:
+        return set((await directory.roll_call(timeout=1.0)).answered)
+    except MeshError:
+        return set()
 
 
 async def recorded(scene: Scene) -> int:
@@ -210,9 +226,17 @@ async def test_when_the_server_restarts_everybody_registers_again_and_nobody_is_
     assert not directory.outage.active
     await asyncio.sleep(directory.outage.settles_at - time.monotonic() + 1)  # the grace passes, and what it held back
     assert downs == []
-    assert sees(directory) == names
-    fresh = await scene.directory()
-    assert {each.process for each in await fresh.verified()} == names
+    assert await scene.last_words() == {name: [] for name in names}
+
+
+async def test_while_the_server_hangs_nobody_who_is_alive_is_deposed(scene: Scene) -> None:
+    await scene.launch("a", "b")
+    directory = await scene.directory()
+    scene.server.freeze()
+    await asyncio.sleep(5)  # longer than a lease: the silence itself is what is tested
+    scene.server.thaw()
+    await until_async(lambda: answering(directory), {"a", "b"})
+    assert await scene.last_words() == {name: ["lost: not renewed for 3 s"] for name in ("a", "b")}
 
 
 async def test_the_second_process_of_a_name_is_refused_and_the_first_unharmed(scene: Scene) -> None:
