@@ -55,7 +55,8 @@ class Auction:
         self._random, self._new_id, self._wall, self._chooser = random, new_id, wall, chooser
         self._tender = Tender()
         self._vigil: Vigil | None = None
-        self._declines = self._losses = self._number = 0
+        self._declines = self._losses = self._number = self._waits = 0
+        self._next_mode: Mode = terms.mode
         self._avoid: set[str] = set()
         self._out: list[m.Command] = []
 
@@ -101,6 +102,11 @@ class Auction:
         """Whom it went to."""
         return self._vigil.winner if self._vigil else None
 
+    @property
+    def paused(self) -> bool:
+        """Whether it waits for its next round: `Freed` would open that now."""
+        return self.state == "open" and self._tender.phase == "paused"
+
     # -- the call
 
     def _survey(self, now: float) -> None:
@@ -142,7 +148,8 @@ class Auction:
             self._fail(faults.nobody(self.terms.capability, self.round, self._losses))
 
     def _on_freed(self, event: m.Freed, now: float) -> None:
-        if self.state == "open" and self._tender.phase == "paused":
+        if self.paused:
+            self.round += 1
             self._survey(now)
 
     # -- the choice
@@ -192,20 +199,24 @@ class Auction:
 
     def _none_acceptable(self, choice: Choice, now: float) -> None:
         tender, policy = self._tender, self.policy
-        hints = [each.retry_after for each in tender.refusals if each.retry_after]
-        backoff = policy.pause * 2 ** (self.round - 1) * (0.5 + self._random.random())
-        until = now + max(backoff, min(hints, default=0.0))
-        hopeless = tender.hopeless(choice.candidates)
-        if hopeless or self.round >= policy.rounds or until >= self.terms.deadline:
+        backoff = policy.pause * 2**self._waits * (0.5 + self._random.random())
+        until = now + max(backoff, tender.hint(choice.candidates))
+        if tender.hopeless(choice.candidates) or self._waits + 1 >= policy.rounds or until >= self.terms.deadline:
             self._step("give-up")
             reasons = faults.reasons(choice.candidates, tender.refusals)
             self._fail(faults.no_bids(self.terms.capability, self.round, reasons, self._losses, until - now))
             return
         self._dismiss("unacceptable")
         self._step("reopen")
-        self.mode = "broadcast" if tender.silent else "directed" if self.mode == "standing" else self.mode
-        self.round += 1
+        self._next_mode = "broadcast" if tender.silent else "directed" if self.mode == "standing" else self.mode
         tender.pause(until)
+
+    def _next_round(self, now: float) -> None:
+        """The pause was waited out: what was known did not help, so ask."""
+        self.mode = self._next_mode
+        self.round += 1
+        self._waits += 1
+        self._survey(now)
 
     def _reopen(self, now: float, mode: Mode) -> None:
         """Ask again at once, without counting a round."""
@@ -233,16 +244,20 @@ class Auction:
         self._on_confirmed(m.Confirmed(event.award, event.by), now)
 
     def _on_finished(self, event: m.Succeeded | m.Faulted, now: float) -> None:
-        if vigil := self._present(event.award, event.by):
+        vigil = self._present(event.award, event.by)
+        if vigil is None:
+            if event.award in self.given_up:
+                self._out.append(m.Evidence(event))
+        elif isinstance(event, m.Succeeded):
             self._settle(vigil, kept=True)
-            if isinstance(event, m.Succeeded):
-                self._step("finish")
-                self._end(m.Outcome(event.content, event.usage, event.stamps, None, vigil.record))
-            else:
-                self._step("fault")
-                self._end(m.Outcome(usage=event.usage, stamps=event.stamps, fault=event.fault, record=vigil.record))
-        elif event.award in self.given_up:
-            self._out.append(m.Evidence(event))
+            self._step("finish")
+            self._end(m.Outcome(event.content, event.usage, event.stamps, None, vigil.record))
+        elif faults.interrupted(event.fault, vigil.winner):
+            self._lost(vigil, now, f"was interrupted: {event.fault.message}", certain=False)
+        else:
+            self._settle(vigil, kept=True)
+            self._step("fault")
+            self._end(m.Outcome(usage=event.usage, stamps=event.stamps, fault=event.fault, record=vigil.record))
 
     def _on_declined(self, event: m.Declined, now: float) -> None:
         vigil = self._present(event.award, event.by)
@@ -287,6 +302,8 @@ class Auction:
 
     def _lost(self, vigil: Vigil, now: float, why: str, *, certain: bool) -> None:
         """The winner is given up. `certain`: it has not begun, and will not."""
+        if self.state == "awarded" or not certain:
+            self._out.append(m.Suspect(vigil.winner, why))
         if self.terms.effect == "at_most_once" and not certain:
             self._doubt(vigil, why)
             return
@@ -327,7 +344,7 @@ class Auction:
         elif now < self._timer:
             return
         elif self.state == "open":
-            self._survey(now) if self._tender.phase == "paused" else self._close(now)
+            self._next_round(now) if self.paused else self._close(now)
         elif self._vigil is not None:
             self._watch(self._vigil, now)
 

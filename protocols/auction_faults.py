@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mesh.protocols.acts import Refusal
 from mesh.protocols.awards import AwardRecord, Candidate
-from mesh.protocols.errors import AgentLost, DeadlineExceeded, InDoubt, MeshError, NoBids
+from mesh.protocols.errors import AgentLost, DeadlineExceeded, Draining, Fault, InDoubt, MeshError, NoBids
 
 SHOWN = 5
 """Reasons that stand in a message; all are in its detail."""
@@ -42,6 +42,12 @@ def in_doubt(record: AwardRecord, why: str) -> InDoubt:
         f"{record.capability} may be done at most once, and {record.winner} {why}: it may or may not have happened",
         detail={"award": record.award, "winner": record.winner},
     )
+
+
+def interrupted(fault: Fault, winner: Candidate) -> bool:
+    """Whether the winner itself went away over the work, rather than the work having failed."""
+    own = fault.origin in (f"{winner.agent}.{winner.instance}", winner.process)
+    return own and fault.code in (AgentLost.code, Draining.code)
 
 
 def expired(capability: str, state: str) -> DeadlineExceeded:

@@ -198,13 +198,20 @@ class Settle(msgspec.Struct, frozen=True, gc=False):
     kept: bool
 
 
+class Suspect(msgspec.Struct, frozen=True, gc=False):
+    """This candidate's process does not answer, or is gone: pass it over until it shows a sign of life."""
+
+    candidate: Candidate
+    why: str
+
+
 class Evidence(msgspec.Struct, frozen=True, gc=False):
     """A result that came too late, from a winner given up before: keep it, do not apply it."""
 
     result: Succeeded | Faulted
 
 
-Command = Survey | Reject | Award | Probe | CancelAward | Settle | Evidence
+Command = Survey | Reject | Award | Probe | CancelAward | Settle | Suspect | Evidence
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):

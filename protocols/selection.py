@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from mesh.protocols.acts import Bid
 from mesh.protocols.awards import Candidate, Score
 from mesh.protocols.constraints import Constraints
 
@@ -30,7 +31,8 @@ class SelectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     `price_weight`, `latency_weight` and `risk_weight` turn money, seconds and certain failure into the one unit;
     `floor` is the least success rate that is acceptable at all; bids within `tie` of the best (as a share) are equal.
     `sample` standing bids are looked at, `directed` instances asked. `window` is how long proposals are awaited, `rounds`
-    how many times a call is opened, `pause` how long to wait between rounds unless told better; after `declines`
+    how many times a call is opened (places that become free meanwhile not counted), `pause` how long to wait between
+    rounds at first, unless told better; after `declines`
     declines of standing awards the rest is asked first (directed). `patience` is the wait for the first answer to an
     award, `probe` for the answer to a probe, of which there are `probes`; a running award is probed every `check`
     seconds. `awards` bounds how often lost work is awarded again.
@@ -44,7 +46,7 @@ class SelectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     sample: int = 5
     directed: int = 4
     window: float = 0.25
-    rounds: int = 3
+    rounds: int = 5
     pause: float = 0.1
     declines: int = 2
     patience: float = 0.25
@@ -89,23 +91,31 @@ def score(candidate: Candidate, policy: SelectionPolicy) -> Score:
 
 
 def objection(candidate: Candidate, constraints: Constraints, remaining: float, policy: SelectionPolicy) -> str:
-    """The first hard constraint that the bid breaks, in words; empty when it is acceptable."""
-    bid, budget = candidate.bid, constraints.budget
+    """The first hard constraint that the candidate breaks, as `<reason>: <words>`; empty when it is acceptable."""
+    return candidate.rejected_because or breach(candidate.bid, candidate.labels, constraints, remaining, policy.floor)
+
+
+def breach(bid: Bid, labels: dict[str, str], constraints: Constraints, remaining: float, floor: float = 0.0) -> str:
+    """The first hard constraint that a bid with these labels breaks, as `<refusal reason>: <words>`, or nothing.
+
+    Both sides ask this: a participant before it bids, an initiator before it awards.
+    """
+    budget = constraints.budget
     if bid.capacity <= 0:
         return f"capacity: {bid.queue} waiting or running, room for no more"
-    if constraints.boundary and candidate.labels.get("boundary") != constraints.boundary:
-        return f"boundary: {constraints.boundary!r} is demanded, it declares {candidate.labels.get('boundary', '')!r}"
+    if constraints.boundary and labels.get("boundary") != constraints.boundary:
+        return f"boundary: {constraints.boundary!r} is demanded, it declares {labels.get('boundary', '')!r}"
     for name, value in constraints.labels.items():
-        if candidate.labels.get(name) != value:
-            return f"labels: {name}={value!r} is demanded, it has {candidate.labels.get(name, '')!r}"
+        if labels.get(name) != value:
+            return f"labels: {name}={value!r} is demanded, it has {labels.get(name, '')!r}"
     if bid.latency > remaining:
         return f"deadline: it expects {bid.latency:.2f} s, {remaining:.2f} s are left"
     if budget.wall_time is not None and bid.latency > budget.wall_time:
         return f"budget: it expects {bid.latency:.2f} s, {budget.wall_time:.2f} s may be spent"
     if budget.money is not None and bid.price > budget.money:
         return f"budget: it asks {bid.price:g}, {budget.money:g} may be spent"
-    if bid.success < policy.floor:
-        return f"floor: it succeeds in {bid.success:.0%} of calls, {policy.floor:.0%} are demanded"
+    if bid.success < floor:
+        return f"floor: it succeeds in {bid.success:.0%} of calls, {floor:.0%} are demanded"
     return ""
 
 
@@ -117,7 +127,7 @@ def judge(
         msgspec.structs.replace(
             each,
             score=score(each, policy),
-            rejected_because=each.rejected_because or objection(each, constraints, remaining, policy),
+            rejected_because=objection(each, constraints, remaining, policy),
         )
         for each in candidates
     )

@@ -85,6 +85,12 @@ class Tender:
             self.object(each.key, "outbid: told so")
         return [each for each in losers if each.proposal]
 
+    def hint(self, candidates: tuple[Candidate, ...]) -> float:
+        """In how many seconds somebody may have room again, as they say or their figures do; 0 if nobody knows."""
+        full = (each.bid for each in candidates if each.rejected_because.startswith("capacity"))
+        told = [each.retry_after for each in self.refusals if each.retry_after]
+        return min([*told, *(bid.latency / max(1, bid.queue) for bid in full)], default=0.0)
+
     def hopeless(self, candidates: tuple[Candidate, ...]) -> bool:
         """Whether every answer was a no that another round would not change. Silence may change."""
         reasons = [each.rejected_because.partition(":")[0] for each in candidates]

@@ -1,0 +1,67 @@
+"""From measured load to a bid. Pure.
+
+    latency  = mean · (1 + ahead / capacity)      ahead: calls that would have to end first
+    capacity = (1 + waiting allowance) · capacity - running - waiting - bids in the air
+
+An instance accepts awards beyond those it can run at once, but only as many as `ALLOWANCE` for each it can run: shorter
+queues mean more declines, longer ones that initiators with old figures all pile up at the same place (measured in a
+simulation of 500 bidders: `tests/contract_net/test_choice_quality.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesh.protocols.acts import Bid
+
+ALLOWANCE = 1.0
+"""Awards that may wait, for each that can run at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How an instance stands at this moment. `in_air` are its bids that nobody has answered yet."""
+
+    capacity: int
+    running: int = 0
+    waiting: int = 0
+    in_air: int = 0
+    latency: float = 0.0
+    success: float = 1.0
+    price: float = 0.0
+    tier: int = 0
+
+    @property
+    def room(self) -> int:
+        """How many more awards it takes, its bids in the air not counted."""
+        return int(self.capacity * (1.0 + ALLOWANCE)) - self.running - self.waiting
+
+
+def bid(load: Load) -> Bid:
+    """What these figures speak for."""
+    before = load.running + load.waiting + load.in_air
+    ahead = max(0, before + 1 - load.capacity)
+    return Bid(
+        price=load.price,
+        latency=load.latency * (1.0 + ahead / load.capacity),
+        success=load.success,
+        capacity=max(0, load.room - load.in_air),
+        queue=load.running + load.waiting,
+        tier=load.tier,
+    )
+
+
+class Line:
+    """Tells those who are declined when to come back: one after the other, as fast as places become free.
+
+    Everybody told the same moment would come back in it. Nobody is promised anything.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def place(self, load: Load, now: float) -> float:
+        """Seconds to wait, when one place becomes free each `latency / capacity` seconds."""
+        pace = max(0.005, load.latency / load.capacity)
+        self._next = max(self._next, now) + pace
+        return self._next - now

@@ -1,0 +1,209 @@
+"""What the instances of one process bid, and why they do not: load out of the actors, constraints out of the call.
+
+Bids come from measured figures (`bidding.py`); an agent's own `@handler.bid` sees the computed bid and may change it,
+withhold it (None), or refuse with a reason by raising `Refused`. Whatever else it raises is told and counts as a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from mesh.actors.actor import Actor
+from mesh.actors.handler import Handler
+from mesh.actors.inbound import Inbound
+from mesh.contract_net.bidding import Line, Load, bid
+from mesh.protocols.acts import Bid, CallForProposal, Proposal, Refusal, RefusalReason
+from mesh.protocols.commitments import Commitments
+from mesh.protocols.envelope import Envelope
+from mesh.protocols.errors import MeshError
+from mesh.protocols.selection import breach
+
+if TYPE_CHECKING:
+    from mesh.actors.peer import Peer
+
+VALID_FOR = 5.0
+"""Seconds for which a proposal binds."""
+BEST = 3
+"""Proposals that one process makes to one call at most: its best."""
+ASKED = 64
+"""Instances of one process that are considered for one call at most, drawn at random."""
+
+Why = tuple[RefusalReason, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """An instance, and its handler for one capability."""
+
+    actor: Actor
+    handler: Handler
+
+    @property
+    def key(self) -> str:
+        """`<agent>.<instance>`."""
+        return self.actor.key
+
+
+class Bids:
+    """The bidding of one process."""
+
+    def __init__(self, peer: Peer, book: Commitments) -> None:
+        self._peer = peer
+        self._book = book
+        self._seats: dict[str, dict[str, Seat]] = {}
+        self._lines: dict[str, Line] = {}
+
+    # -- who bids
+
+    def add(self, actor: Actor) -> list[str]:
+        """It bids from now on; answers with the capabilities it offers."""
+        seats = [Seat(actor, each) for each in actor.definition.handlers.values() if each.capability]
+        for seat in seats:
+            self._seats.setdefault(seat.handler.capability, {})[actor.key] = seat
+        return [seat.handler.capability for seat in seats]
+
+    def remove(self, actor: Actor) -> list[str]:
+        """It bids no more; answers with the capabilities that nobody here offers now."""
+        gone = []
+        for capability, seats in list(self._seats.items()):
+            if seats.pop(actor.key, None) is not None and not seats:
+                del self._seats[capability]
+                gone.append(capability)
+        self._lines.pop(actor.key, None)
+        return gone
+
+    def seats(self, capability: str) -> list[Seat]:
+        """Who is considered for a call to everybody."""
+        seats = list(self._seats.get(capability, {}).values())
+        return seats if len(seats) <= ASKED else self._peer.ids.random.sample(seats, ASKED)
+
+    def seat(self, key: str, capability: str) -> Seat | None:
+        """One instance."""
+        return self._seats.get(capability, {}).get(key)
+
+    # -- what they bid
+
+    def load(self, seat: Seat, now: float, *, ending: int = 0) -> Load:
+        """How the instance stands; `ending` calls of those running are about to end."""
+        actor, handler = seat.actor, seat.handler
+        mean = actor.tally.of(handler.name)
+        return Load(
+            capacity=actor.capacity,
+            running=max(0, actor.running - ending),
+            waiting=actor.waiting,
+            in_air=self._book.bids.count(seat.key, now),
+            latency=mean.latency,
+            success=mean.success,
+            price=handler.options.price,
+            tier=handler.options.tier,
+        )
+
+    def fresh(self, seat: Seat, *, ending: int = 0) -> Bid:
+        """The bid for any call, as heartbeats and answers tell it."""
+        return bid(self.load(seat, self._peer.clock.monotonic(), ending=ending))
+
+    def standing(self, actor: Actor) -> dict[str, Bid]:
+        """The standing bids of one actor, by capability; none while it takes no work, or does not want to bid."""
+        if actor.state != "ready":
+            return {}
+        bids = {}
+        for handler in actor.definition.handlers.values():
+            if handler.capability:
+                seat = Seat(actor, handler)
+                call = CallForProposal(
+                    conversation="", capability=handler.capability, window=0.0, effect=handler.effect
+                )
+                offer = self._hooked(call, seat, self.fresh(seat))
+                if isinstance(offer, Bid):
+                    bids[handler.capability] = offer
+        return bids
+
+    def retry_after(self, seat: Seat) -> float:
+        """When to come back, each a little later than the one before."""
+        now = self._peer.clock.monotonic()
+        return self._lines.setdefault(seat.key, Line()).place(self.load(seat, now), now)
+
+    # -- answering calls
+
+    def answer(
+        self, inbound: Inbound, call: CallForProposal, seats: Iterable[Seat]
+    ) -> tuple[tuple[Proposal, ...], tuple[Refusal, ...]]:
+        """The best proposals of these, each holding capacity from now on, and the others' refusals."""
+        now = self._peer.clock.monotonic()
+        held = [each for seat in seats if (each := self._book.bids.offered(call.conversation, seat.key, now))]
+        if held:
+            return tuple(held), ()
+        judged = [(seat, self._offer(call, seat, inbound.envelope)) for seat in seats]
+        willing = sorted(
+            ((seat, offer) for seat, offer in judged if isinstance(offer, Bid)),
+            key=lambda each: (each[1].price, each[1].latency),
+        )
+        refusals = [self._refusal(seat, offer) for seat, offer in judged if not isinstance(offer, Bid)]
+        proposals = [self._propose(inbound, call, seat, offer, now) for seat, offer in willing[:BEST]]
+        return tuple(proposals), tuple(refusals[:BEST])
+
+    def unfit(self, call: CallForProposal, seat: Seat, envelope: Envelope) -> Why | None:
+        """Why a standing award cannot be taken; capacity apart, which the book has counted."""
+        offer = self._offer(call, seat, envelope, room=True)
+        return None if isinstance(offer, Bid) else offer
+
+    def _offer(self, call: CallForProposal, seat: Seat, envelope: Envelope, *, room: bool = False) -> Bid | Why:
+        if seat.actor.state != "ready":
+            return "draining", f"{seat.key} is {seat.actor.state}"
+        if seat.actor.definition.name in envelope.chain and not room:
+            return "declined", "it already waits in this chain of calls"
+        offer = self._hooked(call, seat, self.fresh(seat))
+        if not isinstance(offer, Bid):
+            return offer
+        remaining = float("inf") if envelope.remaining is None else envelope.remaining
+        constraints = envelope.constraints or call.constraints
+        why = breach(_with_room(offer) if room else offer, dict(seat.actor.labels), constraints, remaining)
+        if not why:
+            return offer
+        reason, _, words = why.partition(": ")
+        return cast(RefusalReason, reason), words
+
+    def _hooked(self, call: CallForProposal, seat: Seat, computed: Bid) -> Bid | Why:
+        hook = seat.actor.bid_hook(seat.handler)
+        if hook is None:
+            return computed
+        try:
+            offer = hook(call, computed)
+        except MeshError as error:
+            return "declined", error.message
+        except Exception as error:  # noqa: BLE001 - it is the agent's code, and its process bids for others, too
+            self._peer.count("bid-hook-failed", agent=seat.key, error=f"{type(error).__name__}: {error}")
+            return "declined", f"its bid failed with {type(error).__name__}"
+        return offer if isinstance(offer, Bid) else ("declined", "it does not want to bid for this")
+
+    def _propose(self, inbound: Inbound, call: CallForProposal, seat: Seat, offer: Bid, now: float) -> Proposal:
+        actor, left = seat.actor, inbound.envelope.remaining
+        proposal = Proposal(
+            id=self._peer.ids.uuid(),
+            agent=actor.definition.name,
+            instance=actor.instance,
+            process=self._peer.process,
+            version=actor.definition.version,
+            bid=offer,
+            valid_for=VALID_FOR if left is None else min(VALID_FOR, left),
+            labels=dict(actor.labels),
+        )
+        self._book.bids.offer(proposal, seat.key, call.conversation, inbound.sender, now)
+        return proposal
+
+    def _refusal(self, seat: Seat, why: Why) -> Refusal:
+        reason, message = why
+        return Refusal(
+            agent=seat.actor.definition.name,
+            instance=seat.actor.instance,
+            reason=reason,
+            message=message,
+            retry_after=self.retry_after(seat) if reason == "capacity" else None,
+            bid=self.fresh(seat),
+        )
+
+
+def _with_room(offer: Bid) -> Bid:
+    return Bid(price=offer.price, latency=offer.latency, success=offer.success, capacity=1)

@@ -1,0 +1,214 @@
+"""The initiator: gives work to whoever bids best, and sees it to an end.
+
+One for each peer. It keeps what outlives a single call: our own awards among the standing bids, who kept its commitments,
+and which negotiations wait for whom, so that a death is acted on at once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mesh.actors.subcontract import Subcontract
+from mesh.contract_net.calls import Call, CallLike, Contracted, call_of, subcontracted
+from mesh.contract_net.ledger import AwardLedger
+from mesh.contract_net.market import Market
+from mesh.contract_net.negotiation import Negotiation, OnItem, OnProgress
+from mesh.contract_net.reputation import Reputation
+from mesh.protocols import auction_messages as m
+from mesh.protocols.auction import Auction
+from mesh.protocols.auction_messages import Terms
+from mesh.protocols.awards import AwardRecord, Candidate
+from mesh.protocols.selection import Chooser, SelectionPolicy, choose
+from mesh.registry.listing import Change
+
+if TYPE_CHECKING:
+    from mesh.actors.peer import Peer
+
+LINGERS = 5.0
+"""Seconds for which late proposals are still rejected after a call has ended."""
+LINGERING = 1000
+"""Ended negotiations that are still listened to, at most."""
+
+
+class Initiator:
+    """Holds auctions. `policy` weighs the bids, `chooser` picks among them."""
+
+    def __init__(self, peer: Peer, *, policy: SelectionPolicy | None = None, chooser: Chooser = choose) -> None:
+        self.peer = peer
+        self.policy = policy or SelectionPolicy()
+        self.reputation = Reputation()
+        self.market = Market(peer, self.reputation)
+        self._chooser = chooser
+        self._held: dict[str, dict[Negotiation, None]] = {}
+        self._paused: dict[str, dict[Negotiation, None]] = {}
+        self._lingering: OrderedDict[Negotiation, None] = OrderedDict()
+        self._winners: dict[Negotiation, str] = {}
+
+    def start(self) -> None:
+        """Serve the handlers' and clients' calls (`Peer.call`), and hear of deaths and reconnects."""
+        self.peer.subcontract = self.subcontract
+        self.peer.directory.on_change(self._changed)
+        self.peer.bus.on_reconnect(self._reconnected)
+
+    # -- calling
+
+    async def contract(
+        self,
+        call: Call | CallLike,
+        *,
+        ledger: AwardLedger | None = None,
+        on_progress: OnProgress | None = None,
+        on_item: OnItem | None = None,
+        policy: SelectionPolicy | None = None,
+        resume: AwardRecord | None = None,
+    ) -> Contracted:
+        """Give the work to the best bidder, and wait for what it delivers. Again: another auction, the work done again.
+
+        `ledger` is told of each award before that leaves. With `resume`, a journaled award is taken up instead of holding
+        a new auction: its winner is sent a copy, and answers with what it has. Cancelling the task cancels the work.
+
+        Raises:
+            NoBids: nobody acceptable, at once when nobody listens; `detail` carries the `refusals`.
+            AgentLost: too many winners were lost. InDoubt: a winner was lost that may have done what may be done once.
+            DeadlineExceeded: the call's deadline passed. CallCycle: everybody who could waits in this chain already.
+            Fenced: a newer owner of the job is at work. Or whatever typed error the winner's work ended with.
+        """
+        call = self._complete(call_of(call))
+        call.deadline.check(f"the call for {call.capability}")
+        auction = self._auction(call, policy or self.policy)
+        negotiation = Negotiation(self, call, auction, ledger=ledger, on_progress=on_progress, on_item=on_item)
+        return await negotiation.run(resume)
+
+    async def subcontract(self, wanted: Subcontract) -> Contracted:
+        """`contract` for the handlers and clients of this peer."""
+        return await self.contract(subcontracted(wanted, self.peer.process))
+
+    def _complete(self, call: Call) -> Call:
+        declared = self.market.declared(call.capability) if call.effect is None else None
+        effect = call.effect or (declared.effect if declared else "costly")
+        key = call.key or (self.peer.ids.uuid() if effect == "idempotent" else "")
+        correlation = call.correlation or self.peer.ids.uuid()
+        return replace(call, effect=effect, key=key, correlation=correlation)
+
+    def _auction(self, call: Call, policy: SelectionPolicy) -> Auction:
+        if call.rounds is not None:
+            policy = msgspec.structs.replace(policy, rounds=call.rounds)
+        terms = Terms(
+            conversation=self.peer.ids.uuid(),
+            capability=call.capability,
+            deadline=call.deadline.at,
+            effect=call.effect or "costly",
+            mode=call.mode,
+            constraints=call.constraints,
+        )
+        ids, clock = self.peer.ids, self.peer.clock
+        return Auction(terms, policy, ids.random, new_id=ids.uuid, wall=clock.now, chooser=self._chooser)
+
+    def timeout(self, capability: str) -> float | None:
+        """The default seconds of the capability, as somebody declares it."""
+        declared = self.market.declared(capability)
+        return declared.timeout if declared else None
+
+    # -- what negotiations tell
+
+    def awarded(self, negotiation: Negotiation, record: AwardRecord) -> None:
+        """An award leaves."""
+        self.peer.telemetry.emit(
+            "award.sent",
+            award=record.award,
+            capability=record.capability,
+            mode=record.mode,
+            winner=record.winner,
+            bids=len(record.candidates),
+            reason=record.reason,
+            job=negotiation.call.job,
+            step=negotiation.call.step,
+            correlation=negotiation.call.correlation,
+        )
+
+    def watch(self, negotiation: Negotiation) -> None:
+        """It may wait for another process now, or for room."""
+        winner = negotiation.auction.winner
+        process = winner.process if winner is not None and not negotiation.auction.over else ""
+        before = self._winners.get(negotiation, "")
+        if process != before:
+            self._unwatch(negotiation, before)
+            if process:
+                self._winners[negotiation] = process
+                self._held.setdefault(process, {})[negotiation] = None
+        paused = self._paused.setdefault(negotiation.call.capability, {})
+        if negotiation.auction.paused:
+            paused[negotiation] = None
+        else:
+            paused.pop(negotiation, None)
+            if not paused:
+                del self._paused[negotiation.call.capability]
+
+    def _unwatch(self, negotiation: Negotiation, process: str) -> None:
+        self._winners.pop(negotiation, None)
+        waiting = self._held.get(process)
+        if waiting is not None:
+            waiting.pop(negotiation, None)
+            if not waiting:
+                del self._held[process]
+
+    def freed(self, capability: str) -> None:
+        """Somebody has answered, and may have room: the one that has waited longest looks again."""
+        paused = self._paused.get(capability)
+        if paused:
+            negotiation = next(iter(paused))
+            del paused[negotiation]
+            negotiation.event(m.Freed())
+
+    def settled(self, candidate: Candidate, *, kept: bool) -> None:
+        """A commitment was kept or broken."""
+        self.reputation.settle(candidate.key, kept=kept)
+
+    def late(self, negotiation: Negotiation, result: m.Succeeded | m.Faulted) -> None:
+        """A winner given up before has delivered after all: told, and applied nowhere."""
+        self.peer.telemetry.emit(
+            "award.evidence",
+            level="warning",
+            award=result.award,
+            by=result.by,
+            succeeded=isinstance(result, m.Succeeded),
+            capability=negotiation.call.capability,
+            job=negotiation.call.job,
+            correlation=negotiation.call.correlation,
+        )
+
+    def ended(self, negotiation: Negotiation) -> None:
+        """It is over. It is listened to a little longer: late proposals are rejected, late results are evidence."""
+        self._unwatch(negotiation, self._winners.get(negotiation, ""))
+        self._paused.get(negotiation.call.capability, {}).pop(negotiation, None)
+        if not negotiation.auction.given_up and negotiation.auction.mode == "standing":
+            negotiation.close()
+            return
+        self._lingering[negotiation] = None
+        if len(self._lingering) > LINGERING:
+            self._lingering.popitem(last=False)[0].close()
+        seconds = LINGERS
+        if negotiation.auction.given_up:
+            seconds += max(0.0, negotiation.call.deadline.remaining())
+        negotiation.expire_after(seconds)
+
+    def forget(self, negotiation: Negotiation) -> None:
+        """Listen to it no more."""
+        self._lingering.pop(negotiation, None)
+        negotiation.close()
+
+    # -- what happens around
+
+    def _changed(self, change: Change) -> None:
+        if change.kind in ("process-down", "instance-down"):
+            for negotiation in list(self._held.get(change.process, ())):
+                negotiation.event(m.Suspected(change.process))
+
+    def _reconnected(self) -> None:
+        for negotiations in list(self._held.values()):
+            for negotiation in list(negotiations):
+                negotiation.event(m.Suspected())

@@ -1,0 +1,426 @@
+"""One auction, carried out: its commands become messages and journal entries, what comes back becomes its events.
+
+Messages and timers are handled where they arrive, without a task of their own. What has to be awaited (the ledger, large
+payloads) is left to the coroutine that called, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mesh.actors.inbound import Inbound
+from mesh.contract_net.calls import Call, Contracted
+from mesh.contract_net.composing import act
+from mesh.contract_net.ledger import AwardLedger
+from mesh.contract_net.line import AwardLine, CallLine, Line
+from mesh.protocols import auction_messages as m
+from mesh.protocols.acts import AcceptProposal, Bid, CallForProposal, Cancel, Refusal, RejectProposal
+from mesh.protocols.auction import Auction
+from mesh.protocols.awards import AwardRecord, Candidate
+from mesh.protocols.envelope import Envelope, encode
+from mesh.protocols.errors import BreakerOpen, MeshError, TimedOut, from_fault
+from mesh.protocols.references import LIMIT
+from mesh.protocols.subjects import ANYONE
+from mesh.resilience.breaker import Breaker, Permit
+from mesh.resilience.breakers import verdict
+
+if TYPE_CHECKING:
+    from mesh.contract_net.initiator import Initiator
+
+INLINE = 16 * 1024
+"""Inputs up to this many bytes travel in the call for proposals."""
+
+OnProgress = Callable[[Any], None]
+OnItem = Callable[[msgspec.Raw], None]
+
+
+class Negotiation:
+    """Holds one auction for `call`. `run` it once."""
+
+    def __init__(
+        self,
+        initiator: Initiator,
+        call: Call,
+        auction: Auction,
+        *,
+        ledger: AwardLedger | None = None,
+        on_progress: OnProgress | None = None,
+        on_item: OnItem | None = None,
+    ) -> None:
+        self.call = call
+        self.auction = auction
+        self.evidence: list[m.Succeeded | m.Faulted] = []
+        self._initiator = initiator
+        self._peer = initiator.peer
+        self._market = initiator.market
+        self._ledger, self._on_progress, self._on_item = ledger, on_progress, on_item
+        self._lineage = call.lineage(self._peer.process)
+        self._loop = asyncio.get_running_loop()
+        self._commands: deque[m.Command] = deque()
+        self._later: deque[Callable[[], Awaitable[None]]] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._linger: asyncio.TimerHandle | None = None
+        self._busy = False
+        self._error: MeshError | None = None
+        self._tokens: list[str] = []
+        self._unanswered = ""
+        self._permit: tuple[Breaker, Permit, float] | None = None
+        self._items: list[msgspec.Raw] = []
+        self._streaming = ""
+
+    # -- the caller's coroutine
+
+    async def run(self, resume: AwardRecord | None = None) -> Contracted:
+        """Hold the auction; with `resume`, go on from a journaled award.
+
+        Raises:
+            NoBids · AgentLost · InDoubt · DeadlineExceeded · CallCycle, or whatever typed error the winner's work had.
+        """
+        now = self._peer.clock.monotonic()
+        try:
+            self._carry_out(self.auction.open(now) if resume is None else self.auction.resume(resume, now))
+            while not self.auction.over:
+                await self._next()
+        except BaseException as error:
+            self._stop(str(error) if isinstance(error, MeshError) else "the caller went away")
+            raise
+        finally:
+            self._end()
+        return self._contracted()
+
+    async def _next(self) -> None:
+        if self._later:
+            await self._later.popleft()()
+        else:
+            self._wake = self._loop.create_future()
+            await self._wake
+        if self._error is not None:
+            raise self._error
+
+    def _contracted(self) -> Contracted:
+        outcome = self.auction.outcome
+        assert outcome is not None
+        if outcome.fault is not None:
+            raise from_fault(outcome.fault)
+        assert outcome.record is not None
+        items = tuple(self._items)
+        content = outcome.content
+        if items and bytes(content) == b"null":
+            content = msgspec.Raw(b"[" + b",".join(bytes(each) for each in items) + b"]")
+        return Contracted(content, outcome.usage, outcome.record, outcome.stamps, items)
+
+    def _stop(self, reason: str) -> None:
+        if not self.auction.over:
+            self._error = None
+            self.event(m.CancelAsked(reason))
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._answered()
+        self._initiator.ended(self)
+
+    def expire_after(self, seconds: float) -> None:
+        """Hear what still comes for so long."""
+        self._linger = self._loop.call_later(seconds, self._initiator.forget, self)
+
+    def close(self) -> None:
+        """Hear nothing more. Again: nothing happens."""
+        if self._linger is not None:
+            self._linger.cancel()
+        for token in self._tokens:
+            self._peer.exchange.forget(token)
+        self._tokens.clear()
+
+    # -- events
+
+    def event(self, event: m.Event) -> None:
+        """Something happened: let the auction decide, and do what it says."""
+        self._note(event)
+        self._carry_out(self.auction.handle(event, self._peer.clock.monotonic()))
+
+    def _carry_out(self, commands: list[m.Command]) -> None:
+        """Do them in order; events that this causes are handled in turn, not within."""
+        self._commands.extend(commands)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._commands:
+                command = self._commands.popleft()
+                _DO[type(command)](self, command)
+        except MeshError as error:
+            self.broken(error)
+        finally:
+            self._busy = False
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        due = self.auction.due
+        if self._timer is not None and (due is None or self._timer.when() != due):
+            self._timer.cancel()
+            self._timer = None
+        if due is None:
+            self._wake_up()
+            return
+        if self._timer is None:
+            self._timer = self._loop.call_at(due, self._ticked)
+        self._initiator.watch(self)
+
+    def _ticked(self) -> None:
+        self._timer = None
+        self.event(m.Ticked())
+
+    def _wake_up(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def broken(self, error: MeshError) -> None:
+        """It cannot go on: the caller gets the error."""
+        self._error = self._error or error
+        self._wake_up()
+
+    def _soon(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._later.append(work)
+        self._wake_up()
+
+    def _note(self, event: m.Event) -> None:
+        """What an event means for the breaker and for our own count of unanswered awards."""
+        if isinstance(event, m.Succeeded | m.Faulted | m.Declined | m.Confirmed | m.Progressed | m.Vanished):
+            record = self.auction.record
+            if record is None or event.award != record.award:
+                return
+            self._answered()
+            if isinstance(event, m.Succeeded):
+                self._settle_breaker(None)
+            elif isinstance(event, m.Faulted):
+                self._settle_breaker(from_fault(event.fault))
+
+    def _answered(self) -> None:
+        if self._unanswered:
+            key, self._unanswered = self._unanswered, ""
+            self._market.answered(key)
+            self._initiator.freed(self.call.capability)
+
+    # -- commands: the call
+
+    def _survey(self, survey: m.Survey) -> None:
+        call, market, policy = self.call, self._market, self.auction.policy
+        if survey.mode == "standing":
+            remaining = call.deadline.remaining()
+            candidates, known = market.standing(
+                call.capability, call.constraints, remaining, policy, chain=call.chain, avoid=survey.avoid
+            )
+            self.event(m.Called(candidates=candidates, known=known))
+            return
+        payload = self._call_for_proposals(survey)
+        if survey.mode == "broadcast":
+            expected = market.processes(call.capability)
+            subject = self._peer.subjects.cfp(call.capability, self._peer.process)
+            self._publish(subject, self._envelope(payload), CallLine(self, ANYONE))
+            self.event(m.Called(expected=expected, known=len(expected)))
+            return
+        listings, known = market.directed(
+            call.capability, call.constraints, policy, chain=call.chain, avoid=survey.avoid
+        )
+        for each in listings:
+            record = each.record
+            subject = self._rpc(record.process, record.agent, record.instance)
+            self._publish(subject, self._envelope(payload), CallLine(self, record.process, each.key))
+        self.event(m.Called(expected=frozenset(each.key for each in listings), known=known))
+
+    def _call_for_proposals(self, survey: m.Survey) -> CallForProposal:
+        call, size = self.call, len(memoryview(self.call.input))
+        small = {"input": call.input} if size <= INLINE else {}
+        return CallForProposal(
+            conversation=self.auction.terms.conversation,
+            capability=call.capability,
+            window=survey.window,
+            effect=self.auction.terms.effect,
+            round=survey.round,
+            input_size=size,
+            constraints=call.constraints,
+            **small,
+        )
+
+    def _reject(self, reject: m.Reject) -> None:
+        candidate = reject.candidate
+        content = RejectProposal(
+            conversation=self.auction.terms.conversation, proposal=candidate.proposal, reason=reject.reason
+        )
+        self._tell(candidate, content)
+
+    # -- commands: the award
+
+    def _award(self, award: m.Award) -> None:
+        if self._ledger is None:
+            self._send_award(award.record, award.winner, 1)
+        else:
+            self._soon(lambda: self._journal_then_send(award))
+
+    async def _journal_then_send(self, award: m.Award) -> None:
+        assert self._ledger is not None
+        await self._ledger.award(award.record)
+        if not self.auction.over and self.auction.record is award.record:
+            self._send_award(award.record, award.winner, 1)
+
+    def _probe(self, probe: m.Probe) -> None:
+        self._send_award(probe.record, probe.winner, probe.attempt)
+
+    def _send_award(self, record: AwardRecord, winner: Candidate, attempt: int) -> None:
+        if attempt == 1 and not self._admitted(record, winner):
+            return
+        content = AcceptProposal(
+            conversation=record.conversation,
+            award=record.award,
+            capability=record.capability,
+            proposal=winner.proposal,
+            effect=record.effect,
+            input=self.call.input,
+        )
+        envelope = self._envelope(content, key=self.call.key, attempt=attempt)
+        subject = self._rpc(winner.process, winner.agent, winner.instance)
+        line = AwardLine(self, winner, record.award, attempt)
+        if attempt == 1:
+            self._initiator.awarded(self, record)
+            self._unanswered = winner.key
+            self._market.sent(winner.key)
+        if self._publish(subject, envelope, line):
+            self.event(m.Sent(record.award))
+
+    def _admitted(self, record: AwardRecord, winner: Candidate) -> bool:
+        """Ask the breaker for one call; a refusal of it is as a decline of the winner."""
+        now = self._peer.clock.monotonic()
+        listing = self._peer.directory.listing(winner.key)
+        target, what = self._market.breaker(listing, record.capability) if listing else (winner.key, record.capability)
+        breaker = self._peer.breakers.of(target, what, timeout=self._initiator.timeout(record.capability))
+        try:
+            self._permit = (breaker, breaker.admit(now), now)
+        except BreakerOpen as error:
+            refusal = Refusal(agent=winner.agent, instance=winner.instance, reason="breaker", message=error.message)
+            self.event(m.Declined(record.award, winner.process, refusal))
+            return False
+        return True
+
+    def _settle_breaker(self, error: MeshError | None, *, lost: bool = False) -> None:
+        if self._permit is not None:
+            (breaker, permit, started), self._permit = self._permit, None
+            now = self._peer.clock.monotonic()
+            breaker.record(permit, "failure" if lost else verdict(error), now - started, now)
+
+    def _cancel(self, cancel: m.CancelAward) -> None:
+        content = Cancel(conversation=cancel.record.conversation, award=cancel.record.award, reason=cancel.reason)
+        self._tell(cancel.winner, content)
+
+    # -- commands: what is noted
+
+    def _settle(self, settle: m.Settle) -> None:
+        self._initiator.settled(settle.candidate, kept=settle.kept)
+        self._settle_breaker(None, lost=not settle.kept)
+        self._answered()
+
+    def _suspect(self, suspect: m.Suspect) -> None:
+        self._peer.directory.suspect(suspect.candidate.process, suspect.why)
+
+    def _evidence(self, evidence: m.Evidence) -> None:
+        self.evidence.append(evidence.result)
+        self._initiator.late(self, evidence.result)
+
+    # -- what its lines tell
+
+    def part(self, award: str, by: str, envelope: Envelope) -> None:
+        """An item or progress: a sign of life, and something for the caller. A gap among the items breaks the call."""
+        record = self.auction.record
+        if record is None or award != record.award or self.auction.over:
+            return
+        if envelope.kind == "item" and not self._item(award, envelope):
+            return
+        if envelope.kind == "progress" and self._on_progress is not None:
+            self._on_progress(msgspec.json.decode(envelope.payload))
+        self.event(m.Progressed(award, by))
+
+    def _item(self, award: str, envelope: Envelope) -> bool:
+        if award != self._streaming:
+            self._streaming = award
+            self._items.clear()
+        if envelope.seq > len(self._items):
+            self.broken(TimedOut(f"item {len(self._items)} of {envelope.sender.agent} was lost"))
+            return False
+        if envelope.seq == len(self._items):
+            self._items.append(envelope.payload)
+            if self._on_item is not None:
+                self._on_item(envelope.payload)
+        return True
+
+    def learn(self, process: str, agent: str, instance: str, bid: Bid | None) -> None:
+        """A fresh bid came along."""
+        if bid is not None:
+            self._peer.directory.learn(f"{process}.{agent}.{instance}", bid, self.call.capability)
+
+    def reputation(self, key: str) -> float:
+        """What is thought of this instance."""
+        return self._initiator.reputation.of(key)
+
+    def fetch(self, answer: Inbound, then: Callable[[Inbound], None]) -> None:
+        """A large answer: get its payload, within the deadline, then go on."""
+
+        async def fetched() -> None:
+            try:
+                whole = await self._peer.exchange.payloads.whole(answer.envelope)
+            except MeshError as error:
+                self.broken(error)
+            else:
+                then(msgspec.structs.replace(answer, envelope=whole))
+
+        self._peer.spawn(fetched(), "fetch an answer")
+
+    # -- sending
+
+    def _envelope(self, content: msgspec.Struct, *, key: str = "", attempt: int = 1) -> Envelope:
+        remaining = max(0.0, self.call.deadline.remaining())
+        return act(self._lineage, self._peer.ids, content, remaining=remaining, key=key, attempt=attempt)
+
+    def _rpc(self, process: str, agent: str, instance: str) -> str:
+        return self._peer.subjects.rpc(process, agent, instance, self._peer.process)
+
+    def _publish(self, subject: str, envelope: Envelope, line: Line) -> bool:
+        """Send it and expect answers. False: it is large, and leaves a little later; `Sent` then follows by itself."""
+        line.token = self._peer.exchange.expect(line)
+        self._tokens.append(line.token)
+        reply = self._peer.subjects.reply(self._peer.process, line.responder, line.token)
+        data = encode(envelope)
+        if len(data) <= LIMIT:
+            self._peer.bus.publish(subject, data, reply=reply)
+            return True
+        self._soon(lambda: self._send_large(subject, envelope, reply, line))
+        return False
+
+    async def _send_large(self, subject: str, envelope: Envelope, reply: str, line: Line) -> None:
+        await self._peer.exchange.send(subject, envelope, reply=reply)
+        if isinstance(line, AwardLine):
+            self.event(m.Sent(line.award))
+
+    def _tell(self, candidate: Candidate, content: msgspec.Struct) -> None:
+        """Something that nobody answers, and that may as well get lost: leases and deadlines do the same later."""
+        subject = self._rpc(candidate.process, candidate.agent, candidate.instance)
+        with contextlib.suppress(MeshError):
+            self._peer.bus.publish(subject, encode(self._envelope(content)))
+
+
+_DO: dict[type, Callable[[Negotiation, Any], None]] = {
+    m.Survey: Negotiation._survey,
+    m.Reject: Negotiation._reject,
+    m.Award: Negotiation._award,
+    m.Probe: Negotiation._probe,
+    m.CancelAward: Negotiation._cancel,
+    m.Settle: Negotiation._settle,
+    m.Suspect: Negotiation._suspect,
+    m.Evidence: Negotiation._evidence,
+}

@@ -1,0 +1,317 @@
+"""The participant: bids for what its actors can do, takes awards, and tells what came of them.
+
+`Commitments` (pure) decides about each act, `bids.py` computes the bids, `telling.py` carries the answers; here they are
+joined to the peer. Acts arrive through `peer.on_act` (those to one instance) and through one subscription for each
+capability of the hosted actors (calls to everybody).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mesh.actors.dispatch import LONGEST
+from mesh.actors.exchange import HostileReply
+from mesh.actors.inbound import Inbound
+from mesh.actors.work import Work
+from mesh.contract_net.bids import Bids, Seat
+from mesh.contract_net.composing import content_of
+from mesh.contract_net.telling import AwardResponder, Telling
+from mesh.protocols import commitments as c
+from mesh.protocols.acts import (
+    AcceptProposal,
+    CallForProposal,
+    Cancel,
+    Misunderstood,
+    Propose,
+    RefusalReason,
+    RejectProposal,
+)
+from mesh.protocols.commitment import Asker, AwardReceived, Commitment, Finished
+from mesh.protocols.constraints import Constraints
+from mesh.protocols.envelope import Envelope, encode
+from mesh.protocols.errors import (
+    AgentLost,
+    BadEnvelope,
+    CallCycle,
+    DeadlineExceeded,
+    Draining,
+    InvalidName,
+    MeshError,
+    NotUnderstood,
+    Overloaded,
+    TooManyHops,
+    UnknownAgent,
+    VersionUnsupported,
+)
+from mesh.protocols.ports import Message, Subscription
+from mesh.protocols.subjects import check_token
+from mesh.resilience.deadline import Deadline
+
+if TYPE_CHECKING:
+    from mesh.actors.actor import Actor
+    from mesh.actors.peer import Peer
+
+CONFIRM_AFTER = 0.02
+"""Seconds after which an award whose result is not ready is confirmed."""
+
+_DECLINES: dict[type[MeshError], RefusalReason] = {
+    Overloaded: "capacity",
+    Draining: "draining",
+    AgentLost: "draining",
+    DeadlineExceeded: "deadline",
+}
+
+
+class Participant:
+    """The contract net's side of whoever hosts actors. Made once a peer; `start` puts it in place."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.book = c.Commitments()
+        self.bids = Bids(peer, self.book)
+        self.telling = Telling(peer, self.bids)
+        self._subscriptions: dict[str, Subscription] = {}
+        self._works: dict[str, Work] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def start(self) -> None:
+        """Take part, for the actors that are hosted already and for those to come. Before the peer hosts, or after."""
+        self.peer.on_act = self.on_act
+        self.peer.standing_bids = self.bids.standing
+        self.peer.on_hosted(self._hosted)
+        self.peer.on_unhosted(self._unhosted)
+
+    # -- who bids
+
+    async def _hosted(self, actor: Actor) -> None:
+        for capability in self.bids.add(actor):
+            if capability not in self._subscriptions:
+                inbox = self.peer.subjects.cfp_inbox(capability)
+                self._subscriptions[capability] = await self.peer.bus.subscribe(inbox, self.on_call)
+
+    async def _unhosted(self, actor: Actor) -> None:
+        for capability in self.bids.remove(actor):
+            subscription = self._subscriptions.pop(capability, None)
+            if subscription is not None:
+                await subscription.close()
+
+    # -- calls to everybody
+
+    def on_call(self, message: Message) -> None:
+        """A broadcast call for proposals. Never raises for what is in it."""
+        try:
+            call = self.peer.subjects.parse_cfp(message.subject)
+            check_token(call.sender)
+            inbound = self.peer.exchange.inbound(message, call.sender, capability=call.capability)
+            act = content_of(inbound.envelope)
+            if not isinstance(act, CallForProposal) or act.capability != call.capability:
+                raise BadEnvelope("a call for another capability than its subject says")
+        except (HostileReply, InvalidName, BadEnvelope, VersionUnsupported, NotUnderstood) as error:
+            self.peer.count("bad-call", message=str(error))
+            return
+        self._propose(inbound, act, self.bids.seats(act.capability))
+
+    def _propose(self, inbound: Inbound, act: CallForProposal, seats: list[Seat]) -> None:
+        """One answer for all of these: the best proposals, or why there are none."""
+        proposals, refusals = self.bids.answer(inbound, act, seats)
+        if proposals or refusals:
+            answer = Propose(conversation=act.conversation, proposals=proposals, refusals=refusals)
+            self.telling.say(inbound.envelope, Asker(inbound.sender, inbound.token), answer)
+
+    # -- acts to one instance
+
+    def on_act(self, inbound: Inbound) -> None:
+        """An act for one of our instances.
+
+        Raises:
+            NotUnderstood · BadEnvelope · UnknownAgent: the dispatch answers with them.
+        """
+        act = content_of(inbound.envelope)
+        if isinstance(act, AcceptProposal):
+            self._accept(inbound, act)
+        elif isinstance(act, RejectProposal):
+            self.book.bids.reject(act.proposal, inbound.sender)
+        elif isinstance(act, Cancel):
+            self._cancel(inbound, act)
+        elif isinstance(act, CallForProposal):
+            self._propose(inbound, act, [self._seat(inbound, act.capability)])
+        elif not isinstance(act, Misunderstood):
+            raise NotUnderstood(f"a participant is not sent {inbound.envelope.name}")
+
+    def _seat(self, inbound: Inbound, capability: str) -> Seat:
+        seat = self.bids.seat(f"{inbound.agent}.{inbound.instance}", capability)
+        if seat is None:
+            raise UnknownAgent(f"no {inbound.agent}.{inbound.instance} that offers {capability} in {self.peer.process}")
+        return seat
+
+    def _accept(self, inbound: Inbound, act: AcceptProposal) -> None:
+        seat, envelope = self._seat(inbound, act.capability), inbound.envelope
+        now = self.peer.clock.monotonic()
+        declared = seat.handler.effect
+        received = AwardReceived(
+            award=act.award,
+            conversation=act.conversation,
+            capability=act.capability,
+            seat=seat.key,
+            asker=Asker(inbound.sender, inbound.token, envelope.epoch),
+            proposal=act.proposal,
+            effect=declared if declared == "at_most_once" else act.effect,
+            attempt=envelope.attempt,
+            tenant=envelope.tenant,
+            job=envelope.job,
+            remaining=self._remaining(envelope.remaining, seat),
+        )
+        load = self.bids.load(seat, now)
+        for command in self.book.award(received, load.room, now):
+            self._carry_out(command, inbound, act, seat)
+
+    @staticmethod
+    def _remaining(told: float | None, seat: Seat) -> float:
+        return seat.handler.timeout if told is None else min(told, LONGEST)
+
+    def _carry_out(self, command: c.Command, inbound: Inbound, act: AcceptProposal, seat: Seat) -> None:
+        if isinstance(command, c.Begin):
+            self._begin(command.commitment, inbound, act, seat)
+        elif isinstance(command, c.Decline):
+            self.telling.decline(inbound.envelope, command, seat)
+        elif isinstance(command, c.Confirm):
+            self.telling.confirm(inbound.envelope, command.commitment, seat, self._runs(command.commitment))
+        elif isinstance(command, c.Tell):
+            self.telling.outcome_soon(inbound.envelope, command.commitment, seat)
+
+    # -- the work
+
+    def _begin(self, commitment: Commitment, inbound: Inbound, act: AcceptProposal, seat: Seat) -> None:
+        """Hand the work to the actor, if it may and can take it."""
+        envelope = inbound.envelope
+        if (why := self._unfit(inbound, act, seat)) is not None:
+            return self._decline(commitment, why, inbound, act, seat)
+        command = msgspec.structs.replace(
+            envelope, kind="command", name=seat.handler.name, payload=act.input, attempt=1
+        )
+        responder = AwardResponder(self, commitment, envelope, seat)
+        deadline = Deadline(self.peer.clock, commitment.until)
+        work = Work(command, seat.handler, responder, deadline, inbound.sender)
+        self._works[commitment.award] = work
+        try:
+            seat.actor.offer(work)
+        except (CallCycle, TooManyHops) as error:
+            self._failed(commitment, envelope, seat, error)
+        except MeshError as error:
+            self._forget(commitment.award)
+            reason = _DECLINES.get(type(error), "declined")
+            self._decline(commitment, (reason, error.message), inbound, act, seat)
+        else:
+            loop = seat.actor.loop
+            self._timers[commitment.award] = loop.call_later(CONFIRM_AFTER, self._confirm, commitment, envelope, seat)
+        return None
+
+    def _unfit(self, inbound: Inbound, act: AcceptProposal, seat: Seat) -> tuple[RefusalReason, str] | None:
+        """A standing award made no call before it: what would have been refused then is refused now."""
+        if act.proposal:
+            return None
+        envelope = inbound.envelope
+        call = CallForProposal(
+            conversation=act.conversation,
+            capability=act.capability,
+            window=0.0,
+            effect=act.effect,
+            input=act.input,
+            constraints=envelope.constraints or Constraints(),
+        )
+        return self.bids.unfit(call, seat, envelope)
+
+    def _decline(
+        self, commitment: Commitment, why: tuple[RefusalReason, str], inbound: Inbound, act: AcceptProposal, seat: Seat
+    ) -> None:
+        for command in self.book.decline(commitment.award, *why):
+            self._carry_out(command, inbound, act, seat)
+
+    def _confirm(self, commitment: Commitment, envelope: Envelope, seat: Seat) -> None:
+        self._timers.pop(commitment.award, None)
+        running = self._runs(commitment)
+        for command in self.book.confirmable(commitment.award):
+            if isinstance(command, c.Confirm):
+                self.telling.confirm(envelope, command.commitment, seat, running)
+
+    def _runs(self, commitment: Commitment) -> bool:
+        """Whether its handler has begun; the book is told so, too."""
+        work = self._works.get(commitment.award)
+        if work is not None and work.begun:
+            self.book.begun(commitment.award)
+        return commitment.state == "running"
+
+    def _failed(self, commitment: Commitment, envelope: Envelope, seat: Seat, error: MeshError) -> None:
+        """It cannot be done at all, by nobody: no decline, which would send it to the next."""
+        self._forget(commitment.award)
+        if self.book.finish(commitment.award, Finished(fault=error.fault(seat.key))):
+            self.telling.outcome_soon(envelope, commitment, seat)
+
+    def _forget(self, award: str) -> None:
+        self._works.pop(award, None)
+        timer = self._timers.pop(award, None)
+        if timer is not None:
+            timer.cancel()
+
+    # -- what comes of it
+
+    async def finished(
+        self, commitment: Commitment, cause: Envelope, seat: Seat, finished: Finished, items: int
+    ) -> None:
+        """The handler has ended. Told once; copies of the award are answered with it until its deadline."""
+        self._forget(commitment.award)
+        if self.book.finish(commitment.award, finished):
+            await self.telling.outcome(cause, commitment, seat, items)
+
+    def hand_back(self, commitment: Commitment, cause: Envelope, seat: Seat, error: MeshError) -> bool:
+        """The work was never begun: decline it after all. False if it is too late for that."""
+        work = self._works.get(commitment.award)
+        if work is None or work.begun or commitment.state != "awarded":
+            return False
+        self._forget(commitment.award)
+        for command in self.book.decline(commitment.award, _DECLINES.get(type(error), "draining"), error.message):
+            if isinstance(command, c.Decline):
+                self.telling.decline(cause, command, seat)
+        return True
+
+    def publish(self, asker: Asker, envelope: Envelope) -> None:
+        """Send something small that may as well get lost."""
+        try:
+            subject = self.peer.subjects.reply(asker.process, self.peer.process, asker.token)
+            self.peer.bus.publish(subject, encode(envelope))
+        except MeshError as error:
+            self.peer.count("unanswered", error=error.code)
+
+    # -- cancel
+
+    def _cancel(self, inbound: Inbound, act: Cancel) -> None:
+        envelope = inbound.envelope
+        received = AwardReceived(
+            award=act.award,
+            conversation=act.conversation,
+            capability="",
+            seat=f"{inbound.agent}.{inbound.instance}",
+            asker=Asker(inbound.sender, inbound.token, envelope.epoch),
+            tenant=envelope.tenant,
+            job=envelope.job,
+            remaining=60.0 if envelope.remaining is None else min(envelope.remaining, LONGEST),
+        )
+        for command in self.book.cancel(received, self.peer.clock.monotonic()):
+            if isinstance(command, c.Stop):
+                self._stop(command.commitment)
+            elif isinstance(command, c.Tell) and (seat := self._seat_of(command.commitment)) is not None:
+                self.telling.outcome_soon(envelope, command.commitment, seat)
+
+    def _stop(self, commitment: Commitment) -> None:
+        work = self._works.get(commitment.award)
+        actor = self.peer.actors.get(commitment.seat)
+        if work is not None and actor is not None:
+            actor.cancel(work.envelope.id, work.requester)
+        self._forget(commitment.award)
+
+    def _seat_of(self, commitment: Commitment) -> Seat | None:
+        capability = commitment.received.capability if commitment.received else ""
+        return self.bids.seat(commitment.seat, capability)

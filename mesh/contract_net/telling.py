@@ -1,0 +1,171 @@
+"""How a participant's answers leave: to whoever asked last with the right to, each with the instance's fresh bid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mesh.actors.contract import encode_payload
+from mesh.contract_net.bids import Bids, Seat
+from mesh.contract_net.composing import payload_of, reply
+from mesh.protocols import commitments as c
+from mesh.protocols.acts import Confirm, Failure, InformDone, InformResult, Refusal, Refuse
+from mesh.protocols.commitment import Asker, Commitment, Finished
+from mesh.protocols.constraints import Usage
+from mesh.protocols.envelope import Envelope, Kind, Sender, Stamps, encode
+from mesh.protocols.errors import AgentLost, Draining, Fault, MeshError, Overloaded
+from mesh.protocols.references import LIMIT
+
+if TYPE_CHECKING:
+    from mesh.actors.peer import Peer
+    from mesh.contract_net.participant import Participant
+
+
+class Telling:
+    """Sends the acts of one participant. `cause` is always the envelope that an answer belongs to."""
+
+    def __init__(self, peer: Peer, bids: Bids) -> None:
+        self._peer = peer
+        self._bids = bids
+
+    def say(
+        self, cause: Envelope, asker: Asker, content: msgspec.Struct, seat: Seat | None = None, **parts: Any
+    ) -> None:
+        """Send one act now. Large ones leave as soon as they are stored."""
+        if not asker.token:
+            return
+        envelope = self._envelope(cause, asker, content, seat, **parts)
+        try:
+            data = encode(envelope)
+            if len(data) > LIMIT:
+                self._peer.spawn(self._peer.exchange.send(self._subject(asker), envelope), "large answer")
+            else:
+                self._peer.bus.publish(self._subject(asker), data)
+        except MeshError as error:
+            self._peer.count("unanswered", error=error.code)
+
+    def part(
+        self, cause: Envelope, asker: Asker, seat: Seat, kind: Kind, payload: msgspec.Raw, seq: int = 0
+    ) -> Envelope:
+        """An item, or progress, on the way to the result."""
+        sender = seat.actor.sender
+        return reply(
+            cause,
+            sender,
+            self._peer.ids.uuid(),
+            kind=kind,
+            name=seat.handler.name,
+            payload=payload,
+            epoch=asker.epoch,
+            seq=seq,
+        )
+
+    async def send(self, asker: Asker, envelope: Envelope) -> None:
+        """Send an envelope, a large one by reference."""
+        if asker.token:
+            await self._peer.exchange.send(self._subject(asker), envelope)
+
+    def decline(self, cause: Envelope, command: c.Decline, seat: Seat) -> None:
+        """The award is not taken: why, when to come back, and how it stands now."""
+        actor, received = seat.actor, command.received
+        refusal = Refusal(
+            agent=actor.definition.name,
+            instance=actor.instance,
+            reason=command.reason,
+            message=command.message,
+            retry_after=self._bids.retry_after(seat) if command.reason == "capacity" else None,
+            bid=self._bids.fresh(seat),
+        )
+        content = Refuse(conversation=received.conversation, refusals=(refusal,), award=received.award)
+        self.say(cause, received.asker, content, seat)
+
+    def confirm(self, cause: Envelope, commitment: Commitment, seat: Seat, running: bool) -> None:
+        """The award is held."""
+        content = Confirm(
+            conversation=commitment.conversation,
+            award=commitment.award,
+            state="running" if running else "queued",
+            bid=self._bids.fresh(seat),
+        )
+        self.say(cause, commitment.asker, content, seat)
+
+    def outcome_soon(self, cause: Envelope, commitment: Commitment, seat: Seat) -> None:
+        """What came of it, to the asker of a copy."""
+        content, parts = self._outcome(commitment, seat, 0)
+        self.say(cause, commitment.asker, content, seat, **parts)
+
+    async def outcome(self, cause: Envelope, commitment: Commitment, seat: Seat, items: int) -> None:
+        """What came of it, as the handler ends; after `items` items of a stream."""
+        if commitment.asker.token:
+            content, parts = self._outcome(commitment, seat, 1)
+            envelope = self._envelope(cause, commitment.asker, content, seat, seq=items, **parts)
+            await self._peer.exchange.send(self._subject(commitment.asker), envelope)
+
+    def _outcome(self, commitment: Commitment, seat: Seat, ending: int) -> tuple[msgspec.Struct, dict[str, Any]]:
+        conversation, award, bid = commitment.conversation, commitment.award, self._bids.fresh(seat, ending=ending)
+        finished = commitment.finished
+        if finished is None:
+            return InformDone(conversation=conversation, award=award, bid=bid), {}
+        parts: dict[str, Any] = {"usage": finished.usage, "stamps": stamps(seat)}
+        if finished.fault is not None:
+            return Failure(conversation=conversation, award=award, bid=bid), {**parts, "fault": finished.fault}
+        return InformResult(conversation=conversation, award=award, content=finished.content, bid=bid), parts
+
+    def _envelope(
+        self, cause: Envelope, asker: Asker, content: msgspec.Struct, seat: Seat | None, **parts: Any
+    ) -> Envelope:
+        sender = (
+            seat.actor.sender if seat else Sender(self._peer.root.sender.agent, self._peer.process, self._peer.process)
+        )
+        name, payload = payload_of(content)
+        return reply(cause, sender, self._peer.ids.uuid(), name=name, payload=payload, epoch=asker.epoch, **parts)
+
+    def _subject(self, asker: Asker) -> str:
+        return self._peer.subjects.reply(asker.process, self._peer.process, asker.token)
+
+
+def stamps(seat: Seat) -> Stamps:
+    """What produces the results of this instance."""
+    definition = seat.actor.definition
+    return msgspec.structs.replace(definition.stamps, agent_version=definition.version)
+
+
+class AwardResponder:
+    """Carries what comes of one awarded piece of work to the participant."""
+
+    __slots__ = ("_cause", "_commitment", "_items", "_participant", "_seat")
+
+    def __init__(self, participant: Participant, commitment: Commitment, cause: Envelope, seat: Seat) -> None:
+        self._participant = participant
+        self._commitment = commitment
+        self._cause = cause
+        self._seat = seat
+        self._items = 0
+
+    def progress(self, value: Any) -> None:
+        """Tell the asker that it goes on."""
+        asker = self._commitment.asker
+        if asker.token and self._commitment.active:
+            telling, payload = self._participant.telling, encode_payload(value)
+            self._participant.publish(asker, telling.part(self._cause, asker, self._seat, "progress", payload))
+
+    async def item(self, value: msgspec.Raw) -> None:
+        """Send an item on."""
+        asker, telling = self._commitment.asker, self._participant.telling
+        part = telling.part(self._cause, asker, self._seat, "item", value, self._items)
+        self._items += 1
+        await telling.send(asker, part)
+
+    async def result(self, value: msgspec.Raw, usage: Usage) -> None:
+        """It is done."""
+        await self._participant.finished(self._commitment, self._cause, self._seat, Finished(value, usage), self._items)
+
+    async def failure(self, error: MeshError, usage: Usage) -> None:
+        """It is not; what was never begun is handed back, for somebody else to do."""
+        unbegun = error.detail.get("begun") is False and isinstance(error, Draining | AgentLost | Overloaded)
+        if unbegun and self._participant.hand_back(self._commitment, self._cause, self._seat, error):
+            return
+        fault: Fault = error.fault(self._seat.key)
+        finished = Finished(usage=usage, fault=fault)
+        await self._participant.finished(self._commitment, self._cause, self._seat, finished, self._items)
