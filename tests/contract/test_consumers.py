@@ -154,6 +154,43 @@ async def test_a_cancelled_wait_loses_no_message(store: Store, space: str) -> No
     await consumer.close()
 
 
+async def test_a_cancelled_wait_takes_no_message_from_others(
+    here: Connection, there: Connection, store: Store, space: str
+) -> None:
+    mine = await here.store.consumer(space, "work", (f"{space}.>",), ack_wait=30)
+    theirs = await there.store.consumer(space, "work", (f"{space}.>",), ack_wait=30)
+    waiting = asyncio.ensure_future(mine.next(20))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await here.bus.flush()
+    await store.append(f"{space}.a", b"1")
+    delivery = _delivered(await theirs.next(5))
+    assert (delivery.message.data, delivery.attempts) == (b"1", 1)
+    await mine.close()
+    await theirs.close()
+
+
+async def test_waits_that_end_one_after_the_other_lose_no_message(store: Store, space: str) -> None:
+    consumer = await store.consumer(space, "work", (f"{space}.>",), ack_wait=30)
+    heard: list[bytes] = []
+
+    async def work() -> None:
+        while len(heard) < 200:
+            delivery = await consumer.next(0.1)
+            if delivery is not None:
+                heard.append(delivery.message.data)
+                await delivery.ack()
+
+    workers = [asyncio.ensure_future(work()) for _ in range(3)]
+    for number in range(200):
+        await store.append(f"{space}.a", b"%d" % number)
+        await asyncio.sleep(0.002)
+    await asyncio.wait_for(asyncio.gather(*workers), 15)
+    assert sorted(heard) == sorted(b"%d" % number for number in range(200))
+    await consumer.close()
+
+
 async def test_a_work_queue_forgets_what_was_acked(here: Connection, space: str) -> None:
     await here.store.ensure_stream(StreamSpec(name=space, subjects=(f"{space}.>",), retention="workqueue"))
     await here.store.append(f"{space}.a", b"1")

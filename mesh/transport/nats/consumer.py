@@ -1,7 +1,7 @@
 """`Consumer` over a real server: pulls of one message each, made anew when a connection or a server goes.
 
-A pull that is still open when its caller has gone may yet bring a message; it is kept for the next caller, for as long as
-the server leaves it to us.
+A pull whose caller has gone is abandoned together with the inbox it answers to. A message that was on its way by then is
+kept for the next caller for a moment, and then given back.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ PULL_FOR = 30.0
 HEARTBEAT = 2.0
 SILENCE = 5.0
 RETRY = 0.25
+KEEP = 1.0
+"""Seconds a message waits here for a caller before it goes back to the server."""
+MARGIN = 0.05
+"""Seconds by which a pull ends before its caller's patience: a message must not arrive just too late."""
 ACK_WITHIN = 5.0
 
 
@@ -90,14 +94,12 @@ class NatsConsumer:
         self._stream = stream
         self._durable = durable
         self._config = config
-        self._ack_wait = config["ack_wait"] / NANOSECONDS
-        self._waiting: deque[asyncio.Future[NatsDelivery]] = deque()
-        self._kept: deque[tuple[float, NatsDelivery]] = deque()
+        self._waiting: dict[asyncio.Future[NatsDelivery], float] = {}
+        self._kept: deque[NatsDelivery] = deque()
         self._pulls: dict[str, _Pull] = {}
         self._closed = False
-        self._inbox = bus.inbox()
         self._pulled = 0
-        self._subscription = bus.listen(f"{self._inbox}.*", self._hear)
+        self._listen()
         self._repair: asyncio.Task[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
         bus.on_reconnect(self._start_over)
@@ -111,22 +113,23 @@ class NatsConsumer:
     async def next(self, timeout: float) -> NatsDelivery | None:
         """The next message, or None when none came within `timeout` seconds."""
         self._check()
-        kept = self._take_kept()
-        if kept is not None:
-            return kept
+        if self._kept:
+            return self._kept.popleft()
         place: asyncio.Future[NatsDelivery] = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
-        self._pull_for(timeout)
+        self._waiting[place] = self._bus.clock.monotonic() + timeout
         try:
+            self._refill()
             async with asyncio.timeout(timeout):
                 return await place
         except TimeoutError:
             return place.result() if place.done() and not place.cancelled() else None
         except asyncio.CancelledError:
-            self._keep_from(place)
+            self._waiting.pop(place, None)
+            self._abandon(place)
             raise
         finally:
-            self._leave(place)
+            self._waiting.pop(place, None)
+            place.cancel()
 
     async def close(self) -> None:
         """Stop pulling; what was kept goes back to the server. Again: nothing happens."""
@@ -141,26 +144,29 @@ class NatsConsumer:
         await self._subscription.close()
         self._fail_waiting()
         while self._kept:
-            await self._give_back(self._kept.popleft()[1])
+            await self._give_back(self._kept.popleft())
 
     # -- pulls
 
-    def _pull_for(self, timeout: float) -> None:
-        """Have as many pulls open as callers wait."""
-        if len(self._pulls) >= len(self._waiting) or not self._bus.connected or self._closed:
-            return
+    def _refill(self) -> None:
+        """Have as many pulls open as callers wait, for as long as the most patient of them does."""
         now = self._bus.clock.monotonic()
-        expires = max(0.02, min(timeout, PULL_FOR))
+        patience = max(self._waiting.values(), default=now) - now
+        while len(self._pulls) < len(self._waiting) and patience > MARGIN / 2:
+            if not self._bus.connected or self._closed:
+                return
+            self._pull(now, min(max(patience - MARGIN, patience / 2), PULL_FOR))
+        self._watch()
+
+    def _pull(self, now: float, expires: float) -> None:
         self._pulled += 1
         reply = f"{self._inbox}.{self._pulled}"
-        self._pulls[reply] = _Pull(reply, now + expires, now)
         request: dict[str, Any] = {"batch": 1, "expires": int(expires * NANOSECONDS)}
         if expires >= 2 * HEARTBEAT:
             request["idle_heartbeat"] = int(HEARTBEAT * NANOSECONDS)
-        self._bus.publish(
-            f"{PREFIX}CONSUMER.MSG.NEXT.{self._stream}.{self._durable}", msgspec.json.encode(request), reply=reply
-        )
-        self._watch()
+        verb = f"{PREFIX}CONSUMER.MSG.NEXT.{self._stream}.{self._durable}"
+        self._bus.publish(verb, msgspec.json.encode(request), reply=reply)
+        self._pulls[reply] = _Pull(reply, now + expires, now)
 
     def _hear(self, message: Message) -> None:
         """A message, under its own subject and so for any open pull; or what the server says of one pull."""
@@ -179,38 +185,38 @@ class NatsConsumer:
             self._repair_soon(f"{code} {(message.headers or {}).get('Description', '')}")
 
     def _hand_out(self, delivery: NatsDelivery) -> None:
-        while self._waiting:
-            place = self._waiting.popleft()
+        for place in list(self._waiting):
+            del self._waiting[place]
             if not place.done():
                 place.set_result(delivery)
                 return
-        self._kept.append((self._bus.clock.monotonic(), delivery))
+        self._keep(delivery)
 
-    def _take_kept(self) -> NatsDelivery | None:
-        """The oldest one kept that the server has not given to somebody else meanwhile."""
-        while self._kept:
-            since, delivery = self._kept.popleft()
-            if self._bus.clock.monotonic() - since < self._ack_wait * 0.8:
-                return delivery
-        return None
+    def _keep(self, delivery: NatsDelivery) -> None:
+        self._kept.append(delivery)
+        asyncio.get_running_loop().call_later(KEEP, self._return, delivery)
 
-    def _leave(self, place: asyncio.Future[NatsDelivery]) -> None:
-        """A caller goes."""
-        if place in self._waiting:
-            self._waiting.remove(place)
-        place.cancel()
+    def _return(self, delivery: NatsDelivery) -> None:
+        if delivery in self._kept:
+            self._kept.remove(delivery)
+            self._bus.background.start(self._give_back(delivery), f"consumer {self._durable}")
 
-    def _keep_from(self, place: asyncio.Future[NatsDelivery]) -> None:
-        """What was put into a caller's hand in the moment it was cancelled is kept for the next one."""
+    def _abandon(self, place: asyncio.Future[NatsDelivery]) -> None:
+        """A caller was cancelled: the pull it leaves over must not take a message from somebody who wants it."""
         if place.done() and not place.cancelled() and place.exception() is None:
-            self._kept.append((self._bus.clock.monotonic(), place.result()))
+            self._keep(place.result())
+        elif len(self._pulls) > len(self._waiting) and not self._closed:
+            self._subscription.stop()
+            self._listen()
+            self._start_over()
+
+    def _listen(self) -> None:
+        """Have pulls answered to a new inbox: the server forgets those that ask for answers to the old one."""
+        self._inbox = self._bus.inbox()
+        self._subscription = self._bus.listen(f"{self._inbox}.*", self._hear)
 
     def _end(self, reply: str) -> None:
         self._pulls.pop(reply, None)
-
-    def _refill(self) -> None:
-        while len(self._pulls) < len(self._waiting) and self._bus.connected and not self._closed:
-            self._pull_for(PULL_FOR)
 
     def _start_over(self) -> None:
         """After a reconnect every open pull is gone."""
@@ -250,11 +256,10 @@ class NatsConsumer:
             if now > pull.until + 1.0 or now - pull.heard > SILENCE:
                 self._end(pull.reply)
         self._refill()
-        self._watch()
 
     def _fail_waiting(self) -> None:
-        while self._waiting:
-            place = self._waiting.popleft()
+        waiting, self._waiting = self._waiting, {}
+        for place in waiting:
             if not place.done():
                 place.set_exception(Unavailable(f"the consumer {self._durable} of {self._stream} is closed here"))
 

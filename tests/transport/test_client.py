@@ -1,0 +1,162 @@
+"""The client between nats-py and us, on bad days."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+
+import pytest
+
+from mesh.protocols.errors import TimedOut, Unavailable
+from mesh.protocols.ports import Message
+from mesh.settings import ServerTarget
+from mesh.transport.connection import connect
+from mesh.transport.nats.client import SyncClient
+from mesh.transport.nats.library import Client
+from tests.contract.places import eventually
+from tests.transport.fake_server import fake_server
+
+
+def test_every_private_name_of_nats_py_that_we_replace_is_there_with_the_same_parameters() -> None:
+    for name in ("_process_msg", "_process_err", "_process_pong", "_process_op_err", "_read_loop", "_send_ping"):
+        theirs, ours = getattr(Client, name), getattr(SyncClient, name)
+        assert list(inspect.signature(theirs).parameters) == list(inspect.signature(ours).parameters), name
+    for name in ("_attempt_reconnect", "_flush_pending"):
+        assert hasattr(Client, name)
+    held = vars(Client())
+    for name in (
+        "_pending",
+        "_pending_data_size",
+        "_pongs",
+        "_subs",
+        "_sid",
+        "_transport",
+        "_server_info",
+        "_reading_task",
+    ):
+        assert name in held, name
+
+
+async def test_the_server_hears_every_frame_in_the_order_of_the_calls() -> None:
+    async with fake_server() as server:
+        connection = await connect(ServerTarget(url=server.url))
+        connection.bus.publish("a", b"1")
+        subscription = await connection.bus.subscribe("b", lambda m: None)
+        connection.bus.publish("c", b"2", reply="d", headers={"X": "y"})
+        await subscription.close()
+        await connection.bus.flush()
+        order = [line for line in server.heard if line[:3] in (b"PUB", b"SUB", b"HPU", b"UNS")]
+        assert [line.split()[0:2] for line in order[1:]] == [
+            [b"PUB", b"a"],
+            [b"SUB", b"b"],
+            [b"HPUB", b"c"],
+            [b"UNSUB", b"2"],
+        ]
+        await connection.close()
+
+
+async def test_a_pong_for_a_flush_that_was_given_up_does_no_harm() -> None:
+    async with fake_server() as server:
+        connection = await connect(ServerTarget(url=server.url))
+        server.silent = True
+        with pytest.raises(TimedOut):
+            await connection.bus.flush(timeout=0.05)
+        server.silent = False
+        await server.say(b"PONG\r\n")
+        await connection.bus.flush()
+        assert server.connections == 1
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [b"GARBAGE\r\n", b"MSG too few\r\n", b"HMSG a 1 x y\r\n", b"-ERR\r\nGARBAGE\r\n", b"\xff\xfe\r\n"],
+)
+async def test_noise_on_the_line_ends_in_a_reconnect_not_in_silence(noise: bytes) -> None:
+    async with fake_server() as server:
+        connection = await connect(ServerTarget(url=server.url))
+        await server.say(noise)
+        await eventually(lambda: server.connections == 2 and connection.bus.connected)
+        await connection.bus.flush()
+        await connection.close()
+
+
+async def test_odd_messages_reach_the_handler_and_harm_nobody() -> None:
+    async with fake_server() as server:
+        connection = await connect(ServerTarget(url=server.url))
+        heard: list[Message] = []
+        await connection.bus.subscribe("a", heard.append)
+        await server.say(b"MSG a 99 1\r\nx\r\n")
+        await server.say(_message_with_headers(b"NATS/1.0\r\n: \r\n\r\n", b"hi"))
+        await server.say(_message_with_headers(b"NATS/1.0 100 Idle\r\nK: v:w\r\n\r\n", b""))
+        await server.say(b"MSG \xff\xff 2 1\r\ny\r\n")
+        await eventually(lambda: len(heard) == 3)
+        assert heard[1].headers == {"Status": "100", "Description": "Idle", "K": "v:w"}
+        assert connection.bus.connected
+        await connection.close()
+
+
+def _message_with_headers(block: bytes, data: bytes) -> bytes:
+    return b"HMSG a 2 %d %d\r\n%b%b\r\n" % (len(block), len(block) + len(data), block, data)
+
+
+@pytest.mark.parametrize(
+    "words", [b"'User Authentication Expired'", b"'Authorization Violation'", b"'Stale Connection'", b"'Slow Consumer'"]
+)
+async def test_a_complaint_that_ends_the_connection_is_followed_by_a_new_one(words: bytes) -> None:
+    async with fake_server() as server:
+        connection = await connect(ServerTarget(url=server.url))
+        await server.say(b"-ERR " + words + b"\r\n")
+        server.hang_up()
+        await eventually(lambda: server.connections == 2 and connection.bus.connected)
+        await connection.bus.flush()
+        await connection.close()
+
+
+async def test_credentials_that_stay_refused_keep_the_connection_trying_and_calls_typed() -> None:
+    async with fake_server() as server:
+        connection = await connect(ServerTarget(url=server.url))
+        server.refuse = b"-ERR 'Authorization Violation'\r\n"
+        await server.say(b"-ERR 'User Authentication Expired'\r\n")
+        server.hang_up()
+        await eventually(lambda: server.connections >= 4)
+        with pytest.raises(Unavailable):
+            await connection.bus.request("a", b"", timeout=1)
+        server.refuse = b""
+        await eventually(lambda: connection.bus.connected)
+        await connection.bus.flush()
+        await connection.close()
+
+
+async def test_a_complaint_that_ends_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with fake_server() as server:
+        connection = await connect(ServerTarget(url=server.url))
+        with caplog.at_level(logging.ERROR, "mesh.transport"):
+            await server.say(b"-ERR 'Invalid Publish Subject'\r\n")
+            await eventually(lambda: "invalid publish subject" in caplog.text)
+        await connection.bus.flush()
+        assert server.connections == 1
+        await connection.close()
+
+
+async def test_a_closed_connection_leaves_no_task_behind() -> None:
+    async with fake_server() as server:
+        before = asyncio.all_tasks()
+        connection = await connect(ServerTarget(url=server.url))
+        await connection.bus.subscribe("a", lambda m: None)
+        await connection.close()
+        mine = {t for t in asyncio.all_tasks() - before if "FakeServer" not in repr(t.get_coro())}
+        assert not mine
+
+
+async def test_a_connection_that_comes_and_goes_leaves_no_question_behind() -> None:
+    async with fake_server() as server:
+        connection = await connect(ServerTarget(url=server.url))
+        questions = [asyncio.ensure_future(connection.bus.request("a", b"", timeout=30)) for _ in range(10)]
+        await connection.bus.flush()
+        server.hang_up()
+        results = await asyncio.gather(*questions, return_exceptions=True)
+        assert all(isinstance(result, Unavailable) for result in results)
+        assert not connection.bus._replies._questions  # type: ignore[attr-defined]
+        await connection.close()

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mesh.protocols.errors import Refused, TimedOut, Unavailable
+from mesh.settings import ServerTarget
+from mesh.transport.connection import connect
+from tests.contract.places import eventually
+from tests.servers import RealServer, free_port
+from tests.transport.fake_server import fake_server
+
+pytestmark = pytest.mark.server
+LIMITED = '{ user: limited, password: pw, permissions: { publish: ["ok.>", "$JS.API.>", "_INBOX.>"], subscribe: ["ok.>", "_INBOX.>"] } }'
+
+
+async def test_no_server_is_said_at_once_with_where_the_setting_came_from_and_what_to_do() -> None:
+    url = f"nats://127.0.0.1:{free_port()}"
+    started = time.monotonic()
+    with pytest.raises(Unavailable, match=rf"{url} \(from NATS_URL\).*mesh up"):
+        await connect(ServerTarget(url=url, source="NATS_URL"))
+    assert time.monotonic() - started < 3
+
+
+async def test_a_server_that_never_greets_is_given_up_in_time() -> None:
+    async with fake_server() as server:
+        server.silent = True
+        with pytest.raises(Unavailable):
+            await connect(ServerTarget(url=server.url), timeout=0.5)
+
+
+async def test_refused_credentials_are_said_to_be_refused(tmp_path: Path) -> None:
+    with RealServer(tmp_path, anonymous=False) as server:
+        with pytest.raises(Unavailable, match="refused the credentials"):
+            await connect(ServerTarget(url=server.url, user="mesh", password="wrong"))
+        with pytest.raises(Unavailable, match="refused the credentials"):
+            await connect(ServerTarget(url=server.url))
+        connection = await connect(ServerTarget(url=server.url, user="mesh", password="mesh"))
+        await connection.close()
+
+
+async def test_of_several_servers_one_that_answers_is_enough(tmp_path: Path) -> None:
+    with RealServer(tmp_path) as server:
+        connection = await connect(ServerTarget(url=f"nats://127.0.0.1:{free_port()},{server.url}"))
+        await connection.bus.flush()
+        await connection.close()
+
+
+async def test_what_is_not_permitted_is_refused_and_everything_else_goes_on(tmp_path: Path) -> None:
+    with RealServer(tmp_path, users=LIMITED) as server:
+        connection = await connect(ServerTarget(url=server.url, user="limited", password="pw"))
+        heard: list[bytes] = []
+        await connection.bus.subscribe("ok.A", lambda m: heard.append(m.data))
+        with pytest.raises(Refused, match=r"no permission to subscribe to Secret\.x"):
+            await connection.bus.subscribe("Secret.x", lambda m: None)
+        with pytest.raises(Refused, match="no permission to publish"):
+            await connection.bus.request("Secret.x", b"", timeout=5)
+        connection.bus.publish("Secret.x", b"")
+        connection.bus.publish("ok.A", b"fine")
+        await eventually(lambda: heard == [b"fine"])
+        assert connection.bus.connected
+        await connection.close()
+
+
+async def test_an_inbox_prefix_of_its_own_is_used(tmp_path: Path) -> None:
+    private = '{ user: own, password: pw, permissions: { publish: ["x", "_OWN.>"], subscribe: ["x", "_OWN.>"] } }'
+    with RealServer(tmp_path, users=private) as server:
+        connection = await connect(ServerTarget(url=server.url, user="own", password="pw", inbox_prefix="_OWN"))
+        await connection.bus.subscribe("x", lambda m: connection.bus.publish(m.reply, b"yes"))
+        assert (await connection.bus.request("x", b"", timeout=2)).data == b"yes"
+        await connection.close()
+
+
+@pytest.mark.fault
+async def test_a_frozen_server_is_noticed_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.transport.nats.options.PING_INTERVAL", 0.2)
+    with RealServer(tmp_path) as server:
+        connection = await connect(ServerTarget(url=server.url))
+        server.freeze()
+        for _ in range(8):
+            connection.bus.publish("a", bytes(1_000_000))
+        with pytest.raises((Unavailable, TimedOut)):
+            await connection.bus.flush(10)
+        await eventually(lambda: not connection.bus.connected)
+        server.thaw()
+        await eventually(lambda: connection.bus.connected)
+        await connection.bus.flush()
+        await connection.close()
+
+
+@pytest.mark.fault
+async def test_a_server_that_takes_nothing_makes_publishers_overloaded(tmp_path: Path) -> None:
+    from mesh.protocols.errors import Overloaded
+
+    with RealServer(tmp_path) as server:
+        connection = await connect(ServerTarget(url=server.url))
+        server.freeze()
+
+        def publish_without_end() -> None:
+            for _ in range(200):
+                connection.bus.publish("a", bytes(1_000_000))
+
+        with pytest.raises(Overloaded) as caught:
+            publish_without_end()
+        assert caught.value.retry_after
+        server.thaw()
+        await connection.bus.flush(10)
+        await connection.close()
+
+
+def test_neither_nats_py_nor_aiohttp_is_loaded_before_it_is_needed(tmp_path: Path) -> None:
+    script = tmp_path / "loads.py"
+    script.write_text(
+        "import sys\n"
+        "import mesh.transport.connection, mesh.transport.memory.server\n"
+        "assert 'nats' not in sys.modules\n"
+        "import mesh.transport.nats.store\n"
+        "assert 'nats' in sys.modules and 'aiohttp' not in sys.modules\n"
+        "import aiohttp\n"
+        "from mesh.transport.nats.library import with_websockets\n"
+        "with_websockets()\n"
+    )
+    subprocess.run([sys.executable, str(script)], check=True, env={**os.environ})
