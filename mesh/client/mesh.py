@@ -101,6 +101,8 @@ class Mesh:
         mesh = cls(connection, peer)
         try:
             await peer.start()
+            mesh.participant.start()
+            mesh.initiator.start()
             yield mesh
         finally:
             await mesh.stop()
