@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
+
 from mesh.host.host_name import free_names, machine_name
-from mesh.host.host_record import HostRecord, clear_stale, live_hosts, turn, write_host
+from mesh.host.host_record import HostRecord, clear_stale, live_hosts, remove_host, turn, write_host
 from mesh.host.manifest import Manifest
 from mesh.protocols.errors import Refused
 from mesh.protocols.ports import Clock
@@ -36,6 +38,23 @@ def claim_name(
         record = _record(name, path, namespace, url, clock)
         write_host(folder, record)
     return record
+
+
+def claim_another(folder: MeshFolder, record: HostRecord) -> HostRecord:
+    """Give up the name of `record`, which somebody elsewhere in the mesh has, for the next one that is free here."""
+    with turn(folder):
+        taken = {host.name for host in live_hosts(folder)}
+        base, _, number = record.name.rpartition("-")
+        wanted = base if base and number.isdigit() else record.name
+        name = next(each for each in free_names(wanted, taken) if _number(each, wanted) > _number(record.name, wanted))
+        renamed = msgspec.structs.replace(record, name=name)
+        write_host(folder, renamed)
+        remove_host(folder, record.name)
+    return renamed
+
+
+def _number(name: str, base: str) -> int:
+    return 1 if name == base else int(name.removeprefix(f"{base}-"))
 
 
 def _refuse_twice(path: str, live: list[HostRecord]) -> None:

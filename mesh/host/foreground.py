@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
 from mesh.clock import SystemClock
-from mesh.host.claim import claim_name
+from mesh.host.claim import claim_another, claim_name
 from mesh.host.console import Console
 from mesh.host.host import Host, HostOptions
-from mesh.host.host_record import HostRecord, remove_host
+from mesh.host.host_record import HostRecord, remove_own
+from mesh.host.joining import joined
 from mesh.host.manifest import Manifest
 from mesh.host.manifest_reading import read_manifest
 from mesh.host.notify import notify
@@ -68,9 +69,9 @@ def run_host(
     )
     options = HostOptions(health=request.health, reload=request.reload, embedded=embedded)
     try:
-        return asyncio.run(_live(manifest, record, target, folder, options, console(record), on_ready, request))
+        return asyncio.run(_live(manifest, record, target, folder, options, console, on_ready, request))
     finally:
-        remove_host(folder, record.name)
+        remove_own(folder)
 
 
 def choose_server(request: UpRequest, manifest: Manifest, folder: MeshFolder) -> tuple[ServerTarget, bool]:
@@ -122,21 +123,29 @@ def check_reachable(target: ServerTarget) -> None:
 
 async def _live(
     manifest: Manifest,
-    record: HostRecord,
+    claimed: HostRecord,
     target: ServerTarget,
     folder: MeshFolder,
     options: HostOptions,
-    console: Console,
+    console: Callable[[HostRecord], Console],
     on_ready: Callable[[HostRecord], None],
     request: UpRequest,
 ) -> int:
-    host = Host(manifest, record, target=target, folder=folder, options=options, console=console)
-    stop = _signals(host, console)
-    console.say(f"mesh: host {record.name} on {target.url}, namespace {record.namespace}, manifest {record.manifest}")
+    rename = None if request.host_name else partial(claim_another, folder)
+    async with joined(claimed, target, rename) as (mesh, record):
+        shown = console(record)
+        host = Host(manifest, record, target=target, folder=folder, options=options, console=shown, mesh=mesh)
+        return await _run(host, shown, on_ready, request)
+
+
+async def _run(host: Host, console: Console, on_ready: Callable[[HostRecord], None], request: UpRequest) -> int:
+    record = host.record
+    _heed_signals(host, console)
+    console.say(f"mesh: host {record.name} on {record.url}, namespace {record.namespace}, manifest {record.manifest}")
     try:
         await host.start()
         getting_ready = asyncio.create_task(_get_ready(host, console, on_ready, request))
-        return await _until_the_end(host, stop, getting_ready)
+        return await _until_the_end(host, getting_ready)
     finally:
         notify("STOPPING=1")
         await host.drain()
@@ -157,8 +166,8 @@ async def _get_ready(host: Host, console: Console, on_ready: Callable[[HostRecor
     console.say(f"mesh: host {host.record.name} is ready; Ctrl-C drains it")
 
 
-async def _until_the_end(host: Host, stop: asyncio.Event, getting_ready: asyncio.Task[None]) -> int:
-    stopping = asyncio.create_task(stop.wait())
+async def _until_the_end(host: Host, getting_ready: asyncio.Task[None]) -> int:
+    stopping = asyncio.create_task(host.asked_to_drain.wait())
     hopeless = asyncio.create_task(host.supervisor.until_hopeless())
     waiting: set[asyncio.Task[object]] = {stopping, getting_ready}
     if not host.reloads:
@@ -178,19 +187,15 @@ async def _until_the_end(host: Host, stop: asyncio.Event, getting_ready: asyncio
             task.cancel()
 
 
-def _signals(host: Host, console: Console) -> asyncio.Event:
-    stop = asyncio.Event()
-
+def _heed_signals(host: Host, console: Console) -> None:
     def asked() -> None:
-        if stop.is_set():
+        if host.asked_to_drain.is_set():
             console.say("mesh: asked again: killing what has not drained yet", loud=True)
             host.kill()
         else:
             console.say("mesh: draining; once more kills")
-        stop.set()
+        host.ask_to_drain()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        with suppress(NotImplementedError):
-            loop.add_signal_handler(number, asked)
-    return stop
+        loop.add_signal_handler(number, asked)

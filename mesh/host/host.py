@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mesh.clock import SystemClock, SystemIds
+from mesh.host.agent import HostAgent
 from mesh.host.child import WORKER
 from mesh.host.claim import claim_name
 from mesh.host.console import Console, Silent
@@ -28,6 +31,9 @@ from mesh.server.binary import ServerUnusable
 from mesh.server.embedded import revive_server
 from mesh.settings import MeshFolder, ServerTarget
 
+if TYPE_CHECKING:
+    from mesh.client.mesh import Mesh
+
 _TICK = 0.5
 _FIGURES_EVERY = 5.0
 
@@ -42,7 +48,10 @@ class HostOptions:
 
 
 class Host:
-    """A running host. Its record in `.mesh/hosts/` must have been claimed (`claim_name`) or be nobody else's."""
+    """A running host. Its record in `.mesh/hosts/` must have been claimed (`claim_name`) or be nobody else's.
+
+    With `mesh`, its own process in the mesh, it hosts the agent `host` there and tells everybody of workers that died.
+    """
 
     def __init__(
         self,
@@ -55,9 +64,12 @@ class Host:
         console: Console | None = None,
         clock: Clock | None = None,
         command: Sequence[str] = WORKER,
+        mesh: Mesh | None = None,
     ) -> None:
         self.manifest = manifest
         self.record = record
+        self.asked_to_drain = asyncio.Event()
+        self._mesh = mesh
         self._target = target
         self._folder = folder
         self._options = options or HostOptions()
@@ -117,6 +129,15 @@ class Host:
         troubled = any(keeper.restarts.count or keeper.state == "given-up" for keeper in self.supervisor.keepers)
         return "degraded" if troubled else "starting"
 
+    @property
+    def logs(self) -> Path:
+        """The folder of its logs."""
+        return self._folder.logs
+
+    def ask_to_drain(self) -> None:
+        """Set `asked_to_drain`, which whoever runs this host waits for."""
+        self.asked_to_drain.set()
+
     async def start(self) -> None:
         """Start everything. Returns before it is ready.
 
@@ -128,6 +149,9 @@ class Host:
             await self.health.start()
         self.supervisor.on_change(self._write_record)
         self.supervisor.on_change(self._learn_files)
+        if self._mesh is not None:
+            self.supervisor.on_change(self._bury)
+            await self._mesh.host(HostAgent(self), instance=self.record.name, labels=self.manifest.host.labels)
         self.supervisor.start()
         self._ticker = asyncio.create_task(self._tick(), name="host ticker")
 
@@ -148,6 +172,8 @@ class Host:
         await self.supervisor.drain(self.manifest.host.grace)
         if self.health is not None:
             await self.health.stop()
+        if self._mesh is not None:
+            await self._mesh.drain(self.manifest.host.grace)
         remove_host(self._folder, self.record.name)
 
     def kill(self) -> None:
@@ -189,6 +215,13 @@ class Host:
             return
         if revived is not None:
             self._console.say(f"mesh: the embedded server had died; it runs again on {revived.url}", loud=True)
+
+    def _bury(self) -> None:
+        assert self._mesh is not None
+        for keeper in self.supervisor.keepers:
+            pid, keeper.ended_pid = keeper.ended_pid, 0
+            if pid:
+                self._mesh.directory.bury(keeper.plan.token, "its host saw it end", pid=pid)
 
     def _learn_files(self) -> None:
         if self._options.reload:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 import msgspec
@@ -64,6 +65,13 @@ def write_host(folder: MeshFolder, record: HostRecord) -> None:
 def remove_host(folder: MeshFolder, name: str) -> None:
     """Take the record away. Again: nothing happens."""
     (folder.hosts / f"{name}.json").unlink(missing_ok=True)
+
+
+def remove_own(folder: MeshFolder) -> None:
+    """Take away every record of this very process, whatever it is called by now."""
+    for record in live_hosts(folder):
+        if record.pid == os.getpid():
+            remove_host(folder, record.name)
 
 
 def turn(folder: MeshFolder) -> FileLock:

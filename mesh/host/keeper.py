@@ -49,6 +49,7 @@ class Keeper:
         self.files: tuple[str, ...] = ()
         self.last: Pulsed | None = None
         self.child: Child | None = None
+        self.ended_pid = 0
         self.restarts = Restarts(restarts, random)
         self._environment = environment
         self._clock = clock
@@ -142,7 +143,7 @@ class Keeper:
             raise
         finally:
             watch.cancel()
-            self.child, self.last = None, None
+            self.child, self.last, self.ended_pid = None, None, child.pid
         return self._verdict or (self._failure.message if self._failure else described(status))
 
     async def _watch(self, child: Child) -> None:
