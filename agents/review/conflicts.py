@@ -79,10 +79,15 @@ def _superseded(second: Finding, first: Finding) -> Conflict | None:
         path=second.path,
         line=second.line,
         about="superseded",
-        kept=f"{first.rule}: {first.message}",
-        dropped=f"{second.rule}: {second.message}",
+        kept=f"{_said_by(first)}: {first.message}",
+        dropped=f"{_said_by(second)}: {second.message}",
         reason=rule.reason,
     )
+
+
+def _said_by(finding: Finding) -> str:
+    """Every rule that a finding was joined from."""
+    return ", ".join(dict.fromkeys((finding.rule, *(ground.method for ground in finding.evidence))))
 
 
 def agreed_severity(findings: Sequence[Finding]) -> tuple[Severity, list[Conflict]]:

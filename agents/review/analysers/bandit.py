@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.agents.review.analysers.tool import run_tool
+from mesh.agents.review.analysers.tool import run_over
 from mesh.agents.review.changes import FileChange
 from mesh.agents.review.findings import Severity
 from mesh.agents.review.observation import Analysis, Observation
@@ -29,13 +29,16 @@ async def bandit(workspace: Workspace) -> Analysis:
     files = [*workspace.files("after", python), *workspace.files("before", python)]
     if not files:
         return Analysis()
-    arguments = ["--format", "json", "--quiet", "--exit-zero", "--skip", ",".join(LEFT_OUT), *files]
-    ended = await run_tool(workspace, "bandit", arguments)
-    report: dict[str, Any] = msgspec.json.decode(ended.output[ended.output.index(b"{") :])
-    unread = sorted({each["filename"] for each in report.get("errors", [])})
+    arguments = ["--format", "json", "--quiet", "--exit-zero", "--skip", ",".join(LEFT_OUT)]
+    runs, notes = await run_over(workspace, "bandit", arguments, files)
+    reports: list[dict[str, Any]] = [msgspec.json.decode(each.output[each.output.index(b"{") :]) for each in runs]
+    unread = {each["filename"] for report in reports for each in report.get("errors", [])}
     return Analysis(
-        observations=tuple(_seen(result) for result in report["results"]),
-        notes=tuple(f"bandit could not read {_original(workspace, name)}" for name in unread if "after/" in name),
+        observations=tuple(_seen(result) for report in reports for result in report["results"]),
+        notes=(
+            *notes,
+            *(f"bandit could not read {_original(workspace, name)}" for name in sorted(unread) if "after/" in name),
+        ),
     )
 
 

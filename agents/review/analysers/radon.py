@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.agents.review.analysers.tool import run_tool
+from mesh.agents.review.analysers.tool import run_over
 from mesh.agents.review.analysers.vulture import whole
 from mesh.agents.review.findings import Severity
 from mesh.agents.review.observation import Analysis, Observation
@@ -21,11 +21,14 @@ async def radon(workspace: Workspace) -> Analysis:
     files = [*workspace.files("after", whole), *workspace.files("before", whole)]
     if not files:
         return Analysis()
-    ended = await run_tool(workspace, "radon", ["cc", "--json", "--no-assert", *files])
-    report: dict[str, Any] = msgspec.json.decode(ended.output)
-    blocks = [(path, block) for path, found in report.items() if isinstance(found, list) for block in found]
+    runs, notes = await run_over(workspace, "radon", ["cc", "--json", "--no-assert"], files)
+    reports: list[dict[str, Any]] = [msgspec.json.decode(ended.output) for ended in runs]
+    lists = [(path, found) for report in reports for path, found in report.items() if isinstance(found, list)]
+    blocks = [(path, block) for path, found in lists for block in found]
     functions = [(path, block) for path, block in blocks if block["type"] != "class"]
-    return Analysis(observations=tuple(_seen(*each) for each in functions if each[1]["complexity"] > SIMPLE_ENOUGH))
+    return Analysis(
+        observations=tuple(_seen(*each) for each in functions if each[1]["complexity"] > SIMPLE_ENOUGH), notes=notes
+    )
 
 
 def _seen(path: str, block: dict[str, Any]) -> Observation:

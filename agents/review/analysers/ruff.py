@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from mesh.agents.review.analysers.ruff_settings import lay_out
-from mesh.agents.review.analysers.tool import ToolFailed, run_tool
+from mesh.agents.review.analysers.tool import ToolFailed, run_over
 from mesh.agents.review.changes import FileChange
 from mesh.agents.review.findings import Category, Severity
 from mesh.agents.review.observation import Analysis, Observation
@@ -37,16 +37,18 @@ _COMMON = ("check", "--no-cache", "--no-fix", "--exit-zero", "--output-format=js
 
 async def logic(workspace: Workspace) -> Analysis:
     """pyflakes, bugbear and their like. Of a patch alone, what needs the whole file is not asked."""
-    found = await _isolated(workspace, LOGIC, LOGIC_LEFT_OUT)
+    found, notes = await _isolated(workspace, LOGIC, LOGIC_LEFT_OUT)
     kept = (each for each in found if not _reexport(workspace, each) and not _needs_whole(workspace, each))
-    return Analysis(observations=tuple(_seen(each, "logic", _logic_severity(each["code"] or "")) for each in kept))
+    observations = tuple(_seen(each, "logic", _logic_severity(each["code"] or "")) for each in kept)
+    return Analysis(observations=observations, notes=notes)
 
 
 async def security(workspace: Workspace) -> Analysis:
     """ruff's port of bandit's rules: quicker, and a little less thorough."""
-    found = await _isolated(workspace, SECURITY, SECURITY_LEFT_OUT)
+    found, notes = await _isolated(workspace, SECURITY, SECURITY_LEFT_OUT)
     known = (each for each in found if each["code"] and each["code"].startswith("S"))
-    return Analysis(observations=tuple(_seen(each, "security", "medium", confidence=0.7) for each in known))
+    observations = tuple(_seen(each, "security", "medium", confidence=0.7) for each in known)
+    return Analysis(observations=observations, notes=notes)
 
 
 async def style(workspace: Workspace) -> Analysis:
@@ -56,16 +58,17 @@ async def style(workspace: Workspace) -> Analysis:
         return Analysis()
     notes = list(lay_out(workspace, STYLE))
     try:
-        found = await _ruff(workspace, ["--force-exclude", *files])
+        found, unread = await _ruff(workspace, ["--force-exclude"], files)
     except ToolFailed as error:
         notes.append(f"the repository's ruff settings were not honoured: {error}")
-        found = await _isolated(workspace, STYLE, ())
-    return Analysis(observations=_of_style(found), notes=tuple(notes))
+        found, unread = await _isolated(workspace, STYLE, ())
+    return Analysis(observations=_of_style(found), notes=(*notes, *unread))
 
 
 async def plain_style(workspace: Workspace) -> Analysis:
     """Style by our own settings, whatever the repository's are."""
-    return Analysis(observations=_of_style(await _isolated(workspace, STYLE, ())))
+    found, notes = await _isolated(workspace, STYLE, ())
+    return Analysis(observations=_of_style(found), notes=notes)
 
 
 def _of_style(found: list[dict[str, Any]]) -> tuple[Observation, ...]:
@@ -81,19 +84,21 @@ def _python(file: FileChange) -> bool:
     return file.python
 
 
-async def _isolated(workspace: Workspace, select: Sequence[str], ignore: Sequence[str]) -> list[dict[str, Any]]:
-    files = _files(workspace)
-    if not files:
-        return []
+Found = tuple[list[dict[str, Any]], tuple[str, ...]]
+"""What ruff printed, and notes about files that it could not read."""
+
+
+async def _isolated(workspace: Workspace, select: Sequence[str], ignore: Sequence[str]) -> Found:
     ignored = ["--ignore", ",".join(ignore)] if ignore else []
     asked = ["--isolated", "--target-version", "py313", "--line-length", "120", "--select", ",".join(select), *ignored]
-    return await _ruff(workspace, [*asked, *files])
+    return await _ruff(workspace, asked, _files(workspace))
 
 
-async def _ruff(workspace: Workspace, arguments: Sequence[str]) -> list[dict[str, Any]]:
-    ended = await run_tool(workspace, "ruff", [*_COMMON, *arguments])
-    found: list[dict[str, Any]] = msgspec.json.decode(ended.output or b"[]")
-    return found
+async def _ruff(workspace: Workspace, arguments: Sequence[str], files: Sequence[str]) -> Found:
+    if not files:
+        return [], ()
+    runs, notes = await run_over(workspace, "ruff", [*_COMMON, *arguments], files)
+    return [each for ended in runs for each in msgspec.json.decode(ended.output or b"[]")], notes
 
 
 def _reexport(workspace: Workspace, each: dict[str, Any]) -> bool:

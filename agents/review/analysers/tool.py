@@ -14,8 +14,16 @@ TIMEOUT = 15.0
 MAX_OUTPUT = 32_000_000
 
 
+MOST_RUNS = 24
+"""Runs of one tool over one list of files, most of them looking for the file that it cannot stand."""
+
+
 class ToolFailed(Exception):
     """A tool is missing, too slow, or broke; the message is meant for the review's notes."""
+
+
+class ToolCrashed(ToolFailed):
+    """A tool ended as it should not: one of the files may be to blame."""
 
 
 def installed(module: str) -> bool:
@@ -47,5 +55,50 @@ async def run_tool(
         raise ToolFailed(f"{module}: {error}") from None
     if ended.code not in accept:
         said = " ".join(ended.errors.split())[-300:] or ended.output[:300].decode("utf-8", "replace")
-        raise ToolFailed(f"{module} failed (exit {ended.code}): {said.replace(str(workspace.root), '')}")
+        raise ToolCrashed(f"{module} failed (exit {ended.code}): {said.replace(str(workspace.root), '')}")
     return ended
+
+
+async def run_over(
+    workspace: Workspace,
+    module: str,
+    arguments: Sequence[str],
+    files: Sequence[str],
+    *,
+    accept: tuple[int, ...] = (0,),
+    cwd: str = ".",
+    timeout: float = TIMEOUT,
+) -> tuple[list[Ended], tuple[str, ...]]:
+    """Run a tool over files. Where it crashes, the files are halved until the one that crashes it is found and left out:
+    one strange file must not keep the others from being read. Gives what came out, and a note for each file left out.
+
+    Raises:
+        ToolFailed: as `run_tool`; ToolCrashed where nothing at all could be read.
+    """
+    waiting, ended, left_out = [list(files)], [], []
+    for _ in range(MOST_RUNS):
+        if not waiting:
+            break
+        some = waiting.pop()
+        try:
+            ended.append(
+                await run_tool(workspace, module, [*arguments, *some], accept=accept, cwd=cwd, timeout=timeout)
+            )
+        except ToolCrashed:
+            if len(files) == 1:
+                raise
+            if len(some) == 1:
+                left_out += some
+            else:
+                middle = len(some) // 2
+                waiting += [some[middle:], some[:middle]]
+    left_out += [name for some in waiting for name in some]
+    if files and not ended:
+        raise ToolCrashed(f"{module} could read none of {len(files)} files")
+    original = dict.fromkeys(_original(workspace, name if cwd == "." else f"{cwd}/{name}") for name in left_out)
+    return ended, tuple(f"{module} could not read {path}" for path in original)
+
+
+def _original(workspace: Workspace, name: str) -> str:
+    file = workspace.change(name)
+    return file.path if file else name

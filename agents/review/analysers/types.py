@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.agents.review.analysers.tool import ToolFailed, installed, run_tool
+from mesh.agents.review.analysers.tool import ToolFailed, installed, run_over
 from mesh.agents.review.analysers.vulture import whole
 from mesh.agents.review.findings import Severity
 from mesh.agents.review.observation import Analysis, Observation
@@ -55,10 +55,10 @@ async def _one(workspace: Workspace, side: Side) -> list[Observation]:
     files = [name.removeprefix(f"{side}/") for name in workspace.files(side, whole)]
     if not files:
         return []
-    ended = await run_tool(workspace, "mypy", [*FLAGS, *files], accept=(0, 1, 2), cwd=side, timeout=TIMEOUT)
-    lines = [line for line in ended.output.splitlines() if line.startswith(b"{")]
-    if ended.code == 2 and not lines:
-        raise ToolFailed(f"mypy: {' '.join(ended.errors.split())[:200]}")
+    runs, _ = await run_over(workspace, "mypy", FLAGS, files, accept=(0, 1, 2), cwd=side, timeout=TIMEOUT)
+    lines = [line for ended in runs for line in ended.output.splitlines() if line.startswith(b"{")]
+    if runs[0].code == 2 and not lines:
+        raise ToolFailed(f"mypy: {' '.join(runs[0].errors.split())[:200]}")
     said: list[dict[str, Any]] = [msgspec.json.decode(line) for line in lines]
     return [_seen(side, each) for each in said if each["severity"] == "error" and _sees(each)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from mesh.agents.review.analysers.tool import run_tool
+from mesh.agents.review.analysers.tool import run_over
 from mesh.agents.review.changes import FileChange
 from mesh.agents.review.observation import Analysis, Observation
 from mesh.agents.review.workspace import Side, Workspace
@@ -26,16 +26,21 @@ def whole(file: FileChange) -> bool:
 async def vulture(workspace: Workspace) -> Analysis:
     """Each side by itself: a use on one side must not excuse the other."""
     sides = await asyncio.gather(_one(workspace, "after"), _one(workspace, "before"))
-    return Analysis(observations=tuple(seen for side in sides for seen in side))
+    observations = tuple(seen for side in sides for seen in side.observations)
+    return Analysis(
+        observations=observations, notes=tuple(dict.fromkeys(note for side in sides for note in side.notes))
+    )
 
 
-async def _one(workspace: Workspace, side: Side) -> list[Observation]:
+async def _one(workspace: Workspace, side: Side) -> Analysis:
     files = workspace.files(side, whole)
     if not files:
-        return []
-    ended = await run_tool(workspace, "vulture", ["--min-confidence", "60", *files], accept=(CLEAN, DEAD, UNPARSED))
-    matches = map(_LINE.fullmatch, ended.output.decode("utf-8", "replace").splitlines())
-    return [_seen(match) for match in matches if match and _believed(match["message"], int(match["sure"]))]
+        return Analysis()
+    codes = (CLEAN, DEAD, UNPARSED)
+    runs, notes = await run_over(workspace, "vulture", ["--min-confidence", "60"], files, accept=codes)
+    matches = [_LINE.fullmatch(line) for ended in runs for line in ended.output.decode("utf-8", "replace").splitlines()]
+    seen = (_seen(match) for match in matches if match and _believed(match["message"], int(match["sure"])))
+    return Analysis(observations=tuple(seen), notes=notes)
 
 
 def _believed(message: str, sure: int) -> bool:

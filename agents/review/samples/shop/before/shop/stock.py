@@ -10,3 +10,8 @@ def take(stock: dict[str, int], name: str, count: int) -> int:
         raise ValueError(f"only {stock.get(name, 0)} of {name} are left")
     stock[name] = left
     return left
+
+
+def refill(stock: dict[str, int], deliveries: dict[str, int]) -> dict[str, int]:
+    """The stock after a delivery."""
+    return {name: stock.get(name, 0) + count for name, count in deliveries.items()}

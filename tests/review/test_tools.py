@@ -1,0 +1,224 @@
+"""The real tools over real files: what they see, and that they run nothing and read nothing that is not theirs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from mesh.agents.review.analysers import ruff
+from mesh.agents.review.analysers.bandit import bandit
+from mesh.agents.review.analysers.radon import radon
+from mesh.agents.review.analysers.secrets import secrets
+from mesh.agents.review.analysers.tool import ToolFailed, installed, run_tool
+from mesh.agents.review.analysers.types import types
+from mesh.agents.review.analysers.vulture import vulture
+from mesh.agents.review.changes import ChangeSet, Hunk, SettingsFile, digest_of
+from mesh.agents.review.findings import Finding
+from mesh.agents.review.inspection import THOROUGH, Inspected, inspect
+from mesh.agents.review.observation import Analyser
+from mesh.agents.review.processes import TooMuchOutput, TooSlow, bare_environment, run
+from mesh.agents.review.workspace import workspace
+from tests.review.repositories import change_set, changed
+
+import msgspec  # isort: skip
+
+
+async def found(analyser: Analyser, after: str, *, before: str | None = None, path: str = "a.py") -> list[str]:
+    """The rules that one analyser names in one file."""
+    result = await inspect(*change_set(changed(path, before, after)), [analyser])
+    return sorted(finding.rule for finding in result.findings)
+
+
+async def test_bandit_sees_danger() -> None:
+    assert await found(bandit, "import subprocess\nsubprocess.call('x', shell=True)\n") == ["bandit:B602"]
+
+
+async def test_detect_secrets_sees_secrets_in_any_kind_of_file_and_never_shows_them() -> None:
+    fake = "-".join(["zK91", "harbour", "mango", "77"])
+    result = await inspect(*change_set(changed("settings.yaml", None, f'password: "{fake}"\n')), [secrets])
+    (finding,) = result.findings
+    assert finding.rule == "detect-secrets:secret-keyword"
+    assert fake not in repr(result)
+
+
+async def test_a_password_in_python_is_not_repeated_by_bandit() -> None:
+    fake = "-".join(["zK91", "harbour", "mango", "77"])
+    result = await inspect(*change_set(changed("a.py", None, f'password = "{fake}"\n')), [bandit])
+    assert [finding.rule for finding in result.findings] == ["bandit:B105"]
+    assert fake not in repr(result)
+
+
+async def test_words_that_only_sound_like_a_secret_are_doubted() -> None:
+    result = await inspect(*change_set(changed("a.py", None, 'password_hint = "Your password hint"\n')), [bandit])
+    assert {(finding.severity, finding.confidence.value < 0.5) for finding in result.findings} <= {("low", True)}
+
+
+async def test_pyflakes_and_bugbear_see_mistakes() -> None:
+    text = "import os\n\n\ndef f(items=[]):\n    return missing\n"
+    assert await found(ruff.logic, text) == ["ruff:B006", "ruff:F401", "ruff:F821"]
+
+
+async def test_imports_of_a_package_are_taken_for_reexports() -> None:
+    assert await found(ruff.logic, "from .a import b\n", path="pkg/__init__.py") == []
+
+
+async def test_vulture_sees_dead_code_and_leaves_public_names_alone() -> None:
+    text = "def used(size):\n    return 1\n    print(2)\n\n\ndef _never():\n    return 2\n"
+    assert await found(vulture, text) == ["vulture:unreachable-code", "vulture:unused-function"]
+
+
+async def test_radon_counts_what_grew() -> None:
+    branches = "".join(f"    if x == {n}:\n        return {n}\n" for n in range(12))
+    grown = f"def f(x):\n{branches}    return -1\n"
+    assert await found(radon, grown) == ["radon:complexity"]
+    file, blobs = changed("a.py", grown, grown.replace("return -1", "return -2"), Hunk(26, 1, 26, 1))
+    assert (await inspect(ChangeSet(files=(file,)), blobs, [radon])).findings == []
+
+
+@pytest.mark.skipif(not installed("mypy"), reason="mypy is not installed")
+async def test_mypy_sees_wrong_types_and_minds_its_own_files() -> None:
+    text = (
+        "import yaml\nfrom shop import elsewhere\n\n\ndef f(x: int) -> str:\n    elsewhere.call(yaml)\n    return x\n"
+    )
+    assert await found(types, text, path="shop/a.py") == ["mypy:return-value"]
+
+
+async def test_a_file_that_does_not_parse_is_the_worst_finding_and_breaks_no_tool() -> None:
+    changes, blobs = change_set(changed("a.py", None, "def broken(:\n"), changed("b.py", None, "eval(input())\n"))
+    every = [await inspect(changes, blobs, THOROUGH[part]) for part in sorted(THOROUGH)]
+    found_ = [finding for result in every for finding in result.findings]
+    assert any(finding.path == "a.py" and finding.severity == "critical" for finding in found_)
+    assert any(finding.path == "b.py" and finding.topic == "code-execution" for finding in found_)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = " + "(" * 5000 + ")" * 5000 + "\n",
+        "x = " + "-" * 20000 + "1\n",
+        "x = [" * 3000 + "]" * 3000 + "\n",
+        "if x:\n" * 1 + "".join("    " * n + "if x:\n" for n in range(1, 99)) + "    " * 99 + "y = 1\n",
+        "\ufeffx = 1\r\ny = 2\r\n",
+        "x = 1\x0c\ny = '\x00'\n",
+        "x = '\ud800'.encode()\n".encode("utf-8", "surrogatepass").decode("latin-1"),
+        "",
+    ],
+    ids=["parentheses", "signs", "lists", "indents", "bom", "nul", "surrogate", "empty"],
+)
+async def test_strange_files_end_in_findings_or_notes(text: str) -> None:
+    changes, blobs = change_set(changed("a.py", None, text), changed("b.py", None, "import os\n"))
+    for part, analysers in THOROUGH.items():
+        result = await tolerant(changes, blobs, analysers)
+        if part == "review.logic":
+            assert any(finding.path == "b.py" for finding in result.findings), result.notes
+
+
+async def tolerant(changes: ChangeSet, blobs: dict[str, bytes], analysers: tuple[Analyser, ...]) -> Inspected:
+    try:
+        return await inspect(changes, blobs, analysers)
+    except ToolFailed as error:
+        return Inspected([], (str(error),))
+
+
+async def test_no_code_of_the_reviewed_repository_is_run(tmp_path: Path) -> None:
+    mark = tmp_path / "run"
+    evil = f"open({str(mark)!r}, 'w').write('run')\n"
+    names = ["bandit.py", "ruff.py", "vulture.py", "radon.py", "mypy.py", "detect_secrets.py", "sitecustomize.py"]
+    names += [
+        "usercustomize.py",
+        "conftest.py",
+        "setup.py",
+        "json.py",
+        "bandit/__init__.py",
+        "mypy/__main__.py",
+        "a.pth",
+    ]
+    parts = [changed(name, None, evil) for name in names if name not in {"bandit.py", "mypy.py"}]
+    settings = {
+        "pyproject.toml": f"[tool.mypy]\nplugins = ['{tmp_path}/evil.py']\n[tool.bandit]\n[tool.ruff]\nline-length = 77\n",
+        "ruff.toml": "line-length = 77\n",
+    }
+    changes, blobs = change_set(*parts)
+    blobs |= {digest_of(text.encode()): text.encode() for text in settings.values()}
+    files = tuple(SettingsFile(path=name, digest=digest_of(text.encode())) for name, text in settings.items())
+    (tmp_path / "evil.py").write_text(evil)
+    changes = msgspec.structs.replace(changes, settings=files)
+    for analysers in THOROUGH.values():
+        await inspect(changes, blobs, analysers)
+    assert not mark.exists()
+
+
+async def test_no_settings_of_this_user_have_a_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ruff").mkdir()
+    (tmp_path / "ruff" / "ruff.toml").write_text('lint.ignore = ["F", "I"]\n')
+    (tmp_path / ".radon.cfg").write_text("[radon]\nexclude = *\n")
+    for name in ("HOME", "XDG_CONFIG_HOME", "PYTHONPATH", "MYPYPATH"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert await found(ruff.logic, "import os\n") == ["ruff:F401"]
+    assert await found(ruff.style, "import sys\nimport os\n") == ["ruff:I001"]
+
+
+async def test_a_tool_that_is_missing_is_a_note_and_the_others_go_on() -> None:
+    async def missing(place: object) -> object:
+        raise ToolFailed("vulture is not installed here")
+
+    changes, blobs = change_set(changed("a.py", None, "import os\n"))
+    result = await inspect(changes, blobs, [ruff.logic, missing])  # type: ignore[list-item]
+    assert [finding.rule for finding in result.findings] == ["ruff:F401"]
+    assert result.notes == ("vulture is not installed here",)
+    with pytest.raises(ToolFailed):
+        await inspect(changes, blobs, [missing])  # type: ignore[list-item]
+
+
+async def test_a_module_that_is_not_installed_is_said_by_name() -> None:
+    changes, blobs = change_set(changed("a.py", None, "x = 1\n"))
+    with workspace(changes, blobs) as place, pytest.raises(ToolFailed, match=r"natsmesh\[review\]"):
+        await run_tool(place, "no_such_tool_here", [])
+
+
+async def test_of_a_patch_alone_only_changed_lines_are_believed() -> None:
+    text = "import os\nx = undefined\ny = eval(z)\n"
+    file, blobs = changed("a.py", text, text, Hunk(3, 1, 3, 1), partial=True)
+    result = await inspect(ChangeSet(files=(file,)), blobs, [ruff.logic, bandit])
+    assert [finding.rule for finding in result.findings] == ["bandit:B307"]
+
+
+async def test_a_finding_on_an_unchanged_line_counts_only_if_it_is_new() -> None:
+    before = "import os\nimport sys\n\nprint(os.name)\nprint(old)\n"
+    after = "import sys\n\nprint(os.name)\nprint(old)\n"
+    file, blobs = changed("a.py", before, after, Hunk(1, 1, 0, 0))
+    found_: list[Finding] = (await inspect(ChangeSet(files=(file,)), blobs, [ruff.logic])).findings
+    assert [(finding.line, finding.message) for finding in found_] == [(3, "Undefined name `os`")]
+
+
+async def test_a_program_that_does_not_end_is_killed_with_its_children(tmp_path: Path) -> None:
+    script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    with pytest.raises(TooSlow):
+        await run([sys.executable, "-c", script], cwd=tmp_path, env=bare_environment(tmp_path), timeout=0.5)
+
+
+async def test_a_program_that_says_too_much_is_killed(tmp_path: Path) -> None:
+    script = "while True: print('x' * 1000)"
+    with pytest.raises(TooMuchOutput):
+        await run(
+            [sys.executable, "-c", script], cwd=tmp_path, env=bare_environment(tmp_path), timeout=20, max_output=10_000
+        )
+
+
+async def test_a_program_gets_its_input_and_nothing_of_our_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_SECRET", "x")
+    script = "import os, sys; print(sorted(os.environ), len(sys.stdin.read()))"
+    ended = await run(
+        [sys.executable, "-I", "-c", script],
+        cwd=tmp_path,
+        env=bare_environment(tmp_path),
+        timeout=20,
+        stdin=b"y" * 300_000,
+    )
+    assert ended.code == 0
+    assert b"A_SECRET" not in ended.output
+    assert b"300000" in ended.output

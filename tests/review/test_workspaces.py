@@ -1,0 +1,75 @@
+"""The temporary folder: nothing in it leads out, nothing in it is anybody's settings, and it goes away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.agents.review.workspace import plain, workspace
+from tests.review.repositories import change_set, changed
+
+HOSTILE = [
+    "../out.py",
+    "/etc/cron.d/x.py",
+    "a/../../x.py",
+    ".hidden/x.py",
+    "-rf.py",
+    "pyproject.toml",
+    "a/conftest.py",
+    "a//b.py",
+    "x\n.py",
+    "é.py",
+    "a" * 400 + ".py",
+    "odd_0.py",
+    ".bandit",
+    "a/./b.py",
+    "",
+]
+
+
+@pytest.mark.parametrize("path", HOSTILE)
+def test_a_hostile_path_gets_a_stand_in(path: str) -> None:
+    assert not plain(path)
+    changes, blobs = change_set(changed(path, None, "x = 1\n"))
+    with workspace(changes, blobs) as place:
+        (name,) = place.files("after")
+        assert (place.root / name).resolve().is_relative_to(place.root)
+        assert (place.root / name).read_text() == "x = 1\n"
+        file = place.change(f"{place.root}/{name}")
+        assert file is not None
+        assert file.path == path
+
+
+@given(st.lists(st.text(alphabet="aA./-_ \n", min_size=1, max_size=12), min_size=1, max_size=6, unique=True))
+def test_every_file_can_be_told_from_every_other(paths: list[str]) -> None:
+    changes, blobs = change_set(*(changed(path, None, f"x = {number}\n") for number, path in enumerate(paths)))
+    with workspace(changes, blobs) as place:
+        names = place.files("after")
+        assert len(set(names)) == len(paths)
+        for name, path in zip(names, paths, strict=True):
+            file = place.change(name)
+            assert file is not None
+            assert file.path == path
+            assert (place.root / name).read_bytes() == blobs[file.after]
+
+
+def test_the_folder_is_gone_afterwards_also_after_an_error() -> None:
+    roots: list[Path] = []
+
+    def fail() -> None:
+        with workspace(*change_set(changed("a.py", None, "x = 1\n"))) as place:
+            roots.append(place.root)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert not roots[0].exists()
+
+
+def test_a_file_and_a_folder_of_one_name_are_kept_apart() -> None:
+    changes, blobs = change_set(changed("a", None, "text\n"), changed("a/b.py", None, "x = 1\n"))
+    with workspace(changes, blobs) as place:
+        assert len(place.files("after")) == 2
