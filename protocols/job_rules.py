@@ -78,8 +78,10 @@ def misplaced(head: JobHead | None, job: str, sequence: int, epoch: int, entry: 
     """Why the entry cannot stand at this place of the journal, or nothing."""
     if entry.previous != sequence:
         return f"it follows message {entry.previous}, the last one is {sequence}"
-    claims = any(isinstance(event, OwnerClaimed) for event in entry.events)
-    if entry.epoch != epoch + claims:
+    claims = [event.process for event in entry.events if isinstance(event, OwnerClaimed)]
+    if len(claims) > 1 or (claims and claims[0] != entry.owner):
+        return f"{entry.owner or 'nobody'} cannot claim for {' and '.join(claims)}"
+    if entry.epoch != epoch + len(claims):
         return f"its epoch is {entry.epoch}, the job's is {epoch}"
     if head is None:
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from mesh.jobs.streams import JOURNAL
 from mesh.protocols.errors import UnknownJob
@@ -66,7 +66,7 @@ class Journals:
             raise UnknownJob(f"{job!r} begins the ids of {len(near)} jobs: write more of it")
         raise UnknownJob(f"no job {job!r}: `mesh job ls` lists them")
 
-    async def follow(self, tenant: str, job: str, *, after: int = 0) -> AsyncIterator[Recorded]:
+    async def follow(self, tenant: str, job: str, *, after: int = 0) -> AsyncGenerator[Recorded, None]:
         """Every entry above sequence `after`, then those to come. Close it to stop."""
         stream = self.store.follow(self.stream, self.subjects.job(tenant, job), after=after)
         try:

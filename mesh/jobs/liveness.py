@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING
 
-from mesh.jobs.seat import Owner, Seat
+from mesh.jobs.seat import Incumbent, Seat
 from mesh.registry.records import Capability
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ def seat_of(peer: Peer) -> Seat:
     )
 
 
-def gone_by(peer: Peer) -> Callable[[Collection[Owner]], Awaitable[Collection[Owner]]]:
+def gone_by(peer: Peer) -> Callable[[Collection[Incumbent]], Awaitable[Collection[Incumbent]]]:
     """Who of some owners has no lease any more. While the store was away, a missing lease proves nothing."""
 
-    async def gone(owners: Collection[Owner]) -> Collection[Owner]:
+    async def gone(owners: Collection[Incumbent]) -> Collection[Incumbent]:
         directory = peer.directory
         if directory.outage.doubtful(peer.clock.monotonic()):
             return ()

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from mesh.jobs.backlog import Candidate
 from mesh.jobs.journals import Journals
-from mesh.jobs.seat import Owner, Seat
+from mesh.jobs.seat import Incumbent, Seat
 from mesh.protocols.job_state import Recorded
 
 
@@ -32,16 +32,16 @@ class Lookout:
         head = record.entry.head
         return head.state in ("submitted", "running") and (head.workflow, head.version) in self._hosted
 
-    async def _gone(self, owners: set[Owner]) -> set[Owner]:
+    async def _gone(self, owners: set[Incumbent]) -> set[Incumbent]:
         """Our own name means: an earlier start of us, or a job that we gave up. The others are asked after."""
         mine = {each for each in owners if each.process == self._seat.process}
         others = owners - mine
         return mine | set(await self._seat.gone(others)) if others else mine
 
 
-def owner_of(record: Recorded) -> Owner:
+def owner_of(record: Recorded) -> Incumbent:
     """The owner that an entry's head names."""
-    return Owner(record.entry.head.owner, record.entry.head.incarnation)
+    return Incumbent(record.entry.head.owner, record.entry.head.incarnation)
 
 
 def _candidate(record: Recorded) -> Candidate:

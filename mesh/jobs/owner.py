@@ -1,4 +1,4 @@
-"""`JobHost`: the jobs of one process. It takes them in, claims them, drives them, and hands them back when it leaves.
+"""`Owner`: the jobs of one process. It takes them in, claims them, drives them, and hands them back when it leaves.
 
 Any process that hosts a workflow's version may own its jobs. What it drives at once is bounded; what is beyond waits in the
 journal, where others find it. A job whose owner is gone is claimed by the first who notices.
@@ -21,7 +21,6 @@ from mesh.jobs.hosted import KnownWorkflow, KnownWorkflows
 from mesh.jobs.ingress import Ingress
 from mesh.jobs.journals import Journals
 from mesh.jobs.lookout import Lookout
-from mesh.jobs.run import AGENT
 from mesh.jobs.seat import Seat
 from mesh.jobs.streams import ensure_streams
 from mesh.jobs.tenure import Means, Tenure
@@ -30,7 +29,6 @@ from mesh.jobs.values import Values
 from mesh.jobs.workflow import Workflow
 from mesh.protocols.errors import LeaseLost, MeshError
 from mesh.protocols.ports import Message, Subscription
-from mesh.registry.records import Instance, Schema
 
 logger = logging.getLogger("mesh.jobs")
 
@@ -39,13 +37,12 @@ LOOK_EVERY = 5.0
 HAND_BACK_WITHIN = 5.0
 
 
-class JobHost:
-    """Hosts workflows in one process. `at_once` bounds the jobs it drives; each waits mostly for its agents."""
+class Owner:
+    """Takes in and drives the jobs of its workflows. `at_once` bounds those it drives; each waits mostly for its agents."""
 
     def __init__(
         self,
         seat: Seat,
-        workflows: Sequence[Workflow[Any]],
         contractor: Contractor,
         *,
         at_once: int = AT_ONCE,
@@ -53,17 +50,15 @@ class JobHost:
         grace: float = GRACE,
     ) -> None:
         self.seat = seat
-        self.workflows = {(each.name, each.version): each for each in workflows}
-        if len(self.workflows) != len(workflows):
-            raise ValueError("two of the workflows have the same name and version")
+        self.workflows: dict[tuple[str, int], Workflow[Any]] = {}
+        self._newest: dict[str, Workflow[Any]] = {}
         self._look_every = look_every
         self.journals = Journals(seat.store, seat.subjects)
         self.known = KnownWorkflows(seat.store, seat.subjects)
         values = Values(seat.store, seat.subjects, seat.clock)
         letters = DeadLetters(seat, values)
         self._means = Means(seat, self.journals, values, letters, contractor)
-        newest = {name: self.workflows[name, version] for name, version in sorted(self.workflows)}
-        admission = Admission(seat, self.journals, values, newest)
+        admission = Admission(seat, self.journals, values, self._newest)
         self._ingress = Ingress(seat, admission, letters, has_room=self._has_room, admitted=self._take_in)
         self._unclaimed = Unclaimed(seat, admission, letters, self.known, grace=grace)
         self._lookout = Lookout(seat, self.journals, self.workflows.keys())
@@ -79,29 +74,42 @@ class JobHost:
 
     # -- its life
 
-    async def start(self) -> None:
-        """Take jobs in and drive them from now on, those first that are left over from before. Again: nothing happens.
+    async def host(self, workflow: Workflow[Any]) -> None:
+        """Take in and drive the jobs of this version from now on, those first that are left over. Again: nothing happens.
 
         Raises:
+            ValueError: another workflow of that name and version is hosted here.
             Unavailable · TimedOut · NoResponders: the store is out of reach.
         """
+        identity = (workflow.name, workflow.version)
+        hosted = self.workflows.get(identity)
+        if hosted is workflow:
+            return
+        if hosted is not None:
+            raise ValueError(f"two workflows are called {workflow.name!r}, version {workflow.version}: change one")
+        await self._begin()
+        first = workflow.name not in self._newest
+        if first:
+            await self._ingress.prepare(workflow.name)
+        await self.known.register(_known(workflow))
+        self.workflows[identity] = workflow
+        if first or self._newest[workflow.name].version < workflow.version:
+            self._newest[workflow.name] = workflow
+        if first:
+            await self._ingress.open(workflow.name)
+        self.look_soon()
+
+    async def _begin(self) -> None:
         if self._tasks:
             return
         await ensure_streams(self.seat.store, self.seat.subjects)
         await self.known.start()
-        names = sorted({name for name, _ in self.workflows})
-        for name in names:
-            await self._ingress.prepare(name)
-        for workflow in self.workflows.values():
-            await self.known.register(_known(workflow))
         self._hints = await self.seat.bus.subscribe(self.seat.subjects.hint_all(), self._hinted)
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._dispatch(), name="jobs dispatch"),
             loop.create_task(self._look(), name="jobs lookout"),
         ]
-        for name in names:
-            await self._ingress.open(name)
         await self._unclaimed.open()
 
     async def drain(self, within: float = 10.0) -> None:
@@ -129,28 +137,6 @@ class JobHost:
     def running(self) -> Sequence[str]:
         """The ids of the jobs that are driven here now."""
         return list(self._running)
-
-    def record(self, *, host: str, pid: int) -> tuple[Instance, tuple[Schema, ...]]:
-        """How the registry shows this host: the agent `jobs`, with `workflow.<name>` as capability and label."""
-        newest = {name: self.workflows[name, version] for name, version in sorted(self.workflows)}
-        versions: dict[str, list[str]] = {}
-        for name, version in sorted(self.workflows):
-            versions.setdefault(f"workflow.{name}", []).append(str(version))
-        instance = Instance(
-            agent=AGENT,
-            version="1.0.0",
-            instance=self.seat.process,
-            process=self.seat.process,
-            host=host,
-            pid=pid,
-            started_at=self.seat.clock.now(),
-            state="ready",
-            labels={name: ",".join(each) for name, each in versions.items()},
-            capabilities=tuple(each.capability for each in newest.values()),
-            description="drives jobs",
-        )
-        schemas = {each.digest: each for workflow in self.workflows.values() for each in workflow.schemas}
-        return instance, tuple(schemas.values())
 
     def look_soon(self) -> None:
         """Somebody may have died: look for jobs without an owner now, not at the next turn."""
@@ -223,9 +209,9 @@ class JobHost:
                 await self._changed.wait()
             candidate = await self._backlog.take()
             if candidate.job not in self._running:
-                self._begin(candidate)
+                self._take_up(candidate)
 
-    def _begin(self, candidate: Candidate) -> None:
+    def _take_up(self, candidate: Candidate) -> None:
         job = candidate.job
         tenure = self._tenures[job] = Tenure(
             self._means, self.workflows[candidate.workflow, candidate.version], candidate

@@ -12,14 +12,14 @@ from mesh.registry.records import Capability
 from mesh.telemetry.telemetry import Telemetry, silent
 
 
-class Owner(NamedTuple):
+class Incumbent(NamedTuple):
     """One start of a process, as it stands in the journals that it drives."""
 
     process: str
     incarnation: str
 
 
-async def _nobody(owners: Collection[Owner]) -> Collection[Owner]:
+async def _nobody(owners: Collection[Incumbent]) -> Collection[Incumbent]:
     return ()
 
 
@@ -41,5 +41,5 @@ class Seat:
     incarnation: str = ""
     telemetry: Telemetry = field(default_factory=silent)
     holds_lease: Callable[[], bool] = lambda: True
-    gone: Callable[[Collection[Owner]], Awaitable[Collection[Owner]]] = _nobody
+    gone: Callable[[Collection[Incumbent]], Awaitable[Collection[Incumbent]]] = _nobody
     declared: Callable[[str], Capability | None] = lambda capability: None

@@ -46,7 +46,7 @@ class Step:
     key: str
     name: str
     kind: StepKind
-    input: msgspec.Raw = NULL
+    input: msgspec.Raw
     effect: Effect = "costly"
 
 
@@ -189,7 +189,7 @@ class Steps:
                 **identity,  # type: ignore[arg-type]
             )
         )
-        scope.saw(self._journal.state.steps[step.key].ended_at)
+        self._saw(scope, step.key)
         self._tell(
             "step.ended", step, exit_status="success", latency=self._seat.clock.monotonic() - began, by=attempt.by
         )

@@ -60,9 +60,10 @@ def journals(draw: st.DrawFn) -> list[Recorded]:
         chosen = (
             tuple(draw(st.lists(events, min_size=1, max_size=3))) if number or draw(st.booleans()) else (SUBMITTED,)
         )
-        claims = any(isinstance(event, OwnerClaimed) for event in chosen)
-        epoch = state.epoch + claims + draw(st.sampled_from([0, 0, 0, 0, -1, 1]))
-        owner = draw(st.sampled_from(["a", "b"])) if draw(st.booleans()) else (state.head.owner if state.head else "")
+        claims = [event.process for event in chosen if isinstance(event, OwnerClaimed)]
+        epoch = state.epoch + bool(claims) + draw(st.sampled_from([0, 0, 0, 0, -1, 1]))
+        owner = claims[0] if claims else state.head.owner if state.head else ""
+        owner = draw(st.sampled_from([owner, owner, owner, "a", "b"]))
         entry = Entry(
             id=f"e{number}",
             job="j1",

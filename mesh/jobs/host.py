@@ -1,0 +1,97 @@
+"""`JobHost`: a peer that hosts workflows. It stands in the registry as an instance of the agent `jobs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mesh.jobs.calls import Contractor
+from mesh.jobs.liveness import seat_of
+from mesh.jobs.owner import Owner
+from mesh.jobs.run import AGENT
+from mesh.jobs.workflow import Workflow
+from mesh.registry.listing import Change
+from mesh.registry.records import Instance, Schema
+
+if TYPE_CHECKING:
+    from mesh.actors.peer import Peer
+
+
+class JobHost:
+    """The workflows of one process: `host` them, then `drain` or `stop`. `contractor` gives their calls to agents."""
+
+    def __init__(self, peer: Peer, contractor: Contractor, **bounds: Any) -> None:
+        self._peer = peer
+        self.owner = Owner(seat_of(peer), contractor, **bounds)
+        self._started_at = peer.clock.now()
+        self._forget = peer.directory.on_change(self._changed)
+
+    async def host(self, workflows: Workflow[Any] | Iterable[Workflow[Any]], versions: Sequence[int] = ()) -> None:
+        """Take in and drive the jobs of a workflow, or of several versions of it, and list them. Again: nothing happens.
+
+        `versions` says which of them; none means all.
+
+        Raises:
+            TypeError: it is no workflow. ValueError: a version that is asked for is not among them.
+            NameTaken: another living process has this process's name. Unavailable: the store is out of reach.
+        """
+        chosen = _chosen(workflows, versions)
+        await self._peer.registration.begin()
+        for workflow in chosen:
+            await self.owner.host(workflow)
+        await self._peer.presence.register(self._record("ready"), self._schemas())
+
+    async def drain(self, within: float = 30.0) -> None:
+        """Take nothing more in, finish what can be finished `within` seconds, and hand the rest back."""
+        self._forget()
+        if not self.owner.workflows:
+            return
+        await self._peer.presence.update(self._record("draining"))
+        await self.owner.drain(within)
+        await self._peer.presence.deregister(self._record("draining"))
+
+    async def stop(self) -> None:
+        """Leave at once: others claim what is left. Again: nothing happens."""
+        self._forget()
+        await self.owner.stop()
+
+    def _changed(self, change: Change) -> None:
+        if change.kind == "process-down":
+            self.owner.look_soon()
+
+    def _record(self, state: Any) -> Instance:
+        versions: dict[str, list[str]] = {}
+        newest: dict[str, Workflow[Any]] = {}
+        for (name, version), workflow in sorted(self.owner.workflows.items(), key=lambda item: item[0]):
+            versions.setdefault(f"workflow.{name}", []).append(str(version))
+            newest[name] = workflow
+        peer = self._peer
+        return Instance(
+            agent=AGENT,
+            version="1.0.0",
+            instance=peer.process,
+            process=peer.process,
+            host=peer.identity.host,
+            pid=peer.identity.pid,
+            started_at=self._started_at,
+            state=state,
+            labels={name: ",".join(each) for name, each in versions.items()},
+            capabilities=tuple(each.capability for each in newest.values()),
+            description="drives jobs",
+        )
+
+    def _schemas(self) -> list[Schema]:
+        schemas = {each.digest: each for workflow in self.owner.workflows.values() for each in workflow.schemas}
+        return list(schemas.values())
+
+
+def _chosen(workflows: Any, versions: Sequence[int]) -> list[Workflow[Any]]:
+    found = [workflows] if isinstance(workflows, Workflow) else list(workflows)
+    for each in found:
+        if not isinstance(each, Workflow):
+            raise TypeError(f"{each!r} is no workflow: decorate the function with @workflow(name, version=1)")
+    missing = set(versions) - {each.version for each in found}
+    if missing:
+        there = ", ".join(f"{each.name} {each.version}" for each in found)
+        raise ValueError(f"version {', '.join(map(str, sorted(missing)))} is asked for, and the code has {there}")
+    return [each for each in found if not versions or each.version in versions]
