@@ -144,9 +144,13 @@ class Actor:
             raise DeadlineExceeded(f"the deadline passed before {self.key} could queue the message")
         envelope = work.envelope
         if self.definition.name in envelope.chain:
-            raise CallCycle(f"{self.definition.name} is already waiting in {' → '.join(envelope.chain)}")
+            raise CallCycle(
+                f"{self.definition.name} is already waiting in {' → '.join(envelope.chain[:MAX_HOPS])[:500]}"
+            )
         if envelope.hops > MAX_HOPS:
-            raise TooManyHops(f"the chain of calls is longer than {MAX_HOPS}: {' → '.join(envelope.chain)}")
+            raise TooManyHops(
+                f"the chain of calls is longer than {MAX_HOPS}: {' → '.join(envelope.chain[:MAX_HOPS])[:500]}"
+            )
         work.offered_at = self.peer.clock.monotonic()
         self.mailbox.put(work, retry_after=self.patience())
 

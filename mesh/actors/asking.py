@@ -75,14 +75,17 @@ class Asking:
         route = self._routing.resolve(target, command, constraints=constraints)
         question = self._question(target, command, payload, lineage, route, timeout, constraints, key)
         question.inactivity, question.on_progress = inactivity, on_progress
-        tried: list[str] = []
+        tried: dict[str, MeshError] = {}
 
         async def attempt(number: int) -> Envelope:
             nonlocal route
             if number > 1:
-                route = self._routing.resolve(target, command, constraints=constraints, avoid=tried)
-            tried.append(route.key)
-            return await self._attempt(question, route, number)
+                route = self._another(question, tried)
+            try:
+                return await self._attempt(question, route, number)
+            except MeshError as error:
+                tried[route.key] = error
+                raise
 
         reply = await protect(
             attempt,
@@ -97,6 +100,15 @@ class Asking:
         if on_usage is not None and reply.usage is not None:
             on_usage(reply.usage)
         return self.read(reply.payload, returns)
+
+    def _another(self, question: Question, tried: dict[str, MeshError]) -> Route:
+        """Where to try next; where there is nobody left, what the last one said is still the answer."""
+        try:
+            return self._routing.resolve(
+                question.target, question.command, constraints=question.constraints, avoid=tried
+            )
+        except MeshError as error:
+            raise list(tried.values())[-1] from error
 
     def _question(
         self,

@@ -153,7 +153,9 @@ def agent(function: Callable[P, R] | None = None, /, **options: Any) -> Any:
     local = sys._getframe(1).f_locals
     if function is not None:
         return FunctionAgent(function, CommandOptions(), local, version="1.0.0")
-    about: dict[str, Any] = {key: options.pop(key) for key in ("version", "labels", "capacity", "mailbox", "stamps") if key in options}
+    about: dict[str, Any] = {
+        key: options.pop(key) for key in ("version", "labels", "capacity", "mailbox", "stamps") if key in options
+    }
     about.setdefault("version", "1.0.0")
     about["labels"] = dict(about.get("labels") or {})
     about["name"] = options.pop("name", "")

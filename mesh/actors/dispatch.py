@@ -100,7 +100,7 @@ class Dispatch:
         handler = actor.definition.handlers.get(envelope.name)
         if handler is None:
             known = ", ".join(actor.definition.handlers) or "none"
-            raise UnknownCommand(f"{actor.definition.name} has no command {envelope.name!r}; it has: {known}")
+            raise UnknownCommand(f"{actor.definition.name} has no command {envelope.name[:64]!r}; it has: {known}")
         seconds = handler.timeout if envelope.remaining is None else min(envelope.remaining, LONGEST)
         deadline = Deadline.after(self._peer.clock, seconds)
         actor.offer(Work(envelope, handler, self._responder(actor, inbound), deadline, inbound.sender))

@@ -208,7 +208,7 @@ class Exchange:
         token = self.reply_token(message, sender)
         envelope = decode(message.data)
         if envelope.sender.process != sender:
-            raise BadEnvelope(f"the envelope names process {envelope.sender.process!r}, its subject {sender!r}")
+            raise BadEnvelope(f"the envelope names process {envelope.sender.process[:64]!r}, its subject {sender!r}")
         return Inbound(envelope=envelope, sender=sender, token=token, data=message.data, **parts)
 
     def reply_token(self, message: Message, sender: str) -> str:

@@ -65,7 +65,7 @@ class Parameters:
         """
         parameters = list(inspect.signature(function).parameters.values())[1 if method else 0 :]
         fields = {each.name: (cls._annotation(function, each, hints), each.default) for each in parameters}
-        context = next((name for name, (kind, _) in fields.items() if kind is Context), None)
+        context = next((name for name, (kind, _) in fields.items() if kind in (Context, Context | None)), None)
         fields.pop(context or "", None)
         shape, contract = _shape(function, fields)
         return cls(shape, tuple(fields), contract, context)
@@ -101,16 +101,18 @@ class Parameters:
 
 
 def _shape(function: Callable[..., Any], fields: dict[str, tuple[Any, Any]]) -> tuple[Shape, Contract]:
-    try:
-        if not fields:
-            return "nothing", Contract.of(None)
-        if len(fields) == 1:
-            whole = Contract.of(next(iter(fields.values()))[0])
-            if _is_object(whole.schema()):
-                return "whole", whole
-        return "fields", Contract.of(_record(function, fields))
-    except TypeError as error:
-        raise TypeError(f"{where(function)}: {error}") from None
+    contracts = {}
+    for name, (kind, _) in fields.items():
+        try:
+            contracts[name] = Contract.of(kind)
+        except TypeError as error:
+            raise TypeError(f"{where(function)}: parameter {name!r}: {error}") from None
+    if not fields:
+        return "nothing", Contract.of(None)
+    whole = next(iter(contracts.values()))
+    if len(fields) == 1 and _is_object(whole.schema()):
+        return "whole", whole
+    return "fields", Contract.of(_record(function, fields))
 
 
 def _is_object(schema: dict[str, Any]) -> bool:

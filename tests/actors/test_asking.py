@@ -56,7 +56,7 @@ class Worker(Agent):
 
     @command
     async def fail(self, text: str) -> None:
-        password = "hunter2"  # noqa: F841, S105
+        password = "hunter2"  # noqa: F841
         raise ValueError(text)
 
     @command
@@ -321,7 +321,12 @@ async def test_usage_travels_with_the_reply_and_stands_in_the_log(neighbours: Ne
 
 @pytest.mark.parametrize(
     ("command", "payload", "status"),
-    [("echo", "x", "success"), ("refuse", None, "semantic_failure"), ("lie", None, "semantic_failure"), ("fail", "x", "exception")],
+    [
+        ("echo", "x", "success"),
+        ("refuse", None, "semantic_failure"),
+        ("lie", None, "semantic_failure"),
+        ("fail", "x", "exception"),
+    ],
 )
 async def test_every_call_leaves_one_line(neighbours: Neighbours, command: str, payload: Any, status: str) -> None:
     await neighbours.host(Worker)

@@ -36,7 +36,12 @@ def test_six_lines_make_an_agent() -> None:
     definition = greet.definition
     assert (definition.name, definition.version, definition.capacity) == ("greet", "1.0.0", 1)
     (capability,) = definition.capabilities
-    assert (capability.name, capability.command, capability.effect, capability.timeout) == ("greet", "greet", "costly", 5.0)
+    assert (capability.name, capability.command, capability.effect, capability.timeout) == (
+        "greet",
+        "greet",
+        "costly",
+        5.0,
+    )
     assert {each.digest for each in definition.schemas} == {capability.input, capability.output}
 
 
@@ -80,7 +85,12 @@ def test_the_class_form_declares_commands_events_and_timers() -> None:
     definition = CodeReviewer.definition
     assert (definition.name, definition.version, definition.description) == ("code-reviewer", "2.1", "Reads code.")
     review = definition.handlers["review"]
-    assert (review.timeout, review.effect, review.options.price, review.description) == (30.0, "pure", 0.5, "Review it.")
+    assert (review.timeout, review.effect, review.options.price, review.description) == (
+        30.0,
+        "pure",
+        0.5,
+        "Review it.",
+    )
     assert review.bid is not None
     assert definition.handlers["watch"].streams
     assert [each.mark.event_type for each in definition.reactions] == ["code.pushed"]
