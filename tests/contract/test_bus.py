@@ -88,6 +88,15 @@ async def test_a_request_to_nobody_fails_at_once(here: Connection, space: str) -
         await asyncio.wait_for(here.bus.request(space, b"", timeout=30), 5)
 
 
+async def test_every_subscription_that_matches_hears_that_nobody_listens(here: Connection, space: str) -> None:
+    heard: list[str] = []
+    await here.bus.subscribe(f"{space}.rep.>", lambda _: heard.append("all"))
+    await here.bus.subscribe(f"{space}.rep.*.probe", lambda _: heard.append("one"))
+    here.bus.publish(f"{space}.nobody", b"", reply=f"{space}.rep.x.probe")
+    await here.bus.flush()
+    assert sorted(heard) == ["all", "one"]
+
+
 async def test_a_publish_with_a_reply_to_nobody_is_answered_with_no_responders(here: Connection, space: str) -> None:
     heard: list[Message] = []
     await here.bus.subscribe(f"{space}.reply", heard.append)

@@ -23,6 +23,7 @@ from typing import Any
 
 from mesh.protocols.ports import Message
 from mesh.transport.listeners import call_message_handler
+from mesh.transport.matching import matches
 from mesh.transport.nats.frames import decode_headers, subscribe_frame, unsubscribe_frame
 from mesh.transport.nats.library import Client, Error, StaleConnectionError, Subscription, TcpTransport, Transport
 
@@ -132,7 +133,17 @@ class SyncClient(Client):
             return
         found = decode_headers(headers) if headers else None
         message = Message(subject.decode("utf-8", "replace"), data, reply.decode("utf-8", "replace"), found)
-        call_message_handler(handler, message)
+        if message.no_responders:
+            self._tell_everybody(message)
+        else:
+            call_message_handler(handler, message)
+
+    def _tell_everybody(self, message: Message) -> None:
+        """The server gives its 503 to only one of the subscriptions that match: here all of them get it."""
+        for sid, subscription in list(self._subs.items()):
+            handler = self._handlers.get(sid)
+            if handler is not None and matches(subscription.subject, message.subject):
+                call_message_handler(handler, message)
 
     async def _process_pong(self) -> None:
         self._pings_outstanding = 0
