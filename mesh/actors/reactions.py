@@ -17,7 +17,7 @@ from mesh.actors.handler import Reaction
 from mesh.actors.work import NOBODY, Nobody, Work
 from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import Envelope
-from mesh.protocols.errors import MeshError
+from mesh.protocols.errors import MeshError, Overloaded
 from mesh.protocols.ports import Consumer, Delivery, Subscription
 from mesh.resilience.deadline import Deadline
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST = 5
 """Deliveries of one event to one durable reaction."""
+UNBOUNDED = 1_000_000
+"""What the server is told: it is us who give up, and say so."""
 PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 POLL = 5.0
@@ -83,7 +85,7 @@ class Reactions:
                 place.durable,
                 (place.subject,),
                 ack_wait=max(30.0, 2 * reaction.handler.timeout),
-                max_deliver=-1,
+                max_deliver=UNBOUNDED,
             )
             self._pulls[place] = self._peer.spawn(self._pull(place, consumer), f"events {place.durable}")
         else:
@@ -162,7 +164,7 @@ class Reactions:
             return
         settled = Settled(asyncio.get_running_loop())
         try:
-            actor.offer(self._work(reaction, event.envelope, settled))
+            await self._offer(actor, self._work(reaction, event.envelope, settled), delivery)
         except MeshError as error:
             await delivery.retry(error.retry_after or PAUSE)
             return
@@ -174,6 +176,18 @@ class Reactions:
             await delivery.give_up()
         else:
             await delivery.retry(min(LONGEST_PAUSE, PAUSE * 2 ** (delivery.attempts - 1)))
+
+    async def _offer(self, actor: Actor, work: Work, delivery: Delivery) -> None:
+        """Into the mailbox; while that is full the delivery is held, and counts as no failed attempt."""
+        while True:
+            try:
+                actor.offer(work)
+            except Overloaded as error:
+                await delivery.working()
+                await self._peer.clock.sleep(error.retry_after or PAUSE)
+                work.deadline = Deadline.after(self._peer.clock, work.handler.timeout)
+            else:
+                return
 
     def _tell_given_up(self, place: Place, event: Event, failure: MeshError, attempts: int) -> None:
         self._peer.telemetry.emit(

@@ -55,10 +55,15 @@ class Neighbours:
         """Everything told under that name."""
         return [fields for name, fields in self.log if name == event]
 
+    async def stop(self, process: str) -> None:
+        """One process leaves the mesh."""
+        peer = self._peers.pop(process)
+        await peer.stop()
+        await peer.bus.close()
+
     async def leave(self) -> None:
-        for peer in self._peers.values():
-            await peer.stop()
-            await peer.bus.close()
+        for process in list(self._peers):
+            await self.stop(process)
 
 
 class Stranger:

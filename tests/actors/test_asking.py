@@ -113,7 +113,7 @@ async def test_an_unknown_target_says_who_is_there(neighbours: Neighbours) -> No
         await client.ask("worker.w9", command="echo")
     with pytest.raises(UnknownCommand, match="say which command of worker"):
         await client.ask("worker")
-    with pytest.raises(UnknownCommand, match="it has: .*echo"):
+    with pytest.raises(UnknownCommand, match=r"it has: .*echo"):
         await client.ask("worker", command="ehco")
 
 

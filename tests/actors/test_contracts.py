@@ -194,4 +194,4 @@ def test_any_bytes_either_fit_or_are_a_bad_payload(data: bytes) -> None:
         try:
             Contract.of(kind).decode(data)
         except BadPayload as error:
-            assert error.detail["errors"]
+            assert error.detail["errors"]  # noqa: PT017
