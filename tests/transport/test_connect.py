@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mesh.protocols.errors import Refused, TimedOut, Unavailable
+from mesh.protocols.errors import Overloaded, Refused, TimedOut, Unavailable
+from mesh.protocols.ports import BucketSpec, StreamSpec
 from mesh.settings import ServerTarget
 from mesh.transport.connection import connect
 from tests.contract.places import eventually
@@ -44,6 +45,21 @@ async def test_refused_credentials_are_said_to_be_refused(tmp_path: Path) -> Non
         await connection.close()
 
 
+async def test_an_nkey_logs_in_and_logs_in_again_after_a_restart(tmp_path: Path) -> None:
+    import nkeys
+
+    seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
+    public = nkeys.from_seed(bytearray(seed)).public_key.decode()
+    (tmp_path / "user.nk").write_bytes(seed)
+    with RealServer(tmp_path / "server", users=f"{{ nkey: {public} }}", anonymous=False) as server:
+        connection = await connect(ServerTarget(url=server.url, nkey_seed=str(tmp_path / "user.nk")))
+        before = connection.bus.client
+        server.restart()
+        await eventually(lambda: connection.bus.client != before and connection.bus.connected)
+        await connection.bus.flush()
+        await connection.close()
+
+
 async def test_of_several_servers_one_that_answers_is_enough(tmp_path: Path) -> None:
     with RealServer(tmp_path) as server:
         connection = await connect(ServerTarget(url=f"nats://127.0.0.1:{free_port()},{server.url}"))
@@ -76,6 +92,29 @@ async def test_an_inbox_prefix_of_its_own_is_used(tmp_path: Path) -> None:
         await connection.close()
 
 
+def test_everything_runs_on_uvloop_too(tmp_path: Path) -> None:
+    import uvloop
+
+    async def live(server: RealServer) -> list[bytes]:
+        connection = await connect(ServerTarget(url=server.url))
+        await connection.store.ensure_stream(StreamSpec(name="S", subjects=("s.>",)))
+        bucket = await connection.store.bucket(BucketSpec(name="B"))
+        await bucket.put("k", b"v", revision=0)
+        followed = connection.store.follow("S", "s.a")
+        await connection.store.append("s.a", b"1")
+        found = [(await anext(followed)).data]
+        before = connection.bus.client
+        server.restart()
+        await eventually(lambda: connection.bus.client != before and connection.bus.connected)
+        await connection.store.append("s.a", b"2")
+        found.append((await anext(followed)).data)
+        await connection.close()
+        return found
+
+    with RealServer(tmp_path) as server:
+        assert uvloop.run(live(server)) == [b"1", b"2"]
+
+
 @pytest.mark.fault
 async def test_a_frozen_server_is_noticed_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mesh.transport.nats.options.PING_INTERVAL", 0.2)
@@ -95,8 +134,6 @@ async def test_a_frozen_server_is_noticed_and_left(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.fault
 async def test_a_server_that_takes_nothing_makes_publishers_overloaded(tmp_path: Path) -> None:
-    from mesh.protocols.errors import Overloaded
-
     with RealServer(tmp_path) as server:
         connection = await connect(ServerTarget(url=server.url))
         server.freeze()

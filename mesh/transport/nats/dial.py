@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import Awaitable, Callable
 
 from mesh.protocols.errors import Unavailable
@@ -70,4 +71,6 @@ def _advice(target: ServerTarget, cause: Exception) -> str:
     said = str(cause) or type(cause).__name__
     if "authorization" in said.lower() or "authentication" in said.lower():
         return f"the NATS server at {where} refused the credentials: {said}. Check user, token or credentials file"
+    if isinstance(cause, ssl.SSLError):
+        return f"no TLS connection to {where}: {said}. Name the certificate authority (NATS_CA, or the context's `ca`)"
     return f"no NATS server answers at {where}: {said}. Start one with `mesh up`, or name another with --server"
