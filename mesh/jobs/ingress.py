@@ -26,7 +26,7 @@ logger = logging.getLogger("mesh.jobs")
 
 MOST_ATTEMPTS = 50
 """A message that was delivered so often without being accounted for kills whoever takes it: it is dead-lettered unread."""
-UNLIMITED = -1
+UNLIMITED = 1_000_000
 AT_ONCE = 16
 MOST_REQUESTS = 256
 PULL = 5.0
