@@ -80,13 +80,14 @@ def make_sample(path: Path) -> Path:
     _git(path, "init", "--quiet", "--initial-branch=main", "--template=")
     for tree, message in (("before", "Orders, prices and stock"), ("after", "Accounts, labels and spring discounts")):
         _lay(path, FOLDER / tree)
+        _git(path, "read-tree", "--empty")
         _git(path, "add", "--all")
         _git(path, "commit", "--quiet", "--message", message)
     return path
 
 
 def _lay(path: Path, tree: Path) -> None:
-    """Replace everything but `.git` with the tree."""
+    """Replace everything but `.git` with the tree. Files may keep size and time, so git's index must forget the old ones."""
     for old in path.iterdir():
         if old.name != ".git":
             shutil.rmtree(old) if old.is_dir() else old.unlink()
