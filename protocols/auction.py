@@ -280,7 +280,7 @@ class Auction:
         self._step("decline")
         self._declines += 1
         self._tender.refusals.append(refusal)
-        self._tender.object(vigil.winner.key, f"{refusal.reason}: it declined. {refusal.message}".strip())
+        self._tender.object(vigil.winner.key, faults.said(refusal))
         self._evaluate(now)
 
     # -- doubt

@@ -15,8 +15,13 @@ SHOWN = 5
 def reasons(candidates: Iterable[Candidate], refusals: Iterable[Refusal]) -> list[str]:
     """Why each of them will not do, those who offered nothing included."""
     judged = [f"{each.agent}.{each.instance}: {each.rejected_because}" for each in candidates]
-    told = [f"{each.agent}.{each.instance}: {each.reason}. {each.message}".strip(". ") for each in refusals]
+    told = [f"{each.agent}.{each.instance}: {said(each)}" for each in refusals]
     return list(dict.fromkeys([*judged, *told]))
+
+
+def said(refusal: Refusal) -> str:
+    """A refusal as the objection it is: `<reason>: <words>`."""
+    return f"{refusal.reason}: {refusal.message or 'it did not say why'}"
 
 
 def no_bids(capability: str, rounds: int, why: list[str], losses: int, retry_after: float) -> MeshError:

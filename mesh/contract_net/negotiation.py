@@ -86,7 +86,7 @@ class Negotiation:
         now = self._peer.clock.monotonic()
         try:
             self._carry_out(self.auction.open(now) if resume is None else self.auction.resume(resume, now))
-            while not self.auction.over:
+            while not self.auction.over or self._error is not None:
                 await self._next()
         except BaseException as error:
             self._stop(str(error) if isinstance(error, MeshError) else "the caller went away")
@@ -96,13 +96,13 @@ class Negotiation:
         return self._contracted()
 
     async def _next(self) -> None:
+        if self._error is not None:
+            raise self._error
         if self._later:
             await self._later.popleft()()
         else:
             self._wake = self._loop.create_future()
             await self._wake
-        if self._error is not None:
-            raise self._error
 
     def _contracted(self) -> Contracted:
         outcome = self.auction.outcome

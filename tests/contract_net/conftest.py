@@ -1,0 +1,17 @@
+"""A market place: processes that bid, award and work, on a server in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from mesh.protocols.ports import Clock, Ids
+from tests.contract_net.market_place import MarketPlace
+
+
+@pytest.fixture
+async def place(clock: Clock, ids: Ids) -> AsyncIterator[MarketPlace]:
+    place = MarketPlace(clock, ids)
+    yield place
+    await place.leave()
