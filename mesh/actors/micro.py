@@ -121,6 +121,7 @@ class Micro:
             "last_error": mean.last_error,
             "processing_time": int(mean.busy * 1e9),
             "average_processing_time": int(mean.busy / mean.handled * 1e9) if mean.handled else 0,
+            "data": {"success": mean.success, "waiting": actor.waiting, "running": actor.running},
         }
 
 

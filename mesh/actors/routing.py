@@ -28,7 +28,8 @@ Target = str | Listing
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One instance, one command. `key` is `<process>.<agent>.<instance>`; `what` names the breaker beside it."""
+    """One instance, one command. `key` is `<process>.<agent>.<instance>`; `what`, the capability (or the command that
+    offers none), names the breaker beside it."""
 
     subject: str
     key: str
@@ -36,14 +37,10 @@ class Route:
     agent: str
     instance: str
     command: str
+    what: str
     timeout: float
     effect: Effect
     exact: bool
-
-    @property
-    def what(self) -> str:
-        """What the breaker is for, beside the target."""
-        return self.command
 
 
 class Routing:
@@ -115,7 +112,7 @@ class Routing:
 
     def _willing(self, listing: Listing, capability: str, command: str) -> bool:
         declared = _declared(listing, capability, command)
-        return declared is None or self._breakers.allows(listing.key, declared.command)
+        return declared is None or self._breakers.allows(listing.key, declared.name or declared.command)
 
     def _load(self, listing: Listing) -> float:
         figures = listing.figures
@@ -134,6 +131,7 @@ class Routing:
             agent=record.agent,
             instance=record.instance,
             command=declared.command if declared else command,
+            what=(declared.name or declared.command) if declared else command,
             timeout=declared.timeout if declared else TIMEOUT,
             effect=declared.effect if declared else "costly",
             exact=exact,
