@@ -11,6 +11,7 @@ import msgspec
 from mesh.contract_net.calls import Call, Contracted
 from mesh.contract_net.ledger import AwardLedger
 from mesh.protocols.acts import Mode
+from mesh.protocols.awards import AwardRecord
 from mesh.protocols.constraints import Constraints, Effect
 from mesh.registry.records import Capability
 
@@ -22,9 +23,14 @@ class Contractor(Protocol):
     """Gives calls to agents: `contract_net.Initiator`."""
 
     async def contract(
-        self, call: Call, *, ledger: AwardLedger | None = None, on_progress: Callable[[Any], None] | None = None
+        self,
+        call: Call,
+        *,
+        ledger: AwardLedger | None = None,
+        on_progress: Callable[[Any], None] | None = None,
+        resume: AwardRecord | None = None,
     ) -> Contracted:
-        """Hold the auction and wait for the winner's result."""
+        """Hold the auction, or go on from a journaled award, and wait for the winner's result."""
 
 
 @dataclass(frozen=True, slots=True)

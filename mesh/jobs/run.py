@@ -322,7 +322,9 @@ class Run(Job):
             trace=self._submitted.trace,
             sender=Sender(AGENT, self._workflow.name, self._seat.process),
         )
-        done = await self._contractor.contract(call, ledger=attempt, on_progress=attempt.progress)
+        done = await self._contractor.contract(
+            call, ledger=attempt, on_progress=attempt.progress, resume=attempt.resume
+        )
         return Outcome(content_of(done), done.usage, done.stamps)
 
     def _within(self, seconds: float) -> Deadline:

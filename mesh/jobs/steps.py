@@ -61,10 +61,14 @@ class Outcome:
 
 
 class Attempt:
-    """One doing of a step: what its doer writes into the journal while it works. An `AwardLedger`."""
+    """One doing of a step: what its doer writes into the journal while it works. An `AwardLedger`.
 
-    def __init__(self, journal: Journal, seat: Seat, step: Step, number: int) -> None:
+    `resume` is the award under which a lost owner had the step done: whoever holds it is asked first.
+    """
+
+    def __init__(self, journal: Journal, seat: Seat, step: Step, number: int, resume: AwardRecord | None) -> None:
         self.number = number
+        self.resume = resume
         self.by = ""
         self.started = False
         self._journal = journal
@@ -82,7 +86,7 @@ class Attempt:
                 name=step.name,
                 kind=step.kind,
                 digest=digest_of(step.input),
-                effect=award.effect if award else step.effect,
+                effect=award.effect if award else self.resume.effect if self.resume else step.effect,
                 attempt=self.number,
                 award=award,
             )
@@ -98,6 +102,11 @@ class Attempt:
             await self._journal.append(Awarded(key=self._step.key, award=record))
         else:
             await self.start(record)
+
+    async def take_up(self, award: AwardRecord) -> None:
+        """Journal that the step goes on under this owner; the award stays as it is."""
+        self.by = f"{award.won.agent}.{award.won.instance}"
+        await self.start()
 
     def progress(self, value: Any) -> None:
         """The doer said how far it is: shown to whoever follows, once a second at most."""
@@ -139,10 +148,10 @@ class Steps:
             self._compare(known, step)
         if known is not None and known.ended:
             return await self._recall(scope, known)
-        if known is not None and known.effect == "at_most_once":
+        if known is not None and known.effect == "at_most_once" and not known.awards:
             await self._doubt(known)
         await self._may_begin()
-        return await self._do(scope, step, work, known.attempt + 1 if known else 1)
+        return await self._do(scope, step, work, known)
 
     def recorded_failure(self, scope: Scope, key: str) -> MeshError | None:
         """The error that a branch ended with before, if it did."""
@@ -164,11 +173,14 @@ class Steps:
         scope.saw(step.ended_at)
         self.used += step.usage
 
-    async def _do(self, scope: Scope, step: Step, work: Work, number: int) -> msgspec.Raw:
-        attempt = Attempt(self._journal, self._seat, step, number)
+    async def _do(self, scope: Scope, step: Step, work: Work, known: StepState | None) -> msgspec.Raw:
+        number = known.attempt + 1 if known else 1
+        attempt = Attempt(self._journal, self._seat, step, number, known.awards[-1] if known and known.awards else None)
         began = self._seat.clock.monotonic()
         self._tell("step.began", step, attempt=number)
         try:
+            if attempt.resume is not None:
+                await attempt.take_up(attempt.resume)
             outcome = await work(attempt)
             output = await self._values.keep(outcome.content, f"result of step {step.key}")
         except MeshError as error:
@@ -198,6 +210,10 @@ class Steps:
     async def _failed(self, scope: Scope, step: Step, attempt: Attempt, error: MeshError, began: float) -> None:
         """Journal the failure, unless the job is not ours any more: then that is raised."""
         self._journal.check()
+        if isinstance(error, InDoubt) and attempt.started:
+            await self._journal.append(StepInDoubt(key=step.key, reason=error.message))
+            self._saw(scope, step.key)
+            return
         identity = {} if attempt.started else {"name": step.name, "kind": step.kind, "digest": digest_of(step.input)}
         await self._journal.append(
             StepFailed(key=step.key, fault=error.fault(), by=attempt.by, **identity)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from mesh.protocols.acts import Bid
 from mesh.protocols.awards import AwardRecord, Candidate, Score
 from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import Stamps
-from mesh.protocols.errors import NoBids
+from mesh.protocols.errors import InDoubt, NoBids
 from mesh.protocols.job_events import Entry, Submitted, Value, encode_entry
 from mesh.protocols.job_state import advance
 from mesh.protocols.ports import Clock, Ids
@@ -74,9 +74,16 @@ class FakeContractor:
         self.calls: list[Call] = []
 
     async def contract(
-        self, call: Call, *, ledger: Any = None, on_progress: Callable[[Any], None] | None = None
+        self,
+        call: Call,
+        *,
+        ledger: Any = None,
+        on_progress: Callable[[Any], None] | None = None,
+        resume: AwardRecord | None = None,
     ) -> Contracted:
         self.calls.append(call)
+        if resume is not None and resume.effect == "at_most_once":
+            raise InDoubt("the winner was lost, and may have done it")
         async with call.deadline.enforce(call.capability):
             return await self._contract(call, ledger, on_progress)
 

@@ -330,6 +330,29 @@ async def test_what_may_be_done_at_most_once_is_in_doubt_after_a_crash(clock: Cl
     await world.close()
 
 
+async def test_a_local_step_that_may_be_done_at_most_once_is_in_doubt_too(clock: Clock, ids: Ids) -> None:
+    sent: list[int] = []
+
+    async def send() -> None:
+        sent.append(1)
+        await clock.sleep(50)
+
+    @workflow("send")
+    async def sending(job: Job) -> None:
+        await job.step("send", send, effect="at_most_once")
+
+    world = World(clock, ids)
+    await world.host("a", sending)
+    handle = await world.submit_job("send")
+    await clock.sleep(5)
+    await world.crash("a")
+    await world.host("b", sending)
+    with pytest.raises(InDoubt):
+        await handle.result(100)
+    assert sent == [1]
+    await world.close()
+
+
 async def test_a_failed_step_fails_the_same_way_in_the_replay(clock: Clock, ids: Ids) -> None:
     calls: list[int] = []
 
