@@ -152,10 +152,6 @@ class Subjects:
         """What a process subscribes to when one of its agents can do the capability."""
         return f"{self.prefix}.cfp.{check_capability(capability).replace('.', '_')}.*"
 
-    def reply_round(self, requester: str, token: str) -> str:
-        """One token's replies from whichever responder: what a round of probes subscribes to."""
-        return f"{self.prefix}.rep.{check_token(requester)}.*.{check_token(token)}"
-
     # -- presence, events, telemetry
 
     def beat(self, process: str) -> str:
@@ -184,6 +180,15 @@ class Subjects:
     def live(self, process: str, incarnation: str) -> str:
         """Heard by this very incarnation of the process alone: a 503 here means that it is dead."""
         return f"{self.prefix}.live.{check_token(process)}.{check_token(incarnation, 'incarnation')}"
+
+    def roll(self, requester: str, responder: str, token: str) -> str:
+        """Where a process answers a roll call. Apart from `reply`: the server tells a 503 to one subscription only, so
+        the subject it goes to must match no other subscription of the requester."""
+        return f"{self.prefix}.roll.{check_token(requester)}.{check_token(responder)}.{check_token(token)}"
+
+    def roll_call(self, requester: str, token: str) -> str:
+        """The answers to one roll call, from whichever process."""
+        return f"{self.prefix}.roll.{check_token(requester)}.*.{check_token(token)}"
 
     def telemetry(self, process: str) -> str:
         """Telemetry of one process; in no stream."""
@@ -278,6 +283,10 @@ class Subjects:
     def parse_reply(self, subject: str) -> Reply:
         """The parts of a reply subject."""
         return Reply(*self._parts(subject, "rep", 3))
+
+    def parse_roll(self, subject: str) -> Reply:
+        """The parts of the answer to a roll call."""
+        return Reply(*self._parts(subject, "roll", 3))
 
     def parse_cfp(self, subject: str) -> Cfp:
         """The parts of a call for proposals."""

@@ -80,7 +80,7 @@ class Heart:
     def _asked(self, message: Message) -> None:
         """Somebody asks whether we live. We answer to nobody but a reply subject that names us as the responder."""
         try:
-            if self._subjects.parse_reply(message.reply).responder == self._process:
+            if self._subjects.parse_roll(message.reply).responder == self._process:
                 self._send(message.reply, self._beats.everything(self.lag))
         except (InvalidName, MeshError) as error:
             logger.debug("%s: a probe was not answered: %s", self._process, error)

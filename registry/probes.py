@@ -99,16 +99,16 @@ class Probes:
         token = f"probe-{self._ids.token()}"
         fence = f"fence-{self._ids.uuid()}"
         current = Round(asked, fence, self._clock, on_beat)
-        inbox = self._subjects.reply_round(self._me, token)
+        inbox = self._subjects.roll_call(self._me, token)
         current.opened(await self._bus.subscribe(inbox, lambda message: self._heard(current, message)))
         for process, incarnation in [*asked.items(), (fence, fence)]:
-            reply = self._subjects.reply(self._me, process, token)
+            reply = self._subjects.roll(self._me, process, token)
             self._bus.publish(self._subjects.live(process, incarnation), b"", reply=reply)
         return current
 
     def _heard(self, current: Round, message: Message) -> None:
         with suppress(InvalidName):  # anybody may publish anything here; what is no reply is no answer
-            current.heard(self._subjects.parse_reply(message.subject).responder, message)
+            current.heard(self._subjects.parse_roll(message.subject).responder, message)
 
 
 def _done(future: asyncio.Future[None]) -> None:

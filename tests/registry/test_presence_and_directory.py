@@ -236,7 +236,7 @@ async def test_the_name_of_a_frozen_process_is_free_after_its_lease(
     old = await crew.join("ann")
     for task in old.presence._tasks:
         task.cancel()
-    server.faults.filter = lambda message: ".rep." not in message.subject
+    server.faults.filter = lambda message: ".roll." not in message.subject
     began = clock.monotonic()
     new = await crew.join("ann")
     assert 2 < clock.monotonic() - began < 4
@@ -329,7 +329,7 @@ async def test_a_ping_measures_the_living_and_finds_the_dead_and_the_silent(crew
     await cat.presence.register(instance_of("cat"))
     assert 0 <= await ann.directory.ping("cat") < 0.1
     server.faults.filter = lambda message: (
-        not message.subject.startswith("$SYS") and ".rep.ann.cat." not in message.subject
+        not message.subject.startswith("$SYS") and ".roll.ann.cat." not in message.subject
     )
     with pytest.raises(TimedOut, match="'cat' did not answer"):
         await ann.directory.ping("cat", timeout=0.2)
@@ -359,7 +359,7 @@ async def test_a_verified_listing_drops_the_dead_and_suspects_the_silent(crew: C
     ann = members[0]
     await until(lambda: len(ann.directory.instances()) == 4)
     server.faults.filter = lambda message: (
-        not message.subject.startswith("$SYS") and ".rep.ann.cat." not in message.subject
+        not message.subject.startswith("$SYS") and ".roll.ann.cat." not in message.subject
     )
     server.kill("bob")
     listed = await ann.directory.verified(0.3)
