@@ -20,6 +20,7 @@ from mesh.actors.inbound import Inbound
 from mesh.actors.payloads import Payloads
 from mesh.protocols.envelope import Envelope, decode, encode
 from mesh.protocols.errors import (
+    AgentLost,
     BadEnvelope,
     InvalidName,
     MeshError,
@@ -175,6 +176,15 @@ class Exchange:
     def forget(self, token: str) -> None:
         """Expect no more answers to this token. Again: nothing happens."""
         self._waiting.pop(token, None)
+
+    def lost(self, process: str, why: str) -> None:
+        """A process is gone: whoever asked it something need not wait for the deadline.
+
+        It may have done the work all the same; nothing is repeated because of this that is not safe to repeat.
+        """
+        for waiter in list(self._waiting.values()):
+            if waiter.responder == process and isinstance(waiter, Ask | Conversation):
+                waiter.failed(AgentLost(f"{process} is gone: {why}"))
 
     async def send(self, subject: str, envelope: Envelope, *, reply: str = "") -> None:
         """Publish a message, a large payload by reference; at most once, and nobody says whether it arrived."""

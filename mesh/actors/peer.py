@@ -36,6 +36,7 @@ from mesh.protocols.errors import InvalidName, Overloaded, Refused, Unavailable
 from mesh.protocols.ports import Bus, Clock, Ids, Store, Subscription
 from mesh.protocols.subjects import Subjects, check_token
 from mesh.registry.directory import Directory
+from mesh.registry.listing import Change
 from mesh.registry.presence import Presence
 from mesh.resilience.breaker import BreakerPolicy
 from mesh.resilience.breakers import Breakers, Key
@@ -124,6 +125,7 @@ class Peer:
         self._escalated: list[Callable[[Actor, BaseException], None]] = []
         self._stopping = False
         self.breakers.on_change(self._breaker_changed)
+        self.directory.on_change(self._changed_there)
 
     # -- its life
 
@@ -382,6 +384,10 @@ class Peer:
             self.telemetry.emit(
                 "task.failed", level="error", task=task.get_name(), error=f"{type(error).__name__}: {error}"
             )
+
+    def _changed_there(self, change: Change) -> None:
+        if change.kind == "process-down":
+            self.exchange.lost(change.process, change.why)
 
     def _breaker_changed(self, key: Key, state: str, reason: str) -> None:
         target, capability = key

@@ -156,5 +156,4 @@ class Market:
     @staticmethod
     def breaker(listing: Listing, capability: str) -> tuple[str, str]:
         """The target and the name of the breaker that stands before it: the same one as asks use."""
-        declared = listing.record.offers(capability)
-        return listing.key, declared.command if declared else capability
+        return listing.key, capability
