@@ -13,9 +13,9 @@ import msgspec
 
 from mesh.protocols.acts import Bid
 
-TYPICAL_DEFECTS = 3
-"""Defects of one kind in a change that has any. A reviewer that finds a share c of all defects misses none of three with
-probability c³: that is the success it bids."""
+DEFECTS = 8
+"""Defects of one kind in a bad change (the sample has 7 of security, 10 of logic, 6 of style). A reviewer that finds a share
+c of all defects misses none of n with probability cⁿ: that is the success it bids. Success means nothing missed."""
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,5 @@ MODEL = {capability: Calibration(8.0, 0.98) for capability in THOROUGH}
 def honest(bid: Bid, known: Calibration, *, calls: int) -> Bid:
     """The computed bid with what the mesh cannot know. `calls`: how many this instance has handled since it started."""
     latency = max(bid.latency, known.seconds) if calls == 0 else bid.latency
-    success = bid.success * known.coverage**TYPICAL_DEFECTS
+    success = bid.success * known.coverage**DEFECTS
     return msgspec.structs.replace(bid, latency=latency, success=success, confidence=known.coverage)

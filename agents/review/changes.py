@@ -1,7 +1,7 @@
 """What is reviewed: a `ChangeSet`, its files with both sides by content digest, and which lines changed.
 
-Made by `collect` (from a repository) or `patch` (from a diff alone). The bytes of the sides are not in it: they stand in
-an object store under their digests, and a specialist loads those that it needs.
+Made by `collect` (from a repository) or `patch` (from a diff alone). The bytes of the sides are not in it: it names them by
+digest, and the objects that hold them (`objects`).
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ class ChangeSet(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Everything a specialist may see.
 
     `base` and `head` are commit or tree ids, empty for a patch alone. `first_party` names the repository's own top-level
-    packages, by which imports of them are told from installed ones.
+    packages, by which imports of them are told from installed ones. `bundles` are the objects that hold all the bytes;
+    empty while they are only in memory.
     """
 
     repo: str = ""
@@ -141,11 +142,12 @@ class ChangeSet(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     files: tuple[FileChange, ...] = ()
     settings: tuple[SettingsFile, ...] = ()
     first_party: tuple[str, ...] = ()
+    bundles: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def digests(self) -> tuple[str, ...]:
-        """Every object that it refers to, each once."""
+        """Every blob that it refers to, each once."""
         sides = (digest for file in self.files for digest in (file.before, file.after))
         every = (*sides, *(each.digest for each in self.settings))
         return tuple(dict.fromkeys(digest for digest in every if digest))

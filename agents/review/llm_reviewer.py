@@ -23,6 +23,7 @@ from mesh.agents.review.masking import masked
 from mesh.agents.review.objects import fetch
 from mesh.agents.review.prompt import digest_of_prompt, instructions_for, shown
 from mesh.agents.review.reviewer import Reviewer, every_text, only
+from mesh.agents.review.team import MODEL_VARIABLE
 from mesh.protocols.acts import Bid, CallForProposal
 from mesh.protocols.artifacts import Artifact, Confidence, Evidence, Provenance, Verdict
 from mesh.protocols.errors import HandlerFailed, Refused
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from pydantic_ai import Agent as Asker
     from pydantic_ai.models import Model
 
-MODEL_VARIABLE = "MESH_MODEL"
 PRICE_VARIABLE = "MESH_MODEL_PRICE"
 PRICE = 0.05
 """Money for one review, where MESH_MODEL_PRICE does not say."""
@@ -115,7 +115,7 @@ class LlmReviewer(Reviewer):
         if not self.model:
             raise Refused(f"no model is configured: set {MODEL_VARIABLE}, such as {MODEL_VARIABLE}=openai:gpt-5")
         seen = only(changes, every_text)
-        blobs = await fetch(await ctx.objects(), seen.digests)
+        blobs = await fetch(await ctx.objects(), seen.bundles, seen.digests)
         text, notes = shown(seen, blobs)
         said = await self._asked(ctx, category, text) if text else ModelReport()
         self.handled += 1

@@ -55,8 +55,8 @@ class Repository(Agent):
         """
         collected = await self._read(request, ctx)
         ctx.progress(f"{len(collected.changes.files)} files changed")
-        await keep(await ctx.objects(), collected.blobs)
-        return collected.changes
+        bundles = await keep(await ctx.objects(), collected.blobs)
+        return msgspec.structs.replace(collected.changes, bundles=bundles)
 
     @collect.bid
     def bid_collect(self, call: CallForProposal, bid: Bid) -> Bid | None:

@@ -42,8 +42,8 @@ class Reviewer(Agent, abstract=True):
             HandlerFailed: none of them worked. Unavailable: bytes of the change set are not in the object store.
         """
         wanted = python_only if capability != "review.security" else every_text
-        blobs = await fetch(await ctx.objects(), digests(changes, wanted))
-        ctx.progress(f"{ctx.agent}: {len(blobs)} objects fetched")
+        blobs = await fetch(await ctx.objects(), changes.bundles, digests(changes, wanted))
+        ctx.progress(f"{ctx.agent}: {len(blobs)} files fetched")
         ctx.use(tool_calls=len(analysers), money=price)
         try:
             inspected = await inspect(only(changes, wanted), blobs, analysers)
@@ -84,7 +84,7 @@ def only(changes: ChangeSet, wanted: Callable[[FileChange], bool]) -> ChangeSet:
 
 
 def digests(changes: ChangeSet, wanted: Callable[[FileChange], bool]) -> tuple[str, ...]:
-    """The objects that the wanted files, and the settings, stand in."""
+    """The blobs of the wanted files, and of the settings."""
     return only(changes, wanted).digests
 
 

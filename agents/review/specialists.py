@@ -108,6 +108,13 @@ class QuickReviewer(Reviewer):
         """pyflakes and bugbear by ruff; neither dead code nor types."""
         return await self.report(ctx, "review.logic", changes, QUICK_TOOLS["review.logic"], price=QUICK_PRICE)
 
+    def remarks(self, ctx: Context, capability: str) -> tuple[str, ...]:
+        """That it sees less than a specialist does."""
+        share = f"{QUICK[capability].coverage:.0%}"
+        return (
+            f"{capability} was done by {ctx.agent}, which finds {share} of what its specialist finds on the sample",
+        )
+
     @security.bid
     @style.bid
     @logic.bid
