@@ -13,7 +13,11 @@ from mesh.settings import ServerTarget
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a worker needs to know. Travels over the socket, for it may carry credentials."""
+    """Everything a worker needs to know. Travels over the socket, for it may carry credentials.
+
+    `patience`: for so many seconds it may wait for its name, which its predecessor may still hold. `grace`: for so many it may
+    drain.
+    """
 
     token: str
     host: str
@@ -29,6 +33,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     repositories: tuple[str, ...] = ()
     grace: float = 10.0
+    patience: float = 20.0
     beat_every: float = 1.0
 
 

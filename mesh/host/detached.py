@@ -19,7 +19,7 @@ from mesh.host.console import Console
 from mesh.host.foreground import UpRequest, run_host
 from mesh.host.host_record import HostRecord
 from mesh.host.process_log import last_lines
-from mesh.protocols.errors import Fault, MeshError, Unavailable, from_fault
+from mesh.protocols.errors import Fault, MeshError, Unavailable, every_error, from_fault
 from mesh.settings import MeshFolder
 
 _COMMAND = (sys.executable, "-P", "-m", "mesh.host.detached")
@@ -67,8 +67,15 @@ def launch(request: UpRequest, timeout: float) -> HostRecord:
         with suppress(subprocess.TimeoutExpired):
             child.wait(_MARGIN)
         assert outcome.fault is not None
-        raise from_fault(outcome.fault)
+        raise _typed(outcome.fault)
     return outcome.ready
+
+
+def _typed(fault: Fault) -> MeshError:
+    """The error in its own type, be it of floor 0 or of a floor in between."""
+    kinds = {kind.code: kind for kind in every_error()}
+    kind = kinds.get(fault.code)
+    return kind(fault.message, detail=fault.detail) if kind else from_fault(fault)
 
 
 def _converse(channel: socket.socket, request: UpRequest, timeout: float) -> Outcome | None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _TICK = 0.5
 _FIGURES_EVERY = 5.0
+_MARGIN = 2.0
+"""Seconds that a worker has beyond its own grace, to say goodbye."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +171,7 @@ class Host:
             self._ticker.cancel()
         for task in self._renewing:
             task.cancel()
-        await self.supervisor.drain(self.manifest.host.grace)
+        await self.supervisor.drain(self.manifest.host.grace + _MARGIN)
         if self.health is not None:
             await self.health.stop()
         if self._mesh is not None:
@@ -233,7 +235,7 @@ class Host:
             mine = files.intersection(keeper.files)
             if mine:
                 self._console.say(f"mesh: {keeper.plan.token} is started anew: {', '.join(sorted(mine))} changed")
-                task = asyncio.create_task(keeper.renew(self.manifest.host.grace))
+                task = asyncio.create_task(keeper.renew(self.manifest.host.grace + _MARGIN))
                 self._renewing.add(task)
                 task.add_done_callback(self._renewing.discard)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mesh.host.host_record import HostRecord
 from mesh.registry.lease import NameTaken
@@ -31,18 +31,28 @@ async def joined(
         NameTaken: the name was asked for, and another living host has it; or every name tried was taken.
         Unavailable: the server is out of reach.
     """
-    from mesh.client.mesh import Mesh
-
     async with AsyncExitStack() as stack:
-        for _ in range(_TRIES):
+        for left in reversed(range(_TRIES)):
             try:
-                place = Mesh.connect(target, namespace=record.namespace, process=record.name, host=record.name)
+                place = taken_place(target, namespace=record.namespace, process=record.name, host=record.name)
                 mesh = await stack.enter_async_context(place)
                 break
             except NameTaken:
-                if rename is None:
+                if rename is None or not left:
                     raise
                 record = rename(record)
-        else:
-            raise NameTaken(f"{_TRIES} names were taken, the last one {record.name!r}: give one with --host-name")
         yield mesh, record
+
+
+@asynccontextmanager
+async def taken_place(target: ServerTarget, **about: Any) -> AsyncIterator[Mesh]:
+    """The mesh, with this process's lease already taken. `about` goes to `Mesh.connect`.
+
+    Raises:
+        NameTaken: another living process has the name.
+    """
+    from mesh.client.mesh import Mesh
+
+    async with Mesh.connect(target, **about) as mesh:
+        await mesh.peer.registration.begin()
+        yield mesh

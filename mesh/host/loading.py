@@ -34,8 +34,11 @@ class CannotLoad(Semantic):
     code = "cannot-load"
 
 
-def load(use: str, folder: Path) -> Any:
-    """What `pkg.mod:Name`, `file.py:Name` or `file.py` stands for. Files are relative to `folder`, whose modules come first.
+def load(use: str, folder: Path, kind: str = "agent") -> Any:
+    """What `pkg.mod:Name`, `file.py:Name` or `file.py` stands for; `kind` is "agent" or "workflow".
+
+    Files are relative to `folder`, whose modules come first. A file without a name stands for all its workflows, or for its
+    one agent.
 
     Raises:
         CannotLoad: no such module, file or name, or its code fails.
@@ -44,7 +47,9 @@ def load(use: str, folder: Path) -> Any:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     module = _file(folder / place, use) if place.endswith(".py") else _module(place, use)
-    return _named(module, name, use) if name else _only_agent(module, use)
+    if name:
+        return _named(module, name, use)
+    return _only_agent(module, use) if kind == "agent" else _all_workflows(module, use)
 
 
 def loaded_below(folder: Path) -> tuple[str, ...]:
@@ -107,6 +112,15 @@ def _only_agent(module: ModuleType, use: str) -> Any:
     if names:
         raise CannotLoad(f"{use} has several agents: name one, such as {use}:{names[0]} ({', '.join(names)})")
     raise CannotLoad(f"{use} has no agent: decorate a function with @agent, or derive a class from Agent")
+
+
+def _all_workflows(module: ModuleType, use: str) -> list[Any]:
+    from mesh.jobs.workflow import Workflow
+
+    found = [thing for thing in vars(module).values() if isinstance(thing, Workflow)]
+    if not found:
+        raise CannotLoad(f"{use} has no workflow: decorate a function with @workflow(NAME)")
+    return found
 
 
 def _agents(module: ModuleType) -> list[str]:

@@ -46,7 +46,6 @@ class WorkflowEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     name: str | None = None
     versions: tuple[int, ...] = ()
     processes: int = 1
-    labels: dict[str, str] = {}
     environment: dict[str, str] = {}
     limits: Limits = Limits()
 

@@ -78,7 +78,7 @@ def _workflow(manifest: Manifest, host: str, entry: WorkflowEntry, numbers: Coun
             kind="workflow",
             use=entry.use,
             versions=entry.versions,
-            labels={**manifest.host.labels, **entry.labels},
+            labels=manifest.host.labels,
             environment={**manifest.host.environment, **entry.environment},
             limits=entry.limits,
         )

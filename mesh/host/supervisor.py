@@ -16,12 +16,14 @@ from mesh.host.keeper import Keeper, environment_for
 from mesh.host.manifest import Manifest
 from mesh.host.plan import ProcessPlan, plan
 from mesh.host.process_log import ProcessLog
-from mesh.protocols.errors import Unavailable
+from mesh.protocols.errors import Transient
 from mesh.protocols.ports import Clock, Ids
 from mesh.settings import MeshFolder, ServerTarget
 
+_PATIENCE = 0.8
 
-class NotReady(Unavailable):
+
+class NotReady(Transient):
     """Not every instance became ready. The message says which, and why."""
 
     code = "not-ready"
@@ -147,6 +149,7 @@ class Supervisor:
             limits=each.limits,
             repositories=self.manifest.repositories,
             grace=settings.grace,
+            patience=settings.start_timeout * _PATIENCE,
             beat_every=min(1.0, settings.hung_after / 4),
         )
         return Keeper(

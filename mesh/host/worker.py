@@ -12,17 +12,19 @@ import logging
 import signal
 import sys
 import traceback
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mesh.clock import SystemClock
 from mesh.host.channel import Failed, Gone, Hosted, Orders, Pulsed, Ready
+from mesh.host.joining import taken_place
 from mesh.host.json_logging import log_as_json
 from mesh.host.limiting import apply
 from mesh.host.loading import CannotLoad, load, loaded_below
 from mesh.host.tether import Tether
-from mesh.protocols.errors import MeshError, Transient
+from mesh.protocols.errors import HandlerFailed, Semantic
+from mesh.registry.lease import NameTaken
 from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry
 
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mesh.host.worker")
 _CANNOT_LOAD = 78
 _FAILED = 1
+_RETRY = 0.5
+_HOPELESS = (TypeError, ValueError, ImportError, Semantic)
+_HOPEFUL = (HandlerFailed, NameTaken)
 
 
 def main() -> None:
@@ -45,7 +50,7 @@ def main() -> None:
     folder = Path(orders.folder)
     try:
         apply(orders.limits)
-        thing = load(orders.use, folder)
+        thing = load(orders.use, folder, orders.kind)
     except (CannotLoad, OSError, ValueError) as error:
         if error.__cause__ is not None:
             traceback.print_exception(error.__cause__)
@@ -84,9 +89,7 @@ class Worker:
             return await self._live()
         except Exception as error:
             logger.exception("%s cannot go on", self._orders.token)
-            hopeless = isinstance(error, TypeError) or (
-                isinstance(error, MeshError) and not isinstance(error, Transient)
-            )
+            hopeless = isinstance(error, _HOPELESS) and not isinstance(error, _HOPEFUL)
             files = loaded_below(Path(self._orders.folder))
             self._tether.report(Failed(message=f"{type(error).__name__}: {error}", hopeless=hopeless, files=files))
             return _FAILED
@@ -96,14 +99,11 @@ class Worker:
             loop.call_soon_threadsafe(self._stop.set)
 
     async def _live(self) -> int:
-        from mesh.client.mesh import Mesh
-
         orders = self._orders
         common = {"process": orders.token, "host": orders.host}
         telemetry = Telemetry(self._clock.now, JsonLines(), common=common)
-        async with Mesh.connect(
-            orders.target, namespace=orders.namespace, process=orders.token, host=orders.host, telemetry=telemetry
-        ) as mesh:
+        async with AsyncExitStack() as stack:
+            mesh = await self._enter(stack, telemetry)
             hosted = await self._host(mesh)
             self._tether.report(Ready(hosted=hosted, files=loaded_below(Path(orders.folder))))
             await self._beat(mesh)
@@ -111,11 +111,28 @@ class Worker:
         self._tether.report(Gone())
         return 0
 
+    async def _enter(self, stack: AsyncExitStack, telemetry: Telemetry) -> Mesh:
+        """Take our place, which a predecessor that still drains may hold for a while."""
+        orders = self._orders
+        ends = self._clock.monotonic() + orders.patience
+        while True:
+            place = taken_place(
+                orders.target, namespace=orders.namespace, process=orders.token, host=orders.host, telemetry=telemetry
+            )
+            try:
+                return await stack.enter_async_context(place)
+            except NameTaken as error:
+                if self._stop.is_set() or self._clock.monotonic() > ends:
+                    raise
+                logger.warning("waiting for the name %s: %s", orders.token, error)
+                await self._clock.sleep(_RETRY)
+
     async def _host(self, mesh: Mesh) -> tuple[Hosted, ...]:
         orders = self._orders
         if orders.kind == "workflow":
             await mesh.host_workflow(self._thing, orders.versions)
-            return (Hosted(agent=orders.use, instance=""),)
+            name = getattr(self._thing, "name", orders.use)
+            return (Hosted(agent=str(name), instance=orders.token),)
         hosted = []
         for instance in orders.instances:
             actor = await mesh.host(self._thing, instance=instance, labels=orders.labels, capacity=orders.capacity)
