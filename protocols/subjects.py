@@ -140,6 +140,11 @@ class Subjects:
         middle = responder if responder == ANYONE else check_token(responder)
         return f"{self.prefix}.rep.{check_token(requester)}.{middle}.{check_token(token)}"
 
+    def reply_root(self, requester: str, responder: str) -> str:
+        """What all reply subjects between two processes begin with; a checked token makes one of it."""
+        middle = responder if responder == ANYONE else check_token(responder)
+        return f"{self.prefix}.rep.{check_token(requester)}.{middle}."
+
     def reply_inbox(self, process: str) -> str:
         """The one subscription by which a process hears every reply to it."""
         return f"{self.prefix}.rep.{check_token(process)}.>"

@@ -14,7 +14,7 @@ import msgspec
 
 from mesh.actors.definition import AgentDefinition
 from mesh.actors.handler import Handler
-from mesh.actors.hooks import Hooks
+from mesh.actors.hooks import STOP_TIMEOUT, Hooks
 from mesh.actors.invocation import Invocation, Outcome
 from mesh.actors.lineage import MAX_HOPS
 from mesh.actors.mailbox import Mailbox
@@ -43,7 +43,12 @@ _STATES: dict[str, InstanceState] = {"ready": "ready", "draining": "draining"}
 
 
 class Actor:
-    """One instance of an agent in this process."""
+    """One instance of an agent in this process. Cheap while idle: there may be a hundred thousand."""
+
+    __slots__ = (
+        "_drains", "_functions", "_running", "_target", "capacity", "definition", "hooks", "instance", "labels", "loop",
+        "mailbox", "peer", "sender", "started_at", "supervision", "tally",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -57,7 +62,7 @@ class Actor:
         self.peer = peer
         self.definition = definition
         self.instance = instance
-        self.labels = {**definition.labels, **(labels or {})}
+        self.labels: Mapping[str, str] = {**definition.labels, **labels} if labels else definition.labels
         self.capacity = capacity or definition.capacity
         self.sender = Sender(definition.name, instance, peer.process)
         self.mailbox = Mailbox(definition.mailbox)
@@ -69,7 +74,7 @@ class Actor:
         self._target: Any = None
         self._functions: dict[str, Callable[..., Any]] = {}
         self._running: dict[str, tuple[Work, asyncio.Task[None]]] = {}
-        self._drains: set[asyncio.Task[None]] = set()
+        self._drains: list[asyncio.Task[None]] = []
 
     # -- what others see
 
@@ -163,7 +168,7 @@ class Actor:
         if self.supervision.state not in ("ready", "draining"):
             return
         for _ in range(min(self.capacity - len(self._drains), len(self.mailbox))):
-            self._drains.add(self.loop.create_task(self._drain(), name=f"drain {self.key}"))
+            self._drains.append(self.loop.create_task(self._drain(), name=f"drain {self.key}"))
 
     async def _drain(self) -> None:
         task = asyncio.current_task()
@@ -173,7 +178,7 @@ class Actor:
                 if not await self._handle(work, task):
                     return
         finally:
-            self._drains.discard(task)
+            self._drains.remove(task)
             self.peer.changed(self)
 
     async def _handle(self, work: Work, task: asyncio.Task[None]) -> bool:
@@ -187,6 +192,7 @@ class Actor:
         try:
             outcome = await invocation.run()
             if invocation.thread is not None and not invocation.thread.done():
+                self.peer.telemetry.emit("agent.stuck", level="warning", agent=self.key, command=work.handler.name)
                 await asyncio.wait([invocation.thread])
         finally:
             self._running.pop(work.envelope.id, None)
@@ -277,7 +283,7 @@ class Actor:
         for task in tuple(self._drains):
             task.cancel()
         if self._drains:
-            await asyncio.wait(tuple(self._drains))
+            await asyncio.wait(tuple(self._drains), timeout=STOP_TIMEOUT)
         await self.flush(Draining(f"{self.key} has stopped", detail={"begun": False}))
         await self.hooks.stop(ran=was in ("ready", "draining"))
 

@@ -31,10 +31,11 @@ from mesh.protocols.errors import (
 )
 from mesh.protocols.ports import Bus, Clock, Ids, Message, Subscription
 from mesh.protocols.references import LIMIT
-from mesh.protocols.subjects import ANYONE, Subjects
+from mesh.protocols.subjects import ANYONE, Subjects, check_token
 from mesh.resilience.deadline import Deadline
 
 Heard = Callable[[Envelope], None]
+ROOTS = 10_000
 
 
 class HostileReply(Exception):
@@ -105,6 +106,7 @@ class Exchange:
         self.counts: Counter[str] = Counter()
         self._waiting: dict[str, Waiter] = {}
         self._subscription: Subscription | None = None
+        self._roots: dict[tuple[str, str], str] = {}
 
     async def start(self) -> None:
         """Hear replies. Again: nothing happens."""
@@ -141,7 +143,7 @@ class Exchange:
         token, responder = self.ids.token(), responder or self._responder(subject)
         ask = self._waiting[token] = Ask(deadline, responder, on_part, inactivity)
         try:
-            await self.send(subject, envelope, reply=self.subjects.reply(self.process, responder, token))
+            await self.send(subject, envelope, reply=self._reply(self.process, responder) + token)
             reply = await ask.future
         finally:
             ask.timer.cancel()
@@ -161,7 +163,7 @@ class Exchange:
         conversation = Conversation(token, responder, deadline, self.forget, self._whole)
         self._waiting[token] = conversation
         try:
-            await self.send(subject, envelope, reply=self.subjects.reply(self.process, responder, token))
+            await self.send(subject, envelope, reply=self._reply(self.process, responder) + token)
         except BaseException:
             conversation.close()
             raise
@@ -196,7 +198,7 @@ class Exchange:
     async def respond(self, inbound: Inbound, envelope: Envelope) -> None:
         """Answer a message on the subject built from its pinned sender; nothing happens if no answer was asked for."""
         if inbound.token:
-            await self.send(self.subjects.reply(inbound.sender, self.process, inbound.token), envelope)
+            await self.send(self._reply(inbound.sender, self.process) + inbound.token, envelope)
 
     def respond_now(self, inbound: Inbound, envelope: Envelope) -> None:
         """`respond` for small answers, from code that cannot wait.
@@ -205,8 +207,7 @@ class Exchange:
             TooLarge: it would have to go by reference.
         """
         if inbound.token:
-            subject = self.subjects.reply(inbound.sender, self.process, inbound.token)
-            self.bus.publish(subject, encode(envelope))
+            self.bus.publish(self._reply(inbound.sender, self.process) + inbound.token, encode(envelope))
 
     def inbound(self, message: Message, sender: str, **parts: str) -> Inbound:
         """A message to this process, checked; `sender` is the process token its subject pins.
@@ -231,12 +232,21 @@ class Exchange:
             return ""
         try:
             reply = self.subjects.parse_reply(message.reply)
-            self.subjects.reply(reply.requester, reply.responder, reply.token)
+            check_token(reply.token)
         except InvalidName as error:
             raise HostileReply(str(error)) from None
         if reply.requester != sender or reply.responder not in (ANYONE, self.process):
             raise HostileReply(f"{sender} may not ask for answers on {message.reply!r}")
         return reply.token
+
+    def _reply(self, requester: str, responder: str) -> str:
+        """The reply subject but for its token, which is ours or was checked when it came."""
+        root = self._roots.get((requester, responder))
+        if root is None:
+            if len(self._roots) >= ROOTS:
+                self._roots.clear()
+            root = self._roots[requester, responder] = self.subjects.reply_root(requester, responder)
+        return root
 
     def _on_reply(self, message: Message) -> None:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from mesh.actors.context import Context
+from mesh.actors.definition import Agent
 from mesh.actors.handler import Timer
 from mesh.actors.invocation import place_of
 from mesh.actors.lineage import Lineage
@@ -26,13 +27,15 @@ STOP_TIMEOUT = 5.0
 class Hooks:
     """What happens to one actor that is not a message from outside."""
 
+    __slots__ = ("_actor", "_failure", "_peer", "_restart", "_settled", "_tasks", "_timers")
+
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
         self._peer = actor.peer
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[str, asyncio.TimerHandle] | None = None
         self._restart: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._settled = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] | None = None
+        self._settled: asyncio.Future[None] | None = None
         self._failure: HandlerFailed | None = None
 
     # -- starting and restarting
@@ -40,7 +43,9 @@ class Hooks:
     async def start(self) -> None:
         """Make it ready; crashes on the way are restarted as any crash is."""
         await self._begin()
-        await self._settled.wait()
+        if self._actor.supervision.state in ("starting", "restarting"):
+            self._settled = self._actor.loop.create_future()
+            await self._settled
         if self._failure is not None:
             raise self._failure
 
@@ -59,7 +64,7 @@ class Hooks:
         if self._actor.supervision.state != "starting":
             return
         self._actor.supervision.step("started")
-        self._settled.set()
+        self._settle()
         for timer in self._actor.definition.timers:
             self._schedule(timer)
         self._peer.changed(self._actor)
@@ -75,7 +80,7 @@ class Hooks:
         if after is None:
             self._peer.telemetry.emit("agent.failed", level="error", **about)
             self._failure = HandlerFailed(f"{actor.key} crashed too often and was given up: {text}")
-            self._settled.set()
+            self._settle()
             self.later(actor.flush(AgentLost(f"{actor.key} was given up", detail={"begun": False})))
             self._peer.escalated(actor, error)
         else:
@@ -94,26 +99,28 @@ class Hooks:
         self._cancel_timers()
         if self._restart is not None:
             self._restart.cancel()
-        self._settled.set()
+        self._settle()
         if ran:
             try:
                 await self._hook("on_stop", STOP_TIMEOUT)
             except Exception as error:  # noqa: BLE001 - the actor goes away all the same
                 text = redacted(f"{type(error).__name__}: {error}")
                 self._peer.telemetry.emit("agent.stop_failed", level="warning", agent=self._actor.key, error=text)
-        for task in tuple(self._tasks):
+        for task in tuple(self._tasks or ()):
             if task is not asyncio.current_task():
                 task.cancel()
 
     def later(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do something of the actor's soon."""
         task = self._actor.loop.create_task(work, name=f"hook {self._actor.key}")
+        if self._tasks is None:
+            self._tasks = set()
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _hook(self, name: str, seconds: float) -> None:
         hook = getattr(self._actor.target, name, None)
-        if hook is None:
+        if hook is None or getattr(hook, "__func__", None) in (Agent.on_start, Agent.on_stop):
             return
         context = Context(self._actor, self._work(name, seconds))
         deadline = Deadline.after(self._peer.clock, seconds)
@@ -130,6 +137,8 @@ class Hooks:
 
     def _schedule(self, timer: Timer) -> None:
         due = timer.mark.seconds
+        if self._timers is None:
+            self._timers = {}
         self._timers[timer.handler.name] = self._actor.loop.call_later(due, self._tick, timer)
 
     def _tick(self, timer: Timer) -> None:
@@ -142,6 +151,11 @@ class Hooks:
             self._peer.count("tick-skipped", agent=self._actor.definition.name, error=error.code)
 
     def _cancel_timers(self) -> None:
-        for handle in self._timers.values():
+        for handle in (self._timers or {}).values():
             handle.cancel()
-        self._timers.clear()
+        self._timers = None
+
+    def _settle(self) -> None:
+        """Whoever waits for the start need not wait any more."""
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import cast
 
 from mesh.actors.work import Work
 from mesh.protocols.errors import Overloaded
@@ -19,7 +20,7 @@ class Mailbox:
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.limit = limit
-        self._waiting: deque[Work] = deque()
+        self._waiting: deque[Work] | tuple[()] = ()
 
     def put(self, work: Work, *, retry_after: float) -> None:
         """Let it wait.
@@ -33,6 +34,8 @@ class Mailbox:
                 retry_after=retry_after,
                 detail={"limit": self.limit},
             )
+        if isinstance(self._waiting, tuple):  # an empty deque takes as much memory as the rest of an idle actor
+            self._waiting = deque()
         self._waiting.append(work)
 
     def take(self) -> Work | None:
@@ -43,7 +46,7 @@ class Mailbox:
         """Take out the message `requester` sent under this id, if it still waits."""
         for work in self._waiting:
             if work.envelope.id == message_id and work.requester == requester:
-                self._waiting.remove(work)
+                cast("deque[Work]", self._waiting).remove(work)
                 return work
         return None
 

@@ -138,9 +138,14 @@ class Peer:
         if self._subscription is None:
             inbox = self.subjects.rpc_inbox(self.process)
             self._subscription = await self.bus.subscribe(inbox, self._dispatch.on_rpc)
-            await self.exchange.start()
-            if watch:
-                await self.directory.start()
+            try:
+                await self.exchange.start()
+                if watch:
+                    await self.directory.start()
+            except BaseException:
+                await self._subscription.close()
+                self._subscription = None
+                raise
 
     async def host(
         self,
@@ -200,7 +205,8 @@ class Peer:
         if self._stopping:
             return
         self._stopping = True
-        await asyncio.gather(*(self.unhost(actor, drain=False) for actor in list(self.actors.values())))
+        leaving = [self.spawn(self.unhost(actor, drain=False), f"stop {key}") for key, actor in self.actors.items()]
+        await asyncio.gather(*leaving, return_exceptions=True)
         await self._micro.stop()
         self.registration.stop()
         if self._subscription is not None:

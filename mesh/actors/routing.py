@@ -17,12 +17,13 @@ from mesh.protocols.ports import Ids
 from mesh.protocols.subjects import Subjects
 from mesh.registry.directory import Directory
 from mesh.registry.listing import Listing
-from mesh.registry.records import Capability
+from mesh.registry.records import Capability, Instance
 from mesh.resilience.breakers import Breakers
 
 SAMPLE = 8
 """Of more candidates than this, so many are drawn and compared."""
 
+ROUTES = 10_000
 Target = str | Listing
 
 
@@ -53,6 +54,7 @@ class Routing:
         self._process = process
         self._ids = ids
         self.outstanding: Counter[str] = Counter()
+        self._routes: dict[tuple[str, str, str, bool], tuple[Instance, Route]] = {}
 
     def resolve(
         self,
@@ -119,6 +121,18 @@ class Routing:
         return (figures.queue + figures.running + self.outstanding[listing.key]) / max(1, figures.capacity)
 
     def _route(self, listing: Listing, command: str, capability: str, *, exact: bool) -> Route:
+        """The route to an instance; the same one until its record changes."""
+        asked = (listing.key, command, capability, exact)
+        known = self._routes.get(asked)
+        if known is not None and known[0] is listing.record:
+            return known[1]
+        if len(self._routes) >= ROUTES:
+            self._routes.clear()
+        route = self._make_route(listing, command, capability, exact=exact)
+        self._routes[asked] = (listing.record, route)
+        return route
+
+    def _make_route(self, listing: Listing, command: str, capability: str, *, exact: bool) -> Route:
         declared = _declared(listing, capability, command)
         if declared is None and not command:
             commands = ", ".join(each.command for each in _commands(listing)) or "none"

@@ -53,6 +53,8 @@ class RestartPolicy:
 class Supervision:
     """The restarts of one actor."""
 
+    __slots__ = ("_crashes", "_in_a_row", "_random", "policy", "restarts", "state")
+
     def __init__(self, policy: RestartPolicy, source: random.Random) -> None:
         self.policy = policy
         self.state = "starting"

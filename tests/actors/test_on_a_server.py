@@ -145,7 +145,7 @@ async def test_the_server_crashes_in_the_middle_of_everything(client: Peer, host
         return results == ["again"]
 
     async with asyncio.timeout(15):
-        while not await answers():
+        while not await answers():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await client.emit("after.all")
     await until(lambda: heard == ["after.all"], timeout=5)
