@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
-from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import Bucket, KeyValue, Store
 from mesh.protocols.subjects import Subjects
 from mesh.registry.buckets import open_records

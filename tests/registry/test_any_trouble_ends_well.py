@@ -104,7 +104,7 @@ class World:
         await self.clock.sleep(20)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(TROUBLE, max_size=12), st.integers(0, 1000))
 def test_when_the_trouble_is_over_everybody_knows_who_is_alive(troubles: list[tuple[object, ...]], seed: int) -> None:
     async def story() -> None:
