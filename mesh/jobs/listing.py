@@ -70,12 +70,17 @@ async def show_job(
         "key": submitted.key or None,
         "source": submitted.source,
         "deadline_s": submitted.deadline,
-        "constraints": msgspec.to_builtins(submitted.constraints),
+        "constraints": {
+            "budget": msgspec.structs.asdict(submitted.constraints.budget),
+            "boundary": submitted.constraints.boundary or None,
+            "priority": submitted.constraints.priority,
+            "labels": submitted.constraints.labels,
+        },
         "waiting_because": why_waiting(head) or None if head.state == "submitted" else None,
         "input": await _shown(values, submitted.input),
         "result": await _shown(values, state.output) if state.output else None,
         "error": msgspec.to_builtins(state.fault) if state.fault else None,
-        "usage": msgspec.to_builtins(msgspec.structs.asdict(state.usage)),
+        "usage": msgspec.structs.asdict(state.usage),
         "steps": [step_row(each) for each in state.steps.values()],
         "awards": [award_row(each.key, award) for each in state.steps.values() for award in each.awards],
         "artifacts": [msgspec.to_builtins(each) for each in state.artifacts.values()],
@@ -101,7 +106,7 @@ def step_row(step: StepState) -> Row:
         "started_at": iso(step.started_at),
         "ended_at": iso(step.ended_at) if step.ended_at else None,
         "seconds": seconds,
-        "usage": msgspec.to_builtins(msgspec.structs.asdict(step.usage)),
+        "usage": msgspec.structs.asdict(step.usage),
         "error": msgspec.to_builtins(step.fault) if step.fault else None,
     }
 

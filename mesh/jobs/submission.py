@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -15,7 +16,6 @@ from mesh.jobs.values import Values
 from mesh.protocols.constraints import Budget, Constraints
 from mesh.protocols.errors import (
     BadResult,
-    MeshError,
     NoResponders,
     Overloaded,
     TimedOut,
@@ -32,6 +32,9 @@ from mesh.resilience.deadline import Deadline
 
 ATTEMPT = 3.0
 """Seconds that one request may take before it is made again under the same key."""
+
+PATIENCE = 60.0
+"""Seconds for which a server that is away is waited for while a job is followed."""
 
 
 class Client(Protocol):
@@ -72,14 +75,20 @@ class JobHandle:
         waited for.
         """
         state = JobState() if state is None else state
-        if state.terminal:
-            return
-        async with aclosing(self._journals.follow(self.tenant, self.id, after=state.sequence)) as records:
-            async for record in records:
-                if state.apply(record):
-                    yield record
-                    if state.terminal:
-                        return
+        give_up = self._client.clock.monotonic() + PATIENCE
+        while not state.terminal:
+            try:
+                async with aclosing(self._journals.follow(self.tenant, self.id, after=state.sequence)) as records:
+                    async for record in records:
+                        give_up = self._client.clock.monotonic() + PATIENCE
+                        if state.apply(record):
+                            yield record
+                        if state.terminal:
+                            return
+            except Transient:
+                if self._client.clock.monotonic() >= give_up:
+                    raise
+                await self._client.clock.sleep(0.2)
 
     async def result(self, timeout: float | None = None, *, returns: Any = Any) -> Any:
         """What the workflow returned, once it has. `timeout` (seconds) ends the waiting, never the job.
@@ -87,27 +96,31 @@ class JobHandle:
         Raises:
             TimedOut: it goes on. Whatever the job failed with, as its own type.
         """
-        contract = Contract.of(returns)
+        state = await self.watch(timeout=timeout)
+        return await self.outcome(state, returns=returns)
+
+    async def watch(
+        self, tell: Callable[[Recorded, JobState], None] = lambda record, state: None, *, timeout: float | None = None
+    ) -> JobState:
+        """Follow to the end, telling each entry with the state that it led to; gives the last state.
+
+        Raises:
+            TimedOut: it goes on after `timeout` seconds.
+        """
         state = JobState()
-        if timeout is None:
-            await self._watch(state)
-        else:
-            deadline = Deadline.after(self._client.clock, timeout)
-            try:
-                async with deadline.enforce(f"job {self.id}"):
-                    await self._watch(state)
-            except MeshError:
-                if not deadline.expired:
-                    raise
-                raise TimedOut(f"job {self.id} is {state.status} after {timeout:g} s; it goes on") from None
-        return await self._outcome(state, contract)
+        try:
+            async with asyncio.timeout(timeout):
+                async with aclosing(self.follow(state)) as records:
+                    async for record in records:
+                        tell(record, state)
+        except TimeoutError:
+            where = "not journaled yet" if state.head is None else state.status
+            raise TimedOut(f"job {self.id} is {where} after {timeout:g} s; it goes on") from None
+        return state
 
-    async def _watch(self, state: JobState) -> None:
-        async with aclosing(self.follow(state)) as records:
-            async for _ in records:
-                pass
-
-    async def _outcome(self, state: JobState, contract: Contract) -> Any:
+    async def outcome(self, state: JobState, *, returns: Any = Any) -> Any:
+        """What a job that is over came to: its result, or its error raised as its own type."""
+        contract = Contract.of(returns)
         if state.fault is not None:
             raise from_fault(state.fault)
         if state.output is None:

@@ -1,0 +1,194 @@
+"""`mesh job`: look at jobs."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mesh.cli.options import Format, Options, shared_options
+from mesh.cli.output import note, print_line, print_rows, print_table, print_value, printable
+from mesh.cli.running import connected, run
+from mesh.cli.submit import follow
+from mesh.protocols.errors import TimedOut
+
+if TYPE_CHECKING:
+    from mesh.client.mesh import Mesh
+    from mesh.jobs.journals import Journals
+    from mesh.jobs.submission import JobHandle
+    from mesh.protocols.job_events import JobHead
+
+app = typer.Typer(help="Look at jobs: ls, show, events, result.", no_args_is_help=True, rich_markup_mode=None)
+
+COLUMNS = {
+    "id": "ID",
+    "workflow": "WORKFLOW",
+    "version": "VERSION",
+    "tenant": "TENANT",
+    "state": "STATE",
+    "owner": "OWNER",
+    "submitted_at": "SUBMITTED",
+}
+STEPS = {"key": "STEP", "state": "STATE", "by": "BY", "attempt": "ATTEMPT", "seconds": "SECONDS", "why": "ERROR"}
+BIDS = {
+    "step": "STEP",
+    "bidder": "BID BY",
+    "price": "PRICE",
+    "latency": "LATENCY",
+    "score": "SCORE",
+    "verdict": "VERDICT",
+}
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The job's id, or the beginning of it.")]
+
+
+@app.command("ls")
+@shared_options
+def ls(
+    options: Options,
+    tenant: Annotated[str, typer.Option(help="Only of this tenant.")] = "*",
+    state: Annotated[str, typer.Option(help="Only in this state, such as running.")] = "",
+    workflow: Annotated[str, typer.Option(help="Only of this workflow.")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the latest first.")] = None,
+) -> None:
+    """List jobs, the latest first."""
+
+    async def work() -> list[dict[str, Any]]:
+        from mesh.jobs.listing import list_jobs
+
+        async with connected(options) as mesh:
+            return await list_jobs(_journals(mesh), tenant=tenant, state=state, workflow=workflow, limit=limit)
+
+    print_rows(run(work()), COLUMNS, options.output, empty="no jobs")
+
+
+@app.command("show")
+@shared_options
+def show(options: Options, job: Id) -> None:
+    """Show everything about one job: steps, awards with every bid, artifacts, usage."""
+
+    async def work() -> dict[str, Any]:
+        from mesh.jobs.listing import show_job
+        from mesh.jobs.values import Values
+
+        async with connected(options) as mesh:
+            peer = mesh.peer
+            values = Values(peer.store, peer.subjects, peer.clock)
+            return await show_job(_journals(mesh), values, job, why_waiting=lambda head: _why(mesh, head))
+
+    shown = run(work())
+    if options.output is Format.TABLE:
+        _print(shown)
+    else:
+        print_value(shown, options.output)
+
+
+@app.command("events")
+@shared_options
+def events(
+    options: Options,
+    job: Id,
+    following: Annotated[bool, typer.Option("-f", "--follow", help="Go on with the events to come.")] = False,
+) -> None:
+    """Print the job's journal, an event a line."""
+
+    async def work() -> None:
+        from mesh.jobs.listing import event_rows
+
+        async with connected(options) as mesh:
+            handle = await _find(mesh, job)
+            if not following:
+                for record in await _journals(mesh).read(handle.tenant, handle.id):
+                    for each in event_rows(record):
+                        _print_event(each, options.output)
+                return
+            async with aclosing(handle.follow()) as records:
+                async for record in records:
+                    for each in event_rows(record):
+                        _print_event(each, options.output)
+
+    run(work())
+
+
+@app.command("result")
+@shared_options
+def result(options: Options, job: Id) -> None:
+    """Wait for the job's end, at most --timeout seconds, and print its result."""
+
+    async def work() -> Any:
+        async with connected(options) as mesh:
+            return await follow(await _find(mesh, job), options.timeout)
+
+    try:
+        print_value(run(work()), options.output)
+    except (KeyboardInterrupt, TimedOut):
+        note(f"job {job} goes on")
+        raise
+
+
+def _journals(mesh: Mesh) -> Journals:
+    from mesh.jobs.journals import Journals
+
+    return Journals(mesh.peer.store, mesh.peer.subjects)
+
+
+async def _find(mesh: Mesh, job: str) -> JobHandle:
+    found = await _journals(mesh).find(job)
+    return mesh.job(found.entry.job, tenant=found.entry.tenant)
+
+
+def _why(mesh: Mesh, head: JobHead) -> str:
+    """Why nobody drives the job."""
+    hosts = [
+        each.record.labels.get(f"workflow.{head.workflow}", "").split(",")
+        for each in mesh.directory.lookup(f"workflow.{head.workflow}", state=None)
+    ]
+    if not any(str(head.version) in versions for versions in hosts):
+        return f"no process hosts version {head.version} of workflow {head.workflow}"
+    return "its hosts are busy, or about to take it"
+
+
+def _print_event(row: dict[str, Any], output: Format) -> None:
+    if output is not Format.TABLE:
+        print_line(row)
+        return
+    import msgspec
+
+    content = msgspec.json.encode(row["content"]).decode()
+    short = content if len(content) <= 200 else content[:199] + "…"
+    typer.echo(printable(f"{row['sequence']:>6}  {row['at']}  {row['epoch']}  {row['event']:<15}  {short}"))
+
+
+def _print(shown: dict[str, Any]) -> None:
+    for name in ("id", *(each for each in COLUMNS if each != "id"), "waiting_because"):
+        if shown[name] is not None:
+            typer.echo(printable(f"{name:>13}: {shown[name]}"))
+    if shown["error"]:
+        typer.echo(printable(f"{'error':>13}: {shown['error']['code']}: {shown['error']['message']}"))
+    if shown["steps"]:
+        typer.echo("")
+        print_table([_step(each) for each in shown["steps"]], STEPS)
+    for award in shown["awards"]:
+        typer.echo(printable(f"\n{award['step']}: {award['capability']} ({award['mode']}): {award['reason']}"))
+        print_table([_bid(award["step"], each) for each in award["bids"]], BIDS)
+    usage = ", ".join(
+        f"{name} {value:g}" for name, value in shown["usage"].items() if isinstance(value, int | float) and value
+    )
+    typer.echo(printable(f"\nused: {usage or 'nothing'}"))
+
+
+def _step(row: dict[str, Any]) -> dict[str, Any]:
+    error = row["error"]
+    return {**row, "why": f"{error['code']}: {error['message']}" if error else None}
+
+
+def _bid(step: str, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "step": step,
+        "bidder": f"{row['agent']}.{row['instance']}",
+        "price": row["bid"]["price"],
+        "latency": row["bid"]["latency"],
+        "score": row["score"]["total"] if row["score"] else None,
+        "verdict": "won" if row["won"] else row["rejected_because"],
+    }

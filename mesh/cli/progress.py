@@ -1,0 +1,185 @@
+"""What a person sees while a job runs: who bid what, who won and why, and the steps as they end.
+
+`narrate` turns one journal entry into lines, purely; `JobProgress` shows them: on a terminal above a table of what is under
+way, elsewhere as plain lines. Everything goes to stderr: stdout belongs to the result. Used by submit, review and demo.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from mesh.cli.output import printable
+from mesh.protocols.awards import AwardRecord, Candidate
+from mesh.protocols.job_events import (
+    ArtifactPut,
+    Awarded,
+    Cancelled,
+    Completed,
+    DeadLettered,
+    Event,
+    Failed,
+    OwnerClaimed,
+    OwnerReleased,
+    Progressed,
+    StepFailed,
+    StepInDoubt,
+    StepStarted,
+    StepSucceeded,
+    Submitted,
+)
+from mesh.protocols.job_state import JobState, Recorded, StepState
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+SHOWN_BIDS = 4
+
+
+class Line(NamedTuple):
+    """One line of the story; `style` is how a terminal colours it."""
+
+    text: str
+    style: str = ""
+
+
+def narrate(record: Recorded, state: JobState) -> list[Line]:
+    """The lines for an entry; `state` is the job's, with the entry in it."""
+    return [line for event in record.entry.events for line in _told(event, record, state)]
+
+
+def _told(event: Event, record: Recorded, state: JobState) -> list[Line]:
+    match event:
+        case Submitted():
+            return [Line(f"job {state.job}: {event.workflow} version {event.version}", "bold")]
+        case OwnerClaimed():
+            again = f", owner number {record.entry.epoch}" if record.entry.epoch > 1 else ""
+            return [Line(f"  {event.process} takes it{again}", "" if not again else "yellow")]
+        case OwnerReleased():
+            return [Line(f"  handed back: {event.reason}", "yellow")]
+        case StepStarted() if event.award is not None:
+            return award_lines(event.key, event.award)
+        case StepStarted() if event.attempt > 1:
+            return [Line(f"  {event.key}: taken up again, attempt {event.attempt}", "yellow")]
+        case Awarded():
+            return award_lines(event.key, event.award)
+        case StepSucceeded() | StepFailed() | StepInDoubt():
+            return [_ended(state.steps[event.key])]
+        case Progressed():
+            return [Line(f"  {event.step + ': ' if event.step else ''}{event.text}", "dim")]
+        case ArtifactPut():
+            return [Line(f"  artifact {event.artifact.kind}: {event.artifact.id}", "dim")]
+        case Completed():
+            return [Line(f"job {state.job} is done, {_spent(state)}", "bold green")]
+        case Failed() | Cancelled() | DeadLettered():
+            return [Line(f"job {state.job} {state.status}: {event.fault.code}: {event.fault.message}", "bold red")]
+    return []
+
+
+def award_lines(step: str, award: AwardRecord) -> list[Line]:
+    """The bids, the cheapest first, and why the winner won."""
+    ranked = sorted(award.candidates, key=lambda each: (each.key != award.winner, _total(each)))
+    more = len(ranked) - SHOWN_BIDS
+    bids = ", ".join(f"{each.agent}.{each.instance} {_score(each)}" for each in ranked[:SHOWN_BIDS])
+    again = f" again (award {award.number})" if award.number > 1 else ""
+    return [
+        Line(f"  {step}: {award.capability}{again}, bids: {bids}{f', and {more} more' if more > 0 else ''}", "dim"),
+        Line(f"  {step} → {award.won.agent}.{award.won.instance}: {award.reason}", "cyan"),
+    ]
+
+
+def _ended(step: StepState) -> Line:
+    seconds = max(0.0, step.ended_at - step.started_at)
+    if step.state == "succeeded":
+        by = f" by {step.by}" if step.by else ""
+        return Line(f"  ✓ {step.key}{by}, {seconds:.2f} s{_price(step.usage.money)}", "green")
+    fault = step.fault
+    why = f"{fault.code}: {fault.message}" if fault else step.state
+    return Line(f"  ✗ {step.key}: {why}", "red")
+
+
+def _spent(state: JobState) -> str:
+    seconds = max(0.0, state.updated_at - (state.head.submitted_at if state.head else state.updated_at))
+    tokens = state.usage.tokens_in + state.usage.tokens_out
+    return f"{len(state.steps)} steps in {seconds:.2f} s{_price(state.usage.money)}{f', {tokens} tokens' if tokens else ''}"
+
+
+def _price(money: float) -> str:
+    return f", {money:.4g} spent" if money else ""
+
+
+def _total(candidate: Candidate) -> float:
+    return candidate.score.total if candidate.score else float("inf")
+
+
+def _score(candidate: Candidate) -> str:
+    if candidate.rejected_because:
+        return f"({candidate.rejected_because})"
+    return f"{candidate.score.total:.2f}" if candidate.score else "–"
+
+
+class JobProgress:
+    """Shows a job while it runs: `with JobProgress() as progress: await handle.watch(progress.tell)`."""
+
+    def __init__(self, stream: IO[str] | None = None, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream or sys.stderr
+        self._now = now
+        self._live: Live | None = None
+        self._began: dict[str, float] = {}
+        self._state: JobState | None = None
+
+    def tell(self, record: Recorded, state: JobState) -> None:
+        """Show one more entry."""
+        self._state = state
+        for key, step in state.steps.items():
+            if not step.ended:
+                self._began.setdefault(key, self._now())
+        for line in narrate(record, state):
+            self._say(line)
+
+    def __enter__(self) -> JobProgress:
+        if self._stream.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(file=self._stream, highlight=False)
+            self._live = Live(console=console, get_renderable=self._under_way, refresh_per_second=8, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+
+    def _say(self, line: Line) -> None:
+        text = printable(line.text)
+        if self._live is None:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+            return
+        from rich.text import Text
+
+        self._live.console.print(Text(text, style=line.style))
+
+    def _under_way(self) -> Table:
+        """The steps that are not over, with the seconds they have taken."""
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 1))
+        steps: Any = self._state.steps.values() if self._state is not None else ()
+        for step in steps:
+            if not step.ended:
+                who = step.awards[-1].won if step.awards else None
+                by = f"{who.agent}.{who.instance}" if who else ""
+                seconds = f"{self._now() - self._began.get(step.key, self._now()):.1f} s"
+                table.add_row(Spinner("dots"), Text(printable(step.key)), Text(printable(by)), Text(seconds))
+        return table

@@ -1,0 +1,106 @@
+"""`mesh submit`: publish a job, follow it, print what comes of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from mesh.cli.exits import BadInput
+from mesh.cli.options import Format, Options, shared_options
+from mesh.cli.output import note, print_value
+from mesh.cli.running import connected, run
+from mesh.protocols.constraints import Constraints
+from mesh.protocols.errors import BadPayload, TimedOut
+from mesh.protocols.submission import parse_budget, parse_labels, read_input
+
+if TYPE_CHECKING:
+    from mesh.jobs.submission import JobHandle
+
+
+@shared_options
+def submit(
+    options: Options,
+    workflow: Annotated[str, typer.Argument(help="Which workflow, such as code-review.")],
+    given: Annotated[
+        str, typer.Argument(metavar="[INPUT|-|@FILE]", help="Its input as JSON, from stdin (-), or from a file.")
+    ] = "null",
+    key: Annotated[str, typer.Option(help="Your own key: the same key is the same job.")] = "",
+    tenant: Annotated[str, typer.Option(help="On whose account.")] = "default",
+    deadline: Annotated[float | None, typer.Option(min=0.001, help="Seconds until nobody needs it any more.")] = None,
+    budget: Annotated[str, typer.Option(help="Money, or a list such as money=0.5,tokens=20000.")] = "",
+    boundary: Annotated[str, typer.Option(help="The data boundary it must stay in.")] = "",
+    priority: Annotated[int, typer.Option(min=0, max=3, help="0 is the most urgent.")] = 2,
+    label: Annotated[list[str] | None, typer.Option(help="A label that every agent must have: name=value.")] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it to its end.")] = True,
+) -> None:
+    """Publish a job of WORKFLOW and follow it; its result is printed on stdout.
+
+    --timeout ends the watching, --deadline the job.
+    """
+    data = read_argument(given)
+    try:
+        constraints = Constraints(
+            budget=parse_budget(budget) if budget else Constraints().budget,
+            boundary=boundary,
+            priority=priority,
+            labels=parse_labels(",".join(label or ())),
+        )
+    except BadPayload as error:
+        raise BadInput(str(error)) from None
+    handles: list[JobHandle] = []
+
+    async def work() -> Any:
+        async with connected(options) as mesh:
+            handle = await mesh.submit(
+                workflow, data, key=key, tenant=tenant, deadline=deadline, constraints=constraints
+            )
+            handles.append(handle)
+            return await follow(handle, options.timeout) if wait else None
+
+    try:
+        result = run(work())
+    except (KeyboardInterrupt, TimedOut):
+        if handles:
+            note(f"job {handles[0].id} goes on: `mesh job result {handles[0].id}` waits for it")
+        raise
+    if wait:
+        print_value(result, options.output)
+    elif options.output is Format.TABLE:
+        typer.echo(handles[0].id)
+    else:
+        print_value({"job": handles[0].id, "duplicate": handles[0].duplicate}, options.output)
+
+
+async def follow(handle: JobHandle, timeout: float | None) -> Any:
+    """Show the job's progress until it ends; its result.
+
+    Raises:
+        TimedOut: it goes on. Whatever it failed with, as its own type.
+    """
+    from mesh.cli.progress import JobProgress
+
+    with JobProgress() as progress:
+        state = await handle.watch(progress.tell, timeout=timeout)
+    return await handle.outcome(state)
+
+
+def read_argument(given: str) -> Any:
+    """The JSON of an argument: itself, `-` for stdin, `@file` for a file.
+
+    Raises:
+        BadInput: it is not JSON, or the file cannot be read.
+    """
+    try:
+        if given == "-":
+            data = sys.stdin.buffer.read()
+        else:
+            data = Path(given[1:]).read_bytes() if given.startswith("@") else given.encode()
+        return msgspec.json.decode(read_input(data.strip()))
+    except OSError as error:
+        raise BadInput(f"cannot read {given[1:]}: {error.strerror or error}") from None
+    except BadPayload as error:
+        raise BadInput(f'{error.message}; write it as JSON, such as \'{{"text": "hello"}}\'') from None
