@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -11,6 +12,8 @@ import msgspec
 
 from mesh.cli.doctor_finding import Finding, broken, fine, weak
 from mesh.cli.options import Options
+from mesh.host.manifest import DEFAULT_FILE
+from mesh.host.manifest_reading import mesh_table
 from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import Message
 from mesh.protocols.subjects import DISCONNECTS
@@ -29,7 +32,14 @@ _ADVISORY_WITHIN = 1.0
 async def server_checks(options: Options) -> list[Finding]:
     """Everything that needs a server, as far as it can be reached."""
     try:
-        target = find_server(options.server, options.context)
+        table = mesh_table(Path.cwd())
+        target = find_server(
+            options.server,
+            options.context,
+            manifest_url=table.server,
+            manifest_context=table.context,
+            manifest=DEFAULT_FILE,
+        )
     except NoServer as error:
         return [weak("server", "none is configured", str(error))]
     except BadSettings as error:

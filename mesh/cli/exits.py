@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from mesh.protocols import errors
+from mesh.settings import BadSettings
 
 
 class Exit(IntEnum):
@@ -33,6 +34,7 @@ _BY_ERROR: tuple[tuple[tuple[type[BaseException], ...], Exit], ...] = (
     (
         (
             BadInput,
+            BadSettings,
             errors.BadPayload,
             errors.InvalidName,
             errors.TooLarge,

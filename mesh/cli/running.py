@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mesh.cli.options import Options
@@ -27,14 +28,23 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 
 @asynccontextmanager
 async def connected(options: Options, *, name: str = "cli") -> AsyncIterator[Mesh]:
-    """A client of the mesh that the options, the environment or the folder name.
+    """A client of the mesh that the options, the environment, the manifest here or the folder name.
 
     Raises:
         Unavailable: no server is configured or reachable; the message says what to do.
     """
     from mesh.client.mesh import Mesh
+    from mesh.host.manifest import DEFAULT_FILE
+    from mesh.host.manifest_reading import mesh_table
     from mesh.settings import find_server
 
-    target = find_server(server=options.server, context=options.context)
-    async with Mesh.connect(target, namespace=options.namespace or "default", name=name) as mesh:
+    table = mesh_table(Path.cwd())
+    target = find_server(
+        options.server,
+        options.context,
+        manifest_url=table.server,
+        manifest_context=table.context,
+        manifest=DEFAULT_FILE,
+    )
+    async with Mesh.connect(target, namespace=options.namespace or table.namespace, name=name) as mesh:
         yield mesh

@@ -157,7 +157,7 @@ async def _get_ready(host: Host, console: Console, on_ready: Callable[[HostRecor
         await host.until_ready(request.timeout)
     except NotReady as error:
         if request.must_be_ready:
-            raise
+            raise NotReady(f"{error} (logs: {host.logs})") from None
         console.say(f"mesh: not everything is ready: {error}", loud=True)
         notify(f"READY=1\nSTATUS=not everything is ready: {error}")
         return

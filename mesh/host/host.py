@@ -252,8 +252,10 @@ class Host:
         return True, {"host": self.record.name, "state": self.state}
 
     def _readyz(self) -> tuple[bool, object]:
-        ready = self.state == "ready"
-        return ready, {"host": self.record.name, "state": self.state, "waiting_for": self.supervisor.explain()}
+        away = [each.plan.token for each in self.supervisor.keepers if each.last and not each.last.connected]
+        ready = self.state == "ready" and not away
+        waiting = self.supervisor.explain() or (f"the server is out of reach of {', '.join(away)}" if away else "")
+        return ready, {"host": self.record.name, "state": self.state, "waiting_for": waiting}
 
 
 def _process(keeper: Keeper) -> ProcessRecord:
@@ -272,4 +274,5 @@ def _process(keeper: Keeper) -> ProcessRecord:
         lag=last.lag if last else None,
         idle=last.idle if last else None,
         handled=last.handled if last else 0,
+        connected=last.connected if last else None,
     )

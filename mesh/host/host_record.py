@@ -16,7 +16,8 @@ HostState = Literal["starting", "ready", "degraded", "draining"]
 
 
 class ProcessRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One process of a host. `lag` is its event loop's delay in seconds, `idle` the seconds since it handled something."""
+    """One process of a host. `lag` is its event loop's delay in seconds, `idle` the seconds since it handled
+    something; `connected` says whether the server is within its reach."""
 
     process: str
     agent: str
@@ -30,6 +31,7 @@ class ProcessRecord(msgspec.Struct, frozen=True, kw_only=True):
     lag: float | None = None
     idle: float | None = None
     handled: int = 0
+    connected: bool | None = None
 
 
 class HostRecord(msgspec.Struct, frozen=True, kw_only=True):

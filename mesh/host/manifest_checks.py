@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from mesh.host.manifest import AgentEntry, Limits, Manifest, WorkflowEntry
+from mesh.host.restarts import RestartPolicy
 from mesh.protocols.errors import InvalidName
 from mesh.protocols.subjects import check_name
 
@@ -26,10 +27,20 @@ def contradictions(manifest: Manifest) -> list[tuple[str, str]]:
         found += _bad_entry(f"workflows[{index}]", workflow)
         if workflow.processes < 1:
             found.append((f"workflows[{index}].processes", "must be at least 1"))
+    found += _bad_restarts(manifest.host.restarts)
     for name in ("start_timeout", "hung_after", "grace"):
         if getattr(manifest.host, name) <= 0:
             found.append((f"host.{name}", "must be more than 0 seconds"))
     return found
+
+
+def _bad_restarts(policy: RestartPolicy) -> list[tuple[str, str]]:
+    found = [
+        (f"host.restarts.{name}", "must be more than 0 seconds")
+        for name in ("base", "cap", "window", "stable_after")
+        if getattr(policy, name) <= 0
+    ]
+    return [*found, ("host.restarts.crashes", "must be at least 0")] if policy.crashes < 0 else found
 
 
 def _bad_names(manifest: Manifest) -> list[tuple[str, str]]:

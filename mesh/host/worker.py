@@ -131,8 +131,7 @@ class Worker:
         orders = self._orders
         if orders.kind == "workflow":
             await mesh.host_workflow(self._thing, orders.versions)
-            name = getattr(self._thing, "name", orders.use)
-            return (Hosted(agent=str(name), instance=orders.token),)
+            return (Hosted(agent=_workflow_names(self._thing), instance=orders.token),)
         hosted = []
         for instance in orders.instances:
             actor = await mesh.host(self._thing, instance=instance, labels=orders.labels, capacity=orders.capacity)
@@ -156,6 +155,11 @@ class Worker:
             self._handled, self._handled_at = handled, now
         idle = None if self._handled_at is None else now - self._handled_at
         return Pulsed(lag=max(0.0, lag), handled=handled, idle=idle, connected=mesh.connected)
+
+
+def _workflow_names(thing: Any) -> str:
+    several = thing if isinstance(thing, list | tuple) else [thing]
+    return ", ".join(sorted({str(each.name) for each in several}))
 
 
 if __name__ == "__main__":
