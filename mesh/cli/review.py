@@ -81,7 +81,7 @@ def review(
         raise BadInput("--diff reviews a patch alone and --range a repository: give one of them")
     patch = _patch(diff) if diff else None
     made = run(_reviewed(options, path.absolute(), range_, patch))
-    _print(made, format_, options.output)
+    print_review(made, format_, options.output)
     if fail_on is not None and (not made.complete or made.worst_at_least(fail_on.value)):
         raise typer.Exit(Exit.FAILED)
 
@@ -190,7 +190,8 @@ async def _request(mesh: Mesh, top: Path, range_: str, patch: bytes | None) -> R
     return ReviewRequest(diff_digest=await (await mesh.peer.payloads.objects()).put(patch))
 
 
-def _print(review: Review, form: ReviewFormat | None, output: Format) -> None:
+def print_review(review: Review, form: ReviewFormat | None, output: Format) -> None:
+    """Print a review on stdout, in `form`, or as `-o` says."""
     from mesh.agents.review import formats
     from mesh.agents.review.findings import as_json
 
