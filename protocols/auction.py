@@ -287,14 +287,19 @@ class Auction:
 
     def _on_suspected(self, event: m.Suspected, now: float) -> None:
         vigil = self._vigil
-        if vigil is None or self.state not in HELD or not vigil.sent or vigil.probes:
+        if vigil is None or not self._held:
             return
-        if event.process in ("", vigil.winner.process):
+        if not event.process:
+            vigil.forgive(now)
+        if not vigil.probes and event.process in ("", vigil.winner.process):
             self._probe(vigil, now)
 
     def _on_vanished(self, event: m.Vanished, now: float) -> None:
-        if vigil := self._present(event.award):
-            certain = vigil.never_received(event.attempt)
+        vigil = self._present(event.award)
+        if vigil is None:
+            return
+        certain = vigil.never_received(event.attempt)
+        if certain or not vigil.lenient(now):
             self._lost(vigil, now, "is gone: nobody listens at its subject", certain=certain)
 
     def _probe(self, vigil: Vigil, now: float) -> None:
@@ -349,7 +354,7 @@ class Auction:
             self._watch(self._vigil, now)
 
     def _watch(self, vigil: Vigil, now: float) -> None:
-        if vigil.exhausted:
+        if vigil.exhausted(now):
             self._lost(vigil, now, f"does not answer, not even to {vigil.probes} probes", certain=False)
         else:
             self._probe(vigil, now)

@@ -30,12 +30,14 @@ class SelectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     `price_weight`, `latency_weight` and `risk_weight` turn money, seconds and certain failure into the one unit;
     `floor` is the least success rate that is acceptable at all; bids within `tie` of the best (as a share) are equal.
-    `sample` standing bids are looked at, `directed` instances asked. `window` is how long proposals are awaited, `rounds`
-    how many times a call is opened (places that become free meanwhile not counted), `pause` how long to wait between
-    rounds at first, unless told better; after `declines`
-    declines of standing awards the rest is asked first (directed). `patience` is the wait for the first answer to an
-    award, `probe` for the answer to a probe, of which there are `probes`; a running award is probed every `check`
-    seconds. `awards` bounds how often lost work is awarded again.
+
+    `sample` standing bids are looked at; after `declines` declined standing awards, `directed` instances are asked
+    instead. Proposals are awaited for `window`. A call is opened `rounds` times at most, places that become free meanwhile
+    not counted, with a `pause` that doubles between rounds, unless told better.
+
+    `patience` is the wait for the first answer to an award, `probe` for that to a probe, of which there are `probes`; a
+    running award is probed each `check`. After an outage of the server, winners have `grace` to find back. `awards` is how
+    many winners may be lost.
     """
 
     price_weight: float = 100.0
@@ -53,6 +55,7 @@ class SelectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     probe: float = 0.25
     probes: int = 2
     check: float = 5.0
+    grace: float = 3.0
     awards: int = 4
 
 

@@ -20,6 +20,7 @@ class Vigil:
         self.attempt = 1
         self.probes = 0
         self.due: float | None = None
+        self.lenient_until = 0.0
         self.sent = False
         self.heard = False
         self._policy = policy
@@ -42,10 +43,17 @@ class Vigil:
         self.due = now + self._policy.probe
         return self.attempt
 
-    @property
-    def exhausted(self) -> bool:
+    def forgive(self, now: float) -> None:
+        """The server was away: the winner, too, has to find back. Until then neither silence nor a 503 proves anything."""
+        self.lenient_until = now + self._policy.grace
+
+    def lenient(self, now: float) -> bool:
+        """Whether the winner still has time to find back."""
+        return now < self.lenient_until
+
+    def exhausted(self, now: float) -> bool:
         """Whether enough probes went unanswered."""
-        return self.probes >= self._policy.probes
+        return self.probes >= self._policy.probes and not self.lenient(now)
 
     def never_received(self, attempt: int) -> bool:
         """Whether a 503 to this copy proves that the winner never got the award: to the first copy only."""

@@ -24,7 +24,7 @@ from mesh.protocols.acts import AcceptProposal, Bid, CallForProposal, Cancel, Re
 from mesh.protocols.auction import Auction
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.envelope import Envelope, encode
-from mesh.protocols.errors import BreakerOpen, MeshError, TimedOut, from_fault
+from mesh.protocols.errors import BreakerOpen, MeshError, Overloaded, TimedOut, Unavailable, from_fault
 from mesh.protocols.references import LIMIT
 from mesh.protocols.subjects import ANYONE
 from mesh.resilience.breaker import Breaker, Permit
@@ -272,7 +272,9 @@ class Negotiation:
             self._send_award(award.record, award.winner, 1)
 
     def _probe(self, probe: m.Probe) -> None:
-        self._send_award(probe.record, probe.winner, probe.attempt)
+        """A probe that cannot leave, the server being away, is as one that is not answered."""
+        with contextlib.suppress(Unavailable, Overloaded):
+            self._send_award(probe.record, probe.winner, probe.attempt)
 
     def _send_award(self, record: AwardRecord, winner: Candidate, attempt: int) -> None:
         if attempt == 1 and not self._admitted(record, winner):

@@ -1,0 +1,135 @@
+"""`mesh call`: one auction for a capability. The result goes to stdout; `--explain` tells who bid what, and who won why."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from mesh.cli.exits import BadInput
+from mesh.cli.options import Format, Options, shared_options
+from mesh.cli.output import note, plain, print_value, printable
+from mesh.cli.payload import pairs, read_payload
+from mesh.cli.running import connected, run
+from mesh.protocols.awards import AwardRecord, Candidate
+from mesh.protocols.constraints import Budget, Constraints
+from mesh.protocols.subjects import check_capability
+
+if TYPE_CHECKING:
+    from mesh.client.mesh import Mesh
+    from mesh.contract_net.calls import Contracted
+    from mesh.contract_net.ledger import MemoryLedger
+
+DEFAULT_TIMEOUT = 30.0
+"""Seconds for a capability that nobody offers right now, so that nobody says how long it takes."""
+
+
+class AwardMode(StrEnum):
+    """The three ways to award."""
+
+    STANDING = "standing"
+    DIRECTED = "directed"
+    BROADCAST = "broadcast"
+
+
+@shared_options
+def call(
+    options: Options,
+    capability: Annotated[str, typer.Argument(help="What is to be done, such as review.security.")],
+    payload: Annotated[str, typer.Argument(metavar="[JSON|-|@FILE]", help="The handler's input.")] = "null",
+    mode: Annotated[AwardMode, typer.Option(help="How the winner is found.")] = AwardMode.STANDING,
+    explain: Annotated[bool, typer.Option("--explain", help="Tell who bid what, and why the winner won.")] = False,
+    label: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Only instances with this label.")] = None,
+    boundary: Annotated[str, typer.Option(help="Only instances within this data boundary.")] = "",
+    budget: Annotated[float | None, typer.Option(help="The most money it may cost.")] = None,
+    priority: Annotated[int, typer.Option(min=0, max=3, help="0 is the most urgent.")] = 2,
+    key: Annotated[str, typer.Option(help="The idempotency key.")] = "",
+) -> None:
+    """Hold one auction for a capability and print the result. --timeout is the deadline of the work, too."""
+    check_capability(capability)
+    content = read_payload(payload)
+    if budget is not None and budget < 0:
+        raise BadInput("--budget must not be negative")
+    constraints = Constraints(budget=Budget(money=budget), boundary=boundary, priority=priority, labels=pairs(label))
+
+    async def work() -> None:
+        from mesh.contract_net.ledger import MemoryLedger
+
+        async with connected(options) as mesh:
+            ledger = MemoryLedger()
+            try:
+                contracted = await _contract(mesh, options, capability, content, constraints, mode, key, ledger)
+            finally:
+                if explain and options.output is Format.TABLE:
+                    _explain(ledger.records)
+            _print(contracted, ledger.records if explain else None, options.output)
+
+    run(work())
+
+
+async def _contract(
+    mesh: Mesh,
+    options: Options,
+    capability: str,
+    content: msgspec.Raw,
+    constraints: Constraints,
+    mode: AwardMode,
+    key: str,
+    ledger: MemoryLedger,
+) -> Contracted:
+    from mesh.contract_net.calls import Call
+    from mesh.resilience.deadline import Deadline
+
+    timeout = options.timeout or mesh.initiator.timeout(capability) or DEFAULT_TIMEOUT
+    wanted = Call(
+        capability=capability,
+        input=content,
+        deadline=Deadline.after(mesh.peer.clock, timeout),
+        constraints=constraints,
+        mode=mode.value,
+        key=key,
+    )
+    return await mesh.initiator.contract(wanted, ledger=ledger)
+
+
+def _print(contracted: Contracted, records: list[AwardRecord] | None, output: Format) -> None:
+    value = msgspec.json.decode(contracted.content)
+    if records is None or output is Format.TABLE:
+        print_value(value, output)
+        return
+    print_value({"result": value, "usage": contracted.usage, "awards": [_as_row(each) for each in records]}, output)
+
+
+def _as_row(record: AwardRecord) -> dict[str, Any]:
+    row: dict[str, Any] = plain(record)
+    row["candidates"] = [
+        {**plain(each), "key": each.key, "total": each.score.total if each.score else None}
+        for each in record.candidates
+    ]
+    return row
+
+
+def _explain(records: list[AwardRecord]) -> None:
+    if not records:
+        note("no award was made")
+    for record in records:
+        note(f"award {record.number} ({record.mode}, round {record.round}, {record.known} known): {record.reason}")
+        for each in sorted(record.candidates, key=_total):
+            note(_bid_line(each, each.key == record.winner))
+        for refusal in record.refusals:
+            note(f"  – {refusal.agent}.{refusal.instance} refused: {refusal.reason} {refusal.message}".rstrip())
+
+
+def _total(candidate: Candidate) -> float:
+    return candidate.score.total if candidate.score else float("inf")
+
+
+def _bid_line(candidate: Candidate, won: bool) -> str:
+    bid, score = candidate.bid, candidate.score
+    figures = f"price {bid.price:g}, latency {bid.latency:.3f} s, success {bid.success:.0%}, queue {bid.queue}"
+    parts = f"cost {score.cost:.2f} + latency {score.latency:.2f} + risk {score.risk:.2f}" if score else "not scored"
+    total = f"{score.total:.2f} = {parts}" if score else parts
+    why = f"  ✗ {candidate.rejected_because}" if candidate.rejected_because else ""
+    return printable(f"  {'★' if won else '·'} {candidate.key}: {total} ({figures}){why}")

@@ -1,0 +1,48 @@
+"""From load to a bid, and what those are told who find no room."""
+
+from __future__ import annotations
+
+import pytest
+
+from mesh.contract_net.bidding import Line, Load, bid
+from mesh.contract_net.reputation import Reputation
+
+
+def test_an_idle_instance_bids_its_mean_time_and_room_for_one_more_than_it_runs() -> None:
+    offer = bid(Load(capacity=1, latency=0.4, success=0.9, price=0.02, tier=2))
+    assert (offer.latency, offer.success, offer.price, offer.tier) == (0.4, 0.9, 0.02, 2)
+    assert (offer.capacity, offer.queue) == (2, 0)
+
+
+def test_those_ahead_make_the_expected_time_longer() -> None:
+    assert bid(Load(capacity=1, running=1, latency=0.4)).latency == pytest.approx(0.8)
+    assert bid(Load(capacity=4, running=3, latency=0.4)).latency == pytest.approx(0.4)
+    assert bid(Load(capacity=4, running=4, waiting=3, latency=0.4)).latency == pytest.approx(0.8)
+
+
+def test_bids_in_the_air_take_room_and_time_as_if_awarded() -> None:
+    free, bidding = Load(capacity=2, latency=1.0), Load(capacity=2, latency=1.0, in_air=2)
+    assert bid(free).capacity - bid(bidding).capacity == 2
+    assert bid(bidding).latency == pytest.approx(1.5)
+    assert bidding.room == free.room, "an award of one of these bids must not count it twice"
+
+
+def test_room_never_goes_below_nothing() -> None:
+    assert bid(Load(capacity=1, running=1, waiting=7)).capacity == 0
+
+
+def test_those_who_are_declined_come_back_one_after_the_other() -> None:
+    line, load = Line(), Load(capacity=2, latency=1.0)
+    assert [line.place(load, now=10.0) for _ in range(3)] == pytest.approx([0.5, 1.0, 1.5])
+    assert line.place(load, now=60.0) == pytest.approx(0.5)
+
+
+def test_a_broken_commitment_weighs_less_with_each_one_kept() -> None:
+    reputation = Reputation()
+    assert reputation.of("a") == 1.0
+    reputation.settle("a", kept=False)
+    after_one = reputation.of("a")
+    assert after_one == pytest.approx(0.75)
+    for _ in range(20):
+        reputation.settle("a", kept=True)
+    assert reputation.of("a") == 1.0

@@ -1,0 +1,47 @@
+"""A worker in a process of its own: `python -m tests.contract_net.worker_process URL PROCESS EFFECT FOLDER`.
+
+It says `ready` on stdout when it is listed. Each run of its handler leaves a line in `FOLDER/begun` and, at its end, in
+`FOLDER/done`: effects that outlive the process, as in the world outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from mesh.actors.context import Context
+from mesh.actors.definition import Agent
+from mesh.actors.handler import command
+from mesh.client.mesh import Mesh
+from mesh.protocols.constraints import Effect
+
+
+def worker(effect: Effect, folder: Path) -> Agent:
+    class Worker(Agent):
+        name = "worker"
+
+        @command(capability="do", effect=effect, timeout=10.0)
+        async def do(self, ctx: Context, seconds: float) -> str:
+            note("begun", ctx.process)
+            await asyncio.sleep(seconds)
+            note("done", ctx.process)
+            return ctx.process
+
+    def note(what: str, process: str) -> None:
+        with (folder / what).open("a") as file:
+            file.write(f"{process}\n")
+
+    return Worker()
+
+
+async def main(url: str, process: str, effect: Effect, folder: str) -> None:
+    async with Mesh.connect(url, process=process) as mesh:
+        await mesh.host(worker(effect, Path(folder)))
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))  # type: ignore[arg-type]
