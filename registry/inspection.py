@@ -86,14 +86,15 @@ def named(listings: Iterable[Listing], name: str) -> list[Listing]:
 
 
 def details(listing: Listing, lease: Lease | None, now: float) -> Row:
-    """All that is known of one instance: the row, and what it declares, how it does, and why it is suspected."""
+    """All that is known of one instance: the row, and what it declares (capabilities, and commands without
+    one), how it does, and why it is suspected."""
     record = listing.record
     return {
         **row(listing, now),
         "description": record.description,
-        "declares": [msgspec.to_builtins(each) for each in record.capabilities],
+        "declares": [msgspec.structs.asdict(each) for each in (*record.capabilities, *record.commands)],
         "events": list(record.events),
-        "stamps": msgspec.to_builtins(record.stamps),
+        "stamps": msgspec.structs.asdict(record.stamps),
         "handled": listing.figures.handled,
         "breakers": list(listing.figures.breakers),
         "suspicion": listing.suspicion,

@@ -16,7 +16,7 @@ import typer
 
 from mesh.cli.exits import BadInput, Exit
 from mesh.cli.options import Format, Options, shared_options
-from mesh.cli.output import print_line, print_rows, print_value, printable
+from mesh.cli.output import print_line, print_rows, print_table, print_value, printable
 from mesh.cli.running import run
 from mesh.clock import SystemClock, SystemIds
 from mesh.protocols.errors import UnknownAgent, UnknownCapability
@@ -93,7 +93,7 @@ def show(options: Options, name: Name) -> None:
         async with opened(options) as directory:
             found = _named(await directory.verified(_patience(options)), name)
             now = CLOCK.now()
-            print_value([details(each, directory.process(each.process), now) for each in found], options.output)
+            _print_details([details(each, directory.process(each.process), now) for each in found], options.output)
 
     run(work())
 
@@ -253,6 +253,15 @@ def _age(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"
     return f"{seconds:.0f}s"
+
+
+def _print_details(shown: Sequence[dict[str, Any]], output: Format) -> None:
+    if output is not Format.TABLE:
+        print_value(shown, output)
+        return
+    for each in shown:
+        heading = {"field": "FIELD", "value": f"{each['process']}.{each['agent']}.{each['instance']}"}
+        print_table([{"field": name, "value": value} for name, value in each.items()], heading)
 
 
 def _print_change(happened: dict[str, Any], output: Format) -> None:

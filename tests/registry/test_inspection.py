@@ -63,7 +63,7 @@ def test_details_say_why_somebody_is_suspected() -> None:
     suspect.suspicion = "no answer within 0.5 s"
     shown = details(suspect, None, NOW)
     assert (shown["state"], shown["suspicion"]) == ("suspect", "no answer within 0.5 s")
-    assert shown["declares"] == [{"name": "greet", "command": "greet", "effect": "pure"}]
+    assert [(each["name"], each["effect"], each["timeout"]) for each in shown["declares"]] == [("greet", "pure", 5.0)]
 
 
 def test_a_change_says_who_and_why() -> None:

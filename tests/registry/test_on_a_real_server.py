@@ -293,6 +293,8 @@ async def test_the_command_line_shows_who_is_there(scene: Scene) -> None:
 async def test_the_command_line_shows_one_and_its_schema_and_draws_all(scene: Scene) -> None:
     await scene.launch("one")
     code, out, _ = await mesh(scene, "show", "one")
+    assert (code, "incarnation" in out, "tier=gold" in out) == (0, True, True)
+    code, out, _ = await mesh(scene, "show", "one", "-o", "json")
     (shown,) = json.loads(out)
     assert (code, shown["declares"][0]["name"], shown["connection"]["client_id"] > 0) == (0, "greet", True)
     code, out, _ = await mesh(scene, "schema", "greet")
