@@ -47,9 +47,9 @@ async def ephemeral_host(
         NotReady: a process did not come up; the message says which, and why.
     """
     settings = msgspec.structs.replace(manifest.host, repositories=tuple(str(each) for each in repositories))
-    manifest = msgspec.structs.replace(manifest, host=settings)
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(_temporary_folder(below))
+        manifest = msgspec.structs.replace(manifest, host=settings, path=str(folder / "mesh.toml"))
         server = await stack.enter_async_context(TemporaryServer(folder=folder / "server"))
         host = Host.launch(
             manifest, target=server.target, folder=MeshFolder(folder / "mesh"), namespace=namespace, console=console

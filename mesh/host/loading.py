@@ -37,14 +37,15 @@ class CannotLoad(Semantic):
 def load(use: str, folder: Path, kind: str = "agent") -> Any:
     """What `pkg.mod:Name`, `file.py:Name` or `file.py` stands for; `kind` is "agent" or "workflow".
 
-    Files are relative to `folder`, whose modules come first. A file without a name stands for all its workflows, or for its
+    Files are relative to `folder`, whose modules come first, except where the mesh's own code is named: that needs nothing from
+    a folder, which may be a stranger's repository with a module of any name in it. A file without a name stands for all its workflows, or for its
     one agent.
 
     Raises:
         CannotLoad: no such module, file or name, or its code fails.
     """
     place, _, name = use.rpartition(":") if not use.endswith(".py") else (use, "", "")
-    if str(folder) not in sys.path:
+    if not use.startswith("mesh.") and str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     module = _file(folder / place, use) if place.endswith(".py") else _module(place, use)
     if name:

@@ -65,6 +65,13 @@ def test_agents_that_a_file_only_imports_do_not_count(tmp_path: Path) -> None:
     assert loading("echo.py", tmp_path)["name"] == "echo"
 
 
+def test_the_meshs_own_agents_take_nothing_from_the_folder(tmp_path: Path) -> None:
+    for name in ("unidiff", "bandit", "radon", "vulture", "tenacity", "pydantic"):
+        write(tmp_path, f"{name}.py", f"raise SystemExit('{name} of a stranger was loaded')")
+    loaded = loading("mesh.agents.review.specialists:StyleReviewer", tmp_path)
+    assert loaded == {"name": "style-reviewer", "files": []}
+
+
 @pytest.mark.parametrize(
     ("use", "text", "says"),
     [
