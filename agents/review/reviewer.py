@@ -52,12 +52,12 @@ class Reviewer(Agent, abstract=True):
         self.handled += 1
         kept, notes = bounded(inspected.findings)
         made = tuple(self._artifact(ctx, finding) for finding in kept)
-        return Report(
-            agent=ctx.agent,
-            capability=capability,
-            findings=made,
-            notes=tuple(dict.fromkeys((*inspected.notes, *notes))),
-        )
+        told = tuple(dict.fromkeys((*inspected.notes, *notes, *self.remarks(ctx, capability))))
+        return Report(agent=ctx.agent, capability=capability, findings=made, notes=told)
+
+    def remarks(self, ctx: Context, capability: str) -> tuple[str, ...]:
+        """What a reader of the review should know about this reviewer."""
+        return ()
 
     def _artifact(self, ctx: Context, finding: Finding) -> Artifact:
         inputs = tuple(ground.digest for ground in finding.evidence if ground.digest)
