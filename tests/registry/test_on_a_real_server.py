@@ -38,6 +38,7 @@ class Scene:
     def __init__(self, server: RealServer) -> None:
         self.server = server
         self.processes: dict[str, Process] = {}
+        self.spawned: list[Process] = []
         self.connections: list[Connection] = []
         self.directories: list[Directory] = []
 
@@ -50,7 +51,9 @@ class Scene:
 
     async def spawn(self, name: str) -> Process:
         command = (sys.executable, str(MEMBER), self.server.url, name)
-        return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        self.spawned.append(process)
+        return process
 
     async def says(self, name: str) -> str:
         output = self.processes[name].stdout
@@ -83,7 +86,7 @@ class Scene:
             await directory.stop()
         for connection in self.connections:
             await connection.close()
-        for process in self.processes.values():
+        for process in self.spawned:
             if process.returncode is None:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
