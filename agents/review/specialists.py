@@ -19,7 +19,7 @@ from mesh.protocols.acts import Bid, CallForProposal
 
 SPECIALIST_PRICE = 0.003
 QUICK_PRICE = 0.001
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 
 
 class SecurityReviewer(Reviewer):

@@ -12,7 +12,7 @@ PARTS = ("security", "logic", "complexity", "style")
 """What is reviewed, each by whoever wins the auction for `review.<part>`."""
 
 COLLECT_TIMEOUT = 60.0
-PART_TIMEOUT = 30.0
+PART_TIMEOUT = 60.0
 SYNTHESIS_TIMEOUT = 20.0
 
 

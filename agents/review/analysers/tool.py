@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mesh.agents.review.processes import Ended, TooMuchOutput, TooSlow, bare_environment, python_module, run
 from mesh.agents.review.workspace import Workspace
 
-TIMEOUT = 15.0
+TIMEOUT = 25.0
 """Seconds for one run of one tool."""
 
 MAX_OUTPUT = 32_000_000

@@ -17,7 +17,7 @@ from mesh.agents.review.findings import Severity
 from mesh.agents.review.observation import Analysis, Observation
 from mesh.agents.review.workspace import Side, Workspace
 
-TIMEOUT = 12.0
+TIMEOUT = 25.0
 
 FLAGS = (
     "--config-file=",
