@@ -1,0 +1,87 @@
+"""`mesh logs`: the log lines of agent calls, found on every host of the mesh."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mesh.cli.options import Format, Options, shared_options
+from mesh.cli.output import note, print_line, print_rows
+from mesh.cli.running import connected, run
+from mesh.protocols.errors import MeshError, Unavailable
+from mesh.settings import MeshFolder
+
+if TYPE_CHECKING:
+    from mesh.registry.listing import Listing
+
+COLUMNS = {
+    "time": "TIME",
+    "process": "PROCESS",
+    "agent": "AGENT",
+    "command": "COMMAND",
+    "job": "JOB",
+    "step": "STEP",
+    "tokens_in": "IN",
+    "tokens_out": "OUT",
+    "latency": "LATENCY S",
+    "exit_status": "STATUS",
+    "correlation": "CORRELATION",
+}
+MESSAGES = {"time": "TIME", "event": "EVENT", "level": "LEVEL", "process": "PROCESS", "message": "MESSAGE"}
+CALLS = "agent.call"
+
+
+@shared_options
+def logs(
+    options: Options,
+    job: Annotated[str, typer.Option(help="Only of this job.")] = "",
+    agent: Annotated[str, typer.Option(help="Only of this agent.")] = "",
+    correlation: Annotated[str, typer.Option(help="Only with this correlation id.")] = "",
+    event: Annotated[str, typer.Option(help="Another kind of line; 'all' for every kind.")] = CALLS,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many lines.")] = 200,
+) -> None:
+    """Find the log lines of agent calls, oldest first: run, step, tokens, latency, status and correlation id.
+
+    With -o json, one object a line. Without a mesh in reach, the logs of this folder alone.
+    """
+    query = {"job": job, "agent": agent, "correlation": correlation, "limit": limit}
+    query["event"] = "" if event == "all" else event
+    found = run(_everywhere(options, query))
+    lines = sorted(found, key=lambda line: str(line.get("time", "")))[-limit:]
+    if options.output is Format.JSON:
+        for line in lines:
+            print_line(line)
+    else:
+        print_rows(lines, COLUMNS if event == CALLS else MESSAGES, options.output, empty="no such log line")
+
+
+async def _everywhere(options: Options, query: dict[str, Any]) -> list[dict[str, Any]]:
+    """What every host finds; a host that does not answer is named on stderr."""
+    try:
+        async with connected(options) as mesh:
+            hosts = mesh.directory.lookup("host.logs")
+            asked = (mesh.ask(host, query, command="logs", timeout=options.timeout or 10.0) for host in hosts)
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+    except Unavailable as error:
+        if options.server or options.context:
+            raise
+        note(f"{error}; looking in this folder only")
+        return await asyncio.to_thread(_here, query)
+    return [line for host, answer in zip(hosts, answers, strict=True) for line in _answered(host, answer)]
+
+
+def _answered(host: Listing, answer: list[dict[str, Any]] | BaseException) -> list[dict[str, Any]]:
+    if isinstance(answer, MeshError):
+        note(f"host {host.record.instance} does not tell: {answer}")
+        return []
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def _here(query: dict[str, Any]) -> list[dict[str, Any]]:
+    from mesh.host.log_query import LogQuery, find_lines
+
+    return find_lines(MeshFolder.working().logs, LogQuery(**query))

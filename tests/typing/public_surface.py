@@ -1,0 +1,117 @@
+"""Checked by mypy, never run: what the types of the public surface promise to those who build on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, assert_type
+
+from mesh import (
+    Agent,
+    Artifact,
+    Bid,
+    Budget,
+    Confidence,
+    Constraints,
+    Context,
+    Evidence,
+    Job,
+    Mesh,
+    MeshError,
+    Usage,
+    Verdict,
+    agent,
+    command,
+    every,
+    on_event,
+    run,
+    workflow,
+)
+from mesh.protocols.acts import CallForProposal
+from mesh.protocols.artifacts import Provenance
+
+
+@agent
+async def greet(name: str) -> str:
+    return f"Hello, {name}"
+
+
+@agent(capability="count.words", effect="pure", timeout=2.0, labels={"tier": "cheap"})
+def count(text: str) -> int:
+    return len(text.split())
+
+
+async def called_as_before() -> None:
+    waiting = greet("Ada")
+    assert_type(waiting, Coroutine[Any, Any, str])
+    assert_type(await waiting, str)
+    assert_type(count("a b"), int)
+
+
+class Watcher(Agent, name="watcher", version="2.1.0"):
+    capacity = 2
+
+    async def on_start(self, ctx: Context) -> None:
+        await ctx.emit("watcher.started", {"instance": ctx.instance})
+
+    @command(capability="price.lookup", effect="idempotent", reasoning=True, price=0.1, tier=1)
+    async def lookup(self, sku: str, ctx: Context) -> float:
+        assert_type(ctx.constraints, Constraints)
+        assert_type(ctx.deadline.remaining(), float)
+        assert_type(await ctx.ask("other", {"sku": sku}, returns=float), float)
+        ctx.use(tokens_in=3, money=0.01)
+        return 1.0
+
+    @lookup.bid
+    def bid_lookup(self, call: CallForProposal, bid: Bid) -> Bid | None:
+        return bid if call.constraints.budget.money else None
+
+    @command
+    async def history(self, sku: str) -> AsyncIterator[float]:
+        yield 1.0
+
+    @on_event("price.changed", durable=True)
+    async def changed(self, sku: str, price: float) -> None: ...
+
+    @every(60)
+    async def report(self) -> None: ...
+
+
+@workflow("prices", version=3)
+async def prices(job: Job, skus: list[str]) -> dict[str, float]:
+    one = await job.call("price.lookup", {"sku": skus[0]}, returns=float, timeout=2)
+    assert_type(one, float)
+    branches = (job.call("price.lookup", {"sku": sku}, returns=float, key=sku) for sku in skus)
+    for found in await job.gather(*branches, need=1):
+        if isinstance(found, float):
+            assert_type(found, float)
+    assert_type(job.now(), float)
+    assert_type(job.usage, Usage)
+    return {}
+
+
+async def client() -> None:
+    async with Mesh.connect("nats://127.0.0.1:4222", namespace="prod") as mesh:
+        await mesh.host(Watcher, labels={"region": "eu"})
+        await mesh.ask("watcher", sku="a", command="lookup")
+        await mesh.call("price.lookup", sku="a", mode="broadcast")
+        handle = await mesh.submit("prices", ["a"], key="k", tenant="acme")
+        assert_type(handle.id, str)
+        async for event in mesh.events("price.*"):
+            assert_type(event.sequence, int)
+
+
+def artifacts() -> None:
+    claim = Artifact(
+        id="a",
+        kind="x",
+        provenance=Provenance(agent="a"),
+        evidence=(Evidence(source="s", method="m"),),
+        confidence=Confidence(value=1.0),
+    )
+    assert_type(claim.with_verdict(Verdict(gate="g", result="pass", by="b")), Artifact)
+    assert_type(Budget(money=1.0).narrow(Budget()), Budget)
+    assert_type(MeshError("x").retry_after, float | None)
+
+
+def main() -> None:
+    run(greet, Watcher, namespace="prod")
