@@ -30,18 +30,32 @@ BUDGETS = 10_000
 
 
 @dataclass(slots=True)
-class Question:
-    """What is asked, the same in every attempt."""
+class Wish:
+    """What a caller wants, as `Peer.ask` explains it."""
 
     target: Target
-    command: str
-    payload: msgspec.Raw
+    payload: Any
     lineage: Lineage
+    command: str = ""
+    returns: Any = Any
+    timeout: float | None = None
+    inactivity: float | None = None
+    on_progress: OnProgress | None = None
+    constraints: Constraints | None = None
+    key: str = ""
+    on_usage: OnUsage | None = None
+    retry: RetryPolicy = DEFAULT
+
+
+@dataclass(slots=True)
+class Question:
+    """What is asked, the same in every attempt: the payload is encoded, and everything inherited has narrowed it."""
+
+    wish: Wish
+    payload: msgspec.Raw
     deadline: Deadline
     constraints: Constraints | None
     key: str
-    inactivity: float | None
-    on_progress: OnProgress | None
 
 
 class Asking:
@@ -54,27 +68,9 @@ class Asking:
         self._budgets: dict[str, RetryBudget] = {}
         self._contracts: dict[Any, Contract] = {}
 
-    async def ask(
-        self,
-        target: Target,
-        payload: Any,
-        *,
-        command: str,
-        returns: Any,
-        timeout: float | None,
-        inactivity: float | None,
-        on_progress: OnProgress | None,
-        constraints: Constraints | None,
-        key: str,
-        lineage: Lineage,
-        on_usage: OnUsage | None,
-        retry: RetryPolicy = DEFAULT,
-    ) -> Any:
+    async def ask(self, wish: Wish) -> Any:
         """As `Peer.ask`."""
-        constraints = lineage.narrowed(constraints)
-        route = self._routing.resolve(target, command, constraints=constraints)
-        question = self._question(target, command, payload, lineage, route, timeout, constraints, key)
-        question.inactivity, question.on_progress = inactivity, on_progress
+        question, route = self._question(wish)
         tried: dict[str, MeshError] = {}
 
         async def attempt(number: int) -> Envelope:
@@ -92,42 +88,33 @@ class Asking:
             deadline=question.deadline,
             clock=self._peer.clock,
             source=self._peer.ids.random,
-            budget=self._budget(target),
+            budget=self._budget(wish.target),
             effect=route.effect,
-            policy=retry,
+            policy=wish.retry,
             what=f"asking {route.agent} for {route.command}",
         )
-        if on_usage is not None and reply.usage is not None:
-            on_usage(reply.usage)
-        return self.read(reply.payload, returns)
+        if wish.on_usage is not None and reply.usage is not None:
+            wish.on_usage(reply.usage)
+        return self.read(reply.payload, wish.returns)
+
+    def _question(self, wish: Wish) -> tuple[Question, Route]:
+        lineage = wish.lineage
+        constraints = lineage.narrowed(wish.constraints)
+        route = self._routing.resolve(wish.target, wish.command, constraints=constraints)
+        lineage.check_call(route.agent)
+        deadline = Deadline.after(self._peer.clock, route.timeout if wish.timeout is None else wish.timeout)
+        if lineage.deadline is not None and lineage.deadline.at < deadline.at:
+            deadline = lineage.deadline
+        key = wish.key or (self._peer.ids.uuid() if route.effect == "idempotent" else "")
+        return Question(wish, encode_payload(wish.payload), deadline, constraints, key), route
 
     def _another(self, question: Question, tried: dict[str, MeshError]) -> Route:
         """Where to try next; where there is nobody left, what the last one said is still the answer."""
+        wish = question.wish
         try:
-            return self._routing.resolve(
-                question.target, question.command, constraints=question.constraints, avoid=tried
-            )
+            return self._routing.resolve(wish.target, wish.command, constraints=question.constraints, avoid=tried)
         except MeshError as error:
             raise list(tried.values())[-1] from error
-
-    def _question(
-        self,
-        target: Target,
-        command: str,
-        payload: Any,
-        lineage: Lineage,
-        route: Route,
-        timeout: float | None,
-        constraints: Constraints | None,
-        key: str,
-    ) -> Question:
-        lineage.check_call(route.agent)
-        deadline = Deadline.after(self._peer.clock, route.timeout if timeout is None else timeout)
-        if lineage.deadline is not None and lineage.deadline.at < deadline.at:
-            deadline = lineage.deadline
-        if not key and route.effect == "idempotent":
-            key = self._peer.ids.uuid()
-        return Question(target, command, encode_payload(payload), lineage, deadline, constraints, key, None, None)
 
     async def _attempt(self, question: Question, route: Route, number: int) -> Envelope:
         envelope = self._envelope(question, route, number)
@@ -139,8 +126,8 @@ class Asking:
                     envelope,
                     deadline=question.deadline,
                     responder=route.process,
-                    inactivity=question.inactivity,
-                    on_part=_progress_to(question.on_progress),
+                    inactivity=question.wish.inactivity,
+                    on_part=_progress_to(question.wish.on_progress),
                 )
         except UnknownAgent as error:
             if route.exact:
@@ -161,7 +148,7 @@ class Asking:
             del self._routing.outstanding[key]
 
     def _envelope(self, question: Question, route: Route, number: int) -> Envelope:
-        return question.lineage.compose(
+        return question.wish.lineage.compose(
             self._peer.ids,
             "command",
             route.command,
@@ -177,41 +164,26 @@ class Asking:
         if question.deadline.expired:
             return
         payload = msgspec.Raw(msgspec.json.encode({"id": envelope.id}))
-        cancel = question.lineage.compose(self._peer.ids, "control", "cancel", payload, waits=False)
+        cancel = question.wish.lineage.compose(self._peer.ids, "control", "cancel", payload, waits=False)
         with contextlib.suppress(MeshError):
             self._peer.bus.publish(route.subject, msgspec.json.encode(cancel))
 
-    async def stream(
-        self,
-        target: Target,
-        payload: Any,
-        *,
-        command: str,
-        returns: Any,
-        timeout: float | None,
-        inactivity: float | None,
-        on_progress: OnProgress | None,
-        constraints: Constraints | None,
-        lineage: Lineage,
-        on_usage: OnUsage | None,
-    ) -> AsyncIterator[Any]:
+    async def stream(self, wish: Wish) -> AsyncIterator[Any]:
         """As `Peer.stream`."""
-        constraints = lineage.narrowed(constraints)
-        route = self._routing.resolve(target, command, constraints=constraints)
-        question = self._question(target, command, payload, lineage, route, timeout, constraints, "")
+        question, route = self._question(wish)
         envelope = self._envelope(question, route, 1)
         ended = False
         try:
             with self._peer.breakers.guard(route.key, route.what, timed=False):
-                async for part in self._parts(route, envelope, question.deadline, inactivity):
+                async for part in self._parts(route, envelope, question.deadline, wish.inactivity):
                     if part.kind == "item":
-                        yield self.read(part.payload, returns)
+                        yield self.read(part.payload, wish.returns)
                     elif part.kind == "reply":
                         ended = True
-                        if on_usage is not None and part.usage is not None:
-                            on_usage(part.usage)
-                    elif on_progress is not None:
-                        on_progress(msgspec.json.decode(part.payload))
+                        if wish.on_usage is not None and part.usage is not None:
+                            wish.on_usage(part.usage)
+                    elif wish.on_progress is not None:
+                        wish.on_progress(msgspec.json.decode(part.payload))
         except MeshError as error:
             ended = not isinstance(error, TimedOut)
             if isinstance(error, NoResponders):

@@ -129,8 +129,11 @@ class Dispatch:
             self._reply(inbound, payload=self._probed(inbound))
         elif name == "cancel":
             self._reply(inbound, payload=msgspec.Raw(b"true" if self._cancel(inbound) else b"false"))
+        elif name == "breakers":
+            rows = [row._asdict() for row in self._peer.breakers.rows()]
+            self._reply(inbound, payload=msgspec.Raw(msgspec.json.encode(rows)))
         else:
-            raise NotUnderstood(f"unknown control message {name[:64]!r}: there are probe and cancel")
+            raise NotUnderstood(f"unknown control message {name[:64]!r}: there are probe, cancel and breakers")
 
     def _probed(self, inbound: Inbound) -> msgspec.Raw:
         actor = self._peer.actors.get(f"{inbound.agent}.{inbound.instance}")

@@ -1,39 +1,40 @@
 """`Peer`: one process in the mesh: what it hosts, whom it knows, and how it speaks.
 
 Everything above stands on it: the contract net fills `on_act` and `subcontract`, jobs and clients ask through it. It puts
-the parts together and has no logic of its own.
+the parts together and has no logic of its own; what it can say is in `speaking`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
 from mesh.actors.actor import Actor
-from mesh.actors.asking import Asking, OnProgress, OnUsage
-from mesh.actors.contract import encode_payload
+from mesh.actors.asking import Asking
 from mesh.actors.definition import definition_of
 from mesh.actors.dispatch import Dispatch
 from mesh.actors.events import Events
 from mesh.actors.exchange import Exchange
+from mesh.actors.identity import Connected as Connected
+from mesh.actors.identity import Identity as Identity
 from mesh.actors.inbound import Inbound
 from mesh.actors.lineage import Lineage
 from mesh.actors.micro import Micro
 from mesh.actors.payloads import STORE, Payloads
 from mesh.actors.reactions import Reactions
 from mesh.actors.registration import Registration
-from mesh.actors.routing import Routing, Target
-from mesh.actors.state import State, States
+from mesh.actors.routing import Routing
+from mesh.actors.speaking import Speaking
+from mesh.actors.state import States
 from mesh.actors.subcontract import Subcontract, Subcontracted
-from mesh.protocols.acts import Bid, Mode
-from mesh.protocols.constraints import Constraints, Effect
+from mesh.protocols.acts import Bid
 from mesh.protocols.envelope import Sender
 from mesh.protocols.errors import InvalidName, Overloaded, Refused, Unavailable
-from mesh.protocols.ports import Bus, Clock, Ids, Store, Subscription
+from mesh.protocols.ports import Clock, Ids, Subscription
 from mesh.protocols.subjects import Subjects, check_token
 from mesh.registry.directory import Directory
 from mesh.registry.listing import Change
@@ -48,24 +49,7 @@ LOUD = 10
 """So many drops of one kind are told one by one, then every thousandth."""
 
 
-class Connected(Protocol):
-    """The two handles of a connection."""
-
-    bus: Bus
-    store: Store
-
-
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who this process is. `process` is its token in subjects, unique in the mesh; `incarnation` is new at each start."""
-
-    process: str
-    host: str = "localhost"
-    pid: int = 0
-    incarnation: str = ""
-    release: str = ""
-
-
-class Peer:
+class Peer(Speaking):
     """One process in the mesh. `start` it, `host` agents on it, `drain` or `stop` it."""
 
     def __init__(
@@ -85,45 +69,48 @@ class Peer:
         agent: str = "client",
     ) -> None:
         check_token(identity.process, "process")
-        if not identity.incarnation:
-            identity = msgspec.structs.replace(identity, incarnation=ids.uuid())
-        self.identity = identity
+        self.identity = identity if identity.incarnation else msgspec.structs.replace(identity, incarnation=ids.uuid())
         self.process = identity.process
         self.bus, self.store, self.clock, self.ids = connection.bus, connection.store, clock, ids
         self.subjects = Subjects(namespace)
         self.telemetry = telemetry or silent()
-        self.directory = directory or Directory(
-            self.bus, self.store, clock, ids, self.subjects, process=identity.process
-        )
-        self.presence = presence or Presence(
-            self.bus, self.store, clock, ids, self.subjects,
-            process=identity.process, host=identity.host, pid=identity.pid, release=identity.release,
-            incarnation=identity.incarnation, lease_seconds=lease_seconds, beat_seconds=beat_seconds,
-            directory=self.directory,
-        )  # fmt: skip
-        self.breakers = Breakers(clock, ids.random, breakers)
-        self.payloads = Payloads(self.store, self.subjects.bucket(STORE))
-        self.exchange = Exchange(self.bus, self.subjects, self.process, clock, ids, self.payloads)
         self.root = Lineage(sender=Sender(agent, self.process, self.process))
+        self.directory = directory or Directory(self.bus, self.store, clock, ids, self.subjects, process=self.process)
+        self.presence = presence or self._presence(lease_seconds, beat_seconds)
+        self.breakers = Breakers(clock, ids.random, breakers)
         self.actors: dict[str, Actor] = {}
         self.counts: Counter[str] = Counter()
         self.on_act: Callable[[Inbound], None] | None = None
         self.subcontract: Callable[[Subcontract], Awaitable[Subcontracted]] | None = None
         self.standing_bids: Callable[[Actor], dict[str, Bid]] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._hosted: list[Callable[[Actor], Awaitable[None] | None]] = []
+        self._unhosted: list[Callable[[Actor], Awaitable[None] | None]] = []
+        self._escalated: list[Callable[[Actor, BaseException], None]] = []
+        self._subscription: Subscription | None = None
+        self._stopping = False
+        self._assemble()
+
+    def _presence(self, lease_seconds: int, beat_seconds: float) -> Presence:
+        who = self.identity
+        return Presence(
+            self.bus, self.store, self.clock, self.ids, self.subjects,
+            process=who.process, host=who.host, pid=who.pid, release=who.release, incarnation=who.incarnation,
+            lease_seconds=lease_seconds, beat_seconds=beat_seconds, directory=self.directory,
+        )  # fmt: skip
+
+    def _assemble(self) -> None:
+        """The parts of this package, each handed what it needs."""
+        self.payloads = Payloads(self.store, self.subjects.bucket(STORE))
+        self.exchange = Exchange(self.bus, self.subjects, self.process, self.clock, self.ids, self.payloads)
         self.events = Events(self)
         self.registration = Registration(self)
-        self.routing = Routing(self.directory, self.breakers, self.subjects, self.process, ids)
+        self.routing = Routing(self.directory, self.breakers, self.subjects, self.process, self.ids)
         self._asking = Asking(self, self.routing)
         self._reactions = Reactions(self)
         self._dispatch = Dispatch(self)
         self._micro = Micro(self)
         self._states = States(self.store, self.subjects)
-        self._subscription: Subscription | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._hosted: list[Callable[[Actor], Awaitable[None] | None]] = []
-        self._unhosted: list[Callable[[Actor], Awaitable[None] | None]] = []
-        self._escalated: list[Callable[[Actor, BaseException], None]] = []
-        self._stopping = False
         self.breakers.on_change(self._breaker_changed)
         self.directory.on_change(self._changed_there)
 
@@ -219,119 +206,6 @@ class Peer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # -- speaking
-
-    async def ask(
-        self,
-        target: Target,
-        payload: Any = None,
-        *,
-        command: str = "",
-        returns: Any = Any,
-        timeout: float | None = None,
-        inactivity: float | None = None,
-        on_progress: OnProgress | None = None,
-        constraints: Constraints | None = None,
-        key: str = "",
-        lineage: Lineage | None = None,
-        on_usage: OnUsage | None = None,
-    ) -> Any:
-        """Ask an agent, `agent.instance`, capability or Listing to do something, and wait for what it returns.
-
-        `command` is needed where the agent has several. `timeout` (seconds, default: the command's own) is the deadline
-        of everything, retries included; `inactivity` ends it earlier when nothing is heard for so long. Attempts are
-        repeated where that is safe: see `resilience/retry.py`. `returns` is the type the answer must fit.
-
-        Raises:
-            UnknownAgent · UnknownCommand · NoResponders · Overloaded · BreakerOpen · DeadlineExceeded · TimedOut
-            (inactivity) · BadPayload · BadResult · HandlerFailed, or whatever typed error the handler raised.
-        """
-        return await self._asking.ask(
-            target, payload, command=command, returns=returns, timeout=timeout, inactivity=inactivity,
-            on_progress=on_progress, constraints=constraints, key=key, lineage=lineage or self.root, on_usage=on_usage,
-        )  # fmt: skip
-
-    def stream(
-        self,
-        target: Target,
-        payload: Any = None,
-        *,
-        command: str = "",
-        returns: Any = Any,
-        timeout: float | None = None,
-        inactivity: float | None = None,
-        on_progress: OnProgress | None = None,
-        constraints: Constraints | None = None,
-        lineage: Lineage | None = None,
-        on_usage: OnUsage | None = None,
-    ) -> AsyncIterator[Any]:
-        """The items of a streaming command as they come, each fitting `returns`. Never repeated; closing it early cancels.
-
-        Raises:
-            As `ask`; TimedOut also when an item was lost on the way.
-        """
-        return self._asking.stream(
-            target, payload, command=command, returns=returns, timeout=timeout, inactivity=inactivity,
-            on_progress=on_progress, constraints=constraints, lineage=lineage or self.root, on_usage=on_usage,
-        )  # fmt: skip
-
-    async def tell(
-        self,
-        target: Target,
-        payload: Any = None,
-        *,
-        command: str = "",
-        timeout: float | None = None,
-        lineage: Lineage | None = None,
-        key: str = "",
-    ) -> None:
-        """Send a command and do not wait: at most once, and nobody notices when it is lost. Again: done twice.
-
-        Raises:
-            UnknownAgent · UnknownCommand · BadPayload: before anything is sent.
-        """
-        lineage = lineage or self.root
-        await self._asking.tell(target, payload, command=command, timeout=timeout, lineage=lineage, key=key)
-
-    async def call(
-        self,
-        capability: str,
-        payload: Any = None,
-        *,
-        returns: Any = Any,
-        mode: Mode = "standing",
-        timeout: float | None = None,
-        constraints: Constraints | None = None,
-        effect: Effect | None = None,
-        key: str = "",
-        lineage: Lineage | None = None,
-        on_usage: OnUsage | None = None,
-    ) -> Any:
-        """Hold an auction for the capability, and wait for what the winner returns.
-
-        Raises:
-            Unavailable: this process has no contract net. NoBids, or the winner's typed error.
-        """
-        if self.subcontract is None:
-            raise Unavailable("this process takes no part in the contract net, so it cannot call")
-        lineage = lineage or self.root
-        wanted = Subcontract.below(
-            lineage, capability, encode_payload(payload), self._call_deadline(capability, timeout, lineage),
-            constraints=constraints, effect=effect, mode=mode, key=key,
-        )  # fmt: skip
-        contracted = await self.subcontract(wanted)
-        if on_usage is not None:
-            on_usage(contracted.usage)
-        return self._asking.read(contracted.content, returns)
-
-    async def emit(self, event_type: str, payload: Any = None, *, lineage: Lineage | None = None) -> int:
-        """Publish an event; it is stored, under the sequence returned. Again: a second event."""
-        return await self.events.emit(event_type, payload, lineage or self.root)
-
-    def state(self, agent: str, key: str, kind: type[T]) -> State[T]:
-        """The durable value of an agent under a key."""
-        return State(self._states, agent, key, kind)
-
     # -- what the floors above hook into
 
     def on_hosted(self, callback: Callable[[Actor], Awaitable[None] | None]) -> None:
@@ -402,13 +276,6 @@ class Peer:
         )
         if first := next(iter(self.actors.values()), None):
             self.changed(first)
-
-    def _call_deadline(self, capability: str, timeout: float | None, lineage: Lineage) -> Deadline:
-        if timeout is None:
-            offered = next((each.record.offers(capability) for each in self.directory.lookup(capability)), None)
-            timeout = offered.timeout if offered else 30.0
-        deadline = Deadline.after(self.clock, timeout)
-        return deadline if lineage.deadline is None or deadline.at < lineage.deadline.at else lineage.deadline
 
     def _free_name(self, agent: str) -> str:
         """The process's own name for its first instance of an agent, then with a number."""

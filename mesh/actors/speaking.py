@@ -1,0 +1,154 @@
+"""`Speaking`: what a peer can say: ask, stream, tell, call, emit; and keep: state."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+from mesh.actors.asking import Asking, OnProgress, OnUsage, Wish
+from mesh.actors.contract import encode_payload
+from mesh.actors.events import Events
+from mesh.actors.lineage import Lineage
+from mesh.actors.routing import Target
+from mesh.actors.state import State, States
+from mesh.actors.subcontract import Subcontract, Subcontracted
+from mesh.protocols.acts import Mode
+from mesh.protocols.constraints import Constraints, Effect
+from mesh.protocols.errors import Unavailable
+from mesh.protocols.ports import Clock
+from mesh.registry.directory import Directory
+from mesh.resilience.deadline import Deadline
+
+T = TypeVar("T")
+CALL_TIMEOUT = 30.0
+"""Seconds for a call whose capability nobody has declared a timeout for."""
+
+
+class Speaking:
+    """The speaking half of a peer; every message is sent on behalf of a lineage, by default the process's own (`root`)."""
+
+    clock: Clock
+    root: Lineage
+    directory: Directory
+    events: Events
+    subcontract: Callable[[Subcontract], Awaitable[Subcontracted]] | None
+    _asking: Asking
+    _states: States
+
+    async def ask(
+        self,
+        target: Target,
+        payload: Any = None,
+        *,
+        command: str = "",
+        returns: Any = Any,
+        timeout: float | None = None,
+        inactivity: float | None = None,
+        on_progress: OnProgress | None = None,
+        constraints: Constraints | None = None,
+        key: str = "",
+        lineage: Lineage | None = None,
+        on_usage: OnUsage | None = None,
+    ) -> Any:
+        """Ask an agent, `agent.instance`, capability or Listing to do something, and wait for what it returns.
+
+        `command` is needed where the agent has several. `timeout` (seconds, default: the command's own) is the deadline
+        of everything, retries included; `inactivity` ends it earlier when nothing is heard for so long. Attempts are
+        repeated where that is safe: see `resilience/retry.py`. `returns` is the type the answer must fit.
+
+        Raises:
+            UnknownAgent · UnknownCommand · NoResponders · Overloaded · BreakerOpen · DeadlineExceeded · TimedOut
+            (inactivity) · BadPayload · BadResult · HandlerFailed, or whatever typed error the handler raised.
+        """
+        return await self._asking.ask(Wish(
+            target, payload, lineage or self.root, command=command, returns=returns, timeout=timeout,
+            inactivity=inactivity, on_progress=on_progress, constraints=constraints, key=key, on_usage=on_usage,
+        ))  # fmt: skip
+
+    def stream(
+        self,
+        target: Target,
+        payload: Any = None,
+        *,
+        command: str = "",
+        returns: Any = Any,
+        timeout: float | None = None,
+        inactivity: float | None = None,
+        on_progress: OnProgress | None = None,
+        constraints: Constraints | None = None,
+        lineage: Lineage | None = None,
+        on_usage: OnUsage | None = None,
+    ) -> AsyncIterator[Any]:
+        """The items of a streaming command as they come, each fitting `returns`. Never repeated; closing it early cancels.
+
+        Raises:
+            As `ask`; TimedOut also when an item was lost on the way.
+        """
+        return self._asking.stream(Wish(
+            target, payload, lineage or self.root, command=command, returns=returns, timeout=timeout,
+            inactivity=inactivity, on_progress=on_progress, constraints=constraints, on_usage=on_usage,
+        ))  # fmt: skip
+
+    async def tell(
+        self,
+        target: Target,
+        payload: Any = None,
+        *,
+        command: str = "",
+        timeout: float | None = None,
+        lineage: Lineage | None = None,
+        key: str = "",
+    ) -> None:
+        """Send a command and do not wait: at most once, and nobody notices when it is lost. Again: done twice.
+
+        Raises:
+            UnknownAgent · UnknownCommand · BadPayload: before anything is sent.
+        """
+        lineage = lineage or self.root
+        await self._asking.tell(target, payload, command=command, timeout=timeout, lineage=lineage, key=key)
+
+    async def call(
+        self,
+        capability: str,
+        payload: Any = None,
+        *,
+        returns: Any = Any,
+        mode: Mode = "standing",
+        timeout: float | None = None,
+        constraints: Constraints | None = None,
+        effect: Effect | None = None,
+        key: str = "",
+        lineage: Lineage | None = None,
+        on_usage: OnUsage | None = None,
+    ) -> Any:
+        """Hold an auction for the capability, and wait for what the winner returns.
+
+        Raises:
+            Unavailable: this process has no contract net. NoBids, or the winner's typed error.
+        """
+        if self.subcontract is None:
+            raise Unavailable("this process takes no part in the contract net, so it cannot call")
+        lineage = lineage or self.root
+        wanted = Subcontract.below(
+            lineage, capability, encode_payload(payload), self._call_deadline(capability, timeout, lineage),
+            constraints=constraints, effect=effect, mode=mode, key=key,
+        )  # fmt: skip
+        contracted = await self.subcontract(wanted)
+        if on_usage is not None:
+            on_usage(contracted.usage)
+        return self._asking.read(contracted.content, returns)
+
+    async def emit(self, event_type: str, payload: Any = None, *, lineage: Lineage | None = None) -> int:
+        """Publish an event; it is stored, under the sequence returned. Again: a second event."""
+        return await self.events.emit(event_type, payload, lineage or self.root)
+
+    def state(self, agent: str, key: str, kind: type[T]) -> State[T]:
+        """The durable value of an agent under a key."""
+        return State(self._states, agent, key, kind)
+
+    def _call_deadline(self, capability: str, timeout: float | None, lineage: Lineage) -> Deadline:
+        if timeout is None:
+            offered = next((each.record.offers(capability) for each in self.directory.lookup(capability)), None)
+            timeout = offered.timeout if offered else 30.0
+        deadline = Deadline.after(self.clock, timeout)
+        return deadline if lineage.deadline is None or deadline.at < lineage.deadline.at else lineage.deadline
