@@ -58,6 +58,10 @@ TABLE: tuple[Semantics, ...] = (
         "nothing happens", "the command runs on until its deadline",
     ),
     Semantics(
+        "control", "breakers", "any process", "at most once", True,
+        "answered again", "the process is gone or busy; nothing is known of its breakers",
+    ),
+    Semantics(
         "act", "call-for-proposal", "initiator", "at most once", True,
         "answered with the same proposal", "no bid from that participant",
     ),

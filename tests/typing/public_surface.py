@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, assert_type
+from collections.abc import AsyncIterator
+from typing import assert_type
 
 from mesh import (
     Agent,
@@ -41,9 +41,7 @@ def count(text: str) -> int:
 
 
 async def called_as_before() -> None:
-    waiting = greet("Ada")
-    assert_type(waiting, Coroutine[Any, Any, str])
-    assert_type(await waiting, str)
+    assert_type(await greet("Ada"), str)
     assert_type(count("a b"), int)
 
 
