@@ -111,12 +111,15 @@ class Commitments:
     def _copy(self, known: Commitment, received: AwardReceived) -> list[Command]:
         if not known.answers_to(received):
             return [Decline(received, "unknown", "this award belongs to another")]
+        succeeds = received.asker.epoch > known.asker.epoch
         known.asker = received.asker
         if known.active:
             known.confirmed = True
             return [Confirm(known)]
         if known.state == "declined":
             return [Decline(received, known.reason, known.message)]
+        if known.state == "cancelled" and succeeds:
+            return [Decline(received, "unknown", "an earlier owner of the job had this cancelled")]
         return [Tell(known)]
 
     def decline(self, award: str, reason: RefusalReason, message: str = "") -> list[Command]:

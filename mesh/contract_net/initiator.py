@@ -6,7 +6,9 @@ and which negotiations wait for whom, so that a death is acted on at once.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -65,11 +67,13 @@ class Initiator:
         on_item: OnItem | None = None,
         policy: SelectionPolicy | None = None,
         resume: AwardRecord | None = None,
+        hands_over: Callable[[], bool] = lambda: False,
     ) -> Contracted:
         """Give the work to the best bidder, and wait for what it delivers. Again: another auction, the work done again.
 
         `ledger` is told of each award before that leaves. With `resume`, a journaled award is taken up instead of holding
-        a new auction: its winner is sent a copy, and answers with what it has. Cancelling the task cancels the work.
+        a new auction: its winner is sent a copy, and answers with what it has. Cancelling the task cancels the work, unless
+        `hands_over` says then that somebody else goes on with it.
 
         Raises:
             NoBids: nobody acceptable, at once when nobody listens; `detail` carries the `refusals`.
@@ -80,7 +84,9 @@ class Initiator:
         call = self._complete(call_of(call))
         call.deadline.check(f"the call for {call.capability}")
         auction = self._auction(call, policy or self.policy)
-        negotiation = Negotiation(self, call, auction, ledger=ledger, on_progress=on_progress, on_item=on_item)
+        negotiation = Negotiation(
+            self, call, auction, ledger=ledger, hands_over=hands_over, on_progress=on_progress, on_item=on_item
+        )
         return await negotiation.run(resume)
 
     async def subcontract(self, wanted: Subcontract) -> Contracted:
@@ -88,25 +94,36 @@ class Initiator:
         return await self.contract(subcontracted(wanted, self.peer.process))
 
     def _complete(self, call: Call) -> Call:
+        """The call with its effect as declared, and with a key and a correlation if it needs them."""
+        if call.effect is not None and call.correlation and (call.key or call.effect != "idempotent"):
+            return call
         declared = self.market.declared(call.capability) if call.effect is None else None
         effect = call.effect or (declared.effect if declared else "costly")
-        key = call.key or (self.peer.ids.uuid() if effect == "idempotent" else "")
-        correlation = call.correlation or self.peer.ids.uuid()
-        return replace(call, effect=effect, key=key, correlation=correlation)
+        conversation = self.peer.ids.uuid()
+        key = call.key or (conversation if effect == "idempotent" else "")
+        return replace(call, effect=effect, key=key, correlation=call.correlation or conversation)
 
     def _auction(self, call: Call, policy: SelectionPolicy) -> Auction:
         if call.rounds is not None:
             policy = msgspec.structs.replace(policy, rounds=call.rounds)
+        conversation = self.peer.ids.uuid()
         terms = Terms(
-            conversation=self.peer.ids.uuid(),
+            conversation=conversation,
             capability=call.capability,
             deadline=call.deadline.at,
             effect=call.effect or "costly",
             mode=call.mode,
             constraints=call.constraints,
         )
-        ids, clock = self.peer.ids, self.peer.clock
-        return Auction(terms, policy, ids.random, new_id=ids.uuid, wall=clock.now, chooser=self._chooser)
+        numbers = itertools.count(1)
+        return Auction(
+            terms,
+            policy,
+            self.peer.ids.random,
+            new_id=lambda: f"{conversation}.{next(numbers)}",
+            wall=self.peer.clock.now,
+            chooser=self._chooser,
+        )
 
     def timeout(self, capability: str) -> float | None:
         """The default seconds of the capability, as somebody declares it."""

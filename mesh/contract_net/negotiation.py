@@ -50,6 +50,7 @@ class Negotiation:
         auction: Auction,
         *,
         ledger: AwardLedger | None = None,
+        hands_over: Callable[[], bool] = lambda: False,
         on_progress: OnProgress | None = None,
         on_item: OnItem | None = None,
     ) -> None:
@@ -59,6 +60,7 @@ class Negotiation:
         self._initiator = initiator
         self._peer = initiator.peer
         self._market = initiator.market
+        self._hands_over = hands_over
         self._ledger, self._on_progress, self._on_item = ledger, on_progress, on_item
         self._lineage = call.lineage(self._peer.process)
         self._loop = asyncio.get_running_loop()
@@ -89,7 +91,8 @@ class Negotiation:
             while not self.auction.over or self._error is not None:
                 await self._next()
         except BaseException as error:
-            self._stop(str(error) if isinstance(error, MeshError) else "the caller went away")
+            if not self._hands_over():
+                self._stop(str(error) if isinstance(error, MeshError) else "the caller went away")
             raise
         finally:
             self._end()

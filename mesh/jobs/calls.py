@@ -29,8 +29,11 @@ class Contractor(Protocol):
         ledger: AwardLedger | None = None,
         on_progress: Callable[[Any], None] | None = None,
         resume: AwardRecord | None = None,
+        hands_over: Callable[[], bool] = lambda: False,
     ) -> Contracted:
-        """Hold the auction, or go on from a journaled award, and wait for the winner's result."""
+        """Hold the auction, or go on from a journaled award, and wait for the winner's result.
+
+        Cancelled, it cancels the work, unless `hands_over` says that another owner goes on with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,3 @@ class CallTerms:
         if self.timeout is not None:
             return self.timeout
         return declared.timeout if declared else DEFAULT_TIMEOUT
-
-
-def content_of(contracted: Contracted) -> msgspec.Raw:
-    """The result as one JSON value: what a streaming handler gave is the list of its items."""
-    if contracted.items:
-        return msgspec.Raw(b"[" + b",".join(bytes(each) for each in contracted.items) + b"]")
-    return contracted.content

@@ -69,6 +69,7 @@ class Journal:
         self.tenant = tenant
         self.epoch = state.epoch
         self.lost: MeshError | None = None
+        self._leaving = False
         self._journals = journals
         self._clock = clock
         self._ids = ids
@@ -104,6 +105,15 @@ class Journal:
         """Hand the job back: what was handed in before is stored first, and nothing can be added afterwards."""
         await self.append(OwnerReleased(reason=reason))
         self._lose(LeaseLost(f"the job was handed back: {reason}"))
+
+    @property
+    def leaving(self) -> bool:
+        """Whether somebody else will go on with the job: what is cancelled now must not be cancelled at the agents."""
+        return self._leaving or self.lost is not None
+
+    def leave(self) -> None:
+        """The owner is about to stop without having finished."""
+        self._leaving = True
 
     def abandon(self, reason: str) -> None:
         """Give the job up without a word in the journal: it cannot be reached, or must not be. Somebody will claim it.

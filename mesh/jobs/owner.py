@@ -249,6 +249,8 @@ class Owner:
 
     async def _cancel_runs(self) -> None:
         tasks = list(self._running.values())
+        for tenure in self._tenures.values():
+            tenure.leave()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -13,7 +13,7 @@ from mesh.actors.contract import Contract, encode_payload
 from mesh.contract_net.calls import Call
 from mesh.jobs import gathering, local
 from mesh.jobs.branches import Branch
-from mesh.jobs.calls import CallTerms, Contractor, content_of
+from mesh.jobs.calls import CallTerms, Contractor
 from mesh.jobs.journal import Journal
 from mesh.jobs.scope import Scope, current
 from mesh.jobs.seat import Seat
@@ -323,9 +323,13 @@ class Run(Job):
             sender=Sender(AGENT, self._workflow.name, self._seat.process),
         )
         done = await self._contractor.contract(
-            call, ledger=attempt, on_progress=attempt.progress, resume=attempt.resume
+            call,
+            ledger=attempt,
+            on_progress=attempt.progress,
+            resume=attempt.resume,
+            hands_over=lambda: self._journal.leaving,
         )
-        return Outcome(content_of(done), done.usage, done.stamps)
+        return Outcome(done.content, done.usage, done.stamps)
 
     def _within(self, seconds: float) -> Deadline:
         """`seconds` from now, no later than the job's own deadline."""

@@ -69,6 +69,11 @@ class Tenure:
         await self._drive(journal)
         self._tell("job.ended", journal)
 
+    def leave(self) -> None:
+        """Its `serve` is about to be cancelled, and somebody else will go on."""
+        if self._journal is not None:
+            self._journal.leave()
+
     async def hand_back(self, reason: str) -> Candidate | None:
         """Release the job, once `serve` has been cancelled; what others need to know to claim it, or None if it is over."""
         journal = self._journal

@@ -80,6 +80,7 @@ class FakeContractor:
         ledger: Any = None,
         on_progress: Callable[[Any], None] | None = None,
         resume: AwardRecord | None = None,
+        hands_over: Callable[[], bool] = lambda: False,
     ) -> Contracted:
         self.calls.append(call)
         if resume is not None and resume.effect == "at_most_once":
