@@ -17,7 +17,7 @@ from mesh.resilience.deadline import Deadline
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
 
-app = typer.Typer(help="Circuit breakers: ls.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Circuit breakers: ls.", no_args_is_help=True)
 
 COLUMNS = {
     "process": "HELD BY",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mesh.jobs.submission import JobHandle
     from mesh.protocols.job_events import JobHead
 
-app = typer.Typer(help="Look at jobs: ls, show, events, result.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Look at jobs: ls, show, events, result.", no_args_is_help=True)
 
 COLUMNS = {
     "id": "ID",

@@ -76,7 +76,6 @@ app = typer.Typer(
     name="mesh",
     help="The agent mesh on NATS: launch agents, publish jobs, inspect the registry.",
     no_args_is_help=True,
-    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 

@@ -25,9 +25,7 @@ from mesh.registry.directory import Directory
 from mesh.registry.inspection import chosen, details, event, graph, named, rows
 from mesh.registry.listing import Change, Listing
 
-app = typer.Typer(
-    help="Who is there: ls, show, watch, ping, schema, graph.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(help="Who is there: ls, show, watch, ping, schema, graph.", no_args_is_help=True)
 
 CLOCK = SystemClock()
 ANSWER_WITHIN = 0.5
