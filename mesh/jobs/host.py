@@ -25,6 +25,7 @@ class JobHost:
         self.owner = Owner(seat_of(peer), contractor, **bounds)
         self._started_at = peer.clock.now()
         self._forget = peer.directory.on_change(self._changed)
+        self.owner.on_load = self._load_changed
 
     async def host(self, workflows: Workflow[Any] | Iterable[Workflow[Any]], versions: Sequence[int] = ()) -> None:
         """Take in and drive the jobs of a workflow, or of several versions of it, and list them. Again: nothing happens.
@@ -40,6 +41,7 @@ class JobHost:
         for workflow in chosen:
             await self.owner.host(workflow)
         await self._peer.presence.register(self._record("ready"), self._schemas())
+        self._load_changed()
 
     async def drain(self, within: float = 30.0) -> None:
         """Take nothing more in, finish what can be finished `within` seconds, and hand the rest back."""
@@ -54,6 +56,9 @@ class JobHost:
         """Leave at once: others claim what is left. Again: nothing happens."""
         self._forget()
         await self.owner.stop()
+
+    def _load_changed(self) -> None:
+        self._peer.presence.set_figures(f"{AGENT}.{self._peer.process}", self.owner.figures)
 
     def _changed(self, change: Change) -> None:
         if change.kind == "process-down":

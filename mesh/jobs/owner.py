@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ from mesh.jobs.values import Values
 from mesh.jobs.workflow import Workflow
 from mesh.protocols.errors import LeaseLost, MeshError
 from mesh.protocols.ports import Message, Subscription
+from mesh.registry.records import Figures
 
 logger = logging.getLogger("mesh.jobs")
 
@@ -71,6 +72,8 @@ class Owner:
         self._tasks: list[asyncio.Task[None]] = []
         self._hints: Subscription | None = None
         self._draining = False
+        self.handled = 0
+        self.on_load: Callable[[], None] = lambda: None
 
     # -- its life
 
@@ -132,6 +135,13 @@ class Owner:
         await self._close()
         await self._cancel_runs()
         await self.known.stop()
+
+    @property
+    def figures(self) -> Figures:
+        """How loaded it is, as the registry shows it."""
+        return Figures(
+            queue=len(self._backlog), running=len(self._running), capacity=self._at_once, handled=self.handled
+        )
 
     @property
     def running(self) -> Sequence[str]:
@@ -218,11 +228,14 @@ class Owner:
         )
         task = self._running[job] = asyncio.get_running_loop().create_task(self._serve(tenure, job), name=f"job {job}")
         task.add_done_callback(lambda _: self._ended(job))
+        self.on_load()
 
     def _ended(self, job: str) -> None:
         self._running.pop(job, None)
         self._tenures.pop(job, None)
+        self.handled += 1
         self._changed.set()
+        self.on_load()
 
     async def _serve(self, tenure: Tenure, job: str) -> None:
         try:

@@ -1,0 +1,176 @@
+"""`mesh submit` and `mesh job`: stable JSON, a result on stdout, everything else on stderr, and exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers import RealServer
+
+from mesh import Job, Mesh, agent, workflow
+from mesh.protocols.errors import Refused
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+
+
+@agent(capability="text.upper")
+async def upper(text: str) -> str:
+    if text == "no":
+        raise Refused("I will not")
+    if text == "wait":
+        await asyncio.sleep(3)
+    return text.upper()
+
+
+@workflow("shout")
+async def shout(job: Job, text: str) -> dict[str, str]:
+    job.progress("\x1b[31mred")
+    return {"text": await job.call("text.upper", text, key="upper", returns=str)}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with one process on it that hosts both, in a thread of this one."""
+    ready, over = threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def host(address: str) -> None:
+        async with Mesh.connect(address, process="worker") as mesh:
+            await mesh.host(upper, capacity=8)
+            await mesh.host_workflow(shout)
+            loops.append(asyncio.get_running_loop())
+            ready.set()
+            await over.wait()
+
+    with RealServer(tmp_path_factory.mktemp("server")) as server:
+        thread = threading.Thread(target=lambda: asyncio.run(host(server.url)))
+        thread.start()
+        assert ready.wait(30)
+        yield server.url
+        loops[0].call_soon_threadsafe(over.set)
+        thread.join(30)
+
+
+class Cli:
+    """Runs commands in a folder of their own."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.folder = folder
+
+    async def __call__(self, *arguments: str, given: bytes = b"") -> tuple[int, str, str]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("NATS_")}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", "from mesh.cli.main import main; main()", *arguments, "--server", self.url,
+            cwd=self.folder, env=environ, stdin=-1, stdout=-1, stderr=-1,
+        )  # fmt: skip
+        out, err = await process.communicate(given)
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+    async def json(self, *arguments: str) -> Any:
+        code, out, err = await self(*arguments, "-o", "json")
+        assert code == 0, err
+        return json.loads(out)
+
+
+@pytest.fixture
+def cli(url: str, tmp_path: Path) -> Cli:
+    return Cli(url, tmp_path)
+
+
+async def test_submit_prints_the_result_on_stdout_and_the_story_on_stderr(cli: Cli) -> None:
+    code, out, err = await cli("submit", "shout", '"hello"')
+    assert (code, json.loads(out)) == (0, {"text": "HELLO"})
+    for part in ("shout version 1", "worker takes it", "upper.worker", "the only acceptable bid", "✓ upper", "is done"):
+        assert part in err
+    assert "\x1b" not in err
+
+
+async def test_the_input_may_come_from_stdin_or_a_file(cli: Cli) -> None:
+    (cli.folder / "input.json").write_text('{"text": "file"}')
+    (_, piped, _), (_, filed, _) = await asyncio.gather(
+        cli("submit", "shout", "-", given=b'{"text": "pipe"}\n'), cli("submit", "shout", "@input.json")
+    )
+    assert (json.loads(piped), json.loads(filed)) == ({"text": "PIPE"}, {"text": "FILE"})
+
+
+async def test_a_key_is_one_job_and_the_listings_are_stable(cli: Cli) -> None:
+    options = ("--key", "k1", "--tenant", "acme", "--budget", "1.5", "--priority", "1", "--deadline", "60")
+    first = await cli.json("submit", "shout", '"hello"', "--no-wait", *options)
+    second = await cli.json("submit", "shout", '"hello"', "--no-wait", *options)
+    assert first == {"job": first["job"], "duplicate": False}
+    assert second == {"job": first["job"], "duplicate": True}
+    assert await cli.json("job", "result", first["job"]) == {"text": "HELLO"}
+
+    (row,) = await cli.json("job", "ls", "--tenant", "acme")
+    assert list(row) == ["id", "workflow", "version", "tenant", "state", "owner", "submitted_at"]
+    assert {key: row[key] for key in row if key != "submitted_at"} == {
+        "id": first["job"],
+        "workflow": "shout",
+        "version": 1,
+        "tenant": "acme",
+        "state": "completed",
+        "owner": "worker",
+    }
+    shown = await cli.json("job", "show", first["job"][:10])
+    assert {key: shown[key] for key in row} == row
+    assert shown["constraints"]["budget"]["money"] == 1.5
+    assert shown["deadline_s"] == 60
+    (step,) = shown["steps"]
+    assert (step["key"], step["state"], step["by"], step["attempt"]) == ("upper", "succeeded", "upper.worker", 1)
+    (award,) = shown["awards"]
+    assert award["winner"] == "worker.upper.worker"
+    assert award["reason"]
+    (bid,) = award["bids"]
+    assert bid["won"]
+    assert bid["score"]["total"] == pytest.approx(sum(bid["score"][part] for part in ("cost", "latency", "risk")))
+    assert set(shown["usage"]) == {"tokens_in", "tokens_out", "money", "tool_calls", "duration", "exit_status"}
+
+    code, out, _ = await cli("job", "events", first["job"], "-o", "json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [each["event"] for each in lines] == [
+        "submitted",
+        "owner.claimed",
+        "progressed",
+        "step.started",
+        "step.succeeded",
+        "completed",
+    ]
+    code, out, _ = await cli("job", "show", first["job"])
+    assert code == 0
+    assert "won" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("submit", "shout", '{"text": 1}'), 2, "does not fit"),
+        (("submit", "shout", "{oops"), 2, "not JSON"),
+        (("submit", "shout", "@nowhere.json"), 2, "nowhere.json"),
+        (("submit", "shout", '"x"', "--budget", "much"), 2, "budget"),
+        (("submit", "shout", '"x"', "--label", "eu"), 2, "name=value"),
+        (("submit", "nothing"), 2, "known are shout"),
+        (("submit", "shout", '"no"'), 5, "I will not"),
+        (("submit", "shout", '"wait"', "--timeout", "0.5"), 4, "goes on"),
+        (("submit", "shout", '"wait"', "--deadline", "0.5"), 4, "deadline"),
+        (("submit", "shout", '"x"', "--label", "gpu=yes"), 5, "gpu"),
+        (("job", "show", "jnothing"), 2, "mesh job ls"),
+        (("job", "result", "jnothing"), 2, "mesh job ls"),
+    ],
+)
+async def test_what_goes_wrong_has_its_exit_code_and_says_what_to_do(
+    cli: Cli, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    returned, out, err = await cli(*arguments)
+    assert (returned, out) == (code, ""), err
+    assert says in err
+    assert "Traceback" not in err
