@@ -39,7 +39,7 @@ def from_patch(patch: bytes | str, *, limits: Limits | None = None) -> Collected
     text = patch if isinstance(patch, str) else patch.decode("utf-8", "surrogateescape")
     if len(text) > limits.patch_bytes:
         raise BadPatch(f"the patch is larger than {limits.patch_bytes} bytes; review a range of the repository instead")
-    parsed = _parsed(text)
+    parsed = _parsed(_plain(text))
     if not parsed and text.strip():
         raise BadPatch("this is not a unified diff: no file header was found (make one with `git diff`)")
     blobs: dict[str, bytes] = {}
@@ -49,6 +49,24 @@ def from_patch(patch: bytes | str, *, limits: Limits | None = None) -> Collected
     dropped = len(parsed) - len(files)
     notes = (f"the patch has {len(parsed)} files; only the first {limits.listed} are listed",) if dropped else ()
     return Collected(ChangeSet(files=files, notes=("reviewed from a patch alone", *notes)), blobs)
+
+
+_COMBINED = re.compile(r"^(diff --(cc|combined) |@@@ )", re.MULTILINE)
+_COLOURED = re.compile(r"^\x1b\[[0-9;]*m", re.MULTILINE)
+
+
+def _plain(text: str) -> str:
+    """The patch with plain line ends. Two kinds would otherwise be read as if they said nothing.
+
+    Raises:
+        BadPatch: the combined diff of a merge, or a coloured one.
+    """
+    if _COMBINED.search(text):
+        raise BadPatch("this is the combined diff of a merge: make one against a parent, `git diff HEAD^1 HEAD`")
+    if _COLOURED.search(text):
+        raise BadPatch("this diff is coloured: make it with `git diff --no-color`")
+    every_line = text.count("\n")
+    return text.replace("\r\n", "\n") if every_line and text.count("\r\n") == every_line else text
 
 
 def _parsed(text: str) -> PatchSet:

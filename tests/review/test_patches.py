@@ -82,6 +82,8 @@ def test_an_empty_patch_has_no_files(text: str) -> None:
         "+++ b/x\n@@ -1 +1 @@\n-a\n+b\n",
         "@@ -1 +1 @@\n-a\n+b\n",
         "--- a/x\n+++ b/x\n@@ -1 +1 @@\nnonsense\n",
+        "diff --cc f\nindex b,c..d\n--- a/f\n+++ b/f\n@@@ -1,1 -1,1 +1,1 @@@\n- b\n -c\n++d\n",
+        "\x1b[1mdiff --git a/x b/x\x1b[m\n\x1b[1m--- a/x\x1b[m\n",
     ],
 )
 def test_what_is_no_patch_is_a_typed_error(text: str) -> None:
@@ -94,6 +96,11 @@ def test_what_is_no_patch_is_a_typed_error(text: str) -> None:
 def test_any_text_is_a_patch_or_a_typed_error(text: str) -> None:
     with suppress(BadPatch):
         from_patch(text)
+
+
+def test_a_patch_with_the_line_ends_of_another_system_is_read() -> None:
+    collected = from_patch(MODIFIED.replace("\n", "\r\n"))
+    assert collected.changes.files[0].hunks == (Hunk(13, 1, 13, 2),)
 
 
 def test_a_hunk_far_down_does_not_fill_the_memory() -> None:

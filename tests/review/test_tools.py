@@ -199,6 +199,13 @@ async def test_a_program_that_does_not_end_is_killed_with_its_children(tmp_path:
         await run([sys.executable, "-c", script], cwd=tmp_path, env=bare_environment(tmp_path), timeout=0.5)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are set with prlimit")
+async def test_a_program_that_wants_all_memory_gets_an_error(tmp_path: Path) -> None:
+    script = "import time; time.sleep(0.2); bytearray(6 * 1024**3)"
+    ended = await run([sys.executable, "-c", script], cwd=tmp_path, env=bare_environment(tmp_path), timeout=20)
+    assert "MemoryError" in ended.errors
+
+
 async def test_a_program_that_says_too_much_is_killed(tmp_path: Path) -> None:
     script = "while True: print('x' * 1000)"
     with pytest.raises(TooMuchOutput):
