@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from mesh.actors.handler import command as command
     from mesh.actors.handler import every as every
     from mesh.actors.handler import on_event as on_event
+    from mesh.actors.supervision import Poisoned as Poisoned
+    from mesh.actors.supervision import RestartPolicy as RestartPolicy
     from mesh.client.mesh import Mesh as Mesh
     from mesh.client.running import run as run
     from mesh.jobs.workflow import Job as Job
     from mesh.jobs.workflow import workflow as workflow
     from mesh.protocols.acts import Bid as Bid
+    from mesh.protocols.acts import CallForProposal as CallForProposal
     from mesh.protocols.artifacts import Artifact as Artifact
     from mesh.protocols.artifacts import Confidence as Confidence
     from mesh.protocols.artifacts import Evidence as Evidence
@@ -42,6 +45,7 @@ _HOMES: dict[str, str] = {
     "Artifact": "mesh.protocols.artifacts",
     "Bid": "mesh.protocols.acts",
     "Budget": "mesh.protocols.constraints",
+    "CallForProposal": "mesh.protocols.acts",
     "Confidence": "mesh.protocols.artifacts",
     "Constraints": "mesh.protocols.constraints",
     "Context": "mesh.actors.context",
@@ -49,6 +53,8 @@ _HOMES: dict[str, str] = {
     "Job": "mesh.jobs.workflow",
     "Mesh": "mesh.client.mesh",
     "MeshError": "mesh.protocols.errors",
+    "Poisoned": "mesh.actors.supervision",
+    "RestartPolicy": "mesh.actors.supervision",
     "Usage": "mesh.protocols.constraints",
     "Verdict": "mesh.protocols.artifacts",
     "agent": "mesh.actors.definition",

@@ -10,6 +10,7 @@ from mesh import (
     Artifact,
     Bid,
     Budget,
+    CallForProposal,
     Confidence,
     Constraints,
     Context,
@@ -26,7 +27,6 @@ from mesh import (
     run,
     workflow,
 )
-from mesh.protocols.acts import CallForProposal
 from mesh.protocols.artifacts import Provenance
 
 
