@@ -6,8 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,9 +14,9 @@ import msgspec
 
 from mesh.host.channel import Orders, Report, line, parse_report
 from mesh.host.lines import LineSplitter
+from mesh.host.spawning import Spawned, Spawner
 from mesh.server.process_mark import ProcessMark, mark_of
 
-WORKER = (sys.executable, "-P", "-m", "mesh.host.worker")
 _CHUNK = 64 * 1024
 _LAST_WORDS = 1.0
 
@@ -26,8 +25,7 @@ class Child:
     """A process in a group and session of its own: Ctrl-C in our terminal does not reach it, and what it leaves behind
     dies with it.
 
-    `on_report` is called with what it says over its socket, `on_line` with each line that it writes. The number of the socket
-    is its last argument.
+    `on_report` is called with what it says over its socket, `on_line` with each line that it writes.
     """
 
     def __init__(
@@ -37,14 +35,14 @@ class Child:
         environment: Mapping[str, str],
         on_report: Callable[[Report], None],
         on_line: Callable[[bytes], None],
-        command: Sequence[str] = WORKER,
+        spawner: Spawner,
     ) -> None:
         self._orders = orders
         self._environment = environment
         self._on_report = on_report
         self._on_line = on_line
-        self._command = command
-        self._process: asyncio.subprocess.Process | None = None
+        self._spawner = spawner
+        self._process: Spawned | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._listeners: list[asyncio.Task[None]] = []
         self.mark: ProcessMark | None = None
@@ -63,7 +61,8 @@ class Child:
         """
         ours, theirs = socket.socketpair()
         try:
-            self._process = await self._spawn(theirs.fileno())
+            folder = Path(self._orders.folder)
+            self._process = await self._spawner.spawn(theirs.fileno(), folder, self._environment)
         except BaseException:
             ours.close()
             raise
@@ -86,6 +85,7 @@ class Child:
         await asyncio.wait(self._listeners, timeout=_LAST_WORDS)
         for listener in self._listeners:
             listener.cancel()
+        self._process.close()
         if self._writer is not None:
             self._writer.close()
         self.done.set()
@@ -93,34 +93,19 @@ class Child:
 
     def terminate(self) -> None:
         """Ask it to drain (SIGTERM). Gone already: nothing happens."""
-        if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGTERM)
+        if self.mark is not None:
+            self.mark.signal(signal.SIGTERM)
 
     def ask_where(self) -> None:
         """Ask it to write down where each of its threads is (SIGUSR1); works even when its event loop hangs."""
-        if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGUSR1)
+        if self.mark is not None:
+            self.mark.signal(signal.SIGUSR1)
 
     def kill_group(self) -> None:
         """End it, and every process it started, at once (SIGKILL). Gone already: nothing happens."""
         if self._process is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-
-    async def _spawn(self, channel: int) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *self._command,
-            str(channel),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=Path(self._orders.folder),
-            env=dict(self._environment),
-            pass_fds=(channel,),
-            start_new_session=True,
-        )
 
     async def _hear_reports(self, reader: asyncio.StreamReader) -> None:
         lines = LineSplitter()
@@ -137,8 +122,7 @@ class Child:
             return
         self._on_report(report)
 
-    async def _hear_lines(self, stream: asyncio.StreamReader | None) -> None:
-        assert stream is not None
+    async def _hear_lines(self, stream: asyncio.StreamReader) -> None:
         lines = LineSplitter()
         while chunk := await stream.read(_CHUNK):
             for text in lines.feed(chunk):

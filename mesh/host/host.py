@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,6 @@ import msgspec
 
 from mesh.clock import SystemClock, SystemIds
 from mesh.host.agent import HostAgent
-from mesh.host.child import WORKER
 from mesh.host.claim import claim_name
 from mesh.host.console import Console, Silent
 from mesh.host.health import Health
@@ -25,6 +23,8 @@ from mesh.host.keeper import Keeper
 from mesh.host.manifest import Manifest
 from mesh.host.notify import notify
 from mesh.host.reload import ChangedFiles
+from mesh.host.spawner_choice import spawner_for
+from mesh.host.spawning import Spawner
 from mesh.host.supervisor import Supervisor
 from mesh.protocols.ports import Clock
 from mesh.server.binary import ServerUnusable
@@ -65,7 +65,7 @@ class Host:
         options: HostOptions | None = None,
         console: Console | None = None,
         clock: Clock | None = None,
-        command: Sequence[str] = WORKER,
+        spawner: Spawner | None = None,
         mesh: Mesh | None = None,
     ) -> None:
         self.manifest = manifest
@@ -90,7 +90,7 @@ class Host:
             console=self._console,
             clock=self._clock,
             ids=SystemIds(self._clock),
-            command=command,
+            spawner=spawner or spawner_for(manifest, reload=self._options.reload),
         )
         health = self._options.health or manifest.host.health
         self.health = Health(health, {"/healthz": self._healthz, "/readyz": self._readyz}) if health else None

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Literal
 
 from mesh.host.channel import Failed, Gone, Hosted, Orders, Pulsed, Ready, Report
-from mesh.host.child import WORKER, Child
+from mesh.host.child import Child
 from mesh.host.plan import ProcessPlan
 from mesh.host.pulse import Pulse
 from mesh.host.restarts import Again, GiveUp, RestartPolicy, Restarts
+from mesh.host.spawning import Spawner
 from mesh.protocols.ports import Clock
 
 _TO_ANSWER = 0.2
@@ -39,7 +40,7 @@ class Keeper:
         on_line: Callable[[Keeper, bytes], None],
         start_timeout: float = 30.0,
         hung_after: float = 10.0,
-        command: Sequence[str] = WORKER,
+        spawner: Spawner,
     ) -> None:
         self.plan = plan
         self.orders = orders
@@ -57,7 +58,7 @@ class Keeper:
         self._on_line = on_line
         self._start_timeout = start_timeout
         self._hung_after = hung_after
-        self._command = command
+        self._spawner = spawner
         self._pulse = Pulse(hung_after)
         self._began = 0.0
         self._failure: Failed | None = None
@@ -122,7 +123,7 @@ class Keeper:
             environment=self._environment,
             on_report=self._heard,
             on_line=lambda text: self._on_line(self, text),
-            command=self._command,
+            spawner=self._spawner,
         )
         try:
             await child.start()

@@ -7,15 +7,15 @@ and the tests run alike.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from mesh.host.channel import Orders
-from mesh.host.child import WORKER
 from mesh.host.console import Console
 from mesh.host.keeper import Keeper, environment_for
 from mesh.host.manifest import Manifest
 from mesh.host.plan import ProcessPlan, plan
 from mesh.host.process_log import ProcessLog
+from mesh.host.spawning import Spawner
 from mesh.protocols.errors import Transient
 from mesh.protocols.ports import Clock, Ids
 from mesh.settings import MeshFolder, ServerTarget
@@ -46,18 +46,17 @@ class Supervisor:
         console: Console,
         clock: Clock,
         ids: Ids,
-        command: Sequence[str] = WORKER,
+        spawner: Spawner,
     ) -> None:
         self.manifest = manifest
         self._folder = folder
+        self._spawner = spawner
         self._console = console
         self._logs: dict[str, ProcessLog] = {}
         self._changed = asyncio.Event()
         self._watchers: list[Callable[[], None]] = []
         self._draining = False
-        self.keepers = [
-            self._keeper(each, host, target, namespace, clock, ids, command) for each in plan(manifest, host)
-        ]
+        self.keepers = [self._keeper(each, host, target, namespace, clock, ids) for each in plan(manifest, host)]
 
     @property
     def ready(self) -> bool:
@@ -108,6 +107,7 @@ class Supervisor:
         """Let every process finish and end, all at once; whoever takes longer than `grace` seconds is killed."""
         self._draining = True
         await asyncio.gather(*(keeper.drain(grace) for keeper in self.keepers))
+        await self._spawner.close()
         for log in self._logs.values():
             log.close()
 
@@ -131,7 +131,6 @@ class Supervisor:
         namespace: str,
         clock: Clock,
         ids: Ids,
-        command: Sequence[str],
     ) -> Keeper:
         settings = self.manifest.host
         orders = Orders(
@@ -163,7 +162,7 @@ class Supervisor:
             on_line=self._heard_line,
             start_timeout=settings.start_timeout,
             hung_after=settings.hung_after,
-            command=command,
+            spawner=self._spawner,
         )
 
     def _heard_change(self, keeper: Keeper) -> None:

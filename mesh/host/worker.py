@@ -1,6 +1,6 @@
 """The main of a worker process: takes its orders, loads the code, hosts its instances in the mesh, and drains when asked.
 
-Started by `Child` as `python -P -m mesh.host.worker <descriptor>`. The code is loaded before there is an event loop, so that
+Started as `python -P -m mesh.host.worker <descriptor>`, or forked by the nursery. The code is loaded before there is an event loop, so that
 what it does on import cannot disturb one.
 """
 
@@ -40,12 +40,17 @@ _HOPEFUL = (HandlerFailed, NameTaken)
 
 
 def main() -> None:
-    """Run one worker to its end."""
+    """Run one worker to its end; the number of its channel is our last argument."""
+    work(int(sys.argv[-1]))
+
+
+def work(channel: int) -> None:
+    """Run one worker to its end, in this process, which is all its own."""
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log_as_json()
-    tether = Tether(int(sys.argv[-1]))
+    tether = Tether(channel)
     orders = tether.orders()
     folder = Path(orders.folder)
     try:

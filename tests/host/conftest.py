@@ -13,6 +13,7 @@ from mesh.clock import SystemClock, SystemIds
 from mesh.host.console import Console
 from mesh.host.manifest import AgentEntry, HostTable, Manifest
 from mesh.host.restarts import RestartPolicy
+from mesh.host.spawning import PlainSpawner
 from mesh.host.supervisor import Supervisor
 from mesh.settings import MeshFolder, ServerTarget
 
@@ -50,7 +51,7 @@ async def supervise(folder: MeshFolder) -> AsyncIterator[MakeSupervisor]:
             console=Console(screen),
             clock=clock,
             ids=SystemIds(clock),
-            command=STUB,
+            spawner=PlainSpawner(STUB),
         )
         supervisor.screen = screen  # type: ignore[attr-defined]
         made.append(supervisor)

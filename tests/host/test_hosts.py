@@ -20,6 +20,7 @@ from mesh.host.host import Host, HostOptions
 from mesh.host.host_name import free_names, machine_name
 from mesh.host.host_record import HostRecord, live_hosts, write_host
 from mesh.host.manifest import AgentEntry, HostTable, Manifest
+from mesh.host.spawning import PlainSpawner
 from mesh.host.stopping import stop_hosts
 from mesh.host.supervisor import NotReady
 from mesh.protocols.errors import InvalidName, Refused, TimedOut, Unavailable
@@ -49,7 +50,9 @@ async def host(folder: MeshFolder) -> AsyncIterator[MakeHost]:
 
     async def make(*agents: AgentEntry, options: HostOptions | None = None, **settings: object) -> Host:
         whole = manifest(folder, *agents, **settings)
-        made.append(Host(whole, claim(folder, whole), target=TARGET, folder=folder, options=options, command=STUB))
+        made.append(
+            Host(whole, claim(folder, whole), target=TARGET, folder=folder, options=options, spawner=PlainSpawner(STUB))
+        )
         await made[-1].start()
         return made[-1]
 
@@ -84,14 +87,14 @@ async def test_a_hosts_record_lists_its_processes_and_goes_with_it(host: MakeHos
 
 async def test_leaving_an_async_with_leaves_no_process(folder: MeshFolder) -> None:
     whole = manifest(folder)
-    async with Host(whole, claim(folder, whole), target=TARGET, folder=folder, command=STUB) as running:
+    async with Host(whole, claim(folder, whole), target=TARGET, folder=folder, spawner=PlainSpawner(STUB)) as running:
         pid = running.supervisor.keepers[0].pid
     assert mark_of(pid) is None
 
 
 async def test_an_async_with_that_does_not_get_ready_leaves_no_process(folder: MeshFolder) -> None:
     whole = manifest(folder, entry(), entry("fail", name="bad"))
-    running = Host(whole, claim(folder, whole), target=TARGET, folder=folder, command=STUB)
+    running = Host(whole, claim(folder, whole), target=TARGET, folder=folder, spawner=PlainSpawner(STUB))
     with pytest.raises(NotReady, match="cannot load x"):
         await running.__aenter__()
     assert [keeper.pid for keeper in running.supervisor.keepers] == [0, 0]
@@ -204,7 +207,7 @@ def spawned(folder: MeshFolder) -> Iterator[Callable[..., subprocess.Popen[str]]
 async def run_until_told(path: Path, name: str, do: str) -> None:
     folder = MeshFolder(path)
     whole = manifest(folder, entry(do), name=f"{name}.toml", grace=20.0 if do == "stubborn" else 2.0)
-    running = Host(whole, claim(folder, whole, name), target=TARGET, folder=folder, command=STUB)
+    running = Host(whole, claim(folder, whole, name), target=TARGET, folder=folder, spawner=PlainSpawner(STUB))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with running:
