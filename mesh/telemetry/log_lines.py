@@ -13,27 +13,6 @@ from mesh.telemetry.telemetry import Fields
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
-class LogLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One line of the log as it is read back. `fields` keeps what has no column of its own."""
-
-    time: str
-    event: str
-    level: str = "info"
-    process: str = ""
-    agent: str = ""
-    instance: str = ""
-    command: str = ""
-    job: str = ""
-    step: str = ""
-    correlation: str = ""
-    causation: str = ""
-    tokens_in: int = 0
-    tokens_out: int = 0
-    latency: float | None = None
-    exit_status: str = ""
-    message: str = ""
-
-
 class JsonLines:
     """A sink that writes each event as one line, at once."""
 
