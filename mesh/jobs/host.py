@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mesh.jobs.calls import Contractor
 from mesh.jobs.liveness import seat_of
 from mesh.jobs.owner import Owner
@@ -26,6 +28,7 @@ class JobHost:
         self._started_at = peer.clock.now()
         self._forget = peer.directory.on_change(self._changed)
         self.owner.on_load = self._load_changed
+        peer.breakers.on_change(lambda *_: self._load_changed())
 
     async def host(self, workflows: Workflow[Any] | Iterable[Workflow[Any]], versions: Sequence[int] = ()) -> None:
         """Take in and drive the jobs of a workflow, or of several versions of it, and list them. Again: nothing happens.
@@ -58,7 +61,9 @@ class JobHost:
         await self.owner.stop()
 
     def _load_changed(self) -> None:
-        self._peer.presence.set_figures(f"{AGENT}.{self._peer.process}", self.owner.figures)
+        """Its figures also tell which agents its calls are kept from by breakers."""
+        figures = msgspec.structs.replace(self.owner.figures, breakers=self._peer.breakers.open())
+        self._peer.presence.set_figures(f"{AGENT}.{self._peer.process}", figures)
 
     def _changed(self, change: Change) -> None:
         if change.kind == "process-down":
