@@ -1,0 +1,44 @@
+"""The agents of ours that the stranger meets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from mesh import Agent, Context, command
+
+
+class Clerk(Agent):
+    """Does simple things."""
+
+    version = "1.2.0"
+    capacity = 4
+    labels = {"floor": "first"}
+
+    @command(capability="text.upper", effect="pure")
+    async def upper(self, text: str) -> str:
+        return text.upper()
+
+    @command(capability="text.slowly")
+    async def slowly(self, text: str, ctx: Context) -> str:
+        ctx.progress("began")
+        await asyncio.sleep(0.1)
+        return text
+
+    @command(effect="pure")
+    async def count(self, until: int) -> AsyncIterator[int]:
+        for number in range(until):
+            yield number
+
+    @command(capability="text.sleep", effect="pure")
+    async def sleep(self, seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "slept"
+
+    @command(effect="pure")
+    async def repeat(self, text: str, times: int) -> str:
+        return text * times
+
+    @command
+    async def fail(self) -> None:
+        raise RuntimeError("no ink")
