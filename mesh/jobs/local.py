@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from mesh.actors.contract import Contract
@@ -13,6 +14,24 @@ from mesh.jobs.steps import Outcome
 from mesh.protocols.constraints import Usage
 from mesh.protocols.ports import Clock
 from mesh.resilience.deadline import Deadline
+
+
+@lru_cache(maxsize=512)
+def _remembered(annotation: Any) -> Contract:
+    return Contract.of(annotation)
+
+
+def contract_of(annotation: Any) -> Contract:
+    """The contract of an annotation, made once: steps are many, types are few.
+
+    Raises:
+        TypeError: JSON cannot hold it.
+    """
+    try:
+        hash(annotation)
+    except TypeError:
+        return Contract.of(annotation)
+    return _remembered(annotation)
 
 
 def result_contract(fn: Callable[..., Any]) -> Contract:
@@ -26,7 +45,7 @@ def result_contract(fn: Callable[..., Any]) -> Contract:
     except (NameError, TypeError):
         hints = {}
     try:
-        return Contract.of(hints.get("return", Any))
+        return contract_of(hints.get("return", Any))
     except TypeError as error:
         raise TypeError(f"job.step: the result of {where(fn)} must be journaled: {error}") from None
 

@@ -35,6 +35,8 @@ logger = logging.getLogger("mesh.jobs")
 
 AT_ONCE = 64
 LOOK_EVERY = 5.0
+LOOK_SHARE = 20.0
+"""Where looking takes long, it is done less often: so many times what it takes."""
 HAND_BACK_WITHIN = 5.0
 
 
@@ -196,6 +198,7 @@ class Owner:
     async def _look(self) -> None:
         while True:
             self._look_now.clear()
+            began = self.seat.clock.monotonic()
             try:
                 for candidate in await self._lookout.look(self._running.keys()):
                     self._backlog.add(candidate)
@@ -203,7 +206,8 @@ class Owner:
                 logger.info("the journals are out of reach: %s", error)
             except Exception:
                 logger.exception("looking for jobs failed")
-            wait = self._look_every * (0.75 + 0.5 * self.seat.ids.random.random())
+            every = max(self._look_every, LOOK_SHARE * (self.seat.clock.monotonic() - began))
+            wait = every * (0.75 + 0.5 * self.seat.ids.random.random())
             try:
                 async with asyncio.timeout(wait):
                     await self._look_now.wait()

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mesh.actors.contract import Contract, encode_payload
+from mesh.actors.contract import encode_payload
 from mesh.contract_net.calls import Call
 from mesh.jobs import gathering, local
 from mesh.jobs.branches import Branch
@@ -33,7 +33,6 @@ from mesh.resilience.deadline import Deadline
 T = TypeVar("T")
 AGENT = "jobs"
 """Under this name a process that drives jobs stands in the registry, and calls for proposals."""
-UNCHECKED = Contract.of(Any)
 
 
 class Run(Job):
@@ -119,7 +118,7 @@ class Run(Job):
         constraints: Constraints | None = None,
     ) -> Branch[Any]:
         """A step that an agent does, by auction."""
-        contract = UNCHECKED if returns is Any else Contract.of(returns)
+        contract = local.contract_of(returns)
         terms = CallTerms(capability, encode_payload(payload), timeout, dict(labels or {}), effect, mode, constraints)
 
         async def begin() -> Any:

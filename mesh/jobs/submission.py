@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from mesh.actors.contract import Contract, encode_payload
+from mesh.actors.contract import encode_payload
 from mesh.jobs.hosted import KnownWorkflows
 from mesh.jobs.journals import Journals
+from mesh.jobs.local import contract_of
 from mesh.jobs.values import Values
 from mesh.protocols.constraints import Budget, Constraints
 from mesh.protocols.errors import (
@@ -120,7 +121,7 @@ class JobHandle:
 
     async def outcome(self, state: JobState, *, returns: Any = Any) -> Any:
         """What a job that is over came to: its result, or its error raised as its own type."""
-        contract = Contract.of(returns)
+        contract = contract_of(returns)
         if state.fault is not None:
             raise from_fault(state.fault)
         if state.output is None:

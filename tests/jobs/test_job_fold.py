@@ -6,7 +6,7 @@ from typing import get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mesh.protocols.constraints import Usage
@@ -34,6 +34,7 @@ from mesh.protocols.job_rules import STEP_TRANSITIONS, TERMINAL, TRANSITIONS
 from mesh.protocols.job_state import JobState, Recorded, advance, fold
 from mesh.protocols.transitions import describe, terminal
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FAULT = Fault(code="refused", error_class="semantic", message="no")
 SUBMITTED = Submitted(workflow="w", version=1, input=Value(), digest="d", received_at=5.0)
 HEAD = JobHead(workflow="w", version=1, tenant="default", state="submitted")
@@ -82,6 +83,7 @@ def journals(draw: st.DrawFn) -> list[Recorded]:
     return records
 
 
+@unhurried
 @given(journals())
 def test_folding_what_is_valid_gives_the_same_state_as_folding_everything(records: list[Recorded]) -> None:
     whole = fold(records)
@@ -95,6 +97,7 @@ def test_folding_what_is_valid_gives_the_same_state_as_folding_everything(record
     assert (again.head, again.steps, again.usage, again.epoch) == (whole.head, whole.steps, whole.usage, whole.epoch)
 
 
+@unhurried
 @given(journals())
 def test_the_last_valid_entry_carries_the_head_of_the_fold(records: list[Recorded]) -> None:
     state = fold(records)
@@ -103,6 +106,7 @@ def test_the_last_valid_entry_carries_the_head_of_the_fold(records: list[Recorde
     assert (valid[-1].entry.head if valid else None) == state.head
 
 
+@unhurried
 @given(journals())
 def test_terminal_states_absorb_everything(records: list[Recorded]) -> None:
     state = JobState()
@@ -114,6 +118,7 @@ def test_terminal_states_absorb_everything(records: list[Recorded]) -> None:
             assert state.head == before
 
 
+@unhurried
 @given(journals())
 def test_epochs_never_fall_and_rise_only_by_claims(records: list[Recorded]) -> None:
     state = JobState()
@@ -125,6 +130,7 @@ def test_epochs_never_fall_and_rise_only_by_claims(records: list[Recorded]) -> N
     assert state.epoch == len(state.claims)
 
 
+@unhurried
 @given(journals())
 def test_a_step_that_ended_keeps_its_outcome(records: list[Recorded]) -> None:
     state, ended = JobState(), {}
@@ -203,6 +209,7 @@ def test_what_is_no_entry_is_a_corrupt_journal(data: bytes) -> None:
         decode_entry(data)
 
 
+@unhurried
 @given(journals())
 def test_entries_survive_the_wire(records: list[Recorded]) -> None:
     for recorded in records:

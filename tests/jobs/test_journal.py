@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from job_stage import Stage
 
@@ -194,7 +194,7 @@ async def test_a_writer_whose_waiter_was_cancelled_still_stores_the_event(clock:
     assert "x" in fold(await stage.journals().read("default", "j1")).steps
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(["ack", "append", "none"]), max_size=12), st.integers(0, 99), st.integers(2, 4))
 def test_whatever_is_lost_every_acknowledged_step_counts_once(troubles: list[str], seed: int, owners: int) -> None:
     async def run() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mesh.protocols.constraints import Budget, Constraints
@@ -36,6 +36,7 @@ terms = st.builds(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(terms)
 def test_terms_survive_the_headers(given_terms: Terms) -> None:
     assert terms_of(headers_of(given_terms)) == given_terms
