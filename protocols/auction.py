@@ -199,8 +199,8 @@ class Auction:
 
     def _none_acceptable(self, choice: Choice, now: float) -> None:
         tender, policy = self._tender, self.policy
-        backoff = policy.pause * 2**self._waits * (0.5 + self._random.random())
-        until = now + max(backoff, tender.hint(choice.candidates))
+        backoff = policy.pause * 2 ** min(self._waits, 4)
+        until = now + (tender.hint(choice.candidates) or backoff) * (0.5 + self._random.random())
         if tender.hopeless(choice.candidates) or self._waits + 1 >= policy.rounds or until >= self.terms.deadline:
             self._step("give-up")
             reasons = faults.reasons(choice.candidates, tender.refusals)

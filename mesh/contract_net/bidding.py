@@ -18,6 +18,10 @@ ALLOWANCE = 1.0
 """Awards that may wait, for each that can run at once."""
 
 
+LINE = 6
+"""Places in the line of those who were declined."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """How an instance stands at this moment. `in_air` are its bids that nobody has answered yet."""
@@ -54,7 +58,8 @@ def bid(load: Load) -> Bid:
 class Line:
     """Tells those who are declined when to come back: one after the other, as fast as places become free.
 
-    Everybody told the same moment would come back in it. Nobody is promised anything.
+    Everybody told the same would come back in the same moment. The line is never longer than `LINE` places: those who gave
+    up, or found room elsewhere, do not say so. Nobody is promised anything.
     """
 
     def __init__(self) -> None:
@@ -63,5 +68,5 @@ class Line:
     def place(self, load: Load, now: float) -> float:
         """Seconds to wait, when one place becomes free each `latency / capacity` seconds."""
         pace = max(0.005, load.latency / load.capacity)
-        self._next = max(self._next, now) + pace
+        self._next = min(max(self._next, now) + pace, now + LINE * pace)
         return self._next - now

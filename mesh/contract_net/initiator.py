@@ -112,7 +112,7 @@ class Initiator:
             capability=call.capability,
             deadline=call.deadline.at,
             effect=call.effect or "costly",
-            mode=call.mode,
+            mode="directed" if call.mode == "standing" and self.market.crowded(call.capability) else call.mode,
             constraints=call.constraints,
         )
         numbers = itertools.count(1)

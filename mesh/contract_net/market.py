@@ -23,6 +23,10 @@ from mesh.registry.records import Capability
 
 SCANNED = 256
 """Listings looked at for one that is acceptable, when a sample has none."""
+WEIGHT = 0.25
+"""How much the newest award counts in the share of declined ones."""
+CROWDED = 0.05
+"""The share of declined awards above which instances are asked first: two declines, and the next eight calls ask."""
 UNHEARD = Bid(latency=0.05)
 """Assumed of an instance that has told no figures yet."""
 
@@ -34,6 +38,7 @@ class Market:
         self._peer = peer
         self._reputation = reputation
         self._unanswered: Counter[str] = Counter()
+        self._declined: dict[str, float] = {}
 
     # -- our own awards
 
@@ -46,6 +51,18 @@ class Market:
         self._unanswered[key] -= 1
         if self._unanswered[key] <= 0:
             del self._unanswered[key]
+
+    def taken(self, capability: str, *, declined: bool) -> None:
+        """An award was taken, or declined for want of room."""
+        share = self._declined.get(capability, 0.0) * (1.0 - WEIGHT) + WEIGHT * declined
+        if share > CROWDED / 10:
+            self._declined[capability] = share
+        else:
+            self._declined.pop(capability, None)
+
+    def crowded(self, capability: str) -> bool:
+        """Whether standing bids are so often out of date by now that asking first saves more than it costs."""
+        return self._declined.get(capability, 0.0) > CROWDED
 
     # -- looking
 

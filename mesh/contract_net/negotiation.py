@@ -200,6 +200,9 @@ class Negotiation:
             record = self.auction.record
             if record is None or event.award != record.award:
                 return
+            if self._unanswered:
+                declined = isinstance(event, m.Declined) and event.refusal.reason == "capacity"
+                self._market.taken(self.call.capability, declined=declined)
             self._answered()
             if isinstance(event, m.Succeeded):
                 self._settle_breaker(None)

@@ -14,7 +14,7 @@ from mesh.protocols.auction_states import TERMINAL
 from mesh.protocols.constraints import Effect
 from tests.contract_net.hostile_channel import World
 
-HOSTILE = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+HOSTILE = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ACTIONS = ("deliver", "lose", "double", "kill", "revive", "wait", "work", "cancel", "suspect", "restart")
 CHANCES = st.sampled_from(
     [

@@ -138,14 +138,15 @@ def test_where_no_standing_bid_is_known_everybody_is_called() -> None:
     assert only(machine.handle(m.Called(), 0.0), m.Survey).mode == "broadcast"
 
 
-def test_full_instances_are_asked_again_when_they_say() -> None:
+def test_full_instances_are_asked_again_about_when_they_say() -> None:
     machine = auction()
     machine.open(0.0)
     machine.handle(m.Called(frozenset({"a"})), 0.0)
     machine.handle(m.Proposed("a", refusals=(refusal("capacity", retry_after=0.7),)), 0.0)
     assert machine.state == "open"
-    assert machine.due == pytest.approx(0.7)
-    assert only(machine.handle(m.Ticked(), 0.7), m.Survey).round == 2
+    assert machine.due is not None
+    assert 0.35 <= machine.due <= 1.05
+    assert only(machine.handle(m.Ticked(), machine.due), m.Survey).round == 2
 
 
 def test_room_that_becomes_free_ends_the_pause() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.contract_net.bidding import Line, Load, bid
+from mesh.contract_net.bidding import LINE, Line, Load, bid
 from mesh.contract_net.reputation import Reputation
 
 
@@ -35,6 +35,11 @@ def test_those_who_are_declined_come_back_one_after_the_other() -> None:
     line, load = Line(), Load(capacity=2, latency=1.0)
     assert [line.place(load, now=10.0) for _ in range(3)] == pytest.approx([0.5, 1.0, 1.5])
     assert line.place(load, now=60.0) == pytest.approx(0.5)
+
+
+def test_the_line_has_an_end_for_those_who_gave_up_do_not_say_so() -> None:
+    line, load = Line(), Load(capacity=1, latency=1.0)
+    assert max(line.place(load, now=10.0) for _ in range(100)) == pytest.approx(LINE)
 
 
 def test_a_broken_commitment_weighs_less_with_each_one_kept() -> None:
