@@ -13,20 +13,21 @@ from mesh.host.channel import Orders, line
 
 _ABANDONED = 70
 _MARGIN = 2.0
-_SEND_TIMEOUT_MS = 5000
 
 
 class Tether:
     """Reports go out; the only thing that comes in, after the orders, is the end.
 
-    A thread waits for that end, because an event loop that hangs would not hear of it.
+    A thread waits for that end, because an event loop that hangs would not hear of it. `abandon` is then called with the
+    seconds after which the process must be gone, however it feels.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, abandon: Callable[[float], None] | None = None) -> None:
         self._socket = socket.socket(fileno=descriptor)
         self._on_loss: Callable[[], None] | None = None
         self._lost = threading.Event()
         self._grace = 10.0
+        self._abandon = abandon or _exit_after
 
     def orders(self) -> Orders:
         """The orders. Blocks until the supervisor has given them.
@@ -74,6 +75,10 @@ class Tether:
         self._lost.set()
         if self._on_loss is not None:
             self._on_loss()
-        ending = threading.Timer(self._grace + _MARGIN, os._exit, (_ABANDONED,))
-        ending.daemon = True
-        ending.start()
+        self._abandon(self._grace + _MARGIN)
+
+
+def _exit_after(seconds: float) -> None:
+    ending = threading.Timer(seconds, os._exit, (_ABANDONED,))
+    ending.daemon = True
+    ending.start()

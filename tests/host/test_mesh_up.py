@@ -283,3 +283,16 @@ async def test_changed_code_is_loaded_anew_with_reload(mesh: MeshCommand, team: 
         wait_until, lambda: not set(workers(team)) & {0, *before} and host_in(team).state == "ready", 30
     )
     assert await ask(server, mesh, "echo", command="say", text="hi") == "newly heard hi"
+
+
+async def test_a_host_that_is_killed_leaves_no_orphan_and_can_be_started_again_at_once(
+    mesh: MeshCommand, team: Path, server: TemporaryServer
+) -> None:
+    up(mesh, "--host-name", "blue")
+    host, before = host_in(team), workers(team)
+    os.kill(host.pid, signal.SIGKILL)
+    host.mark.wait(10)
+    up(mesh, "--host-name", "blue")
+    assert not set(before) & set(workers(team))
+    assert [mark is None or mark.wait(20) for mark in map(mark_of, before)] == [True, True]
+    assert await ask(server, mesh, "echo.1", command="say", text="hi") == "heard hi"

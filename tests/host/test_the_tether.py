@@ -14,6 +14,7 @@ import pytest
 from mesh.host.channel import Failed, Orders, Pulsed, Ready, line, parse_report
 from mesh.host.manifest import Limits
 from mesh.host.tether import Tether
+from mesh.server.waiting import wait_until
 from mesh.settings import ServerTarget
 
 ORDERS = Orders(
@@ -30,7 +31,7 @@ ORDERS = Orders(
 @pytest.fixture
 def ends() -> tuple[socket.socket, Tether]:
     ours, theirs = socket.socketpair()
-    return ours, Tether(theirs.detach())
+    return ours, Tether(theirs.detach(), abandon=lambda seconds: None)
 
 
 def test_orders_arrive_whole(ends: tuple[socket.socket, Tether]) -> None:
@@ -50,11 +51,10 @@ def test_a_supervisor_that_goes_before_its_orders_is_an_error(ends: tuple[socket
         tether.orders()
 
 
-def test_the_loss_of_the_supervisor_is_told_even_to_those_who_ask_late(
-    ends: tuple[socket.socket, Tether], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mesh.host.tether.threading.Timer", lambda *_: threading.Thread())
-    ours, tether = ends
+def test_the_loss_of_the_supervisor_is_told_even_to_those_who_ask_late() -> None:
+    ours, theirs = socket.socketpair()
+    abandoned: list[float] = []
+    tether = Tether(theirs.detach(), abandon=abandoned.append)
     ours.sendall(line(ORDERS))
     tether.orders()
     lost = threading.Event()
@@ -64,6 +64,7 @@ def test_the_loss_of_the_supervisor_is_told_even_to_those_who_ask_late(
     late = threading.Event()
     tether.on_loss(late.set)
     assert late.wait(5)
+    assert wait_until(lambda: abandoned, 5) == [ORDERS.grace + 2.0]
 
 
 def test_heartbeats_to_a_supervisor_that_does_not_read_never_block(ends: tuple[socket.socket, Tether]) -> None:
