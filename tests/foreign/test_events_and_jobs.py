@@ -1,0 +1,164 @@
+"""A stranger tells and hears what happened, and hands in jobs: sections 6 and 7 of the document."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mesh import Job, workflow
+from mesh.actors.events import Event
+from mesh.client.mesh import Mesh
+from mesh.testing.virtual_time import until
+from tests.foreign import kept
+from tests.foreign.our_agents import Clerk
+from tests.foreign.speech import Speaker
+
+pytestmark = pytest.mark.server
+
+
+@workflow("letter", version=3)
+async def letter(job: Job, text: str) -> str:
+    """A letter in capitals."""
+    return str(await job.call("text.upper", {"text": text}))
+
+
+# -- events
+
+
+async def publish(stranger: Speaker, event: dict[str, Any]) -> dict[str, Any]:
+    subject = f"{stranger.ns}.evt.default.{event['sender']['agent']}.{event['name']}"
+    return await kept.append(stranger.wire, subject, json.dumps(event).encode(), {"Nats-Msg-Id": event["id"]})
+
+
+async def test_an_event_of_a_stranger_is_heard_and_stored_once(stranger: Speaker, ours: Mesh) -> None:
+    heard: list[Event] = []
+    await ours.subscribe(heard.append, "weather.*")
+    await ours.emit("something.else")  # so that the stream is there
+    event = stranger.envelope("event", "weather.changed", {"to": "rain"})
+    first, copy = await publish(stranger, event), await publish(stranger, event)
+    assert copy["duplicate"]
+    assert copy["seq"] == first["seq"]
+    await until(lambda: bool(heard))
+    assert (heard[0].agent, heard[0].type, heard[0].payload) == ("stranger", "weather.changed", {"to": "rain"})
+    stored = [each async for each in _first(ours.events("weather.changed", after=0))]
+    assert stored[0].envelope.id == event["id"]
+
+
+async def _first(events: Any) -> Any:
+    async for event in events:
+        yield event
+        break
+    await events.aclose()
+
+
+async def test_an_event_in_somebody_elses_name_is_not_heard(stranger: Speaker, ours: Mesh) -> None:
+    await ours.emit("something.else")
+    event = stranger.envelope("event", "weather.changed")
+    subject = f"{stranger.ns}.evt.default.clerk.weather.changed"
+    heard: list[Event] = []
+    await ours.subscribe(heard.append)
+    await kept.append(stranger.wire, subject, json.dumps(event).encode())
+    await until(lambda: ours.peer.counts["bad-event"] == 1)
+    assert heard == []
+
+
+async def test_a_stranger_hears_events_and_reads_those_it_missed(stranger: Speaker, ours: Mesh) -> None:
+    sequence = await ours.emit("tea.ready", {"cups": 2})
+    stored = await kept.follow(stranger.wire, f"{stranger.names}EVT", f"{stranger.ns}.evt.default.*.tea.>")
+    heard: asyncio.Queue[Any] = asyncio.Queue()
+    stranger.wire.subscribe(f"{stranger.ns}.evt.default.*.tea.>", heard.put_nowait)
+    missed = await asyncio.wait_for(stored.get(), 5)
+    assert (json.loads(missed.data)["name"], missed.reply.split(".")[5]) == ("tea.ready", str(sequence))
+    await ours.emit("tea.cold")
+    assert json.loads((await asyncio.wait_for(heard.get(), 5)).data)["kind"] == "event"
+
+
+# -- jobs
+
+
+def job_id(*parts: str) -> str:
+    digest = hashlib.sha256("\0".join(parts).encode()).digest()
+    return "j" + base64.b32encode(digest).decode().lower()[:23]
+
+
+async def to_the_end(stranger: Speaker, job: str, tenant: str = "default") -> list[dict[str, Any]]:
+    """Every entry of the job's journal, up to the one that ends it."""
+    entries: list[dict[str, Any]] = []
+    journal = await kept.follow(stranger.wire, f"{stranger.names}JOB", f"{stranger.ns}.job.{tenant}.{job}")
+    while not entries or entries[-1]["head"]["state"] in ("submitted", "running", "waiting", "paused"):
+        entries.append(json.loads((await asyncio.wait_for(journal.get(), 5)).data))
+    return entries
+
+
+def events_of(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    return (event for entry in entries for event in entry["events"])
+
+
+@pytest.fixture
+async def hosted(ours: Mesh) -> Mesh:
+    await ours.host(Clerk, instance="desk")
+    await ours.host_workflow(letter)
+    return ours
+
+
+async def test_a_message_to_the_ingress_becomes_a_job_whose_journal_tells_everything(
+    stranger: Speaker, hosted: Mesh
+) -> None:
+    headers = {
+        "Mesh-Key": "first", "Mesh-Deadline": "20", "Mesh-Budget": "money=0.5,tokens=1000", "Mesh-Priority": "1",
+        "Mesh-Labels": "floor=first", "Mesh-Correlation": "c-1",
+    }  # fmt: skip
+    stored = await kept.append(stranger.wire, f"{stranger.ns}.in.acme.letter", b'{"text": "dear all"}', headers)
+    entries = await to_the_end(stranger, job_id("key", "acme", "first"), "acme")
+    assert [each["type"] for each in events_of(entries)] == [
+        "submitted", "owner.claimed", "step.started", "step.succeeded", "completed",
+    ]  # fmt: skip
+    submitted, claimed, started, succeeded, completed = events_of(entries)
+    assert submitted["constraints"] == {
+        "budget": {"tokens": 1000, "money": 0.5}, "priority": 1, "labels": {"floor": "first"}
+    }  # fmt: skip
+    assert (submitted["deadline"], submitted["correlation"]) == (20.0, "c-1")
+    assert submitted["source"] == f"stream:{stored['stream']}:{stored['seq']}"
+    assert (claimed["process"], entries[1]["epoch"]) == ("ours", 1)
+    assert started["award"]["winner"] == "ours.clerk.desk"
+    assert succeeded["output"] == completed["output"] == {"inline": "DEAR ALL"}
+
+
+async def test_without_a_key_the_id_follows_from_the_acknowledgement(stranger: Speaker, hosted: Mesh) -> None:
+    stored = await kept.append(stranger.wire, f"{stranger.ns}.in.default.letter", b'{"text": "x"}')
+    entries = await to_the_end(stranger, job_id("message", stored["stream"], str(stored["seq"])))
+    assert entries[-1]["head"] | {"incarnation": "", "submitted_at": 0} == {
+        "workflow": "letter", "version": 3, "tenant": "default", "state": "completed", "owner": "ours",
+        "incarnation": "", "submitted_at": 0,
+    }  # fmt: skip
+
+
+async def submit(stranger: Speaker, workflow: str, data: bytes, key: str) -> Any:
+    subject = f"{stranger.ns}.submit.default.{workflow}"
+    (answer,) = await stranger.wire.request(subject, data, {"Mesh-Key": key})
+    return json.loads(answer.data) if not answer.status else answer.status
+
+
+async def test_a_request_is_answered_with_the_job_or_with_why_not(stranger: Speaker, hosted: Mesh) -> None:
+    assert await submit(stranger, "letter", b'{"text": "x"}', "k1") == {"job": job_id("key", "default", "k1")}
+    again = await submit(stranger, "letter", b'{ "text" : "x" }', "k1")
+    assert again == {"job": job_id("key", "default", "k1"), "duplicate": True}
+    assert (await submit(stranger, "letter", b'{"text": "y"}', "k1"))["error"]["code"] == "key-reused"
+    assert (await submit(stranger, "letter", b'{"text": 7}', "k2"))["error"]["code"] == "bad-payload"
+    assert await submit(stranger, "postcard", b"{}", "k3") == "503"
+
+
+async def test_what_can_never_be_a_job_is_found_among_the_dead_letters(stranger: Speaker, hosted: Mesh) -> None:
+    stored = await kept.append(stranger.wire, f"{stranger.ns}.in.default.letter", b'{"text": ')
+    letters = await kept.follow(stranger.wire, f"{stranger.names}DLQ", f"{stranger.ns}.dlq.default")
+    dead = json.loads((await asyncio.wait_for(letters.get(), 5)).data)
+    assert (dead["reason"]["code"], dead["payload"]) == ("bad-payload", '{"text": ')
+    assert (dead["source"]["stream"], dead["source"]["sequence"]) == (stored["stream"], stored["seq"])
+    entries = await to_the_end(stranger, dead["job"])
+    assert entries[-1]["head"]["state"] == "dead_lettered"
