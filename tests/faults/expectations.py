@@ -1,0 +1,51 @@
+"""What every fault test waits for and asks: conditions, never pauses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from mesh.client.mesh import Mesh
+from mesh.protocols.errors import MeshError
+from mesh.testing.virtual_time import until
+
+
+async def listed(mesh: Mesh, *processes: str, agent: str = "worker") -> None:
+    """Until exactly these processes are listed with the agent."""
+    try:
+        await until(lambda: processes_of(mesh, agent) == sorted(processes), timeout=15)
+    except TimeoutError:
+        raise AssertionError(f"{processes_of(mesh, agent)} are listed, not {sorted(processes)}") from None
+
+
+def processes_of(mesh: Mesh, agent: str = "worker") -> list[str]:
+    """The processes that the directory lists with the agent."""
+    return sorted(each.process for each in mesh.directory.instances(agent))
+
+
+async def outcomes(work: Iterable[Awaitable[Any]]) -> list[Any]:
+    """What came of each, the typed errors among the results; anything else is raised."""
+    found = await asyncio.gather(*work, return_exceptions=True)
+    for each in found:
+        if isinstance(each, BaseException) and not isinstance(each, MeshError):
+            raise each
+    return found
+
+
+async def soon(attempt: Callable[[], Awaitable[Any]], within: float = 15.0) -> Any:
+    """What the attempt gives, made again while it fails in a way that passes (typed, transient)."""
+    async with asyncio.timeout(within):
+        while True:
+            try:
+                return await attempt()
+            except MeshError as error:
+                if error.error_class != "transient" and error.code not in ("unknown-agent", "no-bids"):
+                    raise
+                await asyncio.sleep(0.02)
+
+
+def elapsed_since(mesh: Mesh) -> Callable[[], float]:
+    """A stopwatch on the clock that cannot jump."""
+    began = mesh.peer.clock.monotonic()
+    return lambda: mesh.peer.clock.monotonic() - began

@@ -1,0 +1,157 @@
+"""A process of a mesh, to be killed, frozen and lied to: `python -m tests.faults.member '<Terms as JSON>'`.
+
+It says that it is ready by a file, does work that waits for a file, and writes what it did into one: effects that outlive
+it, as in the world outside. SIGUSR1 makes its wall clock jump by `jump` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from mesh import Agent, Context, Job, Mesh, command, on_event, workflow
+from mesh.clock import SystemClock, SystemIds
+from mesh.protocols.constraints import Effect
+from mesh.settings import ServerTarget
+from mesh.telemetry.log_lines import JsonLines
+from mesh.telemetry.telemetry import Telemetry
+from mesh.testing.virtual_time import until
+from mesh.transport.connection import connect
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process is to be. `agents` are names of `AGENTS`; `shift` and `jump` are seconds of its wall clock."""
+
+    url: str
+    process: str
+    folder: str
+    namespace: str = "default"
+    agents: tuple[str, ...] = ("worker",)
+    workflow: bool = False
+    effect: Effect = "costly"
+    capacity: int | None = None
+    instance: str | None = None
+    shift: float = 0.0
+    jump: float = 0.0
+
+
+class ShiftedClock(SystemClock):
+    """A wall clock that is wrong. The monotonic one cannot be."""
+
+    def __init__(self, shift: float) -> None:
+        self.shift = shift
+
+    def now(self) -> float:
+        return super().now() + self.shift
+
+
+def main(terms: Terms) -> None:
+    """Be that process, until it is killed."""
+    folder, hold = Path(terms.folder), partial(held, terms)
+
+    class Worker(Agent):
+        """Holds what it is given until it is told to let go."""
+
+        name = "worker"
+        mailbox = 4
+
+        @command(capability="work.echo", effect="pure")
+        async def echo(self, ctx: Context, text: str) -> tuple[str, str]:
+            return ctx.process, text
+
+        @command(capability="work.hold", effect=terms.effect, timeout=30)
+        async def hold(self, name: str) -> str:
+            return await hold(name)
+
+        @command(timeout=30)
+        async def count(self, to: int, name: str) -> AsyncIterator[int]:
+            for number in range(to):
+                yield number
+            await hold(name)
+
+        @on_event("shop.opened")
+        async def opened(self, event: str) -> None:
+            mark(terms, f"heard-{event}")
+
+        @on_event("shop.closed", durable=True)
+        async def closed(self, event: str) -> None:
+            mark(terms, f"kept-{event}")
+
+    class Foreman(Agent):
+        """Does nothing itself."""
+
+        name = "foreman"
+        capacity = 8
+
+        @command(capability="foreman.subcontract", timeout=20)
+        async def subcontract(self, ctx: Context, name: str) -> str:
+            return str(await ctx.call("work.hold", name, returns=str))
+
+        @command(capability="foreman.ask", timeout=20)
+        async def ask(self, ctx: Context, name: str) -> str:
+            return await ctx.ask("worker", name, command="hold", returns=str)
+
+    @workflow("walk")
+    async def walk(job: Job, names: list[str]) -> list[str]:
+        here = await job.step("here", partial(mark, terms), "step")
+        return [here, *[await job.call("work.hold", name, key=name) for name in names]]
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    agents: dict[str, Callable[[], Agent]] = {"worker": Worker, "foreman": Foreman}
+    asyncio.run(live(terms, folder, [agents[each] for each in terms.agents], walk if terms.workflow else None))
+
+
+async def live(terms: Terms, folder: Path, agents: list[Callable[[], Agent]], flow: object) -> None:
+    """Host everything, say so, and stay until the end."""
+    clock = ShiftedClock(terms.shift)
+    ids = SystemIds(clock)
+    jump = lambda: setattr(clock, "shift", clock.shift + terms.jump)  # noqa: E731
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, jump)
+    target = ServerTarget(url=terms.url, source="test")
+    telemetry = Telemetry(clock.now, JsonLines())
+    async with (
+        await connect(target, name=terms.process, clock=clock, ids=ids) as connection,
+        Mesh.over(
+            connection, process=terms.process, namespace=terms.namespace, clock=clock, ids=ids, telemetry=telemetry
+        ) as mesh,
+    ):
+        for each in agents:
+            await mesh.host(each, capacity=terms.capacity, instance=terms.instance)
+        if flow is not None:
+            await mesh.host_workflow(flow)
+        (folder / f"{terms.process}.ready").write_text(str(os.getpid()))
+        await asyncio.Event().wait()
+
+
+async def held(terms: Terms, name: str) -> str:
+    """Begin, wait to be let go, and end; says who did it."""
+    mark(terms, f"begun-{name}")
+    await until((Path(terms.folder) / f"let-{name}").exists, timeout=60)
+    mark(terms, f"done-{name}")
+    return terms.process
+
+
+def mark(terms: Terms, what: str) -> str:
+    """One line in the file of all effects: one write, so that those of several processes never mix."""
+    with (Path(terms.folder) / "effects").open("a") as file:
+        file.write(f"{what} {terms.process}\n")
+    return terms.process
+
+
+def forked(terms: Terms, log: str) -> None:
+    """The same as a child of a fork server, its stderr going to a file."""
+    with Path(log).open("ab") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    main(terms)
+
+
+if __name__ == "__main__":
+    main(msgspec.json.decode(sys.argv[1], type=Terms))
