@@ -104,6 +104,8 @@ class Invocation:
         if parameters.context is not None:
             arguments[parameters.context] = self._context
         function = self._actor.function(handler)
+        if self._actor.peer.interceptor is not None:
+            function = self._actor.peer.interceptor(self._actor, handler, function)
         if handler.way == "await":
             return handler.output.encode(await function(**arguments))
         if handler.way == "thread":

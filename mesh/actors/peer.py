@@ -19,6 +19,7 @@ from mesh.actors.definition import definition_of
 from mesh.actors.dispatch import Dispatch
 from mesh.actors.events import Events
 from mesh.actors.exchange import Exchange
+from mesh.actors.handler import Handler
 from mesh.actors.identity import Connected as Connected
 from mesh.actors.identity import Identity as Identity
 from mesh.actors.inbound import Inbound
@@ -45,6 +46,8 @@ from mesh.resilience.deadline import Deadline
 from mesh.telemetry.telemetry import Telemetry, silent
 
 T = TypeVar("T")
+Interceptor = Callable[[Actor, Handler, Callable[..., Any]], Callable[..., Any]]
+"""Gives what is called in a handler's place: `mesh.testing.Faults` stands there."""
 LOUD = 10
 """So many drops of one kind are told one by one, then every thousandth."""
 
@@ -83,6 +86,7 @@ class Peer(Speaking):
         self.on_act: Callable[[Inbound], None] | None = None
         self.subcontract: Callable[[Subcontract], Awaitable[Subcontracted]] | None = None
         self.standing_bids: Callable[[Actor], dict[str, Bid]] | None = None
+        self.interceptor: Interceptor | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._hosted: list[Callable[[Actor], Awaitable[None] | None]] = []
         self._unhosted: list[Callable[[Actor], Awaitable[None] | None]] = []

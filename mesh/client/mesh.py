@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mesh.actors.actor import Actor
     from mesh.jobs.host import JobHost
     from mesh.jobs.submission import JobHandle
+    from mesh.jobs.workflow import Workflow
     from mesh.registry.directory import Directory
 
 
@@ -123,6 +124,11 @@ class Mesh:
     def actors(self) -> Sequence[Actor]:
         """The instances that this process hosts."""
         return tuple(self.peer.actors.values())
+
+    @property
+    def workflows(self) -> Sequence[Workflow[Any]]:
+        """The workflows that this process hosts, each version."""
+        return tuple(self._jobs.owner.workflows.values()) if self._jobs is not None else ()
 
     @property
     def connected(self) -> bool:

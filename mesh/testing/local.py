@@ -9,6 +9,7 @@ from mesh.client.mesh import Mesh
 from mesh.clock import SystemClock, SystemIds
 from mesh.protocols.ports import Clock, Ids
 from mesh.telemetry.telemetry import Telemetry
+from mesh.testing.processes import LocalProcess
 from mesh.transport.memory.server import MemoryServer
 
 
@@ -25,14 +26,13 @@ async def local_mesh(
     """A mesh without a server: host agents on it and ask them, as in production.
 
     Several in one test form one mesh when they are given the same `server` and different `process` names. Under virtual
-    time give the test's `clock`, and waiting costs nothing.
+    time give the test's `clock`, and waiting costs nothing. `Faults` breaks things in it.
     """
     clock = clock or (server.clock if server else SystemClock())
     ids = ids or (server.ids if server else SystemIds(clock))
     server = server or MemoryServer(clock, ids)
-    async with server.connect(process) as connection:
-        over = Mesh.over(
-            connection, process=process, clock=clock, ids=ids, namespace=namespace, host="local", telemetry=telemetry
-        )
-        async with over as mesh:
-            yield mesh
+    place = LocalProcess(server, process, clock, ids, namespace, telemetry)
+    try:
+        yield await place.open()
+    finally:
+        await place.close()

@@ -11,11 +11,19 @@ from mesh.transport.matching import matches
 Trouble = Literal["drop", "lose-ack", "lose-append"]
 
 
+Interceptor = Callable[[Message, Callable[[], None]], bool]
+"""Sees a message and the way to deliver it, once or more, now or later; answers whether it goes through by itself."""
+
+
 class Faults:
-    """Counts down the troubles that were asked for. A `filter` sees every message and drops those it answers False to."""
+    """Counts down the troubles that were asked for. A `filter` sees every message and drops those it answers False to.
+
+    An `interceptor` may do more with those that are left (`mesh.testing.Faults` is one), and sees what is appended, too.
+    """
 
     def __init__(self) -> None:
         self.filter: Callable[[Message], bool] | None = None
+        self.interceptor: Interceptor | None = None
         self._due: list[tuple[Trouble, str, int]] = []
 
     def drop(self, pattern: str, times: int = 1) -> None:
@@ -35,9 +43,15 @@ class Faults:
         self._due.clear()
         self.filter = None
 
-    def passes(self, message: Message) -> bool:
-        """Whether a published message goes through."""
-        return not self.strikes("drop", message.subject) and (self.filter is None or self.filter(message))
+    def passes(self, message: Message, deliver: Callable[[], None]) -> bool:
+        """Whether a published message goes through by itself."""
+        if self.strikes("drop", message.subject) or (self.filter is not None and not self.filter(message)):
+            return False
+        return self.intercepted(message, deliver)
+
+    def intercepted(self, message: Message, deliver: Callable[[], None]) -> bool:
+        """What the interceptor says, if there is one."""
+        return self.interceptor is None or self.interceptor(message, deliver)
 
     def strikes(self, trouble: Trouble, subject: str) -> bool:
         """Whether this trouble is due for `subject`; counts it if so."""

@@ -117,10 +117,17 @@ class MemoryServer:
         if reason:
             self._advise("DISCONNECT", bus, bus.client, reason)
 
+    @property
+    def names(self) -> set[str]:
+        """The names of the clients that are there, within reach or not."""
+        return {bus.name for bus in self._buses}
+
     def route(self, message: Message, origin: MemoryBus | None) -> None:
         """Give a message to everybody who wants it and store it where a stream captures it."""
-        if not self.faults.passes(message):
-            return
+        if self.faults.passes(message, lambda: self._deliver(message, origin)):
+            self._deliver(message, origin)
+
+    def _deliver(self, message: Message, origin: MemoryBus | None) -> None:
         receivers = self.router.receivers(message.subject)
         for interest in receivers:
             interest.deliver(message)

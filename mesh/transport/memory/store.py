@@ -137,7 +137,8 @@ class MemoryStore:
         log = self._server.storage.capturing(message.subject)
         if log is None:
             raise NoResponders(f"no stream captures {message.subject}, or JetStream is away")
-        self._server.broadcast(message)
+        if self._server.faults.intercepted(message, lambda: self._server.broadcast(message)):
+            self._server.broadcast(message)
         return self._server.storage.append(log, message)
 
     def _check_size(self, subject: str, data: bytes) -> None:
