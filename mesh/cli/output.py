@@ -77,7 +77,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.3g}"
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     if isinstance(value, Mapping):
         return " ".join(f"{key}={_cell(each)}" for key, each in value.items()) or "–"
     if isinstance(value, list | tuple):
