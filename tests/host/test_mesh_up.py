@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,10 @@ def mesh(server: TemporaryServer, team: Path, request: pytest.FixtureRequest) ->
         return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=90)
 
     run.namespace = namespace  # type: ignore[attr-defined]
-    yield run
-    for folder in folders:
-        stop_hosts(MeshFolder.of(folder), force=True)
+    with ExitStack() as stack:
+        yield run
+        for folder in folders:
+            stack.callback(stop_hosts, MeshFolder.of(folder), force=True)
 
 
 def up(mesh: MeshCommand, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
