@@ -31,7 +31,7 @@ from mesh.protocols.acts import (
 )
 from mesh.protocols.commitment import Asker, AwardReceived, Commitment, Finished
 from mesh.protocols.constraints import Constraints
-from mesh.protocols.envelope import Envelope, encode
+from mesh.protocols.envelope import VERSION, Envelope, Sender, encode
 from mesh.protocols.errors import (
     AgentLost,
     BadEnvelope,
@@ -105,14 +105,26 @@ class Participant:
         try:
             call = self.peer.subjects.parse_cfp(message.subject)
             check_token(call.sender)
+            asker = Asker(call.sender, self.peer.exchange.reply_token(message, call.sender))
+        except (HostileReply, InvalidName) as error:
+            self.peer.count("bad-call", message=str(error))
+            return
+        try:
             inbound = self.peer.exchange.inbound(message, call.sender, capability=call.capability)
             act = content_of(inbound.envelope)
             if not isinstance(act, CallForProposal) or act.capability != call.capability:
                 raise BadEnvelope("a call for another capability than its subject says")
-        except (HostileReply, InvalidName, BadEnvelope, VersionUnsupported, NotUnderstood) as error:
-            self.peer.count("bad-call", message=str(error))
+        except (BadEnvelope, VersionUnsupported, NotUnderstood) as error:
+            self._misunderstood(asker, error)
             return
         self._propose(inbound, act, self.bids.seats(act.capability))
+
+    def _misunderstood(self, asker: Asker, error: MeshError) -> None:
+        """Say so: silence would cost whoever called its whole window, and tell its author nothing."""
+        self.peer.count("bad-call", message=error.message)
+        unread = Envelope(v=VERSION, id="", kind="act", name="", sender=Sender("", "", asker.process), correlation="")
+        content = Misunderstood(conversation="", reason=error.message)
+        self.telling.say(unread, asker, content, fault=error.fault(self.peer.process))
 
     def _propose(self, inbound: Inbound, act: CallForProposal, seats: list[Seat]) -> None:
         """One answer for all of these: the best proposals, or why there are none."""

@@ -156,3 +156,10 @@ async def test_an_act_that_makes_no_sense_is_answered_with_a_fault(
 ) -> None:
     reply = await stranger.act(CLERK, performative, content).next()
     assert (reply["kind"], reply["fault"]["code"]) == ("reply", code)
+
+
+async def test_a_call_that_makes_no_sense_is_not_understood_and_says_why(stranger: Speaker) -> None:
+    answer = await stranger.call("text.upper", {"window": 0.25}).next()
+    assert (answer["kind"], answer["name"], answer["sender"]["process"]) == ("act", "not-understood", "ours")
+    assert "conversation" in answer["payload"]["reason"]
+    assert answer["fault"]["code"] == "bad-envelope"
