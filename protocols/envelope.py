@@ -117,11 +117,25 @@ def decode(data: bytes) -> Envelope:
         if packed:
             plain = msgspec.json.encode(msgspec.msgpack.decode(envelope.payload))
             envelope = msgspec.structs.replace(envelope, payload=msgspec.Raw(plain))
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        elif not data.isascii():
+            data.decode()  # a raw payload may hold anything: text that is none must not get further
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise _why_not(data, packed, error) from None
     if envelope.v not in READABLE:
         raise _unsupported(envelope.v)
     return envelope
+
+
+def value_of(envelope: Envelope) -> Any:
+    """The payload as plain JSON values, for those who have no contract for it.
+
+    Raises:
+        BadEnvelope: it holds a number that no computer does.
+    """
+    try:
+        return msgspec.json.decode(envelope.payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise BadEnvelope(f"a payload that cannot be read: {error}") from None
 
 
 def _why_not(data: bytes, packed: bool, error: Exception) -> BadEnvelope | VersionUnsupported:

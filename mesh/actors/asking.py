@@ -14,7 +14,7 @@ from mesh.actors.contract import Contract, encode_payload
 from mesh.actors.lineage import Lineage
 from mesh.actors.routing import Route, Routing, Target
 from mesh.protocols.constraints import Constraints, Usage
-from mesh.protocols.envelope import Envelope
+from mesh.protocols.envelope import Envelope, value_of
 from mesh.protocols.errors import BadPayload, BadResult, MeshError, NoResponders, TimedOut, UnknownAgent, from_fault
 from mesh.resilience.budget import RetryBudget
 from mesh.resilience.deadline import Deadline
@@ -183,7 +183,7 @@ class Asking:
                         if wish.on_usage is not None and part.usage is not None:
                             wish.on_usage(part.usage)
                     elif wish.on_progress is not None:
-                        wish.on_progress(msgspec.json.decode(part.payload))
+                        wish.on_progress(value_of(part))
         except MeshError as error:
             ended = not isinstance(error, TimedOut)
             if isinstance(error, NoResponders):
@@ -234,8 +234,6 @@ class Asking:
         """
         if returns is msgspec.Raw:
             return payload
-        if returns is Any:
-            return msgspec.json.decode(payload)
         try:
             return self._contract(returns).decode(payload)
         except BadPayload as error:
@@ -263,7 +261,7 @@ class Asking:
 def _progress_to(on_progress: OnProgress | None) -> Callable[[Envelope], None] | None:
     if on_progress is None:
         return None
-    return lambda part: on_progress(msgspec.json.decode(part.payload)) if part.kind == "progress" else None
+    return lambda part: on_progress(value_of(part)) if part.kind == "progress" else None
 
 
 def _silence(route: Route, deadline: Deadline, inactivity: float | None) -> MeshError:

@@ -13,7 +13,7 @@ import msgspec
 
 from mesh.actors.contract import encode_payload
 from mesh.actors.lineage import Lineage
-from mesh.protocols.envelope import Envelope, decode, encode
+from mesh.protocols.envelope import Envelope, decode, encode, value_of
 from mesh.protocols.errors import BadEnvelope, InvalidName, MeshError, VersionUnsupported
 from mesh.protocols.ports import Message, Stored, StreamSpec, Subscription
 from mesh.protocols.references import LIMIT
@@ -131,12 +131,11 @@ class Events:
         tenant, agent, event_type = self._peer.subjects.parse_event(subject)
         if envelope.kind != "event" or envelope.name != event_type or envelope.sender.agent != agent:
             raise BadEnvelope(f"{subject} carries {envelope.kind} {envelope.name!r} of {envelope.sender.agent!r}")
-        payload = msgspec.json.decode(envelope.payload)
         return Event(
             type=event_type,
             agent=agent,
             tenant=tenant,
-            payload=payload,
+            payload=value_of(envelope),
             envelope=envelope,
             sequence=sequence,
             time=time,

@@ -69,7 +69,10 @@ class Ask:
             self.timer.cancel()
             self.timer = self.loop.call_at(self.deadline.narrow(self.inactivity).at, self._expire)
         if self.on_part is not None:
-            self.on_part(answer.envelope)
+            try:
+                self.on_part(answer.envelope)
+            except BadEnvelope as error:
+                self.failed(error)
 
     def failed(self, error: MeshError) -> None:
         """So does this."""
@@ -257,10 +260,10 @@ class Exchange:
         waiting = self._waiting.get(token)
         if waiting is None or requester != self.process:
             self.counts["late"] += 1
+        elif waiting.responder != responder and (message.no_responders or waiting.responder != ANYONE):
+            self.counts["forged"] += 1
         elif message.no_responders:
             waiting.failed(NoResponders(f"nobody listens for what was asked of {responder}", detail={"begun": False}))
-        elif waiting.responder not in (ANYONE, responder):
-            self.counts["forged"] += 1
         else:
             self._hear(waiting, message, responder, token)
 
