@@ -60,7 +60,13 @@ async def inspect(changes: ChangeSet, blobs: Blobs, analysers: Sequence[Analyser
 
 
 async def _run_all(place: Workspace, analysers: Sequence[Analyser]) -> tuple[list[Analysis], list[str]]:
-    results = await asyncio.gather(*(_run(analyser, place) for analyser in analysers))
+    """All at once; when this returns or raises, none of them is in the workspace any more."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_run(analyser, place)) for analyser in analysers]
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from None
+    results = [task.result() for task in tasks]
     return [each for each in results if isinstance(each, Analysis)], [each for each in results if isinstance(each, str)]
 
 

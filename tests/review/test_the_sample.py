@@ -50,6 +50,12 @@ async def test_the_team_finds_every_planted_defect_and_hardly_anything_else(coll
     assert review.notes == ()
 
 
+async def test_the_sample_has_a_disagreement_that_is_settled_with_a_reason(collected: Collected) -> None:
+    (conflict,) = (await reviewed(collected, THOROUGH)).conflicts
+    assert (conflict.path, conflict.about) == ("shop/accounts.py", "superseded")
+    assert "keep the injection" in conflict.reason
+
+
 async def test_old_faults_are_not_reported(collected: Collected) -> None:
     review = await reviewed(collected, THOROUGH)
     assert not [finding for finding in review.findings if finding.path in {"shop/legacy.py", "shop/models.py"}]

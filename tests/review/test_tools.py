@@ -11,7 +11,7 @@ from mesh.agents.review.analysers import ruff
 from mesh.agents.review.analysers.bandit import bandit
 from mesh.agents.review.analysers.radon import radon
 from mesh.agents.review.analysers.secrets import secrets
-from mesh.agents.review.analysers.tool import ToolFailed, installed, run_tool
+from mesh.agents.review.analysers.tool import ToolFailed, ToolSlow, installed, run_tool
 from mesh.agents.review.analysers.types import types
 from mesh.agents.review.analysers.vulture import vulture
 from mesh.agents.review.changes import ChangeSet, Hunk, SettingsFile, digest_of
@@ -19,7 +19,7 @@ from mesh.agents.review.findings import Finding
 from mesh.agents.review.inspection import THOROUGH, Inspected, inspect
 from mesh.agents.review.observation import Analyser
 from mesh.agents.review.processes import TooMuchOutput, TooSlow, bare_environment, run
-from mesh.agents.review.workspace import workspace
+from mesh.agents.review.workspace import Workspace, workspace
 from tests.review.repositories import change_set, changed
 
 import msgspec  # isort: skip
@@ -101,11 +101,12 @@ async def test_a_file_that_does_not_parse_is_the_worst_finding_and_breaks_no_too
         "x = [" * 3000 + "]" * 3000 + "\n",
         "if x:\n" * 1 + "".join("    " * n + "if x:\n" for n in range(1, 99)) + "    " * 99 + "y = 1\n",
         "\ufeffx = 1\r\ny = 2\r\n",
+        "password" * 3000 + "\n",
         "x = 1\x0c\ny = '\x00'\n",
         "x = '\ud800'.encode()\n".encode("utf-8", "surrogatepass").decode("latin-1"),
         "",
     ],
-    ids=["parentheses", "signs", "lists", "indents", "bom", "nul", "surrogate", "empty"],
+    ids=["parentheses", "signs", "lists", "indents", "passwords", "bom", "nul", "surrogate", "empty"],
 )
 async def test_strange_files_end_in_findings_or_notes(text: str) -> None:
     changes, blobs = change_set(changed("a.py", None, text), changed("b.py", None, "import os\n"))
@@ -170,6 +171,44 @@ async def test_a_tool_that_is_missing_is_a_note_and_the_others_go_on() -> None:
     assert result.notes == ("vulture is not installed here",)
     with pytest.raises(ToolFailed):
         await inspect(changes, blobs, [missing])  # type: ignore[list-item]
+
+
+async def test_a_file_that_a_tool_never_ends_on_is_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.agents.review.analysers.tool.TIMEOUT", 6.0)
+    monkeypatch.setattr("mesh.agents.review.analysers.tool.run_tool", endless_on("a.py"))
+    changes, blobs = change_set(*(changed(f"{name}.py", None, "import os\n") for name in "abcdef"))
+    result = await inspect(changes, blobs, [ruff.logic])
+    assert {finding.path for finding in result.findings} == {"b.py", "c.py", "d.py", "e.py", "f.py"}
+    assert result.notes == ("ruff could not read a.py",)
+
+
+def endless_on(name: str) -> object:
+    """`run_tool`, but slow as soon as it is given a file of this name."""
+
+    async def slow(place: object, module: str, arguments: list[str], **options: object) -> object:
+        if any(each.endswith(f"/{name}") for each in arguments):
+            raise ToolSlow("too slow")
+        return await run_tool(place, module, arguments, **options)  # type: ignore[arg-type]
+
+    return slow
+
+
+async def test_a_bug_in_one_analyser_ends_the_others_before_the_folder_goes() -> None:
+    ended: list[str] = []
+
+    async def broken(place: object) -> object:
+        raise KeyError("bug")
+
+    async def slow(place: Workspace) -> object:
+        try:
+            return await run_tool(place, "ruff", ["check", "--watch", "."])
+        finally:
+            ended.append("slow" if place.root.exists() else "too late")
+
+    changes, blobs = change_set(changed("a.py", None, "import os\n"))
+    with pytest.raises(KeyError):
+        await inspect(changes, blobs, [broken, slow])  # type: ignore[list-item]
+    assert ended in ([], ["slow"])
 
 
 async def test_a_module_that_is_not_installed_is_said_by_name() -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 from collections.abc import Sequence
 
 from mesh.agents.review.processes import Ended, TooMuchOutput, TooSlow, bare_environment, python_module, run
 from mesh.agents.review.workspace import Workspace
 
-TIMEOUT = 25.0
-"""Seconds for one run of one tool."""
+TIMEOUT = 20.0
+"""Seconds for one run of one tool over all files."""
+
+SHORTEST = 2.0
+"""Seconds for a run over a single file, at least."""
+
+IN_ALL = 40.0
+"""Seconds for all runs of one tool."""
 
 MAX_OUTPUT = 32_000_000
 
@@ -20,6 +27,10 @@ MOST_RUNS = 24
 
 class ToolFailed(Exception):
     """A tool is missing, too slow, or broke; the message is meant for the review's notes."""
+
+
+class ToolSlow(ToolFailed):
+    """A tool did not end in time: one of the files may be to blame."""
 
 
 class ToolCrashed(ToolFailed):
@@ -51,8 +62,10 @@ async def run_tool(
     argv = [*python_module(module), *arguments]
     try:
         ended = await run(argv, cwd=workspace.root / cwd, env=env, timeout=timeout, max_output=MAX_OUTPUT)
-    except (TooSlow, TooMuchOutput) as error:
-        raise ToolFailed(f"{module}: {error}") from None
+    except TooSlow:
+        raise ToolSlow(f"{module} did not finish within {timeout:g} s") from None
+    except TooMuchOutput as error:
+        raise ToolFailed(f"{module} wrote {error}") from None
     if ended.code not in accept:
         said = " ".join(ended.errors.split())[-300:] or ended.output[:300].decode("utf-8", "replace")
         raise ToolCrashed(f"{module} failed (exit {ended.code}): {said.replace(str(workspace.root), '')}")
@@ -67,24 +80,29 @@ async def run_over(
     *,
     accept: tuple[int, ...] = (0,),
     cwd: str = ".",
-    timeout: float = TIMEOUT,
+    prefix: str = "",
 ) -> tuple[list[Ended], tuple[str, ...]]:
-    """Run a tool over files. Where it crashes, the files are halved until the one that crashes it is found and left out:
-    one strange file must not keep the others from being read. Gives what came out, and a note for each file left out.
+    """Run a tool over files. Where it crashes or does not end, the files are halved, and the time with them, until the one
+    that it cannot stand is found and left out: one strange file must not keep the others from being read.
+
+    Gives what came out, and a note for each file left out; `prefix` makes their names those of the workspace.
 
     Raises:
-        ToolFailed: as `run_tool`; ToolCrashed where nothing at all could be read.
+        ToolFailed: as `run_tool`, where nothing at all could be read.
     """
-    waiting, ended, left_out = [list(files)], [], []
-    for _ in range(MOST_RUNS):
-        if not waiting:
-            break
+    waiting = [list(files)]
+    ended: list[Ended] = []
+    left_out: list[str] = []
+    loop = asyncio.get_running_loop()
+    until = loop.time() + IN_ALL
+    while waiting and loop.time() < until and len(ended) + len(left_out) < MOST_RUNS:
         some = waiting.pop()
+        timeout = max(SHORTEST, TIMEOUT * len(some) / len(files))
         try:
             ended.append(
                 await run_tool(workspace, module, [*arguments, *some], accept=accept, cwd=cwd, timeout=timeout)
             )
-        except ToolCrashed:
+        except (ToolCrashed, ToolSlow):
             if len(files) == 1:
                 raise
             if len(some) == 1:
@@ -93,9 +111,9 @@ async def run_over(
                 middle = len(some) // 2
                 waiting += [some[middle:], some[:middle]]
     left_out += [name for some in waiting for name in some]
-    if files and not ended:
+    if not ended:
         raise ToolCrashed(f"{module} could read none of {len(files)} files")
-    original = dict.fromkeys(_original(workspace, name if cwd == "." else f"{cwd}/{name}") for name in left_out)
+    original = dict.fromkeys(_original(workspace, prefix + name) for name in left_out)
     return ended, tuple(f"{module} could not read {path}" for path in original)
 
 

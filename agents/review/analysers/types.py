@@ -17,8 +17,6 @@ from mesh.agents.review.findings import Severity
 from mesh.agents.review.observation import Analysis, Observation
 from mesh.agents.review.workspace import Side, Workspace
 
-TIMEOUT = 25.0
-
 FLAGS = (
     "--config-file=",
     "--cache-dir=../home/mypy",
@@ -66,7 +64,7 @@ async def _one(workspace: Workspace, side: Side) -> list[Observation]:
     files = [name.removeprefix(f"{side}/") for name in workspace.files(side, whole)]
     if not files:
         return []
-    runs, _ = await run_over(workspace, "mypy", FLAGS, files, accept=(0, 1, 2), cwd=side, timeout=TIMEOUT)
+    runs, _ = await run_over(workspace, "mypy", FLAGS, files, accept=(0, 1, 2), cwd=side, prefix=f"{side}/")
     lines = [line for ended in runs for line in ended.output.splitlines() if line.startswith(b"{")]
     if runs[0].code == 2 and not lines:
         raise ToolFailed(f"mypy: {' '.join(runs[0].errors.split())[:200]}")

@@ -25,7 +25,7 @@ def checksum(data: bytes) -> str:
 
 def find(connection: sqlite3.Connection, name: str) -> sqlite3.Row | None:
     """The account of that name."""
-    return connection.execute(f"SELECT id, name FROM accounts WHERE name = '{name}'").fetchone()
+    return connection.execute("SELECT id, name FROM accounts WHERE name = '%s'" % name).fetchone()
 
 
 def find_by_id(connection: sqlite3.Connection, number: int) -> sqlite3.Row | None:
