@@ -26,6 +26,7 @@ from mesh.protocols.acts import Mode, Refusal
 from mesh.protocols.auction_states import HELD, TERMINAL, TRANSITIONS, State, Step
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.errors import AgentLost, Cancelled, Fenced, MeshError
+from mesh.protocols.rounds import Rounds
 from mesh.protocols.selection import Choice, Chooser, SelectionPolicy, choose
 from mesh.protocols.tender import Tender
 from mesh.protocols.transitions import follow
@@ -48,29 +49,25 @@ class Auction:
         self.terms = terms
         self.policy = policy
         self.state: State = "open"
-        self.mode: Mode = terms.mode
-        self.round = 0
+        self.rounds = Rounds(terms.mode, terms.deadline, policy, random)
         self.given_up: set[str] = set()
         self.outcome: m.Outcome | None = None
         self._random, self._new_id, self._wall, self._chooser = random, new_id, wall, chooser
-        self._tender = Tender()
         self._vigil: Vigil | None = None
-        self._declines = self._losses = self._number = self._waits = 0
-        self._next_mode: Mode = terms.mode
-        self._avoid: set[str] = set()
+        self._declines = self._losses = self._number = 0
         self._out: list[m.Command] = []
 
     # -- from outside
 
     def open(self, now: float) -> list[m.Command]:
         """Open the first call. Once."""
-        self.round = 1
-        self._survey(now)
+        self._out.append(self.rounds.survey(now))
         return self._flush()
 
     def resume(self, record: AwardRecord, now: float) -> list[m.Command]:
         """Go on from a journaled award of which nobody knows whether it was sent. Once, instead of `open`."""
-        self.state, self.round, self._number, self.mode = "awarded", record.round, record.number, record.mode
+        self.state, self._number = "awarded", record.number
+        self.rounds.number, self.rounds.mode = record.round, record.mode
         self._vigil = Vigil(record, record.won, self.policy)
         self._probe(self._vigil, now)
         return self._flush()
@@ -105,25 +102,25 @@ class Auction:
     @property
     def paused(self) -> bool:
         """Whether it waits for its next round: `Freed` would open that now."""
-        return self.state == "open" and self._tender.phase == "paused"
+        return self.state == "open" and self.rounds.paused
+
+    @property
+    def mode(self) -> Mode:
+        """How candidates are found at present."""
+        return self.rounds.mode
 
     # -- the call
 
-    def _survey(self, now: float) -> None:
-        self._tender = Tender()
-        self._out.append(m.Survey(self.round, self.mode, self._window(now), frozenset(self._avoid)))
-
-    def _window(self, now: float) -> float:
-        """Half of the time left at most: the work needs some, too."""
-        return min(self.policy.window, max(0.0, (self.terms.deadline - now) / 2))
+    @property
+    def _tender(self) -> Tender:
+        return self.rounds.tender
 
     def _on_called(self, event: m.Called, now: float) -> None:
         if self.state != "open" or self._tender.phase != "asking":
             return
         if not event.candidates and not event.expected and self.mode != "broadcast":
-            self.mode = "broadcast"
-            self._survey(now)
-        elif self._tender.called(event, now + self._window(now), self.terms.deadline):
+            self._out.append(self.rounds.survey(now, "broadcast"))
+        elif self._tender.called(event, now + self.rounds.window(now), self.terms.deadline):
             self._close(now)
 
     def _on_proposed(self, event: m.Proposed, now: float) -> None:
@@ -145,12 +142,11 @@ class Auction:
                 self._close(now)
         elif self._tender.silent:
             self._step("nobody")
-            self._fail(faults.nobody(self.terms.capability, self.round, self._losses))
+            self._fail(faults.nobody(self.terms.capability, self.rounds.number, self._losses))
 
     def _on_freed(self, event: m.Freed, now: float) -> None:
         if self.paused:
-            self.round += 1
-            self._survey(now)
+            self._out.append(self.rounds.freed(now))
 
     # -- the choice
 
@@ -179,51 +175,27 @@ class Auction:
     def _award(self, choice: Choice, winner: Candidate) -> None:
         self._step("award")
         self._number += 1
-        record = AwardRecord(
-            award=self._new_id(),
-            conversation=self.terms.conversation,
-            capability=self.terms.capability,
-            effect=self.terms.effect,
-            mode=self.mode,
-            round=self.round,
-            number=self._number,
-            known=max(self._tender.known, len(choice.candidates)),
-            candidates=choice.candidates,
-            refusals=tuple(self._tender.refusals),
-            winner=winner.key,
-            reason=choice.reason,
-            at=self._wall(),
-        )
+        record = self.rounds.record(self.terms, choice, winner, self._number, self._new_id(), self._wall())
         self._vigil = Vigil(record, winner, self.policy)
         self._out.append(m.Award(record, winner))
 
     def _none_acceptable(self, choice: Choice, now: float) -> None:
-        tender, policy = self._tender, self.policy
-        backoff = policy.pause * 2 ** min(self._waits, 4)
-        until = now + (tender.hint(choice.candidates) or backoff) * (0.5 + self._random.random())
-        if tender.hopeless(choice.candidates) or self._waits + 1 >= policy.rounds or until >= self.terms.deadline:
+        pause = self.rounds.pause(now, choice.candidates)
+        if self.rounds.useless(now + pause, choice.candidates):
             self._step("give-up")
-            reasons = faults.reasons(choice.candidates, tender.refusals)
-            self._fail(faults.no_bids(self.terms.capability, self.round, reasons, self._losses, until - now))
-            return
-        self._dismiss("unacceptable")
-        self._step("reopen")
-        self._next_mode = "broadcast" if tender.silent else "directed" if self.mode == "standing" else self.mode
-        tender.pause(until)
-
-    def _next_round(self, now: float) -> None:
-        """The pause was waited out: what was known did not help, so ask."""
-        self.mode = self._next_mode
-        self.round += 1
-        self._waits += 1
-        self._survey(now)
+            reasons = faults.reasons(choice.candidates, self._tender.refusals)
+            self._fail(faults.no_bids(self.terms.capability, self.rounds.number, reasons, self._losses, pause))
+        else:
+            self._dismiss("unacceptable")
+            self._step("reopen")
+            self.rounds.wait(now + pause)
 
     def _reopen(self, now: float, mode: Mode) -> None:
         """Ask again at once, without counting a round."""
         self._dismiss("unacceptable")
         self._step("reopen")
-        self.mode, self._declines = mode, 0
-        self._survey(now)
+        self._declines = 0
+        self._out.append(self.rounds.survey(now, mode))
 
     # -- the award
 
@@ -231,17 +203,15 @@ class Auction:
         if vigil := self._present(event.award):
             vigil.left(now)
 
-    def _on_confirmed(self, event: m.Confirmed, now: float) -> None:
+    def _on_confirmed(self, event: m.Confirmed | m.Progressed, now: float) -> None:
         if vigil := self._present(event.award, event.by):
             vigil.alive(now)
-            if event.running and self.state != "running":
+            running = not isinstance(event, m.Confirmed) or event.running
+            if running and self.state != "running":
                 self._step("begin")
             elif self.state == "awarded":
                 self._step("confirm")
             self._dismiss("outbid")
-
-    def _on_progressed(self, event: m.Progressed, now: float) -> None:
-        self._on_confirmed(m.Confirmed(event.award, event.by), now)
 
     def _on_finished(self, event: m.Succeeded | m.Faulted, now: float) -> None:
         vigil = self._present(event.award, event.by)
@@ -316,7 +286,7 @@ class Auction:
         self._give_up("the award goes to another")
         self._step("lose")
         self._losses += 1
-        self._avoid.add(vigil.winner.key)
+        self.rounds.avoid.add(vigil.winner.key)
         self._tender.object(vigil.winner.key, f"unknown: it {why}")
         if self._losses >= self.policy.awards:
             self._step("fault")
@@ -349,14 +319,10 @@ class Auction:
         elif now < self._timer:
             return
         elif self.state == "open":
-            self._next_round(now) if self.paused else self._close(now)
-        elif self._vigil is not None:
-            self._watch(self._vigil, now)
-
-    def _watch(self, vigil: Vigil, now: float) -> None:
-        if vigil.exhausted(now):
+            self._out.append(self.rounds.waited(now)) if self.paused else self._close(now)
+        elif (vigil := self._vigil) is not None and vigil.exhausted(now):
             self._lost(vigil, now, f"does not answer, not even to {vigil.probes} probes", certain=False)
-        else:
+        elif vigil is not None:
             self._probe(vigil, now)
 
     def _expire(self) -> None:
@@ -422,7 +388,7 @@ _HANDLERS: dict[type, Callable[[Auction, Any, float], None]] = {
     m.Sent: Auction._on_sent,
     m.Declined: Auction._on_declined,
     m.Confirmed: Auction._on_confirmed,
-    m.Progressed: Auction._on_progressed,
+    m.Progressed: Auction._on_confirmed,
     m.Succeeded: Auction._on_finished,
     m.Faulted: Auction._on_finished,
     m.Vanished: Auction._on_vanished,

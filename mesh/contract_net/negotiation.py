@@ -16,16 +16,15 @@ import msgspec
 
 from mesh.actors.inbound import Inbound
 from mesh.contract_net.calls import Call, Contracted
-from mesh.contract_net.composing import act
 from mesh.contract_net.ledger import AwardLedger
 from mesh.contract_net.line import AwardLine, CallLine, Line
+from mesh.contract_net.mail import Mail
 from mesh.protocols import auction_messages as m
 from mesh.protocols.acts import AcceptProposal, Bid, CallForProposal, Cancel, Refusal, RejectProposal
 from mesh.protocols.auction import Auction
 from mesh.protocols.awards import AwardRecord, Candidate
-from mesh.protocols.envelope import Envelope, encode
+from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import BreakerOpen, MeshError, Overloaded, TimedOut, Unavailable, from_fault
-from mesh.protocols.references import LIMIT
 from mesh.protocols.subjects import ANYONE
 from mesh.resilience.breaker import Breaker, Permit
 from mesh.resilience.breakers import verdict
@@ -62,7 +61,7 @@ class Negotiation:
         self._market = initiator.market
         self._hands_over = hands_over
         self._ledger, self._on_progress, self._on_item = ledger, on_progress, on_item
-        self._lineage = call.lineage(self._peer.process)
+        self._mail = Mail(self._peer, call, self._send_later)
         self._loop = asyncio.get_running_loop()
         self._commands: deque[m.Command] = deque()
         self._later: deque[Callable[[], Awaitable[None]]] = deque()
@@ -71,7 +70,6 @@ class Negotiation:
         self._linger: asyncio.TimerHandle | None = None
         self._busy = False
         self._error: MeshError | None = None
-        self._tokens: list[str] = []
         self._unanswered = ""
         self._permit: tuple[Breaker, Permit, float] | None = None
         self._items: list[msgspec.Raw] = []
@@ -138,9 +136,7 @@ class Negotiation:
         """Hear nothing more. Again: nothing happens."""
         if self._linger is not None:
             self._linger.cancel()
-        for token in self._tokens:
-            self._peer.exchange.forget(token)
-        self._tokens.clear()
+        self._mail.close()
 
     # -- events
 
@@ -194,6 +190,16 @@ class Negotiation:
         self._later.append(work)
         self._wake_up()
 
+    def _send_later(self, sending: Callable[[], Awaitable[None]], line: Line) -> None:
+        """A large message leaves a little later; an award counts as sent then."""
+
+        async def sent() -> None:
+            await sending()
+            if isinstance(line, AwardLine):
+                self.event(m.Sent(line.award))
+
+        self._soon(sent)
+
     def _note(self, event: m.Event) -> None:
         """What an event means for the breaker and for our own count of unanswered awards."""
         if isinstance(event, m.Succeeded | m.Faulted | m.Declined | m.Confirmed | m.Progressed | m.Vanished):
@@ -204,10 +210,8 @@ class Negotiation:
                 declined = isinstance(event, m.Declined) and event.refusal.reason == "capacity"
                 self._market.taken(self.call.capability, declined=declined)
             self._answered()
-            if isinstance(event, m.Succeeded):
-                self._settle_breaker(None)
-            elif isinstance(event, m.Faulted):
-                self._settle_breaker(from_fault(event.fault))
+            if isinstance(event, m.Succeeded | m.Faulted):
+                self._settle_breaker(from_fault(event.fault) if isinstance(event, m.Faulted) else None)
 
     def _answered(self) -> None:
         if self._unanswered:
@@ -229,17 +233,14 @@ class Negotiation:
         payload = self._call_for_proposals(survey)
         if survey.mode == "broadcast":
             expected = market.processes(call.capability)
-            subject = self._peer.subjects.cfp(call.capability, self._peer.process)
-            self._publish(subject, self._envelope(payload), CallLine(self, ANYONE))
+            self._mail.to_everybody(call.capability, payload, CallLine(self, ANYONE))
             self.event(m.Called(expected=expected, known=len(expected)))
             return
         listings, known = market.directed(
             call.capability, call.constraints, policy, chain=call.chain, avoid=survey.avoid
         )
         for each in listings:
-            record = each.record
-            subject = self._rpc(record.process, record.agent, record.instance)
-            self._publish(subject, self._envelope(payload), CallLine(self, record.process, each.key))
+            self._mail.to_instance(each.record, payload, CallLine(self, each.process, each.key))
         self.event(m.Called(expected=frozenset(each.key for each in listings), known=known))
 
     def _call_for_proposals(self, survey: m.Survey) -> CallForProposal:
@@ -258,10 +259,8 @@ class Negotiation:
 
     def _reject(self, reject: m.Reject) -> None:
         candidate = reject.candidate
-        content = RejectProposal(
-            conversation=self.auction.terms.conversation, proposal=candidate.proposal, reason=reject.reason
-        )
-        self._tell(candidate, content)
+        talk = self.auction.terms.conversation
+        self._mail.tell(candidate, RejectProposal(conversation=talk, proposal=candidate.proposal, reason=reject.reason))
 
     # -- commands: the award
 
@@ -293,14 +292,12 @@ class Negotiation:
             effect=record.effect,
             input=self.call.input,
         )
-        envelope = self._envelope(content, key=self.call.key, attempt=attempt)
-        subject = self._rpc(winner.process, winner.agent, winner.instance)
-        line = AwardLine(self, winner, record.award, attempt)
         if attempt == 1:
             self._initiator.awarded(self, record)
             self._unanswered = winner.key
             self._market.sent(winner.key)
-        if self._publish(subject, envelope, line):
+        line = AwardLine(self, winner, record.award, attempt)
+        if self._mail.to_instance(winner, content, line, key=self.call.key, attempt=attempt):
             self.event(m.Sent(record.award))
 
     def _admitted(self, record: AwardRecord, winner: Candidate) -> bool:
@@ -325,7 +322,7 @@ class Negotiation:
 
     def _cancel(self, cancel: m.CancelAward) -> None:
         content = Cancel(conversation=cancel.record.conversation, award=cancel.record.award, reason=cancel.reason)
-        self._tell(cancel.winner, content)
+        self._mail.tell(cancel.winner, content)
 
     # -- commands: what is noted
 
@@ -388,38 +385,6 @@ class Negotiation:
                 then(msgspec.structs.replace(answer, envelope=whole))
 
         self._peer.spawn(fetched(), "fetch an answer")
-
-    # -- sending
-
-    def _envelope(self, content: msgspec.Struct, *, key: str = "", attempt: int = 1) -> Envelope:
-        remaining = max(0.0, self.call.deadline.remaining())
-        return act(self._lineage, self._peer.ids, content, remaining=remaining, key=key, attempt=attempt)
-
-    def _rpc(self, process: str, agent: str, instance: str) -> str:
-        return self._peer.subjects.rpc(process, agent, instance, self._peer.process)
-
-    def _publish(self, subject: str, envelope: Envelope, line: Line) -> bool:
-        """Send it and expect answers. False: it is large, and leaves a little later; `Sent` then follows by itself."""
-        line.token = self._peer.exchange.expect(line)
-        self._tokens.append(line.token)
-        reply = self._peer.subjects.reply(self._peer.process, line.responder, line.token)
-        data = encode(envelope)
-        if len(data) <= LIMIT:
-            self._peer.bus.publish(subject, data, reply=reply)
-            return True
-        self._soon(lambda: self._send_large(subject, envelope, reply, line))
-        return False
-
-    async def _send_large(self, subject: str, envelope: Envelope, reply: str, line: Line) -> None:
-        await self._peer.exchange.send(subject, envelope, reply=reply)
-        if isinstance(line, AwardLine):
-            self.event(m.Sent(line.award))
-
-    def _tell(self, candidate: Candidate, content: msgspec.Struct) -> None:
-        """Something that nobody answers, and that may as well get lost: leases and deadlines do the same later."""
-        subject = self._rpc(candidate.process, candidate.agent, candidate.instance)
-        with contextlib.suppress(MeshError):
-            self._peer.bus.publish(subject, encode(self._envelope(content)))
 
 
 _DO: dict[type, Callable[[Negotiation, Any], None]] = {

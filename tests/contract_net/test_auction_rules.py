@@ -300,3 +300,20 @@ def test_a_cancel_stops_the_winner_and_rejects_the_others() -> None:
     assert only(out, m.Reject).reason == "cancelled"
     assert machine.state == "cancelled"
     assert machine.handle(m.CancelAsked("again"), 0.2) == []
+
+
+def test_an_at_most_once_winner_that_does_not_know_its_award_leaves_it_in_doubt() -> None:
+    """It may have been restarted after it did the work."""
+    machine = auction(effect="at_most_once")
+    opened(machine, bid("a"), bid("b", 2.0))
+    machine.handle(m.Ticked(), 0.25)
+    machine.handle(m.Declined("award-1", "a", refusal("unknown")), 0.3)
+    assert machine.outcome is not None
+    assert machine.outcome.fault is not None
+    assert machine.outcome.fault.code == "in-doubt"
+
+
+def test_an_at_most_once_winner_that_refuses_to_begin_is_certain_and_the_next_best_gets_it() -> None:
+    machine = auction(effect="at_most_once")
+    opened(machine, bid("a"), bid("b", 2.0))
+    assert only(machine.handle(m.Declined("award-1", "a", refusal("capacity")), 0.3), m.Award).winner.process == "b"

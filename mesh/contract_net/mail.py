@@ -1,0 +1,87 @@
+"""The messages of one negotiation, on their way out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from mesh.contract_net.calls import Call
+from mesh.contract_net.composing import act
+from mesh.contract_net.line import Line
+from mesh.protocols.envelope import Envelope, encode
+from mesh.protocols.errors import MeshError
+from mesh.protocols.references import LIMIT
+
+if TYPE_CHECKING:
+    from mesh.actors.peer import Peer
+
+SendLater = Callable[[Callable[[], Awaitable[None]], Line], None]
+
+
+class Addressee(Protocol):
+    """An instance: a candidate, or a record of the registry."""
+
+    @property
+    def process(self) -> str:
+        """Its process."""
+
+    @property
+    def agent(self) -> str:
+        """Its agent."""
+
+    @property
+    def instance(self) -> str:
+        """Its name."""
+
+
+class Mail:
+    """Sends acts and expects their answers on lines. `later` is handed what has to be awaited: large messages."""
+
+    def __init__(self, peer: Peer, call: Call, later: SendLater) -> None:
+        self._peer = peer
+        self._call = call
+        self._later = later
+        self._lineage = call.lineage(peer.process)
+        self._tokens: list[str] = []
+
+    def to_everybody(self, capability: str, content: msgspec.Struct, line: Line) -> None:
+        """Send an act to everyone who offers the capability."""
+        self._send(self._peer.subjects.cfp(capability, self._peer.process), self._envelope(content), line)
+
+    def to_instance(
+        self, whom: Addressee, content: msgspec.Struct, line: Line, *, key: str = "", attempt: int = 1
+    ) -> bool:
+        """Send an act to one instance. False: it is large, and leaves a little later."""
+        return self._send(self._subject(whom), self._envelope(content, key, attempt), line)
+
+    def tell(self, whom: Addressee, content: msgspec.Struct) -> None:
+        """Send what nobody answers, and what may as well get lost: leases and deadlines do the same, later."""
+        with contextlib.suppress(MeshError):
+            self._peer.bus.publish(self._subject(whom), encode(self._envelope(content)))
+
+    def close(self) -> None:
+        """Expect no more answers. Again: nothing happens."""
+        for token in self._tokens:
+            self._peer.exchange.forget(token)
+        self._tokens.clear()
+
+    def _envelope(self, content: msgspec.Struct, key: str = "", attempt: int = 1) -> Envelope:
+        remaining = max(0.0, self._call.deadline.remaining())
+        return act(self._lineage, self._peer.ids, content, remaining=remaining, key=key, attempt=attempt)
+
+    def _subject(self, whom: Addressee) -> str:
+        return self._peer.subjects.rpc(whom.process, whom.agent, whom.instance, self._peer.process)
+
+    def _send(self, subject: str, envelope: Envelope, line: Line) -> bool:
+        line.token = self._peer.exchange.expect(line)
+        self._tokens.append(line.token)
+        reply = self._peer.subjects.reply(self._peer.process, line.responder, line.token)
+        data = encode(envelope)
+        if len(data) <= LIMIT:
+            self._peer.bus.publish(subject, data, reply=reply)
+            return True
+        self._later(lambda: self._peer.exchange.send(subject, envelope, reply=reply), line)
+        return False

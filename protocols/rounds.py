@@ -1,0 +1,93 @@
+"""The rounds of an auction: whom to ask, how long to wait, and when another round is of no use.
+
+Part of an auction. A round is a `Tender`; between two rounds lies a pause, which `freed` cuts short.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from mesh.protocols.acts import Mode
+from mesh.protocols.auction_messages import Survey, Terms
+from mesh.protocols.awards import AwardRecord, Candidate
+from mesh.protocols.selection import Choice, SelectionPolicy
+from mesh.protocols.tender import Tender
+
+DOUBLINGS = 4
+"""How often the pause between rounds doubles at most."""
+
+
+class Rounds:
+    """Where an auction stands with its calls. `deadline` and every `now` are on one monotonic clock."""
+
+    def __init__(self, mode: Mode, deadline: float, policy: SelectionPolicy, random: Random) -> None:
+        self.mode = mode
+        self.number = 1
+        self.tender = Tender()
+        self.avoid: set[str] = set()
+        self._deadline = deadline
+        self._policy = policy
+        self._random = random
+        self._waits = 0
+        self._next_mode = mode
+
+    @property
+    def paused(self) -> bool:
+        """Whether the next round is being waited for."""
+        return self.tender.phase == "paused"
+
+    def window(self, now: float) -> float:
+        """How long proposals are awaited: half of the time left at most, since the work needs some, too."""
+        return min(self._policy.window, max(0.0, (self._deadline - now) / 2))
+
+    def survey(self, now: float, mode: Mode | None = None) -> Survey:
+        """Ask now, in another way if `mode` is given. The round stays the same."""
+        self.mode = mode or self.mode
+        self.tender = Tender()
+        return Survey(self.number, self.mode, self.window(now), frozenset(self.avoid))
+
+    def pause(self, now: float, candidates: tuple[Candidate, ...]) -> float:
+        """How long to wait, if another round is to be held: as they said, else longer each time."""
+        backoff = self._policy.pause * 2.0 ** min(self._waits, DOUBLINGS)
+        return (self.tender.hint(candidates) or backoff) * (0.5 + self._random.random())
+
+    def useless(self, until: float, candidates: tuple[Candidate, ...]) -> bool:
+        """Whether another round, at `until`, would not help, or be one too many, or too late."""
+        return self.tender.hopeless(candidates) or self._waits + 1 >= self._policy.rounds or until >= self._deadline
+
+    def wait(self, until: float) -> None:
+        """Pause. Where standing bids did not help, the next round asks; where nobody answered, it asks everybody."""
+        silent = self.tender.silent
+        self._next_mode = "broadcast" if silent else "directed" if self.mode == "standing" else self.mode
+        self.tender.pause(until)
+
+    def freed(self, now: float) -> Survey:
+        """There may be room: look again, in the same way, since what is known is fresh now."""
+        self.number += 1
+        return self.survey(now)
+
+    def waited(self, now: float) -> Survey:
+        """The pause is over."""
+        self._waits += 1
+        self.number += 1
+        return self.survey(now, self._next_mode)
+
+    def record(
+        self, terms: Terms, choice: Choice, winner: Candidate, number: int, award: str, at: float
+    ) -> AwardRecord:
+        """The line of the ledger for a choice made in this round."""
+        return AwardRecord(
+            award=award,
+            conversation=terms.conversation,
+            capability=terms.capability,
+            effect=terms.effect,
+            mode=self.mode,
+            round=self.number,
+            number=number,
+            known=max(self.tender.known, len(choice.candidates)),
+            candidates=choice.candidates,
+            refusals=tuple(self.tender.refusals),
+            winner=winner.key,
+            reason=choice.reason,
+            at=at,
+        )
