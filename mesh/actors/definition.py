@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
+from msgspec import structs
+
 from mesh.actors.handler import Handler, Reaction, Timer, first_line
 from mesh.actors.mailbox import LIMIT
 from mesh.actors.marks import B, BidHook, Command, CommandOptions, EventMark, marks
@@ -35,7 +37,7 @@ _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 @dataclass(frozen=True, kw_only=True)
 class AgentDefinition:
     """One kind of agent. `make` gives a fresh state; `capacity` is how many messages it handles at once, `mailbox` how
-    many more may wait."""
+    many more may wait. The stamps name the version by themselves."""
 
     name: str
     version: str
@@ -61,6 +63,7 @@ class AgentDefinition:
         offered = [each.capability for each in self.handlers.values() if each.capability]
         if len(offered) != len(set(offered)):
             raise TypeError(f"agent {self.name} offers a capability with two commands: {', '.join(sorted(offered))}")
+        object.__setattr__(self, "stamps", structs.replace(self.stamps, agent_version=self.version))
 
     @property
     def capabilities(self) -> tuple[Capability, ...]:

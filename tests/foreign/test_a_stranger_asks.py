@@ -28,6 +28,7 @@ async def test_a_command_is_answered_with_one_reply_that_names_its_cause(strange
     assert (reply["causation"], reply["correlation"]) == (question["id"], question["correlation"])
     assert reply["sender"] == {"agent": "clerk", "instance": "desk", "process": "ours"}
     assert reply["usage"]["exit_status"] == "success"
+    assert reply["stamps"] == {"agent_version": "1.2.0"}
 
 
 async def test_items_come_numbered_and_the_reply_says_how_many_there_were(stranger: Speaker) -> None:
