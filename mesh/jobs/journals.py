@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import logging
+from collections.abc import AsyncGenerator, Iterable, Iterator
 
 from mesh.jobs.streams import JOURNAL
-from mesh.protocols.errors import UnknownJob
+from mesh.protocols.errors import JournalCorrupt, UnknownJob
 from mesh.protocols.job_events import decode_entry
 from mesh.protocols.job_state import JobState, Recorded, fold
 from mesh.protocols.ports import Store, Stored
 from mesh.protocols.subjects import Subjects
+
+logger = logging.getLogger("mesh.jobs")
 
 
 def recorded(stored: Stored) -> Recorded:
@@ -28,6 +31,7 @@ class Journals:
         self.store = store
         self.subjects = subjects
         self.stream = subjects.stream(JOURNAL)
+        self._corrupt: set[int] = set()
 
     async def read(self, tenant: str, job: str, *, after: int = 0) -> list[Recorded]:
         """A job's entries, oldest first, those that readers pass over included."""
@@ -46,9 +50,10 @@ class Journals:
         return state
 
     async def heads(self, tenant: str = "*") -> list[Recorded]:
-        """The last entry of every job: its `head` is the job in one line."""
+        """The last entry of every job: its `head` is the job in one line. A journal that ends in something else is left
+        out, and told of once: it must not keep the others from being found."""
         stored = await self.store.last_each(self.stream, self.subjects.job_filter(tenant))
-        return [recorded(each) for each in stored]
+        return list(self._readable(stored))
 
     async def find(self, job: str) -> Recorded:
         """The last entry of the job with this id, or whose id begins so, whoever its tenant is.
@@ -74,3 +79,12 @@ class Journals:
                 yield recorded(stored)
         finally:
             await stream.aclose()  # type: ignore[attr-defined]
+
+    def _readable(self, stored: Iterable[Stored]) -> Iterator[Recorded]:
+        for each in stored:
+            try:
+                yield recorded(each)
+            except JournalCorrupt as error:
+                if each.sequence not in self._corrupt:
+                    self._corrupt.add(each.sequence)
+                    logger.error("%s, at sequence %d: %s", each.subject, each.sequence, error)

@@ -24,6 +24,7 @@ def seat_of(peer: Peer) -> Seat:
         incarnation=peer.identity.incarnation,
         telemetry=peer.telemetry,
         holds_lease=lambda: peer.presence.confident,
+        unsettled=lambda: peer.directory.outage.doubtful(peer.clock.monotonic()),
         gone=gone_by(peer),
         declared=declared_by(peer),
     )

@@ -12,6 +12,7 @@ import msgspec
 from mesh.actors.contract import encode_payload
 from mesh.contract_net.calls import Call
 from mesh.jobs import gathering, local
+from mesh.jobs.awarding import award
 from mesh.jobs.branches import Branch
 from mesh.jobs.calls import CallTerms, Contractor
 from mesh.jobs.journal import Journal
@@ -321,13 +322,7 @@ class Run(Job):
             trace=self._submitted.trace,
             sender=Sender(AGENT, self._workflow.name, self._seat.process),
         )
-        done = await self._contractor.contract(
-            call,
-            ledger=attempt,
-            on_progress=attempt.progress,
-            resume=attempt.resume,
-            hands_over=lambda: self._journal.leaving,
-        )
+        done = await award(self._contractor, call, self._seat, attempt, lambda: self._journal.leaving)
         return Outcome(done.content, done.usage, done.stamps)
 
     def _within(self, seconds: float) -> Deadline:

@@ -28,6 +28,7 @@ class Seat:
     """One process. `incarnation` tells its starts apart.
 
     `holds_lease` says whether the registry has acknowledged this process lately: without that no new effect is begun.
+    `unsettled` says whether the server was away a moment ago, so that who is missing may just not be back yet.
     `gone` tells which of some owners are dead. `declared` gives what the mesh declares of
     a capability, if anybody offers it.
     """
@@ -41,5 +42,6 @@ class Seat:
     incarnation: str = ""
     telemetry: Telemetry = field(default_factory=silent)
     holds_lease: Callable[[], bool] = lambda: True
+    unsettled: Callable[[], bool] = lambda: False
     gone: Callable[[Collection[Incumbent]], Awaitable[Collection[Incumbent]]] = _nobody
     declared: Callable[[str], Capability | None] = lambda capability: None

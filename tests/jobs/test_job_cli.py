@@ -161,7 +161,7 @@ async def test_a_key_is_one_job_and_the_listings_are_stable(cli: Cli) -> None:
         (("submit", "nothing"), 2, "known are shout"),
         (("submit", "shout", '"no"'), 5, "I will not"),
         (("submit", "shout", '"wait"', "--timeout", "0.5"), 4, "goes on"),
-        (("submit", "shout", '"wait"', "--deadline", "0.5"), 4, "deadline"),
+        (("submit", "shout", '"wait"', "--deadline", "2"), 4, "deadline"),
         (("submit", "shout", '"x"', "--label", "gpu=yes"), 5, "gpu"),
         (("job", "show", "jnothing"), 2, "mesh job ls"),
         (("job", "result", "jnothing"), 2, "mesh job ls"),

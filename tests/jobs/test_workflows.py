@@ -446,3 +446,39 @@ async def test_missing_is_plain_json(clock: Clock, ids: Ids) -> None:
         "missing": "security",
         "error": {"code": "no-bids", "error_class": "semantic", "message": "nobody"},
     }
+
+
+async def test_a_step_waits_for_agents_that_are_only_busy_but_not_for_ones_that_are_not_there(
+    clock: Clock, ids: Ids
+) -> None:
+    asked: list[float] = []
+
+    def busy(_: Any) -> str:
+        asked.append(clock.monotonic())
+        if len(asked) < 6:
+            raise NoBids("no room", detail={"refusals": ["a.1: capacity: 2 waiting or running"]})
+        return "done"
+
+    @workflow("patient")
+    async def patient(job: Job) -> list[Any]:
+        return await job.gather(job.call("busy", key="busy"), job.call("nobody", key="nobody"))
+
+    began = clock.monotonic()
+    results = await result_of(World(clock, ids, busy=busy), patient)
+    assert (results[0], results[1]["error"]["code"]) == ("done", "no-bids")
+    assert len(asked) == 6
+    assert clock.monotonic() - began < 20
+
+
+async def test_a_busy_agent_is_waited_for_until_the_steps_deadline(clock: Clock, ids: Ids) -> None:
+    def busy(_: Any) -> str:
+        raise NoBids("no room", detail={"refusals": ["a.1: capacity: 2 waiting or running"]})
+
+    @workflow("patient")
+    async def patient(job: Job) -> str:
+        return await job.call("busy", timeout=12)
+
+    began = clock.monotonic()
+    with pytest.raises(NoBids, match="no room"):
+        await result_of(World(clock, ids, busy=busy), patient)
+    assert 5 < clock.monotonic() - began < 13
