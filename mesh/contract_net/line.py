@@ -33,7 +33,7 @@ class Hears(Protocol):
     def fetch(self, answer: Inbound, then: Callable[[Inbound], None]) -> None:
         """The payload is elsewhere: get it, then go on."""
 
-    def broken(self, error: MeshError) -> None:
+    def broken(self, error: Exception) -> None:
         """The negotiation cannot go on."""
 
 

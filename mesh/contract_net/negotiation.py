@@ -67,9 +67,10 @@ class Negotiation:
         self._later: deque[Callable[[], Awaitable[None]]] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due: float | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._busy = False
-        self._error: MeshError | None = None
+        self._error: Exception | None = None
         self._unanswered = ""
         self._permit: tuple[Breaker, Permit, float] | None = None
         self._items: list[msgspec.Raw] = []
@@ -155,7 +156,7 @@ class Negotiation:
             while self._commands:
                 command = self._commands.popleft()
                 _DO[type(command)](self, command)
-        except MeshError as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits for the result must hear of it, and not wait for ever
             self.broken(error)
         finally:
             self._busy = False
@@ -163,14 +164,14 @@ class Negotiation:
 
     def _set_timer(self) -> None:
         due = self.auction.due
-        if self._timer is not None and (due is None or self._timer.when() != due):
+        if self._timer is not None and self._timer_due != due:
             self._timer.cancel()
             self._timer = None
         if due is None:
             self._wake_up()
             return
         if self._timer is None:
-            self._timer = self._loop.call_at(due, self._ticked)
+            self._timer, self._timer_due = self._loop.call_at(due, self._ticked), due
         self._initiator.watch(self)
 
     def _ticked(self) -> None:
@@ -181,7 +182,7 @@ class Negotiation:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
-    def broken(self, error: MeshError) -> None:
+    def broken(self, error: Exception) -> None:
         """It cannot go on: the caller gets the error."""
         self._error = self._error or error
         self._wake_up()

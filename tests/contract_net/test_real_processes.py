@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import uvloop
 
 from mesh.client.mesh import Mesh
 from mesh.contract_net.calls import Call, Contracted
@@ -195,6 +196,23 @@ async def test_a_result_survives_a_crash_of_the_server_in_the_middle(
     await asyncio.to_thread(server.restart)
     assert (await work).winner.process == "a"
     assert workers.noted("done") == ["a"]
+
+
+def test_calls_run_on_uvloop_as_they_do_in_production(server: RealServer, tmp_path: Path) -> None:
+    async def calling() -> None:
+        workers = Workers(server.url, tmp_path)
+        async with Mesh.connect(server.url, process="caller") as mesh:
+            try:
+                await workers.start("a", "b")
+                await known(mesh, "a", "b")
+                for mode in ("standing", "directed", "broadcast"):
+                    await asyncio.gather(*(contract(mesh, 0.0, mode=mode, timeout=20.0) for _ in range(20)))
+            finally:
+                workers.stop()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(calling())
+    assert len((tmp_path / "done").read_text().split()) == 60
 
 
 async def test_the_command_line_calls_and_explains(server: RealServer, workers: Workers) -> None:

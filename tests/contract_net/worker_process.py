@@ -10,6 +10,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+import uvloop
+
 from mesh.actors.context import Context
 from mesh.actors.definition import Agent
 from mesh.actors.handler import command
@@ -44,4 +46,4 @@ async def main(url: str, process: str, effect: Effect, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))  # type: ignore[arg-type]
+    uvloop.run(main(*sys.argv[1:]))  # type: ignore[arg-type]
