@@ -190,5 +190,5 @@ def _bid(step: str, row: dict[str, Any]) -> dict[str, Any]:
         "price": row["bid"]["price"],
         "latency": row["bid"]["latency"],
         "score": row["score"]["total"] if row["score"] else None,
-        "verdict": "won" if row["won"] else row["rejected_because"],
+        "verdict": "won" if row["won"] else row["rejected_because"] or "outbid",
     }

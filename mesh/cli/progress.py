@@ -35,6 +35,7 @@ from mesh.protocols.job_state import JobState, Recorded, StepState
 
 if TYPE_CHECKING:
     from rich.live import Live
+    from rich.spinner import Spinner
     from rich.table import Table
 
 SHOWN_BIDS = 4
@@ -131,6 +132,7 @@ class JobProgress:
         self._live: Live | None = None
         self._began: dict[str, float] = {}
         self._state: JobState | None = None
+        self._spinner: Spinner | None = None
 
     def tell(self, record: Recorded, state: JobState) -> None:
         """Show one more entry."""
@@ -140,6 +142,8 @@ class JobProgress:
                 self._began.setdefault(key, self._now())
         for line in narrate(record, state):
             self._say(line)
+        if self._live is not None:
+            self._live.refresh()
 
     def __enter__(self) -> JobProgress:
         if self._stream.isatty():
@@ -175,11 +179,12 @@ class JobProgress:
         from rich.text import Text
 
         table = Table.grid(padding=(0, 1))
+        self._spinner = self._spinner or Spinner("dots")
         steps: Any = self._state.steps.values() if self._state is not None else ()
         for step in steps:
             if not step.ended:
                 who = step.awards[-1].won if step.awards else None
                 by = f"{who.agent}.{who.instance}" if who else ""
                 seconds = f"{self._now() - self._began.get(step.key, self._now()):.1f} s"
-                table.add_row(Spinner("dots"), Text(printable(step.key)), Text(printable(by)), Text(seconds))
+                table.add_row(self._spinner, Text(printable(step.key)), Text(printable(by)), Text(seconds))
         return table
