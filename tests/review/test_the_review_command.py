@@ -57,7 +57,7 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[str]:
+async def served(tmp_path: Path, without_mypy: None) -> AsyncIterator[str]:
     """The URL of a server on which a team waits that may review everything below `tmp_path / "allowed"`."""
     with RealServer(tmp_path / "server") as server:
         async with Mesh.connect(server.url, name="team") as mesh:

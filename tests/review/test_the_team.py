@@ -115,6 +115,7 @@ async def test_findings_travel_as_verified_artifacts_with_provenance(mesh: Mesh,
     assert [each.id for each in again.findings] == [each.id for each in report.findings]
 
 
+@pytest.mark.usefixtures("without_mypy")
 async def test_a_part_that_nobody_does_is_marked_and_the_rest_is_a_review(mesh: Mesh, tmp_path: Path) -> None:
     repo = make_sample(tmp_path / "shop")
     await staffed(mesh, [tmp_path], SecurityReviewer, StyleReviewer, Failing)
@@ -156,6 +157,7 @@ async def test_a_request_that_cannot_be_reviewed_fails_the_job_with_its_own_erro
     assert caught.value.detail["reason"] == reason
 
 
+@pytest.mark.usefixtures("without_mypy")
 async def test_a_patch_alone_is_reviewed_without_any_repository(mesh: Mesh, tmp_path: Path) -> None:
     repo = make_sample(tmp_path / "shop")
     patch = git(repo, "diff", "HEAD~1..HEAD") + "\n"
@@ -166,6 +168,7 @@ async def test_a_patch_alone_is_reviewed_without_any_repository(mesh: Mesh, tmp_
     assert "undefined-name" not in {finding.topic for finding in review.findings if finding.path == "shop/cart.py"}
 
 
+@pytest.mark.usefixtures("without_mypy")
 async def test_a_patch_may_come_by_reference(mesh: Mesh, tmp_path: Path) -> None:
     await staffed(mesh, [], SecurityReviewer, LogicReviewer, ComplexityReviewer, StyleReviewer)
     patch = b"--- /dev/null\n+++ b/x.py\n@@ -0,0 +1 @@\n+eval(input())\n"
@@ -174,6 +177,7 @@ async def test_a_patch_may_come_by_reference(mesh: Mesh, tmp_path: Path) -> None
     assert review.findings[0].rule == "bandit:B307"
 
 
+@pytest.mark.usefixtures("without_mypy")
 async def test_an_empty_diff_is_an_empty_review(mesh: Mesh, tmp_path: Path) -> None:
     repo = Repo(tmp_path / "repo")
     repo.commit({"a.py": "x = 1\n"})
@@ -183,6 +187,7 @@ async def test_an_empty_diff_is_an_empty_review(mesh: Mesh, tmp_path: Path) -> N
     assert (review.files, review.findings, review.complete) == (0, (), True)
 
 
+@pytest.mark.usefixtures("without_mypy")
 async def test_a_large_change_travels_by_reference(mesh: Mesh, tmp_path: Path) -> None:
     repo = Repo(tmp_path / "repo")
     repo.commit({"seed.py": "x = 1\n"})
