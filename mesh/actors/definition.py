@@ -9,7 +9,7 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
@@ -170,6 +170,7 @@ def agent(function: Callable[P, R] | None = None, /, **options: Any) -> Any:
 class Agent:
     """Base of agents written as a class: `@command`, `@on_event` and `@every` mark its methods.
 
+    Its options stand in the class statement, `class Watcher(Agent, name="price-watcher", capacity=4)`, or in the body.
     One object of the class is the state of one instance; it is made anew after a crash. It needs no arguments, or is
     hosted as `functools.partial(TheClass, …)`.
     """
@@ -186,7 +187,12 @@ class Agent:
     definition: ClassVar[AgentDefinition]
 
     def __init_subclass__(cls, *, abstract: bool = False, **options: Any) -> None:
-        super().__init_subclass__(**options)
+        unknown = options.keys() - _OPTIONS
+        if unknown:
+            raise TypeError(f"class {cls.__qualname__} has no option {_quoted(unknown)}; there are {_quoted(_OPTIONS)}")
+        super().__init_subclass__()
+        for option, value in options.items():
+            setattr(cls, option, value)
         if not abstract:
             cls.definition = _define_class(cls, {**sys._getframe(1).f_locals, cls.__name__: cls})
 
@@ -195,6 +201,13 @@ class Agent:
 
     async def on_stop(self, ctx: Context) -> None:
         """After the last message; not after a crash."""
+
+
+_OPTIONS = {"name", "version", "description", "labels", "capacity", "mailbox", "restarts", "stamps"}
+
+
+def _quoted(options: Iterable[str]) -> str:
+    return ", ".join(map(repr, sorted(options)))
 
 
 def definition_of(thing: Any) -> AgentDefinition:

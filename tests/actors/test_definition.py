@@ -296,3 +296,25 @@ def test_a_class_with_arguments_is_hosted_as_a_partial() -> None:
     assert made.make().number == 5
     assert made.make() is not made.make()
     assert definition_of(Counter(7)).make().number == 7
+
+
+def test_options_stand_in_the_class_statement_or_in_its_body() -> None:
+    class Stated(Agent, name="watcher", version="2.1", capacity=3, labels={"region": "eu"}):
+        description = "watches"
+
+        @command
+        async def look(self) -> str:
+            return "x"
+
+    made = Stated.definition
+    assert (made.name, made.version, made.capacity, made.labels) == ("watcher", "2.1", 3, {"region": "eu"})
+    assert made.description == "watches"
+
+
+def test_an_option_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(TypeError, match=r"class .*Odd has no option 'nmae'; there are 'capacity', .*'version'"):
+
+        class Odd(Agent, nmae="x"):
+            @command
+            async def look(self) -> str:
+                return "x"
