@@ -8,9 +8,8 @@ import pytest
 from mesh.protocols import errors
 from mesh.protocols.errors import Fault, MeshError, every_error, from_fault
 
-
 WIRE = [kind for kind in every_error() if kind.__module__ == errors.__name__]
-"""Errors that other floors add for their own callers do not travel."""
+# Errors that other floors add for their own callers do not travel.
 
 
 @pytest.mark.parametrize("kind", WIRE, ids=lambda kind: kind.__name__)
