@@ -17,7 +17,7 @@ from typing import Literal
 
 import msgspec
 
-from mesh.protocols.constraints import Constraints, Effect, Usage
+from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.envelope import NULL
 
 Performative = Literal[
@@ -126,7 +126,7 @@ class Refuse(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Misunderstood(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """not-understood: the act or its content made no sense to the participant."""
+    """The act or its content made no sense to the participant."""
 
     conversation: str
     reason: str
@@ -165,12 +165,11 @@ class Confirm(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class InformResult(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """It is done, and this came out. `bid` is the instance's fresh standing bid."""
+    """It is done, and this came out; what it cost is the envelope's `usage`. `bid` is the instance's fresh standing bid."""
 
     conversation: str
     award: str
     content: msgspec.Raw = NULL
-    usage: Usage = Usage()
     bid: Bid | None = None
 
 

@@ -48,7 +48,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Budget(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The most that work may consume; None means no limit of that kind. Wall time is in seconds."""
+    """The most that work may consume; null means no limit of that kind. Wall time is in seconds."""
 
     tokens: int | None = None
     money: float | None = None
@@ -94,7 +94,7 @@ class Constraints(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """What a caller demands of the work, apart from its deadline (which the envelope carries as time remaining).
 
     `boundary` names a data boundary that an instance must declare by the label `boundary` (empty: any);
-    `labels` must all be matched by the instance; `priority` is one of `PRIORITIES`.
+    `labels` must all be matched by the instance; `priority` is 0 (most urgent) to 3.
     """
 
     budget: Budget = Budget()

@@ -38,7 +38,7 @@ StepKind = Literal["call", "local", "branch"]
 
 
 class Value(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A JSON value: `inline`, or, above `references.LIMIT` bytes, the object that `ref` names."""
+    """A JSON value: `inline`, or, above 64 KiB, the object that `ref` names."""
 
     inline: msgspec.Raw = NULL
     ref: Reference | None = None
@@ -55,7 +55,7 @@ class Submitted(JobEvent, frozen=True, tag="submitted"):
     """The job exists. Always the first event.
 
     `digest` is that of the input, so that a key that is used again with another input is noticed. `deadline` is in seconds
-    from submission, None for none. `received_at` is the server's timestamp of the message in the ingress stream, and 0
+    from submission, null for none. `received_at` is the server's timestamp of the message in the ingress stream, and 0
     where there was none: then the entry's own timestamp counts. `source` is `stream:<name>:<sequence>` or `request`.
     """
 

@@ -38,7 +38,7 @@ class Capability(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Instance(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One running copy of an agent, under the key `<process>.<agent>.<instance>` of the registry bucket.
 
-    `started_at` is in Unix seconds. `incarnation` is stamped by presence: a record left by an earlier start of the
+    `started_at` is in Unix seconds. `incarnation` is that of the process's lease: a record left by an earlier start of the
     process is not listed. A workflow is hosted as the capability `workflow.<name>` with its version in the
     label of the same name. `commands` are those without a capability: they can be asked by name, and nobody bids for them.
     """
