@@ -20,6 +20,7 @@ from mesh.jobs.streams import INGRESS
 from mesh.protocols.dead_letters import Source
 from mesh.protocols.errors import Fault, InvalidName, MeshError, Overloaded, Transient
 from mesh.protocols.ports import Consumer, Delivery, Message, Stored, Subscription
+from mesh.protocols.subjects import may_be_answered
 from mesh.protocols.submission import Answer
 
 logger = logging.getLogger("mesh.jobs")
@@ -152,7 +153,7 @@ class Ingress:
     # -- requests
 
     def _requested(self, message: Message) -> None:
-        if not message.reply or not self._may_answer(message.reply):
+        if not may_be_answered(message.reply):
             return
         if len(self._requests) >= MOST_REQUESTS:
             self._answer(message, Answer(error=Overloaded("too many submissions at once", retry_after=0.5).fault()))
@@ -177,10 +178,6 @@ class Ingress:
 
     def _answer(self, message: Message, answer: Answer) -> None:
         self._seat.bus.publish(message.reply, msgspec.json.encode(answer))
-
-    def _may_answer(self, reply: str) -> bool:
-        """Not into the mesh's own subjects or the server's: whoever asks could have us speak there in our name."""
-        return not reply.startswith(("$", self._seat.subjects.prefix + "."))
 
 
 def source_of(stream: str, delivery: Delivery) -> Source:

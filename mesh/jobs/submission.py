@@ -225,7 +225,6 @@ async def _store(client: Client, subject: str, data: bytes, headers: dict[str, s
             await client.store.append(
                 subject,
                 data,
-                message_id=headers["Mesh-Key"],
                 headers=headers,
                 timeout=max(0.001, min(ATTEMPT, until.remaining())),
             )

@@ -18,7 +18,7 @@ from mesh.jobs.journals import Journals
 from mesh.jobs.listing import list_jobs
 from mesh.jobs.submission import JobHandle
 from mesh.protocols.job_state import JobState
-from mesh.protocols.submission import job_id_for_message
+from mesh.protocols.submission import job_id_for_key, job_id_for_message
 from mesh.testing.virtual_time import until
 
 pytestmark = [pytest.mark.server, pytest.mark.fault, pytest.mark.timeout(120)]
@@ -169,3 +169,16 @@ async def test_a_plain_publish_is_done_also_when_no_peer_was_up(client: Mesh, wo
     assert [each.status for each in states] == ["completed", "dead_lettered"]
     assert {each["id"] for each in await list_jobs(journals)} == set(jobs)
     assert workers.effects() == ["first", "second"]
+
+
+async def test_two_tenants_may_use_the_same_message_id(client: Mesh, workers: Workers) -> None:
+    """The server drops by message id over all subjects of a stream; a job of somebody else must not go with it."""
+    await workers.start("flow-1")
+    workers.tell("second")
+    for tenant in ("acme", "globex"):
+        client.peer.bus.publish(f"mesh.default.in.{tenant}.walk", b'"near"', headers={"Nats-Msg-Id": "order-1"})
+        await client.peer.bus.flush()
+        await asyncio.sleep(0.3)  # longer than the shortest window there is
+    for tenant in ("acme", "globex"):
+        handle = client.job(job_id_for_key(tenant, "order-1"), tenant=tenant)
+        assert await handle.result(30) == ["first", "second", "near"]
