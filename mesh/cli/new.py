@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Annotated
 
 import typer
 
+from mesh.cli.agent_names import AgentNames, names_for
 from mesh.cli.exits import BadInput
 from mesh.cli.options import Options, shared_options
 from mesh.cli.output import note, print_value
@@ -48,11 +51,13 @@ def test_${module}_answers() -> None:
     assert asyncio.run(ask()) == "$name heard: hello"
 ''')
 
-MANIFEST = Template("""# Launch with `mesh up`, stop with `mesh down`.
+MANIFEST = """# Launch with `mesh up`, stop with `mesh down`.
 [mesh]
 namespace = "default"
 
-[[agents]]
+"""
+
+ENTRY = Template("""[[agents]]
 use = "$module.py:$cls"
 instances = 2
 """)
@@ -67,41 +72,60 @@ def agent(
 ) -> None:
     """Write NAME's file, its test and a mesh.toml; existing files are never touched."""
     try:
-        check_name(name, "agent")
+        names = names_for(check_name(name, "agent"), folder)
     except InvalidName as error:
         raise BadInput(str(error)) from None
-    written = write_agent(name, folder)
+    written = write_agent(names, folder)
     print_value({"written": [str(path) for path in written]}, options.output)
-    note(f'next: cd {folder} && mesh up --detach && mesh call {_capability(name)} \'{{"text": "hello"}}\'')
+    if names.why:
+        note(f"the file is called {names.module}.py: {names.why}")
+    if folder / "mesh.toml" not in written:
+        note(f"mesh.toml is there already; add to it:\n\n{_entry(names)}")
+    note(f"test it with `python -m pytest`; then: {_next(names, folder)}")
 
 
-def write_agent(name: str, folder: Path) -> list[Path]:
-    """Write the three files, all or none.
+def write_agent(names: AgentNames, folder: Path) -> list[Path]:
+    """Write the agent, its test and, where there is none yet, the manifest: all or none. Gives what was written.
 
     Raises:
-        BadInput: one of them is there already, or the folder cannot be written.
+        BadInput: the agent or its test is there already, or the folder cannot be written.
     """
-    module = name.replace("-", "_")
-    if module[0].isdigit():
-        raise BadInput(f"a Python module cannot be called {module!r}: start the name with a letter")
-    cls = "".join(part.capitalize() for part in name.split("-"))
-    words = {"name": name, "module": module, "cls": cls, "capability": _capability(name)}
+    words = {"name": names.agent, "module": names.module, "cls": names.cls, "capability": names.capability}
     files = {
-        folder / f"{module}.py": AGENT.substitute(words),
-        folder / f"test_{module}.py": TEST.substitute(words),
-        folder / "mesh.toml": MANIFEST.substitute(words),
+        folder / f"{names.module}.py": AGENT.substitute(words),
+        folder / f"test_{names.module}.py": TEST.substitute(words),
     }
     existing = [str(path) for path in files if path.exists()]
     if existing:
         raise BadInput(f"{', '.join(existing)} exists already: choose another name or --folder; nothing was written")
+    if not (folder / "mesh.toml").exists():
+        files[folder / "mesh.toml"] = MANIFEST + _entry(names)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path, text in files.items():
-            path.write_text(text, encoding="utf-8")
+        _write_all(files)
     except OSError as error:
         raise BadInput(f"cannot write to {folder}: {error.strerror or error}") from None
     return list(files)
 
 
-def _capability(name: str) -> str:
-    return f"{name}.answer"
+def _write_all(files: Mapping[Path, str]) -> None:
+    """Write new files; where one cannot be, none stays."""
+    written: list[Path] = []
+    try:
+        for path, text in files.items():
+            with path.open("x", encoding="utf-8") as file:
+                written.append(path)
+                file.write(text)
+    except OSError:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _entry(names: AgentNames) -> str:
+    return ENTRY.substitute(module=names.module, cls=names.cls)
+
+
+def _next(names: AgentNames, folder: Path) -> str:
+    there = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
+    return f'{there}mesh up --detach && mesh call {names.capability} \'{{"text": "hello"}}\''
