@@ -47,6 +47,7 @@ async def _demo(options: Options, keep: bool, below: Path) -> None:
     from mesh.client.mesh import Mesh
     from mesh.host.ephemeral import ephemeral_host
 
+    note("starting a nats-server and the review team, each agent a process of its own")
     async with (
         _sample(below) as repository,
         ephemeral_host(team(), namespace=NAMESPACE, repositories=(repository,), below=below) as running,
