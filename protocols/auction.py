@@ -181,7 +181,7 @@ class Auction:
 
     def _none_acceptable(self, choice: Choice, now: float) -> None:
         pause = self.rounds.pause(now, choice.candidates)
-        if self.rounds.useless(now + pause, choice.candidates):
+        if self.rounds.useless(now, pause, choice.candidates):
             self._step("give-up")
             reasons = faults.reasons(choice.candidates, self._tender.refusals)
             self._fail(faults.no_bids(self.terms.capability, self.rounds.number, reasons, self._losses, pause))

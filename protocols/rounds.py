@@ -29,6 +29,7 @@ class Rounds:
         self._policy = policy
         self._random = random
         self._waits = 0
+        self._began: float | None = None
         self._next_mode = mode
 
     @property
@@ -51,9 +52,15 @@ class Rounds:
         backoff = self._policy.pause * 2.0 ** min(self._waits, DOUBLINGS)
         return (self.tender.hint(candidates) or backoff) * (0.5 + self._random.random())
 
-    def useless(self, until: float, candidates: tuple[Candidate, ...]) -> bool:
-        """Whether another round, at `until`, would not help, or be one too many, or too late."""
-        return self.tender.hopeless(candidates) or self._waits + 1 >= self._policy.rounds or until >= self._deadline
+    def useless(self, now: float, pause: float, candidates: tuple[Candidate, ...]) -> bool:
+        """Whether another round, after `pause`, would not help, or come too late, or be one too many.
+
+        Quick work makes short pauses: rounds only run out when `busy` seconds have passed since the first of them, too.
+        """
+        self._began = now if self._began is None else self._began
+        until = now + pause
+        spent = self._waits + 1 >= self._policy.rounds and until - self._began >= self._policy.busy
+        return spent or until >= self._deadline or self.tender.hopeless(candidates)
 
     def wait(self, until: float) -> None:
         """Pause. Where standing bids did not help, the next round asks; where nobody answered, it asks everybody."""

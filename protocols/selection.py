@@ -32,8 +32,9 @@ class SelectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     `floor` is the least success rate that is acceptable at all; bids within `tie` of the best (as a share) are equal.
 
     `sample` standing bids are looked at; after `declines` declined standing awards, `directed` instances are asked
-    instead. Proposals are awaited for `window`. A call is opened `rounds` times at most, places that become free meanwhile
-    not counted, with a `pause` that doubles between rounds, unless told better.
+    instead. Proposals are awaited for `window`. When nobody is acceptable but might be soon, the call is opened again,
+    until `rounds` rounds were held and `busy` seconds have passed (places that become free meanwhile not counted), with a
+    `pause` that doubles between rounds, unless told better.
 
     `patience` is the wait for the first answer to an award, `probe` for that to a probe, of which there are `probes`; a
     running award is probed each `check`. After an outage of the server, winners have `grace` to find back. `awards` is how
@@ -49,6 +50,7 @@ class SelectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     directed: int = 4
     window: float = 0.25
     rounds: int = 5
+    busy: float = 2.0
     pause: float = 0.1
     declines: int = 2
     patience: float = 0.25

@@ -175,7 +175,9 @@ def test_rounds_are_bounded() -> None:
         machine.handle(m.Proposed("a", refusals=(refusal("capacity"),)), now)
         now = machine.due or now
         machine.handle(m.Ticked(), now)
-    assert (rounds, machine.state) == (POLICY.rounds, "no-bids")
+    assert machine.state == "no-bids"
+    assert rounds >= POLICY.rounds
+    assert POLICY.busy / 2 <= now <= 2 * POLICY.busy
 
 
 def test_losers_are_told_when_the_winner_has_confirmed_and_not_before() -> None:
