@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mesh.protocols import auction_states, commitment, semantics
+from tests.docs import shapes
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -14,6 +15,17 @@ PARTS: dict[str, Callable[[], str]] = {
     "auction": lambda: _mermaid(auction_states.diagram()) + "\n" + auction_states.table(),
     "commitment": lambda: _mermaid(commitment.diagram()) + "\n" + commitment.table(),
     "semantics": semantics.as_markdown,
+    "envelope": lambda: shapes.shapes(shapes.ENVELOPE),
+    "acts": shapes.performatives,
+    "offers": lambda: shapes.shapes(shapes.OFFERS),
+    "registry": lambda: shapes.shapes(shapes.REGISTRY),
+    "journal": lambda: shapes.shapes(shapes.ENTRIES),
+    "job_events": shapes.job_events,
+    "job_rules": shapes.job_rules,
+    "artifacts": lambda: shapes.shapes(shapes.ARTIFACTS),
+    "letters": lambda: shapes.shapes(shapes.LETTERS),
+    "faults": shapes.faults,
+    "limits": shapes.limits,
 }
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
