@@ -67,6 +67,13 @@ def check_event_type(event_type: str) -> str:
     return event_type
 
 
+def may_be_answered(reply: str) -> bool:
+    """Whether anybody may be answered on this reply subject: not on a mesh's own subjects nor on the server's, where whoever
+    asks could have us speak in our name, and not on a pattern."""
+    tokens = reply.split(".")
+    return tokens[0] != "mesh" and not reply.startswith("$") and not any(each in ("", "*", ">") for each in tokens)
+
+
 class Rpc(NamedTuple):
     """`rpc.<process>.<agent>.<instance>.<from-process>` in its parts."""
 

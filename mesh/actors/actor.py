@@ -138,6 +138,7 @@ class Actor:
             error.origin = error.origin or self.key
             raise
         self.pump()
+        self.peer.changed(self)
 
     def _admit(self, work: Work) -> None:
         if self.supervision.state in ("draining", "stopped"):

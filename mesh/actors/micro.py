@@ -15,6 +15,7 @@ import msgspec
 
 from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import Message, Subscription
+from mesh.protocols.subjects import may_be_answered
 
 if TYPE_CHECKING:
     from mesh.actors.actor import Actor
@@ -45,7 +46,7 @@ class Micro:
 
     def _on_request(self, message: Message) -> None:
         verb, *rest = message.subject.split(".")[1:]
-        if verb not in VERBS or len(rest) > 2 or not self._may_answer(message.reply):
+        if verb not in VERBS or len(rest) > 2 or not may_be_answered(message.reply):
             return
         name, wanted = (*rest, "", "")[:2]
         for actor in self._addressed(name, wanted):
@@ -54,11 +55,6 @@ class Micro:
             except MeshError as error:
                 self._peer.count("unanswered", error=error.code)
                 return
-
-    def _may_answer(self, reply: str) -> bool:
-        if not reply or reply.startswith(("$", self._peer.subjects.prefix + ".", "mesh.")):
-            return False
-        return not any(token in ("", "*", ">") for token in reply.split("."))
 
     def _addressed(self, name: str, wanted: str) -> Iterator[Actor]:
         for actor in self._peer.actors.values():

@@ -10,6 +10,7 @@ from mesh.actors.definition import Agent
 from mesh.actors.handler import command, on_event
 from mesh.actors.supervision import Poisoned, RestartPolicy
 from mesh.protocols.errors import HandlerFailed, Refused
+from mesh.protocols.ports import Clock
 from mesh.testing.virtual_time import until
 from tests.actors.neighbours import Neighbours
 
@@ -68,6 +69,19 @@ async def test_figures_follow_the_load(neighbours: Neighbours) -> None:
     await until(lambda: listing.figures.handled == 5, timeout=3)
     assert listing.figures.latency == pytest.approx(4.0, abs=0.1)
     assert listing.figures.bids["review.code"].capacity == 2
+
+
+async def test_an_instance_that_has_been_idle_tells_its_load_while_it_works(
+    neighbours: Neighbours, clock: Clock
+) -> None:
+    await neighbours.host(Reviewer)
+    client = await neighbours.client()
+    (listing,) = client.directory.lookup("review.code")
+    await clock.sleep(5)
+    asked = asyncio.ensure_future(client.ask("review.code", 4.0))
+    await until(lambda: listing.figures.running == 1, timeout=3)
+    assert not asked.done()
+    await asked
 
 
 async def test_a_restarting_instance_is_not_ready(neighbours: Neighbours) -> None:

@@ -38,6 +38,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     workflow: bool = False
     effect: Effect = "costly"
     capacity: int | None = None
+    mailbox: int = 256
     instance: str | None = None
     shift: float = 0.0
     jump: float = 0.0
@@ -61,7 +62,7 @@ def main(terms: Terms) -> None:
         """Holds what it is given until it is told to let go."""
 
         name = "worker"
-        mailbox = 4
+        mailbox = terms.mailbox
 
         @command(capability="work.echo", effect="pure")
         async def echo(self, ctx: Context, text: str) -> tuple[str, str]:

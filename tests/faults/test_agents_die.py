@@ -116,9 +116,7 @@ async def test_killing_the_owner_and_its_winner_together_loses_no_job_and_does_n
     assert result[-1] not in doomed
 
 
-async def test_a_step_whose_winner_is_killed_is_done_by_another_and_the_ledger_says_why(
-    crew: Crew, mesh: Mesh
-) -> None:
+async def test_a_step_whose_winner_is_killed_is_done_by_another_and_the_ledger_says_why(crew: Crew, mesh: Mesh) -> None:
     await crew.start("one", "two")
     await crew.start("owner", agents=(), workflow=True)
     await listed(mesh, "one", "two")

@@ -12,13 +12,31 @@ from collections import Counter
 import pytest
 
 from mesh.client.mesh import Mesh
+from mesh.jobs.submission import JobHandle
 from mesh.protocols.errors import DeadlineExceeded, MeshError, Overloaded
+from mesh.protocols.job_state import JobState
 from mesh.testing.virtual_time import until
 from tests.faults.crew import Crew
 from tests.faults.expectations import elapsed_since, listed, outcomes, soon
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
+
+
+def room(mesh: Mesh, key: str) -> int | None:
+    """How much more an instance bids for."""
+    listing = mesh.directory.listing(key)
+    bid = listing.figures.bids.get("work.hold") if listing else None
+    return bid.capacity if bid else None
+
+
+async def until_awarded(job: JobHandle, step: str, winner: str) -> None:
+    """Until the job's ledger has an award of the step to this instance."""
+    state = JobState()
+    async with asyncio.timeout(10):
+        async for _ in job.follow(state):
+            if step in state.steps and any(each.winner == winner for each in state.steps[step].awards):
+                return
 
 
 async def test_an_ask_of_a_frozen_agent_ends_at_its_deadline_and_it_serves_again_when_it_thaws(
@@ -38,18 +56,22 @@ async def test_an_ask_of_a_frozen_agent_ends_at_its_deadline_and_it_serves_again
     assert not crew.effects("done-late"), "what nobody waits for any more was done all the same"
 
 
-async def test_an_award_to_a_frozen_agent_goes_elsewhere_within_the_probe_time(crew: Crew, mesh: Mesh) -> None:
-    await crew.start("one")
-    await crew.start("boss", agents=("foreman",))
-    await listed(mesh, "one")
-    await listed(mesh, "boss", agent="foreman")
+async def test_an_award_to_a_frozen_agent_goes_elsewhere_within_the_probe_time_and_is_never_begun_there(
+    crew: Crew, mesh: Mesh
+) -> None:
+    await crew.start("one", "two")
+    await crew.start("owner", agents=(), workflow=True)
+    await listed(mesh, "one", "two")
+    busy = [asyncio.ensure_future(mesh.ask("worker.two", "busy", command="hold")) for _ in range(2)]
+    await until(lambda: room(mesh, "two.worker.two") == 0)
     crew.freeze("one")
-    asked = asyncio.ensure_future(mesh.ask("foreman.subcontract", "held"))
-    await crew.start("two")
+    job = await mesh.submit("walk", ["held"])
+    await until_awarded(job, "held", "one.worker.one")
     elapsed = elapsed_since(mesh)
-    crew.let("held")
-    assert await asked == "two"
+    crew.let("busy", "held")
+    assert (await job.result(20))[1:] == ["two"]
     assert elapsed() < 4
+    assert await asyncio.gather(*busy) == ["two", "two"]
     crew.thaw("one")
     await listed(mesh, "one", "two")
     await soon(lambda: mesh.ask("worker.one", "x", command="echo"))
@@ -87,7 +109,7 @@ async def test_work_that_outlasts_its_deadline_is_stopped_on_both_sides(crew: Cr
 
 
 async def test_a_full_agent_says_overloaded_and_when_to_come_back(crew: Crew, mesh: Mesh) -> None:
-    await crew.start("one")
+    await crew.start("one", mailbox=4)
     await listed(mesh, "one")
     held = [asyncio.ensure_future(mesh.ask("worker", "held", command="hold"))]
     await crew.did("begun-held")
@@ -109,7 +131,7 @@ async def test_calls_of_several_callers_are_spread_and_no_agent_has_more_than_it
     async with Mesh.connect(server.url, process="other") as other:
         await listed(other, "one", "two", "three")
         first = [asyncio.ensure_future(each.call("work.hold", "first")) for each in (mesh, other) for _ in range(3)]
-        assert Counter(await crew.did("begun-first", 6)) == {"one": 2, "two": 2, "three": 2}
+        await crew.did("begun-first", 4)
         more = [asyncio.ensure_future(each.call("work.hold", "more")) for each in (mesh, other) for _ in range(6)]
         crew.let("first", "more")
         assert len(await asyncio.gather(*first, *more)) == 18
@@ -117,10 +139,11 @@ async def test_calls_of_several_callers_are_spread_and_no_agent_has_more_than_it
     for what, process in crew.lines():
         running[process] += 1 if what.startswith("begun") else -1
         assert running[process] <= 2
+    assert set(running) == {"one", "two", "three"}
 
 
 async def test_what_is_too_much_for_everybody_is_refused_with_a_type_and_harms_nothing(crew: Crew, mesh: Mesh) -> None:
-    await crew.start("one")
+    await crew.start("one", mailbox=4)
     await listed(mesh, "one")
     calls = [asyncio.ensure_future(mesh.call("work.hold", "held", timeout=1.5)) for _ in range(40)]
     asks = [asyncio.ensure_future(mesh.ask("worker", "held", command="hold", timeout=1.5)) for _ in range(40)]

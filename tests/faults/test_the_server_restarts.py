@@ -10,9 +10,8 @@ import asyncio
 
 import pytest
 
-from mesh.actors.events import Event
 from mesh.client.mesh import Mesh
-from mesh.protocols.errors import DeadlineExceeded, MeshError
+from mesh.protocols.errors import MeshError
 from mesh.testing.virtual_time import until
 from tests.faults.crew import Crew
 from tests.faults.expectations import elapsed_since, listed, outcomes, soon
@@ -95,9 +94,7 @@ async def test_what_waits_for_an_answer_never_waits_longer_than_its_deadline(
     assert (await soon(lambda: mesh.ask("work.echo", "x")))[1] == "x"
 
 
-async def test_an_outage_longer_than_a_lease_costs_nobody_its_place(
-    server: RealServer, crew: Crew, mesh: Mesh
-) -> None:
+async def test_an_outage_longer_than_a_lease_costs_nobody_its_place(server: RealServer, crew: Crew, mesh: Mesh) -> None:
     await crew.start("one", "two")
     await listed(mesh, "one", "two")
     gone: list[str] = []
