@@ -1,4 +1,4 @@
-"""An agent: answers commands, bids, takes awards and keeps its word (sections 3 and 4 of the document)."""
+"""An agent: answers commands, bids, takes awards and keeps its word (sections 3 and 5 of the document)."""
 
 from __future__ import annotations
 
@@ -50,13 +50,17 @@ class ForeignAgent:
 
     async def start(self, **about: Any) -> None:
         """Listen, be listed, and tell a standing bid."""
-        wire, ns = self.member.wire, self.member.ns
-        wire.subscribe(f"{ns}.rpc.{self.member.process}.>", self._to_us)
-        wire.subscribe(f"{ns}.cfp.{self.capability.replace('.', '_')}.*", self._to_everybody)
+        self.listen()
         can = {"name": self.capability, "command": self.command, "effect": "pure", **about.pop("can", {})}
         await self.member.list(self.agent, self.instance, capabilities=[can], **about)
         self.member.figures[self.key] = {"capacity": 2, "bids": {self.capability: self.bid}}
         self.member.beat()
+
+    def listen(self) -> None:
+        """On a new connection: again."""
+        wire, ns = self.member.wire, self.member.ns
+        wire.subscribe(f"{ns}.rpc.{self.member.process}.>", self._to_us)
+        wire.subscribe(f"{ns}.cfp.{self.capability.replace('.', '_')}.*", self._to_everybody)
 
     # -- what comes
 

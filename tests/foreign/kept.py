@@ -1,4 +1,4 @@
-"""What NATS keeps: streams, key-value buckets and objects, by plain requests to JetStream (sections 5 and 8 of the document)."""
+"""What NATS keeps: streams, key-value buckets and objects, by plain requests to JetStream (sections 6 to 9 of the document)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _read(answer: Message) -> dict[str, Any]:
 
 
 async def create_bucket(wire: Wire, bucket: str) -> None:
-    """A registry bucket as section 5 gives it. There already: nothing happens."""
+    """A registry bucket as section 6 gives it. There already: nothing happens."""
     second = 1_000_000_000
     config = {
         "name": f"KV_{bucket}", "subjects": [f"$KV.{bucket}.>"], "storage": "memory", "discard": "new",
@@ -100,7 +100,7 @@ def _entry(message: Message) -> Entry:
 
 async def follow(wire: Wire, stream: str, subject: str) -> asyncio.Queue[Message]:
     """Every message on the subject from the first, then new ones as they come."""
-    inbox = f"_INBOX.{secrets.token_hex(8)}"
+    inbox = wire.inbox()
     found: asyncio.Queue[Message] = asyncio.Queue()
     wire.subscribe(inbox, lambda message: None if message.status else found.put_nowait(message))
     config = {"deliver_subject": inbox, "deliver_policy": "all", "ack_policy": "none", "filter_subject": subject}

@@ -1,4 +1,4 @@
-"""A process that is there: its lease, its records, its beats, and its answers to those who doubt it (section 5 of the document)."""
+"""A process that is there: its lease, its records, its beats, and its answers to those who doubt it (section 6 of the document)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Member:
         self.seconds = seconds
         self.figures: dict[str, Any] = {}
         self.asked = self._number = self._revision = 0
-        self._records: list[str] = []
+        self._records: dict[str, Any] = {}
         self._renewing: asyncio.Task[None] | None = None
 
     async def join(self) -> None:
@@ -36,10 +36,18 @@ class Member:
         for bucket in ("leases", "registry", "schemas"):
             await kept.create_bucket(self.wire, self.names + bucket)
         held = await kept.get(self.wire, self.names + "leases", f"proc.{self.process}")
-        if held.value is not None:
+        if held.value is not None and held.value["incarnation"] != self.incarnation:
             raise NameTaken(held.value)
         await self._write(held.revision)  # 0, or that of the marker which the last holder left
         self._renewing = asyncio.create_task(self._renew())
+
+    async def join_again(self, wire: Wire) -> None:
+        """Over a new connection: the lease must name it, and the buckets may have been lost."""
+        self.stop()
+        self.wire = wire
+        await self.join()
+        for key, record in self._records.items():
+            await kept.put(self.wire, self.names + "registry", key, record)
 
     async def list(self, agent: str, instance: str, **about: Any) -> None:
         """Write the record of an instance."""
@@ -49,7 +57,7 @@ class Member:
         }  # fmt: skip
         key = f"{self.process}.{agent}.{instance}"
         await kept.put(self.wire, self.names + "registry", key, record)
-        self._records.append(key)
+        self._records[key] = record
 
     def beat(self) -> None:
         """Tell our figures to whoever keeps a directory."""

@@ -1,11 +1,11 @@
-"""The agents of ours that the stranger meets."""
+"""The agents and the workflow of ours that the stranger meets."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 
-from mesh import Agent, Context, command
+from mesh import Agent, Context, Job, command, workflow
 
 
 class Clerk(Agent):
@@ -42,3 +42,9 @@ class Clerk(Agent):
     @command
     async def fail(self) -> None:
         raise RuntimeError("no ink")
+
+
+@workflow("letter", version=3)
+async def letter(job: Job, text: str) -> str:
+    """A letter in capitals."""
+    return str(await job.call("text.upper", {"text": text}))

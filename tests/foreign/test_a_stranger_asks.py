@@ -1,9 +1,10 @@
-"""A stranger asks an agent of ours: sections 2, 3 and 8 of the document."""
+"""A stranger asks an agent of ours: sections 2, 3 and 9 of the document."""
 
 from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from mesh.client.mesh import Mesh
@@ -120,3 +121,12 @@ async def test_a_command_without_a_reply_subject_is_done_and_not_answered(strang
     assert (await stranger.to(CLERK, stranger.envelope("control", "probe")).next())["payload"]["figures"][
         "handled"
     ] == 2
+
+
+async def test_a_question_in_msgpack_is_answered_in_json(stranger: Speaker) -> None:
+    question = stranger.envelope("command", "upper", {"text": "hello"})
+    waiting = stranger.ask(CLERK, "upper", {"text": "not yet"})
+    assert (await waiting.next())["payload"] == "NOT YET"
+    subject, token = f"{stranger.ns}.rpc.{CLERK}.{stranger.process}", waiting.token
+    stranger.wire.publish(subject, msgspec.msgpack.encode(question), f"{stranger.ns}.rep.stranger-1.ours.{token}")
+    assert (await waiting.next())["payload"] == "HELLO"

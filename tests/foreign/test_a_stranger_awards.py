@@ -1,4 +1,4 @@
-"""A stranger gives work to agents of ours: section 4 of the document."""
+"""A stranger gives work to agents of ours: section 5 of the document."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.foreign.agent import ForeignAgent, Trouble
 from tests.foreign.membership import Member, NameTaken
 from tests.foreign.our_agents import Clerk
 from tests.foreign.wire import Wire
+from tests.servers import RealServer
 
 pytestmark = pytest.mark.server
 
@@ -181,3 +183,27 @@ async def test_what_is_no_record_is_ignored(mirror: ForeignAgent, ours: Mesh) ->
     await mirror.member.list("shadow", "s1")
     await until(lambda: bool(ours.directory.instances("shadow")))
     assert ours.directory.agents() == ["mirror", "shadow"]
+
+
+async def test_after_the_server_was_restarted_it_is_there_again(tmp_path: Path) -> None:
+    with RealServer(tmp_path) as server:
+        async with Mesh.connect(server.url, process="ours") as ours:
+            member = Member(await Wire.open(server.url), "default", "foreign-1")
+            await member.join()
+            mirror = ForeignAgent(member, "mirror", "text.reverse", "reverse", reverse)
+            await mirror.start()
+            await until(lambda: bool(ours.directory.lookup("text.reverse")))
+            server.restart()
+            await member.join_again(await Wire.open(server.url))
+            mirror.listen()
+            await until(lambda: ours.connected and bool(ours.directory.lookup("text.reverse")))
+            assert await ours.ask("text.reverse", text="abc") == {"text": "cba"}
+            await until(lambda: _connection_of(ours) == (member.wire.info["server_id"], member.wire.info["client_id"]))
+            member.stop()
+            await member.wire.close()
+            await until(lambda: not ours.directory.lookup("text.reverse"), timeout=2.0)
+
+
+def _connection_of(ours: Mesh) -> tuple[str, int] | None:
+    lease = ours.directory.process("foreign-1")
+    return None if lease is None else (lease.server_id, lease.client_id)

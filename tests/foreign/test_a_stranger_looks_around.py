@@ -1,4 +1,4 @@
-"""A stranger finds out who is there: section 5 of the document."""
+"""A stranger finds out who is there: section 6 of the document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stranger tells and hears what happened, and hands in jobs: sections 6 and 7 of the document."""
+"""A stranger tells and hears what happened, and hands in jobs: sections 7 and 8 of the document."""
 
 from __future__ import annotations
 
@@ -11,21 +11,14 @@ from typing import Any
 
 import pytest
 
-from mesh import Job, workflow
 from mesh.actors.events import Event
 from mesh.client.mesh import Mesh
 from mesh.testing.virtual_time import until
 from tests.foreign import kept
-from tests.foreign.our_agents import Clerk
+from tests.foreign.our_agents import Clerk, letter
 from tests.foreign.speech import Speaker
 
 pytestmark = pytest.mark.server
-
-
-@workflow("letter", version=3)
-async def letter(job: Job, text: str) -> str:
-    """A letter in capitals."""
-    return str(await job.call("text.upper", {"text": text}))
 
 
 # -- events

@@ -27,33 +27,41 @@ class Message(NamedTuple):
 
 
 class Wire:
-    """`info` is the server's greeting: it names this connection (`server_id`, `client_id`)."""
+    """`info` is the server's greeting: it names this connection (`server_id`, `client_id`). `refused` is what the server
+    did not let us do."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, info: dict[str, Any]) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, info: dict[str, Any], inbox: str
+    ) -> None:
         self.info = info
+        self.refused: list[str] = []
         self._reader, self._writer = reader, writer
         self._handlers: dict[str, Callable[[Message], None]] = {}
         self._waiting: dict[str, asyncio.Queue[Message]] = {}
-        self._inbox = f"_INBOX.{secrets.token_hex(8)}"
+        self._inbox = f"_INBOX.{inbox}"
         self._reading = asyncio.create_task(self._read())
         self.subscribe(f"{self._inbox}.*", self._answered)
 
     @classmethod
-    async def open(cls, url: str) -> Wire:
+    async def open(cls, url: str, **login: str) -> Wire:
         host, port = url.removeprefix("nats://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         info = json.loads((await reader.readline()).removeprefix(b"INFO "))
-        options = {"verbose": False, "pedantic": False, "lang": "by hand", "headers": True, "no_responders": True}
+        options = {"verbose": False, "lang": "by hand", "headers": True, "no_responders": True, **login}
         writer.write(b"CONNECT %s\r\nPING\r\n" % json.dumps(options).encode())
         if (greeting := await reader.readline()) != b"PONG\r\n":
             raise ConnectionError(greeting.decode())
-        return cls(reader, writer, info)
+        return cls(reader, writer, info, login.get("user") or secrets.token_hex(8))
 
     async def close(self) -> None:
         self._reading.cancel()
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
+
+    def inbox(self) -> str:
+        """A subject of our own that nobody else uses."""
+        return f"{self._inbox}.{secrets.token_hex(8)}.x"
 
     def subscribe(self, subject: str, handler: Callable[[Message], None]) -> None:
         sid = str(len(self._handlers) + 1)
@@ -100,7 +108,7 @@ class Wire:
             elif verb in ("MSG", "HMSG"):
                 self._deliver(rest, await self._reader.readexactly(int(rest[-1]) + 2), verb == "HMSG")
             elif verb == "-ERR":
-                raise ConnectionError(line.decode())
+                self.refused.append(line.decode().strip())
 
     def _deliver(self, rest: list[str], body: bytes, has_headers: bool) -> None:
         sizes = 2 if has_headers else 1
