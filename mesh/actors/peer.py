@@ -153,8 +153,10 @@ class Peer(Speaking):
             NameTaken: another living process has this process's name.
         """
         definition = definition_of(agent)
+        if instance is not None:
+            check_token(instance, "instance")
         await self.registration.begin()
-        name = check_token(instance or self._free_name(definition.name), "instance")
+        name = self._free_name(definition.name) if instance is None else instance
         key = f"{definition.name}.{name}"
         if key in self.actors:
             raise Refused(f"{key} runs in {self.process} already; give it another instance name")

@@ -17,7 +17,7 @@ import typer
 from mesh.cli.exits import BadInput, Exit
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import print_line, print_rows, print_table, print_value, printable
-from mesh.cli.running import run
+from mesh.cli.running import run, whereabouts
 from mesh.clock import SystemClock, SystemIds
 from mesh.protocols.errors import UnknownAgent, UnknownCapability
 from mesh.protocols.subjects import Subjects
@@ -194,18 +194,17 @@ def draw(options: Options, capability: Capability = None, label: Labels = None, 
 async def opened(
     options: Options, changes: asyncio.Queue[Change] | None = None, *, ask: bool = False
 ) -> AsyncIterator[Directory]:
-    """A directory of the mesh that the options, the environment or the folder name, and nothing else.
+    """A directory of the mesh that `whereabouts` finds, and nothing else.
 
     Raises:
         Unavailable: no server is configured or reachable; the message says what to do.
     """
-    from mesh.settings import find_server
     from mesh.transport.connection import connect
 
-    target = find_server(server=options.server, context=options.context)
+    target, namespace = whereabouts(options)
     ids = SystemIds(CLOCK)
+    subjects = Subjects(namespace)
     async with await connect(target, name="mesh registry", timeout=options.timeout or 5.0) as connection:
-        subjects = Subjects(options.namespace or "default")
         directory = Directory(connection.bus, connection.store, CLOCK, ids, subjects)
         if changes is not None:
             directory.on_change(changes.put_nowait)

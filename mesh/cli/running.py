@@ -12,6 +12,7 @@ from mesh.cli.options import Options
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
+    from mesh.settings import ServerTarget
 
 Result = TypeVar("Result")
 
@@ -26,14 +27,12 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         return runner.run(work)
 
 
-@asynccontextmanager
-async def connected(options: Options, *, name: str = "cli") -> AsyncIterator[Mesh]:
-    """A client of the mesh that the options, the environment, the manifest here or the folder name.
+def whereabouts(options: Options) -> tuple[ServerTarget, str]:
+    """The server and namespace that the options, the environment, the manifest here or the folder name.
 
     Raises:
-        Unavailable: no server is configured or reachable; the message says what to do.
+        Unavailable: no server is configured; the message says what to do.
     """
-    from mesh.client.mesh import Mesh
     from mesh.host.manifest import DEFAULT_FILE
     from mesh.host.manifest_reading import mesh_table
     from mesh.settings import find_server
@@ -46,5 +45,18 @@ async def connected(options: Options, *, name: str = "cli") -> AsyncIterator[Mes
         manifest_context=table.context,
         manifest=DEFAULT_FILE,
     )
-    async with Mesh.connect(target, namespace=options.namespace or table.namespace, name=name) as mesh:
+    return target, table.namespace if options.namespace is None else options.namespace
+
+
+@asynccontextmanager
+async def connected(options: Options, *, name: str = "cli") -> AsyncIterator[Mesh]:
+    """A client of the mesh that `whereabouts` finds.
+
+    Raises:
+        Unavailable: no server is configured or reachable; the message says what to do.
+    """
+    from mesh.client.mesh import Mesh
+
+    target, namespace = whereabouts(options)
+    async with Mesh.connect(target, namespace=namespace, name=name) as mesh:
         yield mesh
