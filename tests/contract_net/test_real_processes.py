@@ -19,6 +19,7 @@ from mesh.client.mesh import Mesh
 from mesh.contract_net.calls import Call, Contracted
 from mesh.contract_net.ledger import MemoryLedger
 from mesh.protocols.acts import Mode
+from mesh.protocols.awards import AwardRecord
 from mesh.protocols.errors import InDoubt, NoBids
 from mesh.resilience.deadline import Deadline
 from mesh.testing.virtual_time import until
@@ -106,7 +107,7 @@ async def test_work_is_awarded_over_a_real_server(workers: Workers, mesh: Mesh, 
     assert workers.noted("done") == [contracted.winner.process]
 
 
-async def test_a_winner_killed_while_it_runs_is_replaced_well_under_a_second(workers: Workers, mesh: Mesh) -> None:
+async def test_a_winner_killed_while_it_runs_is_replaced_at_once(workers: Workers, mesh: Mesh) -> None:
     await workers.start("a", "b")
     await known(mesh, "a", "b")
     work = asyncio.ensure_future(contract(mesh, 0.5))
@@ -115,7 +116,7 @@ async def test_a_winner_killed_while_it_runs_is_replaced_well_under_a_second(wor
     workers.signal(first, signal.SIGKILL)
     contracted = await work
     assert contracted.winner.process != first
-    assert mesh.peer.clock.monotonic() - at < 1.2
+    assert mesh.peer.clock.monotonic() - at < 2.5, "long before its lease has run out"
     assert workers.noted("done") == [contracted.winner.process]
 
 
@@ -131,15 +132,20 @@ async def test_at_most_once_work_of_a_killed_winner_is_in_doubt(workers: Workers
 
 
 async def test_a_winner_killed_before_it_could_confirm_is_replaced(workers: Workers, mesh: Mesh) -> None:
-    await workers.start("a")
-    await known(mesh, "a")
+    await workers.start("a", "b")
+    await known(mesh, "a", "b")
     workers.signal("a", signal.SIGSTOP)
-    work = asyncio.ensure_future(contract(mesh, 0.0))
-    await asyncio.sleep(0.05)
-    await workers.start("b")
-    workers.signal("a", signal.SIGKILL)
-    assert (await work).winner.process == "b"
-    assert workers.noted("begun") == ["b"]
+
+    class KillsTheFrozen(MemoryLedger):
+        async def award(self, record: AwardRecord) -> None:
+            await super().award(record)
+            if record.winner.startswith("a."):
+                asyncio.get_running_loop().call_later(0.05, workers.signal, "a", signal.SIGKILL)
+
+    ledger = KillsTheFrozen()
+    while not any(each.winner.startswith("a.") for each in ledger.records):
+        assert (await contract(mesh, 0.0, ledger=ledger)).winner.process == "b"
+    assert "a" not in workers.noted("begun")
 
 
 async def test_a_winner_frozen_while_it_runs_is_replaced_and_its_own_result_not_applied(
@@ -154,7 +160,7 @@ async def test_a_winner_frozen_while_it_runs_is_replaced_and_its_own_result_not_
     assert len(workers.noted("begun")) == 2
 
 
-async def test_a_process_frozen_before_its_award_costs_half_a_second_and_never_begins_it(
+async def test_a_process_frozen_before_its_award_is_passed_over_soon_and_never_begins_it(
     workers: Workers, mesh: Mesh
 ) -> None:
     await workers.start("a", "b")
@@ -164,7 +170,7 @@ async def test_a_process_frozen_before_its_award_costs_half_a_second_and_never_b
     ledger = MemoryLedger()
     while not any(each.winner.startswith("a.") for each in ledger.records):
         assert (await contract(mesh, 0.0, ledger=ledger)).winner.process == "b"
-    assert mesh.peer.clock.monotonic() - at < 1.5
+    assert mesh.peer.clock.monotonic() - at < 2.9, "before its lease has run out"
     workers.signal("a", signal.SIGCONT)
     await mesh.directory.ping("a", timeout=5.0)
     assert "a" not in workers.noted("begun"), "the cancel was waiting behind the award"
