@@ -75,13 +75,10 @@ def job_spec(name: str, description: str) -> Any:
 
 
 def _ids(text: str) -> None:
-    made = {
-        "key": submission.job_id_for_key,
-        "message": lambda stream, sequence: submission.job_id_for_message(stream, int(sequence)),
-    }
     for parts, expected in json.loads(text).items():
-        kind, *rest = parts.split(" · ")
-        assert made[kind](*rest) == expected
+        kind, first, second = parts.split(" · ")
+        by_key = submission.job_id_for_key(first, second)
+        assert (by_key if kind == "key" else submission.job_id_for_message(first, int(second))) == expected
 
 
 CHECKS: dict[str, Callable[[str], None]] = {

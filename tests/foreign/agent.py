@@ -51,7 +51,12 @@ class ForeignAgent:
     async def start(self, **about: Any) -> None:
         """Listen, be listed, and tell a standing bid."""
         self.listen()
-        can = {"name": self.capability, "command": self.command, "effect": "pure", **about.pop("can", {})}
+        can: dict[str, Any] = {
+            "name": self.capability,
+            "command": self.command,
+            "effect": "pure",
+            **about.pop("can", {}),
+        }
         await self.member.list(self.agent, self.instance, capabilities=[can], **about)
         self.member.figures[self.key] = {"capacity": 2, "bids": {self.capability: self.bid}}
         self.member.beat()
@@ -99,7 +104,7 @@ class ForeignAgent:
     def _say(self, cause: Envelope, reply: str, kind: str, payload: Any, name: str = "", **more: Any) -> None:
         about = {each: cause[each] for each in ("correlation", "tenant", "job", "epoch", "step") if each in cause}
         sender = {"agent": self.agent, "instance": self.instance, "process": self.member.process}
-        answer = {
+        answer: Envelope = {
             "v": 1, "id": new_id(), "kind": kind, "name": name or cause["name"], "sender": sender,
             "causation": cause["id"], "payload": payload, **about, **more,
         }  # fmt: skip

@@ -135,10 +135,15 @@ async def test_it_is_gone_when_its_lease_runs_out(ours: Mesh, wire: Wire, namesp
     await until(lambda: not ours.directory.lookup("text.reverse"), timeout=2.5)
 
 
-async def test_it_leaves_politely(mirror: ForeignAgent, ours: Mesh) -> None:
+async def test_it_leaves_politely_and_may_come_back(mirror: ForeignAgent, ours: Mesh, namespace: str) -> None:
+    wire = mirror.member.wire
     await mirror.member.leave()
     await until(lambda: not ours.directory.lookup("text.reverse"), timeout=1.0)
-    assert await kept.everything(mirror.member.wire, f"{mirror.member.names}registry") == {}
+    assert await kept.everything(wire, f"{mirror.member.names}registry") == {}
+    again = Member(wire, namespace, "foreign-1")
+    await again.join()
+    again.stop()
+    await until(lambda: ours.directory.alive("foreign-1"))
 
 
 async def test_a_lease_purged_by_mistake_is_written_again(mirror: ForeignAgent, ours: Mesh) -> None:
