@@ -102,7 +102,9 @@ class ForeignAgent:
             await known[name](envelope, reply)
 
     def _say(self, cause: Envelope, reply: str, kind: str, payload: Any, name: str = "", **more: Any) -> None:
-        about = {each: cause[each] for each in ("correlation", "tenant", "job", "epoch", "step") if each in cause}
+        about: Envelope = {
+            each: cause[each] for each in ("correlation", "tenant", "job", "epoch", "step") if each in cause
+        }
         sender = {"agent": self.agent, "instance": self.instance, "process": self.member.process}
         answer: Envelope = {
             "v": 1, "id": new_id(), "kind": kind, "name": name or cause["name"], "sender": sender,

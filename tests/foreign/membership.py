@@ -26,7 +26,7 @@ class Member:
         self.incarnation = new_id()
         self.seconds = seconds
         self.figures: dict[str, Any] = {}
-        self.asked = self._number = self._revision = 0
+        self.asked = self._number = self.revision = 0
         self._records: dict[str, Any] = {}
         self._renewing: asyncio.Task[None] | None = None
 
@@ -80,7 +80,7 @@ class Member:
         while True:
             await asyncio.sleep(self.seconds / 3)
             try:
-                await self._write(self._revision)
+                await self._write(self.revision)
             except kept.Rejected:
                 found = await kept.get(self.wire, self.names + "leases", f"proc.{self.process}")
                 if found.value is not None and found.value["incarnation"] != self.incarnation:
@@ -94,7 +94,7 @@ class Member:
             "seconds": self.seconds,
         }  # fmt: skip
         key = f"proc.{self.process}"
-        self._revision = await kept.put(self.wire, self.names + "leases", key, lease, ttl=self.seconds, revision=over)
+        self.revision = await kept.put(self.wire, self.names + "leases", key, lease, ttl=self.seconds, revision=over)
 
     def _doubted(self, message: Message) -> None:
         """Answer to nobody but a roll subject that names us."""
