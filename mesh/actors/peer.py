@@ -92,6 +92,7 @@ class Peer(Speaking):
         self._unhosted: list[Callable[[Actor], Awaitable[None] | None]] = []
         self._escalated: list[Callable[[Actor, BaseException], None]] = []
         self._subscription: Subscription | None = None
+        self._started = False
         self._stopping = False
         self._assemble()
 
@@ -126,17 +127,21 @@ class Peer(Speaking):
         Raises:
             Unavailable · TimedOut: the server or the store is out of reach.
         """
-        if self._subscription is None:
-            inbox = self.subjects.rpc_inbox(self.process)
-            self._subscription = await self.bus.subscribe(inbox, self._dispatch.on_rpc)
+        if not self._started:
+            self._started = True
             try:
                 await self.exchange.start()
                 if watch:
                     await self.directory.start()
             except BaseException:
-                await self._subscription.close()
-                self._subscription = None
+                self._started = False
                 raise
+
+    async def listen(self) -> None:
+        """Take commands from now on: not before the name is ours, or we would answer for whoever has it. Again: nothing."""
+        if self._subscription is None:
+            inbox = self.subjects.rpc_inbox(self.process)
+            self._subscription = await self.bus.subscribe(inbox, self._dispatch.on_rpc)
 
     async def host(
         self,

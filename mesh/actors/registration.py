@@ -28,19 +28,23 @@ class Registration:
         self._starting: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
-        """Take the process's lease. Again, also meanwhile: the same one.
+        """Take the process's lease, then commands. Again, also meanwhile: the same one.
 
         Raises:
             NameTaken · Unavailable · TimedOut: as presence does.
         """
         if self._starting is None:
-            self._starting = asyncio.get_running_loop().create_task(self._peer.presence.start(), name="presence")
+            self._starting = asyncio.get_running_loop().create_task(self._begin(), name="presence")
         try:
             await asyncio.shield(self._starting)
         except BaseException:
             if self._starting.done() and (self._starting.cancelled() or self._starting.exception() is not None):
                 self._starting = None
             raise
+
+    async def _begin(self) -> None:
+        await self._peer.presence.start()
+        await self._peer.listen()
 
     @property
     def begun(self) -> bool:

@@ -58,10 +58,13 @@ class Crew:
     def alive(self, name: str) -> bool:
         return self._running[name].is_alive()
 
-    def signal(self, name: str, number: signal.Signals) -> None:
+    def pid(self, name: str) -> int:
         pid = self._running[name].pid
         assert pid is not None
-        os.kill(pid, number)
+        return pid
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        os.kill(self.pid(name), number)
 
     def kill(self, name: str) -> None:
         """`kill -9`, and see it gone."""
