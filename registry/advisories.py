@@ -51,6 +51,6 @@ def disconnected(data: bytes) -> Disconnected | None:
     """The advisory in `data`, or None (and a log line) if it is none."""
     try:
         return _decoder.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         logger.warning("not a disconnect advisory, ignored: %s", error)
         return None

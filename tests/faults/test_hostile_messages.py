@@ -299,6 +299,13 @@ async def test_whatever_else_is_said_in_the_mesh_is_passed_over(stranger: Strang
         await stranger.throw(f"{ROOT}.{short}", junk.envelopes(), f"{ROOT}.rep.stranger.one.t#")
 
 
+async def test_what_is_no_record_lease_or_advisory_is_passed_over(stranger: Stranger) -> None:
+    liar = b'{"server":{"id":"x"},"client":{"id":1},"reason":"\xff"}'
+    await stranger.throw("$SYS.ACCOUNT.MESH.DISCONNECT", {**junk.BYTES, "no text": liar})
+    for key in ("leases.proc.nobody", "leases.x", "registry.one.worker.two", "registry.a.b.c", "registry.x"):
+        await stranger.throw(f"$KV.mesh_default_{key}", junk.BYTES)
+
+
 async def test_a_journal_that_is_none_spoils_no_other_job(stranger: Stranger, crew: Crew, mesh: Mesh) -> None:
     job = await mesh.submit("walk", ["held"])
     await crew.did("begun-held")

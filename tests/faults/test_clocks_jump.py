@@ -1,0 +1,104 @@
+"""The wall clock of a process is wrong, or jumps while it works.
+
+Faults: clocks ten minutes ahead and ten minutes behind, of agents, of a job's owner and of a caller; a jump by ten minutes either
+way in the middle of asks, leases and jobs. Nothing that is measured in seconds may notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+
+from mesh.client.mesh import Mesh
+from mesh.clock import SystemIds
+from mesh.protocols.errors import DeadlineExceeded
+from mesh.settings import ServerTarget
+from mesh.transport.connection import connect
+from tests.faults.crew import Crew
+from tests.faults.expectations import elapsed_since, listed
+from tests.faults.member import ShiftedClock
+from tests.servers import RealServer
+
+pytestmark = [pytest.mark.server, pytest.mark.fault]
+
+TEN_MINUTES = 600.0
+LONGER_THAN_A_LEASE = 3.3
+
+
+@pytest.mark.parametrize("shift", [-TEN_MINUTES, TEN_MINUTES], ids=["behind", "ahead"])
+async def test_who_has_a_wrong_clock_keeps_its_lease_serves_and_does_jobs(crew: Crew, mesh: Mesh, shift: float) -> None:
+    await crew.start("one", shift=shift, capacity=4, workflow=True)
+    await crew.start("two", shift=-shift, agents=("foreman",))
+    await listed(mesh, "one")
+    await listed(mesh, "two", agent="foreman")
+    gone: list[str] = []
+    mesh.directory.on_change(lambda change: gone.append(change.process) if change.kind == "process-down" else None)
+    job = await mesh.submit("walk", ["job"], deadline=20)
+    held = asyncio.ensure_future(mesh.ask("foreman.ask", "ask", timeout=20))
+    called = asyncio.ensure_future(mesh.call("foreman.subcontract", "call", timeout=20))
+    await asyncio.gather(*(crew.did(f"begun-{name}") for name in ("job", "ask", "call")))
+    await mesh.peer.clock.sleep(LONGER_THAN_A_LEASE)
+    crew.let("job", "ask", "call")
+    assert [await held, await called, *await job.result(10)] == ["one"] * 4
+    assert gone == []
+    assert await mesh.ask("work.echo", "x", timeout=2) == ["one", "x"]
+
+
+async def test_a_clock_that_jumps_in_the_middle_ends_nothing(crew: Crew, mesh: Mesh) -> None:
+    await crew.start("ahead", jump=TEN_MINUTES, capacity=2, workflow=True)
+    await crew.start("behind", jump=-TEN_MINUTES, capacity=2)
+    await listed(mesh, "ahead", "behind")
+    job = await mesh.submit("walk", ["first", "second"], deadline=20)
+    asks = [
+        asyncio.ensure_future(mesh.ask(f"worker.{name}", "ask", command="hold", timeout=10))
+        for name in ("ahead", "behind")
+    ]
+    await asyncio.gather(crew.did("begun-ask", 2), crew.did("begun-first"))
+    for name in ("ahead", "behind"):
+        crew.signal(name, signal.SIGUSR1)
+    crew.let("first")
+    await crew.did("begun-second")
+    for name in ("ahead", "behind"):
+        crew.signal(name, signal.SIGUSR1)
+    crew.let("ask", "second")
+    assert await asyncio.gather(*asks) == ["ahead", "behind"]
+    assert len(await job.result(10)) == 3
+    await listed(mesh, "ahead", "behind")
+
+
+@pytest.mark.parametrize("shift", [-TEN_MINUTES, TEN_MINUTES], ids=["behind", "ahead"])
+async def test_deadlines_are_as_long_as_they_say_whatever_the_clock_of_an_owner_says(
+    crew: Crew, mesh: Mesh, shift: float
+) -> None:
+    await crew.start("one", shift=shift, workflow=True)
+    await listed(mesh, "one")
+    elapsed = elapsed_since(mesh)
+    job = await mesh.submit("walk", ["held"], deadline=1.5)
+    await crew.did("begun-held")
+    with pytest.raises(DeadlineExceeded):
+        await job.result(10)
+    assert 1.4 < elapsed() < 6
+
+
+@pytest.mark.parametrize("shift", [-TEN_MINUTES, TEN_MINUTES], ids=["behind", "ahead"])
+async def test_a_caller_with_a_wrong_clock_gets_its_answers_and_its_deadlines(
+    server: RealServer, crew: Crew, shift: float
+) -> None:
+    await crew.start("one", workflow=True)
+    clock = ShiftedClock(shift)
+    ids = SystemIds(clock)
+    crew.let("job")
+    async with (
+        await connect(ServerTarget(url=server.url, source="test"), clock=clock, ids=ids) as connection,
+        Mesh.over(connection, process="caller", clock=clock, ids=ids) as caller,
+    ):
+        await listed(caller, "one")
+        assert await caller.ask("work.echo", "x", timeout=2) == ["one", "x"]
+        assert await caller.call("work.echo", "x", mode="broadcast", timeout=2) == ["one", "x"]
+        assert await (await caller.submit("walk", ["job"], deadline=10)).result(10) == ["one", "one"]
+        elapsed = elapsed_since(caller)
+        with pytest.raises(DeadlineExceeded):
+            await caller.ask("worker", "never", command="hold", timeout=0.5)
+        assert 0.5 <= elapsed() < 3
