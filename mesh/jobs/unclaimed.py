@@ -2,7 +2,7 @@
 
 It sees every message of the ingress. One for a workflow that was ever hosted is the business of that workflow's own
 consumer, now or when its hosts are back, and is left to it. One that no workflow can ever claim, or whose workflow is still
-unknown after `grace` seconds, is dead-lettered (docs/decisions/0006).
+unknown after `grace` seconds, is dead-lettered (docs/decisions/0004).
 """
 
 from __future__ import annotations
