@@ -157,6 +157,7 @@ class Asking:
             constraints=question.constraints,
             key=question.key,
             attempt=number,
+            version=self._peer.tongue.version,
         )
 
     def _abandon(self, route: Route, envelope: Envelope, question: Question) -> None:
@@ -164,7 +165,9 @@ class Asking:
         if question.deadline.expired:
             return
         payload = msgspec.Raw(msgspec.json.encode({"id": envelope.id}))
-        cancel = question.wish.lineage.compose(self._peer.ids, "control", "cancel", payload, waits=False)
+        cancel = question.wish.lineage.compose(
+            self._peer.ids, "control", "cancel", payload, waits=False, version=envelope.v
+        )
         with contextlib.suppress(MeshError):
             self._peer.bus.publish(route.subject, msgspec.json.encode(cancel))
 
@@ -222,8 +225,9 @@ class Asking:
         route = self._routing.resolve(target, command, constraints=lineage.constraints)
         remaining = route.timeout if timeout is None else timeout
         envelope = lineage.compose(
-            self._peer.ids, "command", route.command, encode_payload(payload), waits=False, remaining=remaining, key=key
-        )
+            self._peer.ids, "command", route.command, encode_payload(payload), waits=False, remaining=remaining,
+            key=key, version=self._peer.tongue.version,
+        )  # fmt: skip
         await self._exchange.send(route.subject, envelope)
 
     def read(self, payload: msgspec.Raw, returns: Any) -> Any:

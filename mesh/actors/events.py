@@ -75,7 +75,8 @@ class Events:
             TimedOut: whether it was stored is unknown. Unavailable · TooLarge · InvalidName · BadPayload.
         """
         subject = self._peer.subjects.event(lineage.tenant, lineage.sender.agent, event_type)
-        envelope = lineage.compose(self._peer.ids, "event", event_type, encode_payload(payload), waits=False)
+        content, version = encode_payload(payload), self._peer.tongue.version
+        envelope = lineage.compose(self._peer.ids, "event", event_type, content, waits=False, version=version)
         data = encode(envelope)
         if len(data) > LIMIT:
             data = encode(await self._peer.payloads.by_reference(envelope))

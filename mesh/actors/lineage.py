@@ -99,11 +99,12 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
         constraints: Constraints | None = None,
         key: str = "",
         attempt: int = 1,
+        version: int = VERSION,
     ) -> Envelope:
         """A new message below this lineage. With `waits` false the chain ends here: nobody waits for the answer."""
         message_id = ids.uuid()
         return Envelope(
-            v=VERSION,
+            v=version,
             id=message_id,
             kind=kind,
             name=name,

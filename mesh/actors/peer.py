@@ -32,6 +32,7 @@ from mesh.actors.routing import Routing
 from mesh.actors.speaking import Speaking
 from mesh.actors.state import States
 from mesh.actors.subcontract import Subcontract, Subcontracted
+from mesh.actors.tongue import Tongue
 from mesh.protocols.acts import Bid
 from mesh.protocols.envelope import Sender
 from mesh.protocols.errors import InvalidName, Overloaded, Refused, Unavailable
@@ -108,6 +109,7 @@ class Peer(Speaking):
         """The parts of this package, each handed what it needs."""
         self.payloads = Payloads(self.store, self.subjects.bucket(STORE))
         self.exchange = Exchange(self.bus, self.subjects, self.process, self.clock, self.ids, self.payloads)
+        self.tongue = Tongue(self.directory)
         self.events = Events(self)
         self.registration = Registration(self)
         self.routing = Routing(self.directory, self.breakers, self.subjects, self.process, self.ids)

@@ -9,8 +9,9 @@ import msgspec
 from mesh.actors.contract import encode_payload
 from mesh.actors.exchange import Exchange
 from mesh.actors.inbound import Inbound
+from mesh.actors.tongue import answer_in
 from mesh.protocols.constraints import Usage
-from mesh.protocols.envelope import NULL, VERSION, Envelope, Kind, Sender, Stamps
+from mesh.protocols.envelope import NULL, Envelope, Kind, Sender, Stamps
 from mesh.protocols.errors import Fault, MeshError, TooLarge
 
 
@@ -29,7 +30,7 @@ def answer(
     """An envelope that answers `inbound`: same name, correlation, tenant, job and step; caused by it."""
     cause = inbound.envelope
     return Envelope(
-        v=VERSION,
+        v=answer_in(cause.v),
         id=message_id,
         kind=kind,
         name=cause.name,

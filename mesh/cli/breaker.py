@@ -64,8 +64,9 @@ async def _rows(mesh: Mesh, process: str, timeout: float) -> list[dict[str, Any]
     peer = mesh.peer
     subject = peer.subjects.rpc(process, "peer", "peer", mesh.process)
     deadline = Deadline.after(peer.clock, timeout)
+    question = peer.root.compose(peer.ids, "control", "breakers", version=peer.tongue.version)
     try:
-        answer = await peer.exchange.ask(subject, peer.root.compose(peer.ids, "control", "breakers"), deadline=deadline)
+        answer = await peer.exchange.ask(subject, question, deadline=deadline)
     except MeshError as error:
         note(f"process {process} does not tell: {error}")
         return []

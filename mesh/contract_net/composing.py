@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from mesh.actors.lineage import Lineage
+from mesh.actors.tongue import answer_in
 from mesh.protocols.acts import ACTS
 from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import NULL, VERSION, Envelope, Kind, Sender, Stamps
@@ -26,10 +27,12 @@ def act(
     remaining: float | None = None,
     key: str = "",
     attempt: int = 1,
+    version: int = VERSION,
 ) -> Envelope:
     """An act of the initiator, below the lineage of its call."""
     payload = msgspec.Raw(_encoder.encode(content))
-    return lineage.compose(ids, "act", _names[type(content)], payload, remaining=remaining, key=key, attempt=attempt)
+    name = _names[type(content)]
+    return lineage.compose(ids, "act", name, payload, remaining=remaining, key=key, attempt=attempt, version=version)
 
 
 def reply(
@@ -48,7 +51,7 @@ def reply(
 ) -> Envelope:
     """What a participant answers to `cause`; `epoch` is that of whoever is answered, if it is no longer the cause's."""
     return Envelope(
-        v=VERSION,
+        v=answer_in(cause.v),
         id=message_id,
         kind=kind,
         name=name or cause.name,

@@ -70,7 +70,10 @@ class Mail:
 
     def _envelope(self, content: msgspec.Struct, key: str = "", attempt: int = 1) -> Envelope:
         remaining = max(0.0, self._call.deadline.remaining())
-        return act(self._lineage, self._peer.ids, content, remaining=remaining, key=key, attempt=attempt)
+        version = self._peer.tongue.version
+        return act(
+            self._lineage, self._peer.ids, content, remaining=remaining, key=key, attempt=attempt, version=version
+        )
 
     def _subject(self, whom: Addressee) -> str:
         return self._peer.subjects.rpc(whom.process, whom.agent, whom.instance, self._peer.process)

@@ -38,11 +38,12 @@ class Crew:
         for name in names:
             await self.ready(name)
 
-    def launch(self, name: str, **terms: Any) -> None:
-        """Start a process and do not wait for it. Its stderr goes to `<name>.log`."""
+    def launch(self, name: str, *, source: Path | None = None, **terms: Any) -> None:
+        """Start a process and do not wait for it. Its stderr goes to `<name>.log`; `source` is another tree to run."""
         whole = Terms(url=self.url, process=name, folder=str(self.folder), **terms)
         self._ready(name).unlink(missing_ok=True)
-        process = self._running[name] = _forks.Process(target=forked, args=(whole, str(self._log(name))), daemon=True)
+        process = _forks.Process(target=forked, args=(whole, self._log(name), source), daemon=True)
+        self._running[name] = process
         process.start()
 
     async def ready(self, name: str) -> None:

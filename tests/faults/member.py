@@ -11,15 +11,18 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from mesh import Agent, Context, Job, Mesh, command, on_event, workflow
 from mesh.clock import SystemClock, SystemIds
-from mesh.protocols.constraints import Effect
+from mesh.jobs.workflow import Workflow
+from mesh.protocols.acts import Mode
+from mesh.protocols.constraints import Constraints, Effect
 from mesh.settings import ServerTarget
 from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry
@@ -28,7 +31,7 @@ from mesh.transport.connection import connect
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process is to be. `agents` are names of `AGENTS`; `shift` and `jump` are seconds of its wall clock."""
+    """What the process is to be. `agents` are of `worker` and `foreman`; `shift` and `jump` are seconds of its wall clock."""
 
     url: str
     process: str
@@ -54,13 +57,10 @@ class ShiftedClock(SystemClock):
         return super().now() + self.shift
 
 
-def main(terms: Terms) -> None:
-    """Be that process, until it is killed."""
-    folder, hold = Path(terms.folder), partial(held, terms)
+def worker(terms: Terms) -> type[Agent]:
+    """An agent that holds what it is given until it is told to let go."""
 
     class Worker(Agent):
-        """Holds what it is given until it is told to let go."""
-
         name = "worker"
         mailbox = terms.mailbox
 
@@ -70,13 +70,14 @@ def main(terms: Terms) -> None:
 
         @command(capability="work.hold", effect=terms.effect, timeout=30)
         async def hold(self, name: str) -> str:
-            return await hold(name)
+            return await held(terms, name)
 
         @command(timeout=30)
-        async def count(self, to: int, name: str) -> AsyncIterator[int]:
+        async def count(self, to: int, name: str = "") -> AsyncIterator[int]:
             for number in range(to):
                 yield number
-            await hold(name)
+            if name:
+                await held(terms, name)
 
         @on_event("shop.opened")
         async def opened(self, event: str) -> None:
@@ -86,31 +87,57 @@ def main(terms: Terms) -> None:
         async def closed(self, event: str) -> None:
             mark(terms, f"kept-{event}")
 
-    class Foreman(Agent):
-        """Does nothing itself."""
+    return Worker
 
-        name = "foreman"
-        capacity = 8
 
-        @command(capability="foreman.subcontract", timeout=20)
-        async def subcontract(self, ctx: Context, name: str) -> str:
-            return str(await ctx.call("work.hold", name, returns=str))
+class Foreman(Agent):
+    """Does nothing itself."""
 
-        @command(capability="foreman.ask", timeout=20)
-        async def ask(self, ctx: Context, name: str) -> str:
-            return await ctx.ask("worker", name, command="hold", returns=str)
+    name = "foreman"
+    capacity = 8
+
+    @command(capability="foreman.subcontract", timeout=20)
+    async def subcontract(self, ctx: Context, name: str) -> str:
+        return str(await ctx.call("work.hold", name, returns=str))
+
+    @command(capability="foreman.ask", timeout=20)
+    async def ask(self, ctx: Context, name: str) -> str:
+        return await ctx.ask("worker", name, command="hold", returns=str)
+
+    @command
+    async def announce(self, ctx: Context, text: str) -> None:
+        await ctx.emit("shop.opened", text)
+
+    @command(timeout=20)
+    async def direct(self, ctx: Context, worker: str, text: str) -> list[str]:
+        """Ask one worker in every way there is; tell who answered."""
+        asked = await ctx.ask(f"worker.{worker}", text, command="echo", returns=tuple[str, str])
+        items = [each async for each in ctx.stream(f"worker.{worker}", {"to": 3}, command="count", returns=int)]
+        labels = Constraints(labels={"at": worker})
+        modes: tuple[Mode, ...] = ("standing", "directed", "broadcast")
+        called = [await ctx.call("work.echo", text, mode=mode, constraints=labels) for mode in modes]
+        assert items == [0, 1, 2]
+        return [asked[0], *(each[0] for each in called)]
+
+
+def flow(terms: Terms) -> Workflow[Any]:
+    """A job that does one step here, and has the others done."""
 
     @workflow("walk")
     async def walk(job: Job, names: list[str]) -> list[str]:
         here = await job.step("here", partial(mark, terms), "step")
         return [here, *[await job.call("work.hold", name, key=name) for name in names]]
 
+    return walk
+
+
+def main(terms: Terms) -> None:
+    """Be that process, until it is killed."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    agents: dict[str, Callable[[], Agent]] = {"worker": Worker, "foreman": Foreman}
-    asyncio.run(live(terms, folder, [agents[each] for each in terms.agents], walk if terms.workflow else None))
+    asyncio.run(live(terms))
 
 
-async def live(terms: Terms, folder: Path, agents: list[Callable[[], Agent]], flow: object) -> None:
+async def live(terms: Terms) -> None:
     """Host everything, say so, and stay until the end."""
     clock = ShiftedClock(terms.shift)
     ids = SystemIds(clock)
@@ -124,11 +151,12 @@ async def live(terms: Terms, folder: Path, agents: list[Callable[[], Agent]], fl
             connection, process=terms.process, namespace=terms.namespace, clock=clock, ids=ids, telemetry=telemetry
         ) as mesh,
     ):
-        for each in agents:
-            await mesh.host(each, capacity=terms.capacity, instance=terms.instance)
-        if flow is not None:
-            await mesh.host_workflow(flow)
-        (folder / f"{terms.process}.ready").write_text(str(os.getpid()))
+        for each in terms.agents:
+            agent = Foreman if each == "foreman" else worker(terms)
+            await mesh.host(agent, capacity=terms.capacity, instance=terms.instance, labels={"at": terms.process})
+        if terms.workflow:
+            await mesh.host_workflow(flow(terms))
+        (Path(terms.folder) / f"{terms.process}.ready").write_text(str(os.getpid()))
         await asyncio.Event().wait()
 
 
@@ -147,10 +175,14 @@ def mark(terms: Terms, what: str) -> str:
     return terms.process
 
 
-def forked(terms: Terms, log: str) -> None:
-    """The same as a child of a fork server, its stderr going to a file."""
-    with Path(log).open("ab") as file:
+def forked(terms: Terms, log: Path, source: Path | None) -> None:
+    """The same as a child of a fork server, its stderr going to a file; with `source`, as a program of that tree."""
+    with log.open("ab") as file:
         os.dup2(file.fileno(), sys.stderr.fileno())
+    if source is not None:
+        os.chdir(source)
+        program = [sys.executable, "-m", "tests.faults.member", msgspec.json.encode(terms).decode()]
+        os.execve(sys.executable, program, {**os.environ, "PYTHONPATH": str(source)})
     main(terms)
 
 

@@ -72,6 +72,7 @@ class Stranger:
     async def unavailable(self, subject: str) -> None:
         """What the server says when nobody listens, said by somebody else."""
         header = b"NATS/1.0 503\r\n\r\n"
+        assert self.client._transport is not None
         self.client._transport.write(b"HPUB %b %d %d\r\n%b\r\n" % (subject.encode(), len(header), len(header), header))
         await self.client.flush()
 

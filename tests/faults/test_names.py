@@ -49,7 +49,7 @@ async def said(raw: Client, mesh: Mesh) -> list[str]:
     return subjects
 
 
-async def connects(server: RealServer, **names: str) -> None:
+async def connects(server: RealServer, **names: Any) -> None:
     async with Mesh.connect(server.url, **names):
         raise AssertionError(f"{names} connected")
 
