@@ -40,7 +40,7 @@ class Crew:
 
     def launch(self, name: str, *, source: Path | None = None, **terms: Any) -> None:
         """Start a process and do not wait for it. Its stderr goes to `<name>.log`; `source` is another tree to run."""
-        whole = Terms(url=self.url, process=name, folder=str(self.folder), **terms)
+        whole = Terms(**{"url": self.url, "process": name, "folder": str(self.folder)} | terms)
         self._ready(name).unlink(missing_ok=True)
         process = _forks.Process(target=forked, args=(whole, self._log(name), source), daemon=True)
         self._running[name] = process
