@@ -33,6 +33,8 @@ logger = logging.getLogger("mesh.registry")
 START_WITHIN = 10.0
 ASK_AT_START = 256
 """Up to so many processes are asked for their figures when a directory opens; more will tell with their next full beat."""
+A_MOMENT = 0.05
+"""Seconds that opening a directory waits for figures, beyond the answer of the server itself."""
 
 OnKey = Callable[[KeyValue], None]
 
@@ -272,12 +274,13 @@ class Directory:
     # -- inside
 
     async def _ask_in_passing(self) -> None:
-        """Wait only until the dead are known; the answers of the living come when they come."""
+        """Wait until the dead are known, and a moment for the figures of the living; later ones come when they come."""
         try:
             asked = await self._probes.ask(self._incarnations(self._roster.members), self._answered)
             self._chores.plan("end of the first question", 2.0, asked.close)
             await asked.fence(1.0)
             self._note(asked)
+            await asked.complete(A_MOMENT)
         except MeshError as error:
             logger.info("the directory opens without having asked everybody: %s", error)
 

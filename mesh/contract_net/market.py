@@ -151,7 +151,7 @@ class Market:
         bid = listing.figures.bids.get(capability)
         if bid is None:
             bid = UNHEARD
-            if listing.seen_at is not None and listing.figures.bids:
+            if listing.seen_at is not None:
                 rejected = "declined: it makes no standing bid at the moment"
         taken = self._unanswered.get(key, 0)
         if taken:
