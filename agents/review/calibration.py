@@ -37,6 +37,10 @@ QUICK = {
     "review.style": Calibration(0.15, 0.8),
     "review.logic": Calibration(0.15, 0.8),
 }
+BUILTIN = {capability: Calibration(0.25, 0.7) for capability in THOROUGH}
+"""The built-in checks find nearly all that is planted in the sample, which they were written by. Of what the tools find in
+1,600 files of the standard library and of other projects, they find all that is about complexity, two fifths of security, and
+a third of logic and style. They bid less than the former and more than the latter, and less than whoever has a tool."""
 MODEL = {capability: Calibration(8.0, 0.98) for capability in THOROUGH}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mesh.agents.review.analysers import ruff
 from mesh.agents.review.analysers.bandit import bandit
+from mesh.agents.review.analysers.builtin import builtin
 from mesh.agents.review.analysers.radon import radon
 from mesh.agents.review.analysers.secrets import secrets
 from mesh.agents.review.analysers.tool import ToolFailed
@@ -33,6 +34,14 @@ QUICK: dict[str, tuple[Analyser, ...]] = {
     "review.logic": (ruff.logic,),
 }
 """What a generalist runs: one tool that starts in a few milliseconds, and sees less."""
+
+BUILTIN: dict[str, tuple[Analyser, ...]] = {
+    "review.security": (builtin("security"),),
+    "review.style": (builtin("style"),),
+    "review.logic": (builtin("logic"),),
+    "review.complexity": (builtin("complexity"),),
+}
+"""What it runs where no tool is installed: the checks that come with the mesh, and see less still."""
 
 
 @dataclass(frozen=True)

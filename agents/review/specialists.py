@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from mesh.actors.context import Context
 from mesh.actors.handler import command
-from mesh.agents.review.analysers.tool import installed
-from mesh.agents.review.calibration import QUICK, THOROUGH, honest
+from mesh.agents.review.analysers.tool import INSTALL, installed
+from mesh.agents.review.calibration import BUILTIN, QUICK, THOROUGH, honest
 from mesh.agents.review.changes import ChangeSet
 from mesh.agents.review.findings import Report
+from mesh.agents.review.inspection import BUILTIN as BUILTIN_CHECKS
 from mesh.agents.review.inspection import QUICK as QUICK_TOOLS
 from mesh.agents.review.inspection import THOROUGH as TOOLS
 from mesh.agents.review.reviewer import Reviewer
@@ -89,27 +90,39 @@ class ComplexityReviewer(Reviewer):
 
 
 class QuickReviewer(Reviewer):
-    """The generalist: ruff alone, for three kinds of review. Cheap and quick, and it says that it misses some."""
+    """The generalist: ruff alone, and where no tool is installed Python's own parser. Cheap and quick; it says it misses some."""
 
     capacity = 3
 
     @command(capability="review.security", effect="pure", timeout=TIMEOUT, price=QUICK_PRICE)
     async def security(self, changes: ChangeSet, ctx: Context) -> Report:
         """ruff's port of bandit; no secrets outside Python code."""
-        return await self.report(ctx, "review.security", changes, QUICK_TOOLS["review.security"], price=QUICK_PRICE)
+        return await self.quick(ctx, "review.security", changes)
 
     @command(capability="review.style", effect="pure", timeout=TIMEOUT, price=QUICK_PRICE)
     async def style(self, changes: ChangeSet, ctx: Context) -> Report:
         """ruff's style families, without the repository's settings."""
-        return await self.report(ctx, "review.style", changes, QUICK_TOOLS["review.style"], price=QUICK_PRICE)
+        return await self.quick(ctx, "review.style", changes)
 
     @command(capability="review.logic", effect="pure", timeout=TIMEOUT, price=QUICK_PRICE)
     async def logic(self, changes: ChangeSet, ctx: Context) -> Report:
         """pyflakes and bugbear by ruff; neither dead code nor types."""
-        return await self.report(ctx, "review.logic", changes, QUICK_TOOLS["review.logic"], price=QUICK_PRICE)
+        return await self.quick(ctx, "review.logic", changes)
+
+    @command(capability="review.complexity", effect="pure", timeout=TIMEOUT, price=QUICK_PRICE)
+    async def complexity(self, changes: ChangeSet, ctx: Context) -> Report:
+        """The built-in count, where radon is not installed."""
+        return await self.quick(ctx, "review.complexity", changes)
+
+    async def quick(self, ctx: Context, capability: str, changes: ChangeSet) -> Report:
+        """Review with ruff, or with the built-in checks."""
+        tools = QUICK_TOOLS[capability] if has_ruff(capability) else BUILTIN_CHECKS[capability]
+        return await self.report(ctx, capability, changes, tools, price=QUICK_PRICE)
 
     def remarks(self, ctx: Context, capability: str) -> tuple[str, ...]:
         """That it sees less than a specialist does."""
+        if not has_ruff(capability):
+            return (f"{ctx.agent} had only Python's own parser, which sees less than the review tools: {INSTALL}",)
         share = f"{QUICK[capability].coverage:.0%}"
         return (
             f"{capability} was done by {ctx.agent}, which finds {share} of what its specialist finds on the sample",
@@ -118,6 +131,15 @@ class QuickReviewer(Reviewer):
     @security.bid
     @style.bid
     @logic.bid
+    @complexity.bid
     def bid_quick(self, call: CallForProposal, bid: Bid) -> Bid | None:
-        """What it expects, as long as its tool is installed."""
-        return honest(bid, QUICK[call.capability], calls=self.handled) if installed("ruff") else None
+        """What it expects of ruff, or of the built-in checks. It leaves complexity to radon where that is installed."""
+        if call.capability == "review.complexity" and installed("radon"):
+            return None
+        known = QUICK if has_ruff(call.capability) else BUILTIN
+        return honest(bid, known[call.capability], calls=self.handled)
+
+
+def has_ruff(capability: str) -> bool:
+    """Whether ruff is installed and has rules for this."""
+    return capability in QUICK_TOOLS and installed("ruff")

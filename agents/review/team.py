@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from mesh.agents.review.analysers.tool import INSTALL, installed
 from mesh.host.manifest import AgentEntry, Manifest, WorkflowEntry
 
 AGENTS = (
@@ -23,7 +24,18 @@ AGENTS = (
 WORKFLOW = "workflow:code_review"
 PACKAGE = "mesh.agents.review"
 MODEL_VARIABLE = "MESH_MODEL"
+TOOLS = {"bandit": "bandit", "detect_secrets": "detect-secrets", "radon": "radon", "ruff": "ruff", "vulture": "vulture"}
+"""The modules that the specialists run, under the names people know."""
 NEEDS_MODEL = "llm_reviewer:LlmReviewer"
+
+
+def shortage() -> str:
+    """What a team on this machine does without, and how to get it; nothing where every tool is installed."""
+    missing = [name for module, name in TOOLS.items() if not installed(module)]
+    if not missing:
+        return ""
+    instead = "Python's own parser finds" if len(missing) == len(TOOLS) else "the rest of the team finds"
+    return f"not installed: {', '.join(missing)}; {instead} less than they do ({INSTALL})"
 
 
 def team(environ: Mapping[str, str] | None = None) -> Manifest:

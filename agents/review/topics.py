@@ -109,6 +109,10 @@ TOPICS: dict[str, Topic] = {
     "comparison-to-none": Topic(("ruff:E711",), "medium", "Compare with `is None`."),
     "assert-on-tuple": Topic(("ruff:F631",), "high", "A tuple is always true: remove the parentheses."),
     "is-literal": Topic(("ruff:F632",), "high", "Compare values with ==."),
+    "raise-without-from": Topic(("ruff:B904",), "low", "Raise it `from` the error that was caught, or `from None`."),
+    "star-import": Topic(("ruff:F403",), "medium", "Name what is imported."),
+    "unused-loop-variable": Topic(("ruff:B007",), "low", "Call it `_`, or see whether another name was meant."),
+    "repeated-key": Topic(("ruff:F601",), "high", "Remove one of the two."),
     "complex-function": Topic(("radon:complexity", "ruff:C901"), None, "Split it: one function a decision."),
 }
 
@@ -116,8 +120,14 @@ _TOPIC_OF = {rule: name for name, topic in TOPICS.items() for rule in topic.rule
 
 
 def topic_of(rule: str) -> str:
-    """The shared name of what a rule means; the rule itself where no other tool says the same."""
-    return _TOPIC_OF.get(rule) or _TOPIC_OF.get(rule.partition(":")[0], rule)
+    """The shared name of what a rule means; the rule itself where no other tool says the same.
+
+    The built-in checks name their rules by topics: `builtin:shell-injection`.
+    """
+    tool, _, name = rule.partition(":")
+    if tool == "builtin" and name in TOPICS:
+        return name
+    return _TOPIC_OF.get(rule) or _TOPIC_OF.get(tool, rule)
 
 
 def severity_of(rule: str, own: Severity) -> Severity:

@@ -42,12 +42,14 @@ def demo(
 
 async def _demo(options: Options, keep: bool, below: Path) -> None:
     from mesh.agents.review.findings import Review
-    from mesh.agents.review.team import team
+    from mesh.agents.review.team import shortage, team
     from mesh.cli.progress import JobProgress
     from mesh.client.mesh import Mesh
     from mesh.host.ephemeral import ephemeral_host
 
     note("starting a nats-server and the review team, each agent a process of its own")
+    if lacking := shortage():
+        note(lacking)
     async with (
         _sample(below) as repository,
         ephemeral_host(team(), namespace=NAMESPACE, repositories=(repository,), below=below) as running,

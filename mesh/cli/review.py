@@ -151,11 +151,13 @@ async def _offering(options: Options, stack: AsyncExitStack) -> Mesh:
 @asynccontextmanager
 async def _own_team(repositories: tuple[Path, ...]) -> AsyncIterator[Mesh]:
     """A client of a team on a server of its own; both are gone afterwards."""
-    from mesh.agents.review.team import team
+    from mesh.agents.review.team import shortage, team
     from mesh.client.mesh import Mesh
     from mesh.host.console import Silent
     from mesh.host.ephemeral import ephemeral_host
 
+    if lacking := shortage():
+        note(lacking)
     async with AsyncExitStack() as stack:
         own = await stack.enter_async_context(
             ephemeral_host(team(), namespace=NAMESPACE, repositories=repositories, console=Silent())

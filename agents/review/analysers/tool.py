@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from mesh.agents.review.processes import Ended, TooMuchOutput, TooSlow, bare_environment, python_module, run
 from mesh.agents.review.workspace import Workspace
 
+INSTALL = "pip install 'natsmesh[review]'"
+"""What to type where a tool is missing."""
 TIMEOUT = 20.0
 """Seconds for one run of one tool over all files."""
 
@@ -57,7 +59,7 @@ async def run_tool(
         ToolFailed: not installed, no end in time, too much output, or an exit code that `accept` does not list.
     """
     if not installed(module):
-        raise ToolFailed(f"{module} is not installed here: pip install 'natsmesh[review]'")
+        raise ToolFailed(f"{module} is not installed here: {INSTALL}")
     env = bare_environment(workspace.home)
     argv = [*python_module(module), *arguments]
     try:
