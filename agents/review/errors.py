@@ -29,6 +29,13 @@ class BadPatch(BadPayload):
         super().__init__(message, detail={"reason": "bad-patch"})
 
 
+class PatchNotReadable(Refused):
+    """This host lacks what reads patches."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, detail={"reason": "patch-not-readable"})
+
+
 class RepositoryNotAllowed(Refused):
     """The manifest of the host does not allow this repository to be named by jobs."""
 

@@ -17,9 +17,10 @@ from mesh.actors.context import Context
 from mesh.actors.definition import Agent
 from mesh.actors.handler import command
 from mesh.agents.review.allowlist import allowed, check
+from mesh.agents.review.analysers.tool import INSTALL
 from mesh.agents.review.changes import ChangeSet, ReviewRequest
 from mesh.agents.review.collect import Collected, collect
-from mesh.agents.review.errors import RepositoryNotAllowed
+from mesh.agents.review.errors import PatchNotReadable, RepositoryNotAllowed
 from mesh.agents.review.git import Git
 from mesh.agents.review.objects import keep
 from mesh.protocols.acts import Bid, CallForProposal
@@ -102,6 +103,8 @@ async def _patch(request: ReviewRequest, ctx: Context) -> bytes:
 
 
 def _patched(patch: bytes) -> Collected:
-    from mesh.agents.review.patch import from_patch
-
+    try:
+        from mesh.agents.review.patch import from_patch
+    except ImportError:
+        raise PatchNotReadable(f"reviewing a patch alone needs unidiff on this host: {INSTALL}") from None
     return from_patch(patch)

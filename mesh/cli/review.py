@@ -109,8 +109,16 @@ async def _reviewed(options: Options, path: Path, range_: str, patch: bytes | No
             if patch is not None or error.detail.get("reason") not in _ELSEWHERE:
                 raise
             note(f"the mesh cannot review this repository ({error}); starting a team for it")
+    _check_readable(patch)
     async with _own_team(places) as mesh:
         return await _done(mesh, places[0], range_, patch, options)
+
+
+def _check_readable(patch: bytes | None) -> None:
+    from mesh.agents.review.analysers.tool import INSTALL, installed
+
+    if patch is not None and not installed("unidiff"):
+        raise BadInput(f"reviewing a patch alone needs unidiff: {INSTALL}, or review a range of a repository")
 
 
 async def _checked(path: Path, range_: str, patch: bytes | None) -> tuple[Path, ...]:
