@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mesh.transport.memory.server import MemoryServer
 
 
-@pytest_asyncio.fixture(loop_scope="function")
+@pytest_asyncio.fixture
 async def mesh_local(mesh_server: MemoryServer) -> AsyncIterator[Mesh]:
     """A mesh in memory, for one process; `local_mesh(mesh_server, process=…)` adds another."""
     from mesh.testing.local import local_mesh

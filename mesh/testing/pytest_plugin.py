@@ -33,10 +33,10 @@ def _can_run(config: pytest.Config) -> bool:
     return config.pluginmanager.has_plugin("asyncio") and hasattr(config.hook, "pytest_asyncio_loop_factories")
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(hookwrapper=True)
 def pytest_pycollect_makeitem(
     collector: pytest.Module | pytest.Class, name: str, obj: object
-) -> Generator[None, Any, Any]:
+) -> Generator[None, Any, None]:
     """The first marked test brings the hooks of virtual time with it; the mark says `asyncio` as well."""
     if inspect.iscoroutinefunction(obj) and _marked(collector, obj) and _can_run(collector.config):
         manager = collector.config.pluginmanager
@@ -45,7 +45,7 @@ def pytest_pycollect_makeitem(
 
             manager.register(pytest_virtual, "mesh.testing.pytest_virtual")
         pytest.mark.asyncio(getattr(obj, "__func__", obj))
-    return (yield)
+    yield
 
 
 def _marked(collector: pytest.Module | pytest.Class, obj: object) -> bool:
