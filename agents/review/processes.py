@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 STDERR_BYTES = 64_000
+KILLED = 5.0
+"""Seconds in which a program that was killed must be gone."""
 CHUNK = 65_536
 MEMORY = 4 * 1024**3
 """Bytes of address space for one program."""
@@ -141,4 +143,12 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
     """End the whole group, whatever it has started; when it has ended by itself, nothing happens."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    with contextlib.suppress(TimeoutError):  # whoever left the group may hold the pipes open: that is not waited for
+        async with asyncio.timeout(KILLED):
+            await asyncio.gather(_forget(process.stdout), _forget(process.stderr), process.wait())
+
+
+async def _forget(stream: asyncio.StreamReader | None) -> None:
+    """Read what is left: asyncio does not see the end of a process while a pipe of it is full."""
+    while stream is not None and await stream.read(CHUNK):
+        pass

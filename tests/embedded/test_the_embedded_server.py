@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from mesh.server import configuration
@@ -23,6 +24,7 @@ from mesh.server.greeting import greet
 from mesh.server.launch import PortTaken
 from mesh.server.ports import any_free, candidates, remember
 from mesh.server.process_mark import mark_of
+from mesh.server.waiting import wait_until
 from mesh.settings import DEFAULT_PORT, MeshFolder, find_server
 
 pytestmark = pytest.mark.server
@@ -137,6 +139,7 @@ def test_a_server_whose_record_was_lost_keeps_its_store_to_itself(folder: MeshFo
 def test_a_frozen_server_is_told_apart_and_can_be_stopped(folder: MeshFolder) -> None:
     record = start_server(folder)
     os.kill(record.pid, signal.SIGSTOP)
+    assert wait_until(lambda: psutil.Process(record.pid).status() == psutil.STATUS_STOPPED, 10.0)
     with pytest.raises(ServerUnusable, match="does not answer"):
         server_status(folder)
     stop_server(folder, grace=0.2)
