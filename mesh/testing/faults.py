@@ -143,6 +143,11 @@ class Faults:
         """The next `times` of them are not stored, and who stored them hears only `TimedOut`."""
         self.server.faults.lose_appends(_written(of, namespace), _count(times))
 
+    @property
+    def due(self) -> int:
+        """How many faults were asked for and have not happened yet: not 0 at the end of a test, one never struck."""
+        return self._messages.due + self._handlers.due + self.server.faults.due
+
     def clear(self) -> None:
         """No more faults, and everything frozen thaws. Who was cut off or killed stays so."""
         self._frozen.clear()

@@ -24,7 +24,7 @@ class HandlerRule:
 
     agent: str
     command: str
-    times: float
+    times: int
     error: BaseException | type[BaseException] | None = None
     seconds: float = 0.0
 
@@ -55,6 +55,11 @@ class HandlerFaults:
     def clear(self) -> None:
         """No more rules."""
         self._rules.clear()
+
+    @property
+    def due(self) -> int:
+        """How many calls are still to meet a rule."""
+        return sum(rule.times for rule in self._rules)
 
     def intercept(self, actor: Actor, handler: Handler, function: Function) -> Function:
         """What is called instead of the handler: itself, where no rule fits."""

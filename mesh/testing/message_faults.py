@@ -158,6 +158,11 @@ class MessageFaults:
         for rule in tuple(self._rules):
             self.remove(rule)
 
+    @property
+    def due(self) -> int:
+        """How many messages are still to meet a rule; frozen agents do not count."""
+        return sum(int(rule.times) for rule in self._rules if rule.way != "hold")
+
     def intercept(self, message: Message, deliver: Deliver) -> bool:
         """Apply the first rule that fits; whether the message goes on by itself."""
         if not self._rules or (seen := about(message)) is None:

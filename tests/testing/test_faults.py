@@ -297,6 +297,17 @@ async def test_clear_ends_every_fault_and_lets_go_what_was_held(mesh_local: Mesh
     assert await mesh_local.ask("worker", what="x", command="do") == "did x"
 
 
+async def test_a_fault_that_never_struck_is_still_due(mesh_local: Mesh, other: Mesh, faults: Faults) -> None:
+    faults.fail("wroker")
+    faults.drop(agent="worker", times=2)
+    faults.lose_acks("events")
+    assert faults.due == 4
+    for _ in range(2):
+        with pytest.raises(DeadlineExceeded):
+            await mesh_local.ask("worker", what="x", command="do", timeout=1)
+    assert faults.due == 2
+
+
 async def test_two_injectors_of_one_server_are_one(mesh_local: Mesh, other: Mesh, faults: Faults) -> None:
     Faults(mesh_local).drop(agent="worker", times=9)
     faults.clear()

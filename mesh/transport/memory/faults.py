@@ -43,6 +43,11 @@ class Faults:
         self._due.clear()
         self.filter = None
 
+    @property
+    def due(self) -> int:
+        """How many troubles were asked for and have not happened yet."""
+        return sum(times for _, _, times in self._due)
+
     def passes(self, message: Message, deliver: Callable[[], None]) -> bool:
         """Whether a published message goes through by itself."""
         if self.strikes("drop", message.subject) or (self.filter is not None and not self.filter(message)):
