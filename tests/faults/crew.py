@@ -13,12 +13,19 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from mesh.testing.virtual_time import until
 from tests.faults.member import Terms, forked
 
 READY_WITHIN = 30.0
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tests.faults.member"])
+
+
+async def stopped(pid: int) -> None:
+    """Until a process that was sent SIGSTOP does nothing any more."""
+    await until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
 
 
 class Crew:
@@ -72,8 +79,10 @@ class Crew:
         self._running[name].kill()
         self._running[name].join(10)
 
-    def freeze(self, name: str) -> None:
+    async def freeze(self, name: str) -> None:
+        """`kill -STOP`, and see it stand still."""
         self.signal(name, signal.SIGSTOP)
+        await stopped(self.pid(name))
 
     def thaw(self, name: str) -> None:
         self.signal(name, signal.SIGCONT)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from nats.aio.client import Client
+
 from mesh.client.mesh import Mesh
 from mesh.protocols.errors import MeshError
 from mesh.testing.virtual_time import until
@@ -49,3 +51,10 @@ def elapsed_since(mesh: Mesh) -> Callable[[], float]:
     """A stopwatch on the clock that cannot jump."""
     began = mesh.peer.clock.monotonic()
     return lambda: mesh.peer.clock.monotonic() - began
+
+
+async def told(raw: Client) -> None:
+    """Until the server has taken in everything that a raw client said. One flush is not enough: in nats-py the PING may
+    overtake what waits to be written."""
+    await raw.flush(10)
+    await raw.flush(10)

@@ -44,7 +44,7 @@ async def test_an_ask_of_a_frozen_agent_ends_at_its_deadline_and_it_serves_again
 ) -> None:
     await crew.start("one")
     await listed(mesh, "one")
-    crew.freeze("one")
+    await crew.freeze("one")
     elapsed = elapsed_since(mesh)
     with pytest.raises(DeadlineExceeded):
         await mesh.ask("worker.one", "late", command="hold", timeout=0.7)
@@ -64,7 +64,7 @@ async def test_an_award_to_a_frozen_agent_goes_elsewhere_within_the_probe_time_a
     await listed(mesh, "one", "two")
     busy = [asyncio.ensure_future(mesh.ask("worker.two", "busy", command="hold")) for _ in range(2)]
     await until(lambda: room(mesh, "two.worker.two") == 0)
-    crew.freeze("one")
+    await crew.freeze("one")
     job = await mesh.submit("walk", ["held"])
     await until_awarded(job, "held", "one.worker.one")
     elapsed = elapsed_since(mesh)
@@ -86,7 +86,7 @@ async def test_a_step_whose_winner_freezes_while_it_works_is_done_elsewhere_and_
     await listed(mesh, "one", "two")
     job = await mesh.submit("walk", ["held"])
     [winner] = await crew.did("begun-held")
-    crew.freeze(winner)
+    await crew.freeze(winner)
     crew.let("held")
     other = ({"one", "two"} - {winner}).pop()
     assert (await job.result(20))[1:] == [other]

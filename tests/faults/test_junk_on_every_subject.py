@@ -25,7 +25,7 @@ from mesh.protocols.envelope import Envelope, decode
 from mesh.testing.virtual_time import until
 from tests.faults import junk
 from tests.faults.crew import Crew
-from tests.faults.expectations import listed, soon
+from tests.faults.expectations import listed, soon, told
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
 
@@ -61,20 +61,20 @@ class Stranger:
             self.heard.setdefault(message.subject, []).append(message.data)
 
         await self.client.subscribe(subject, cb=on_message)
-        await self.client.flush()
+        await told(self.client)
 
     async def throw(self, subject: str, messages: Mapping[str, bytes], reply: str = "") -> None:
         """Each message; `reply` may hold a `#`, which becomes the number of the message."""
         for number, data in enumerate(messages.values()):
             await self.client.publish(subject, data, reply=reply.replace("#", str(number)))
-        await self.client.flush(10)
+        await told(self.client)
 
     async def unavailable(self, subject: str) -> None:
         """What the server says when nobody listens, said by somebody else."""
         header = b"NATS/1.0 503\r\n\r\n"
         assert self.client._transport is not None
         self.client._transport.write(b"HPUB %b %d %d\r\n%b\r\n" % (subject.encode(), len(header), len(header), header))
-        await self.client.flush()
+        await told(self.client)
 
     def answers(self, number: int, prefix: str = f"{ROOT}.rep.stranger.one.t") -> list[Envelope]:
         return [decode(each) for each in self.heard.get(f"{prefix}{number}", [])]
@@ -150,7 +150,7 @@ async def test_answers_in_anothers_name_are_not_heard_and_the_true_one_is(
         replies.append(message.reply)
 
     await stranger.client.subscribe(f"{ROOT}.rpc.one.>", cb=overhear)
-    await stranger.client.flush()
+    await told(stranger.client)
     asked = asyncio.ensure_future(mesh.ask("worker", "held", command="hold"))
     await crew.did("begun-held")
     await until(lambda: bool(replies))
@@ -277,7 +277,7 @@ async def test_answers_to_roll_calls_in_anothers_name_bury_nobody_else(stranger:
             await stranger.client.publish(message.reply.replace(".one.", ".stranger."), data)
 
     await stranger.client.subscribe(f"{ROOT}.live.>", cb=answer_first)
-    await stranger.client.flush()
+    await told(stranger.client)
     for _ in range(3):
         assert {each.process for each in await mesh.directory.verified()} == {"one"}
 

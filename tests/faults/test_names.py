@@ -21,6 +21,7 @@ from mesh.cli.main import app
 from mesh.client.mesh import Mesh
 from mesh.protocols.errors import InvalidName, MeshError, NoResponders, UnknownAgent
 from mesh.testing.virtual_time import until
+from tests.faults.expectations import told
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
@@ -45,7 +46,7 @@ async def said(raw: Client, mesh: Mesh) -> list[str]:
             subjects.append(message.subject)
 
     await raw.subscribe(">", cb=overhear)
-    await raw.flush()
+    await told(raw)
     return subjects
 
 

@@ -13,7 +13,7 @@ import pytest
 from mesh.client.mesh import Mesh
 from mesh.protocols.errors import MeshError
 from mesh.testing.virtual_time import until
-from tests.faults.crew import Crew
+from tests.faults.crew import Crew, stopped
 from tests.faults.expectations import elapsed_since, listed, outcomes, soon
 from tests.servers import RealServer
 
@@ -62,12 +62,12 @@ async def test_agents_hear_events_again_and_the_durable_ones_of_meanwhile(
 
     await tell("before")
     await crew.did("heard-before")
-    crew.freeze("one")
+    await crew.freeze("one")
     await tell("meanwhile")
     await asyncio.to_thread(server.restart)
     crew.thaw("one")
     assert await crew.did("kept-meanwhile") == ["one"]
-    await listed(mesh, "one")
+    await soon(lambda: mesh.ask("worker.one", "x", command="echo"))
     await tell("after")
     assert await crew.did("heard-after") == ["one"]
     assert await crew.did("kept-after") == ["one"]
@@ -115,6 +115,7 @@ async def test_a_server_that_hangs_and_goes_on_ends_nothing(server: RealServer, 
     asked = asyncio.ensure_future(mesh.ask("worker", "held", command="hold", timeout=10))
     await crew.did("begun-held")
     server.freeze()
+    await stopped(server.pid)
     try:
         with pytest.raises(MeshError):
             await mesh.ask("work.echo", "x", timeout=1)

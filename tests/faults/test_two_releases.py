@@ -22,7 +22,7 @@ from mesh.protocols.envelope import VERSION, Envelope, decode
 from mesh.testing.virtual_time import until
 from tests.faults import junk
 from tests.faults.crew import Crew
-from tests.faults.expectations import listed
+from tests.faults.expectations import listed, told
 from tests.faults.releases import tree_with_version
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
@@ -153,7 +153,7 @@ async def test_a_peer_of_the_last_release_is_spoken_to_in_its_version(
         events.append(json.loads(message.data))
 
     await raw.subscribe(f"{ROOT}.evt.>", cb=on_event)
-    await raw.flush()
+    await told(raw)
     assert await mesh.ask("elder.advise") == "wait"
     await mesh.tell("elder.advise")
     await mesh.emit("shop.opened", "x")
