@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mesh.registry.records import Figures, Instance
+from mesh.registry.waiting import signalled
 
 if TYPE_CHECKING:
     from mesh.actors.actor import Actor
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 FLUSH = 0.2
 """Seconds for which changed figures are gathered; a beat takes the latest."""
+HEARD_WITHIN = 1.0
+"""Seconds within which our own record comes back to us, unless the store is away."""
 
 
 class Registration:
@@ -52,10 +55,19 @@ class Registration:
         return self._starting is not None and self._starting.done()
 
     async def add(self, actor: Actor) -> None:
-        """List an actor, its schemas stored first."""
+        """List an actor, its schemas stored first. When this returns, it can be asked from here by its name."""
         record = self._shown[actor.key] = self.record(actor)
         await self._peer.presence.register(record, actor.definition.schemas)
         self.changed(actor)
+        await self._heard_of(record.key)
+
+    async def _heard_of(self, key: str) -> None:
+        """Until our own directory lists it; not for long, the store may be away."""
+        directory, listed = self._peer.directory, asyncio.Event()
+        forget = directory.on_change(lambda change: listed.set() if directory.listing(key) else None)
+        if directory.listing(key) is None:
+            await signalled(listed, HEARD_WITHIN)
+        forget()
 
     async def remove(self, actor: Actor) -> None:
         """List it no more. Again: nothing happens."""
