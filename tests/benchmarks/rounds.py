@@ -1,0 +1,43 @@
+"""What most rounds do: an operation again and again, one by one or many at once; and the row for a ratio of two series."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from statistics import median
+
+from tests.benchmarks.ground import Ground, Other, Sample, Series
+from tests.benchmarks.rows import Row, Target
+
+Operation = Callable[[], Awaitable[object]]
+AT_ONCE = 64
+
+
+async def one_by_one(ground: Ground, other: Other, operation: Operation, turns: int) -> Sample:
+    """Seconds an operation takes with nothing else in flight: the median of `turns`."""
+    meter, times = ground.meter(other), []
+    for _ in range(turns):
+        started = time.perf_counter()
+        await operation()
+        times.append(time.perf_counter() - started)
+    return meter.sample(median(times), turns)
+
+
+async def at_once(ground: Ground, other: Other, operation: Operation, turns: int, *, width: int = AT_ONCE) -> Sample:
+    """Operations a second with `width` in flight, `turns` of each."""
+
+    async def again() -> None:
+        for _ in range(turns):
+            await operation()
+
+    meter, started = ground.meter(other), time.perf_counter()
+    await asyncio.gather(*(again() for _ in range(width)))
+    return meter.sample(width * turns / (time.perf_counter() - started), width * turns)
+
+
+def ratio_row(target: Target, ours: Series, base: Series, about: str = "") -> Row:
+    """How `ours` stands to `base`, round by round, and what an operation of ours costs."""
+    figure, least, most = ours.ratio(base)
+    words = "; ".join(part for part in (about, f"processor: {ours.processor()} (base {base.processor()})") if part)
+    return Row(target=target, figure=figure, least=least, most=most, about=words)
