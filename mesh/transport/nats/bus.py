@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 
-from mesh.protocols.errors import Overloaded, Refused, TimedOut, TooLarge, Unavailable
+from mesh.protocols.errors import MeshError, Overloaded, Refused, TimedOut, TooLarge, Unavailable
 from mesh.protocols.ports import Clock, Headers, Ids, Message, Subscription
 from mesh.settings import ServerTarget
 from mesh.transport.listeners import Background, Listeners
@@ -39,6 +39,10 @@ class NatsSubscription(Subscription):
     def stop(self) -> None:
         """Stop it without waiting: the server knows before anything that is published after this."""
         self._client.unlisten(self._sid)
+
+    def leave(self) -> None:
+        """Stop it without waiting, but still hear what the server has sent by the time it knows."""
+        self._client.unlisten_gently(self._sid)
 
 
 class NatsBus:
@@ -95,7 +99,7 @@ class NatsBus:
         if self._closed:
             raise Unavailable("the connection is closed; connect again")
         target, answer = check_subject(subject), check_subject(reply) if reply else b""
-        self._send(target, answer, data, headers)
+        self._send(target, answer, data, encode_headers(headers) if headers else b"")
 
     async def subscribe(self, subject: str, handler: Callable[[Message], None], *, queue: str = "") -> Subscription:
         """Hear messages; the server knows of it when this returns.
@@ -119,11 +123,8 @@ class NatsBus:
 
     async def request(self, subject: str, data: bytes, *, timeout: float, headers: Headers | None = None) -> Message:
         """Ask with a private reply subject. `Unavailable.detail["sent"]` says whether the question may have arrived."""
-        self.check_connected()
-        target = check_subject(subject)
-        reply, answer = self._replies.ask(subject, timeout)
+        answer = self.ask(subject, data, timeout=timeout, block=encode_headers(headers) if headers else b"")
         try:
-            self._send(target, reply.encode(), data, headers)
             return await answer
         finally:
             answer.cancel()
@@ -164,6 +165,22 @@ class NatsBus:
         await self._hang_up()
 
     # -- for the store over this bus
+
+    def ask(self, subject: str, data: bytes, *, timeout: float, block: bytes = b"") -> asyncio.Future[Message]:
+        """What `request` does, at once: the question is sent, and this is the future of its answer.
+
+        It fails by itself as `request` does; who does not want the answer any more cancels it. `block` is a header block
+        as `encode_headers` makes it.
+        """
+        self.check_connected()
+        target = check_subject(subject)
+        reply, answer = self._replies.ask(subject, timeout)
+        try:
+            self._send(target, reply.encode(), data, block)
+        except MeshError:
+            answer.cancel()
+            raise
+        return answer
 
     def off_reconnect(self, callback: Callable[[], Awaitable[None] | None]) -> None:
         """Do not call it any more."""
@@ -219,8 +236,7 @@ class NatsBus:
 
     # -- inside
 
-    def _send(self, subject: bytes, reply: bytes, data: bytes, headers: Headers | None) -> None:
-        block = encode_headers(headers) if headers else b""
+    def _send(self, subject: bytes, reply: bytes, data: bytes, block: bytes) -> None:
         size = len(block) + len(data)
         if size > self._client.max_payload:
             raise TooLarge(

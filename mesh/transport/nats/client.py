@@ -127,6 +127,14 @@ class SyncClient(Client):
             self._subs.pop(sid, None)
             self.enqueue(unsubscribe_frame(sid))
 
+    def unlisten_gently(self, sid: int) -> None:
+        """End a subscription, but hear what the server has sent by the time it knows. Again: nothing happens."""
+        if self._subs.pop(sid, None) is not None:
+            self.enqueue(unsubscribe_frame(sid))
+            known: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            known.add_done_callback(lambda _: self._handlers.pop(sid, None))
+            self.ping(known)
+
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
         handler = self._handlers.get(sid)
         if handler is None:
