@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from mesh.protocols.errors import Conflict, NoResponders
 from mesh.protocols.ports import BucketSpec, KeyValue, Stored
-from mesh.transport.headers import EXPECTED, KV_OPERATION, ROLLUP, TTL
+from mesh.transport.headers import KV_OPERATION, ROLLUP, TTL
 from mesh.transport.matching import check_subject
 from mesh.transport.nats.api import MissingStream
-from mesh.transport.nats.append import append
+from mesh.transport.nats.append import append, append_block
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.direct import get_last
 from mesh.transport.nats.newest import newest_of_each
@@ -79,8 +79,8 @@ class NatsBucket:
         return None if stored is None else key_value(stored, len(self._subjects))
 
     async def _write(self, key: str, value: bytes, headers: dict[str, str], revision: int | None) -> int:
-        guarded = headers if revision is None else {**headers, EXPECTED: str(revision)}
-        ack = await self._present(lambda: append(self._bus, self._subjects + key, value, guarded))
+        block = append_block("", revision, headers)
+        ack = await self._present(lambda: append(self._bus, self._subjects + key, value, block))
         return ack.sequence
 
     async def _present(self, work: Callable[[], Awaitable[T]]) -> T:

@@ -12,9 +12,8 @@ import hashlib
 import msgspec
 
 from mesh.protocols.errors import Conflict, NoResponders
-from mesh.transport.headers import EXPECTED
 from mesh.transport.nats.api import call
-from mesh.transport.nats.append import append
+from mesh.transport.nats.append import append, append_block
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.direct import get_last, read_from
 from mesh.transport.nats.streams import ensure, object_store_config, object_stream
@@ -71,7 +70,7 @@ class NatsObjects:
             mtime="0001-01-01T00:00:00Z",
         )
         try:
-            await append(self._bus, self._entry_subject(digest), msgspec.json.encode(entry), {EXPECTED: "0"})
+            await append(self._bus, self._entry_subject(digest), msgspec.json.encode(entry), append_block(expected=0))
         except Conflict:
             await self._purge(nuid)
         return digest

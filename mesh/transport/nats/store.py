@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from mesh.protocols.ports import Ack, BucketSpec, Clock, Headers, Ids, Stored, StreamSpec
-from mesh.transport.headers import EXPECTED, MESSAGE_ID
 from mesh.transport.nats.api import NANOSECONDS
-from mesh.transport.nats.append import append
+from mesh.transport.nats.append import append, append_block
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.consumer import NatsConsumer
 from mesh.transport.nats.direct import get_last, read_from
@@ -42,12 +41,7 @@ class NatsStore:
         timeout: float = 5.0,
     ) -> Ack:
         """Publish into the stream that captures `subject`."""
-        merged = dict(headers or {})
-        if message_id:
-            merged[MESSAGE_ID] = message_id
-        if expected is not None:
-            merged[EXPECTED] = str(expected)
-        return await append(self._bus, subject, data, merged or None, timeout)
+        return await append(self._bus, subject, data, append_block(message_id, expected, headers), timeout)
 
     async def read(self, stream: str, subject: str, *, after: int = 0) -> list[Stored]:
         """Every message on `subject` above `after`, in order."""
