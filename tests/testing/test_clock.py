@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import uuid
 
-from mesh.clock import SeededIds, SystemClock, SystemIds
+from mesh.clock import SeededIds, SystemClock, SystemIds, machine_bits
 
 
 class StillClock(SystemClock):
@@ -52,3 +53,26 @@ def test_the_same_seed_gives_the_same_ids() -> None:
 
 async def test_the_monotonic_clock_is_the_loop_s() -> None:
     assert abs(SystemClock().monotonic() - asyncio.get_running_loop().time()) < 0.1
+
+
+def test_a_forked_child_draws_other_ids_than_its_parent() -> None:
+    ids = SystemIds(StillClock())
+    ids.uuid()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, ids.uuid().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs, ours = os.read(reading, 100).decode(), ids.uuid()
+    os.close(reading)
+    os.close(writing)
+    assert theirs[-16:] != ours[-16:]
+    assert theirs[:8] == ours[:8]
+
+
+def test_random_bits_fit_their_number_and_never_run_out() -> None:
+    drawn = [machine_bits(62) for _ in range(2000)]
+    assert len(set(drawn)) == 2000
+    assert max(drawn) < 1 << 62
+    assert max(drawn) > 1 << 60
