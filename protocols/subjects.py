@@ -106,7 +106,7 @@ class Work(NamedTuple):
 
 
 class Event(NamedTuple):
-    """`evt.<tenant>.<agent>.<type…>` in its parts; the type may itself be dotted."""
+    """`evt.<tenant>.<agent>.<type…>` or `now.…` in its parts; the type may itself be dotted."""
 
     tenant: str
     agent: str
@@ -176,10 +176,25 @@ class Subjects:
 
     def event(self, tenant: str, agent: str, event_type: str) -> str:
         """Where an event is published; the durable stream EVT captures it."""
-        return f"{self.prefix}.evt.{check_name(tenant, 'tenant')}.{check_token(agent, 'agent')}.{check_event_type(event_type)}"
+        return self._event("evt", tenant, agent, event_type)
+
+    def now(self, tenant: str, agent: str, event_type: str) -> str:
+        """Where an event is published that is heard now or never: no stream captures it."""
+        return self._event("now", tenant, agent, event_type)
 
     def event_filter(self, tenant: str = "*", agent: str = "*", event_type: str = ">") -> str:
         """What to subscribe to: `*` for any tenant or agent, a type, `a.*` or `a.>` for types below `a`, `>` for all."""
+        return self._event_filter("evt", tenant, agent, event_type)
+
+    def now_filter(self, tenant: str = "*", agent: str = "*", event_type: str = ">") -> str:
+        """The same for the events that nobody stores."""
+        return self._event_filter("now", tenant, agent, event_type)
+
+    def _event(self, family: str, tenant: str, agent: str, event_type: str) -> str:
+        agent = check_token(agent, "agent")
+        return f"{self.prefix}.{family}.{check_name(tenant, 'tenant')}.{agent}.{check_event_type(event_type)}"
+
+    def _event_filter(self, family: str, tenant: str, agent: str, event_type: str) -> str:
         for part in event_type.split("."):
             if part not in ("*", ">"):
                 check_event_type(part)
@@ -187,7 +202,7 @@ class Subjects:
             raise InvalidName(f"event type {event_type!r}: '>' may only stand at the end")
         tenant = tenant if tenant == "*" else check_name(tenant, "tenant")
         agent = agent if agent == "*" else check_token(agent, "agent")
-        return f"{self.prefix}.evt.{tenant}.{agent}.{event_type}"
+        return f"{self.prefix}.{family}.{tenant}.{agent}.{event_type}"
 
     def live(self, process: str, incarnation: str) -> str:
         """Heard by this very incarnation of the process alone: a 503 here means that it is dead."""
@@ -324,9 +339,9 @@ class Subjects:
         return JobSubject(*self._parts(subject, "job", 2))
 
     def parse_event(self, subject: str) -> Event:
-        """The tenant, agent and type of an event's subject."""
+        """The tenant, agent and type of an event's subject, stored or not."""
         parts = subject[self._skip :].split(".")
-        if not subject.startswith(self.prefix + ".evt.") or len(parts) < 4:
+        if not subject.startswith(self.prefix + ".") or parts[0] not in ("evt", "now") or len(parts) < 4:
             raise InvalidName(f"{subject!r} is not an event subject of {self.prefix}")
         return Event(parts[1], parts[2], ".".join(parts[3:]))
 

@@ -165,9 +165,10 @@ class Context:
             key=key, lineage=self._narrowed(), on_usage=self._below,
         )  # fmt: skip
 
-    async def emit(self, event_type: str, payload: Any = None) -> None:
-        """Publish an event; it is stored when this returns. Again: a second event."""
-        await self._peer.emit(event_type, payload, lineage=self.lineage)
+    async def emit(self, event_type: str, payload: Any = None, *, stored: bool = True) -> None:
+        """Publish an event; it is stored when this returns. Again: a second event. With `stored=False` it is heard now or
+        never, and nothing is waited for; as `Peer.emit`."""
+        await self._peer.emit(event_type, payload, stored=stored, lineage=self.lineage)
 
     # -- keep things
 

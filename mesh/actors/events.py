@@ -1,7 +1,7 @@
 """`Events`: what happened, told to whom it may concern: emit, subscribe, follow from a time or sequence, and `@on_event`.
 
-An event is stored in the stream EVT before `emit` returns. Subscribers hear it live, at most once; `follow` and durable
-reactions read the stream, with nothing missed.
+An event is stored in the stream EVT before `emit` returns; with `stored=False` it is heard now or never. Subscribers hear
+both kinds live, at most once; `follow` and durable reactions read the stream, with nothing missed.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from mesh.actors.announcing import Announcing
 from mesh.actors.contract import encode_payload
+from mesh.actors.event import Event as Event
+from mesh.actors.hearing import Heard, Hearing
 from mesh.actors.lineage import Lineage
-from mesh.protocols.envelope import Envelope, decode, encode, value_of
-from mesh.protocols.errors import BadEnvelope, InvalidName, MeshError, VersionUnsupported
-from mesh.protocols.ports import Message, Stored, StreamSpec, Subscription
+from mesh.protocols.envelope import Envelope, decode, encode
+from mesh.protocols.errors import BadEnvelope, InvalidName, VersionUnsupported
+from mesh.protocols.ports import Stored, StreamSpec, Subscription
 from mesh.protocols.references import LIMIT
+from mesh.protocols.subjects import Event as About
 from mesh.protocols.subjects import Subjects
 
 if TYPE_CHECKING:
@@ -24,18 +26,6 @@ if TYPE_CHECKING:
 
 WEEK = 7 * 24 * 3600.0
 GIGABYTE = 1 << 30
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One event as a subscriber gets it. `sequence` and `time` (Unix seconds) are known when it came from the stream."""
-
-    type: str
-    agent: str
-    tenant: str
-    payload: Any
-    envelope: Envelope
-    sequence: int = 0
-    time: float = 0.0
 
 
 def event_stream(subjects: Subjects) -> StreamSpec:
@@ -50,12 +40,14 @@ def event_stream(subjects: Subjects) -> StreamSpec:
 
 
 class Events:
-    """The events of one process's mesh."""
+    """The events of one process's mesh. With `batches` false, each unstored event is a message of its own."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, *, batches: bool = True) -> None:
         self._peer = peer
         self._spec = event_stream(peer.subjects)
         self._ensured = False
+        self._announcing = Announcing(peer, batches=batches)
+        self._hearing = Hearing(peer)
 
     @property
     def stream(self) -> str:
@@ -68,12 +60,18 @@ class Events:
             await self._peer.store.ensure_stream(self._spec)
             self._ensured = True
 
-    async def emit(self, event_type: str, payload: Any, lineage: Lineage) -> int:
-        """Store an event, and return its sequence. Again: a second event.
+    async def emit(self, event_type: str, payload: Any, lineage: Lineage, *, stored: bool = True) -> int:
+        """Store an event, and return its sequence; or let it leave unstored, and return 0 at once. Again: a second event.
 
         Raises:
-            TimedOut: whether it was stored is unknown. Unavailable · TooLarge · InvalidName · BadPayload.
+            TimedOut: whether it was stored is unknown. Unavailable · Overloaded · TooLarge · InvalidName · BadPayload.
         """
+        if stored:
+            return await self._store(event_type, payload, lineage)
+        self._announcing.announce(event_type, payload, lineage)
+        return 0
+
+    async def _store(self, event_type: str, payload: Any, lineage: Lineage) -> int:
         subject = self._peer.subjects.event(lineage.tenant, lineage.sender.agent, event_type)
         content, version = encode_payload(payload), self._peer.tongue.version
         envelope = lineage.compose(self._peer.ids, "event", event_type, content, waits=False, version=version)
@@ -82,6 +80,10 @@ class Events:
             data = encode(await self._peer.payloads.by_reference(envelope))
         await self.ensure()
         return (await self._peer.store.append(subject, data, message_id=envelope.id)).sequence
+
+    def flush(self) -> None:
+        """Unstored events that wait for company leave now."""
+        self._announcing.flush()
 
     async def subscribe(
         self,
@@ -93,8 +95,17 @@ class Events:
         queue: str = "",
     ) -> Subscription:
         """Hear events as they are emitted; what is emitted while the connection is away is missed. See `follow`."""
-        subject = self._peer.subjects.event_filter(tenant, agent, event_type)
-        return await self._peer.bus.subscribe(subject, lambda message: self._heard(message, callback), queue=queue)
+
+        def heard(about: About, envelope: Envelope) -> None:
+            callback(Event(about.type, about.agent, about.tenant, envelope))
+
+        return await self.listen(heard, event_type, agent=agent, tenant=tenant, queue=queue)
+
+    async def listen(
+        self, heard: Heard, event_type: str = ">", *, agent: str = "*", tenant: str = "*", queue: str = ""
+    ) -> Subscription:
+        """The same for who needs the envelopes alone."""
+        return await self._hearing.listen(heard, tenant, agent, event_type, queue)
 
     async def follow(
         self,
@@ -111,51 +122,24 @@ class Events:
         subject = self._peer.subjects.event_filter(tenant, agent, event_type)
         async for stored in self._peer.store.follow(self.stream, subject, after=after, since=since):
             event = await self.read(stored)
-            if event is not None:
+            if event is not None and self._readable(event):
                 yield event
 
     async def read(self, stored: Stored) -> Event | None:
         """A stored event, or None (counted) where it is not one."""
         try:
             envelope = await self._peer.payloads.whole(decode(stored.data))
-            return self.event(stored.subject, envelope, stored.sequence, stored.time)
+            about = self._hearing.check(stored.subject, envelope)
         except (BadEnvelope, VersionUnsupported, InvalidName) as error:
-            self._peer.count("bad-event", message=str(error))
+            self._hearing.bad(error)
             return None
+        return Event(about.type, about.agent, about.tenant, envelope, stored.sequence, stored.time)
 
-    def event(self, subject: str, envelope: Envelope, sequence: int = 0, time: float = 0.0) -> Event:
-        """The event of an envelope that came on `subject`.
-
-        Raises:
-            BadEnvelope · InvalidName: it is none, or claims to be another agent's.
-        """
-        tenant, agent, event_type = self._peer.subjects.parse_event(subject)
-        if envelope.kind != "event" or envelope.name != event_type or envelope.sender.agent != agent:
-            raise BadEnvelope(f"{subject} carries {envelope.kind} {envelope.name!r} of {envelope.sender.agent!r}")
-        return Event(
-            type=event_type,
-            agent=agent,
-            tenant=tenant,
-            payload=value_of(envelope),
-            envelope=envelope,
-            sequence=sequence,
-            time=time,
-        )
-
-    def _heard(self, message: Message, callback: Callable[[Event], None]) -> None:
+    def _readable(self, event: Event) -> bool:
+        """Whether its payload is one: who follows the stream must get past one that is not."""
         try:
-            envelope = decode(message.data)
-            if envelope.ref is not None:
-                self._peer.spawn(self._fetched(message.subject, envelope, callback), "event")
-                return
-            event = self.event(message.subject, envelope)
-        except (BadEnvelope, VersionUnsupported, InvalidName) as error:
-            self._peer.count("bad-event", message=str(error))
-            return
-        callback(event)
-
-    async def _fetched(self, subject: str, envelope: Envelope, callback: Callable[[Event], None]) -> None:
-        try:
-            callback(self.event(subject, await self._peer.payloads.whole(envelope)))
-        except MeshError as error:
-            self._peer.count("bad-event", message=str(error))
+            event.payload  # noqa: B018 - it is decoded when it is read
+        except BadEnvelope as error:
+            self._hearing.bad(error)
+            return False
+        return True

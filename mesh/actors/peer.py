@@ -71,6 +71,7 @@ class Peer(Speaking):
         lease_seconds: int = 3,
         beat_seconds: float = 1.0,
         agent: str = "client",
+        event_batches: bool = True,
     ) -> None:
         check_token(identity.process, "process")
         self.identity = identity if identity.incarnation else msgspec.structs.replace(identity, incarnation=ids.uuid())
@@ -95,7 +96,7 @@ class Peer(Speaking):
         self._subscription: Subscription | None = None
         self._started = False
         self._stopping = False
-        self._assemble()
+        self._assemble(event_batches)
 
     def _presence(self, lease_seconds: int, beat_seconds: float) -> Presence:
         who = self.identity
@@ -105,12 +106,12 @@ class Peer(Speaking):
             lease_seconds=lease_seconds, beat_seconds=beat_seconds, directory=self.directory,
         )  # fmt: skip
 
-    def _assemble(self) -> None:
+    def _assemble(self, event_batches: bool) -> None:
         """The parts of this package, each handed what it needs."""
         self.payloads = Payloads(self.store, self.subjects.bucket(STORE))
         self.exchange = Exchange(self.bus, self.subjects, self.process, self.clock, self.ids, self.payloads)
         self.tongue = Tongue(self.directory)
-        self.events = Events(self)
+        self.events = Events(self, batches=event_batches)
         self.registration = Registration(self)
         self.routing = Routing(self.directory, self.breakers, self.subjects, self.process, self.ids)
         self._asking = Asking(self, self.routing)
@@ -207,6 +208,7 @@ class Peer(Speaking):
         self._stopping = True
         leaving = [self.spawn(self.unhost(actor, drain=False), f"stop {key}") for key, actor in self.actors.items()]
         await asyncio.gather(*leaving, return_exceptions=True)
+        self.events.flush()
         await self._micro.stop()
         self.registration.stop()
         if self._subscription is not None:

@@ -90,8 +90,11 @@ class Reactions:
             self._pulls[place] = self._peer.spawn(self._pull(place, consumer), f"events {place.durable}")
         else:
             mark = reaction.mark
-            self._subscriptions[place] = await self._peer.events.subscribe(
-                lambda event: self._heard(place, event), mark.event_type, agent=mark.agent, queue=place.queue
+            self._subscriptions[place] = await self._peer.events.listen(
+                lambda about, envelope: self._heard(place, envelope),
+                mark.event_type,
+                agent=mark.agent,
+                queue=place.queue,
             )
 
     async def _close(self, place: Place) -> None:
@@ -104,14 +107,14 @@ class Reactions:
 
     # -- live
 
-    def _heard(self, place: Place, event: Event) -> None:
+    def _heard(self, place: Place, envelope: Envelope) -> None:
         hearers = self._listening.get(place, ())
         chosen = [self._idlest(place)] if place.queue and hearers else hearers
         for actor, reaction in chosen:
             try:
-                actor.offer(self._work(reaction, event.envelope, NOBODY))
+                actor.offer(self._work(reaction, envelope, NOBODY))
             except MeshError as error:
-                self._peer.count("event-dropped", agent=actor.definition.name, type=event.type, error=error.code)
+                self._peer.count("event-dropped", agent=actor.definition.name, type=envelope.name, error=error.code)
 
     def _idlest(self, place: Place) -> tuple[Actor, Reaction]:
         return min(

@@ -138,9 +138,15 @@ class Speaking:
             on_usage(contracted.usage)
         return self._asking.read(contracted.content, returns)
 
-    async def emit(self, event_type: str, payload: Any = None, *, lineage: Lineage | None = None) -> int:
-        """Publish an event; it is stored, under the sequence returned. Again: a second event."""
-        return await self.events.emit(event_type, payload, lineage or self.root)
+    async def emit(
+        self, event_type: str, payload: Any = None, *, stored: bool = True, lineage: Lineage | None = None
+    ) -> int:
+        """Publish an event; it is stored, under the sequence returned. Again: a second event.
+
+        With `stored=False` it leaves without waiting for anything, is heard by whoever listens now, at most once, and the
+        sequence is 0: there is none. While such events follow one another they leave in batches, at most 1 ms later.
+        """
+        return await self.events.emit(event_type, payload, lineage or self.root, stored=stored)
 
     def state(self, agent: str, key: str, kind: type[T]) -> State[T]:
         """The durable value of an agent under a key."""

@@ -52,6 +52,7 @@ def test_every_subject_parses_back_into_its_parts() -> None:
     assert subjects.parse_submit(subjects.submit("acme", "code-review")) == ("acme", "code-review")
     assert subjects.parse_job(subjects.job("acme", "j1")) == ("acme", "j1")
     assert subjects.parse_event(subjects.event("acme", "greeter", "a.b.c")) == ("acme", "greeter", "a.b.c")
+    assert subjects.parse_event(subjects.now("acme", "greeter", "a.b.c")) == ("acme", "greeter", "a.b.c")
 
 
 def test_a_capability_keeps_no_underscore_because_dots_become_underscores() -> None:
@@ -76,6 +77,7 @@ def test_two_namespaces_share_no_name() -> None:
 @pytest.mark.parametrize("pattern", [">", "review.*", "review.>", "*.finished"])
 def test_events_are_subscribed_to_by_wildcard(pattern: str) -> None:
     assert subjects.event_filter(event_type=pattern).endswith(pattern)
+    assert subjects.now_filter(event_type=pattern).endswith(pattern)
 
 
 def test_a_wildcard_in_the_middle_that_swallows_the_rest_is_refused() -> None:

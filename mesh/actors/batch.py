@@ -1,0 +1,139 @@
+"""Events that follow one another on a subject leave together: a JSON array of envelopes in place of one envelope.
+
+A lone event leaves at once. That opens a window: what follows on the same subject within `WINDOW` is gathered and leaves as
+one message when the window closes, or earlier when it is full. While events keep coming, windows follow one another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from mesh.protocols.envelope import READABLE, Envelope, decode
+from mesh.protocols.errors import BadEnvelope, MeshError, VersionUnsupported
+from mesh.protocols.references import LIMIT
+
+MOST = 64
+"""Events in one message."""
+WINDOW = 0.001
+"""Seconds for which an event may wait for others."""
+
+_together = msgspec.json.Decoder(list[Envelope])
+_apart = msgspec.json.Decoder(list[msgspec.Raw])
+
+Publish = Callable[[str, bytes], None]
+
+
+class Batch:
+    """What has been gathered on one subject while its window is open."""
+
+    __slots__ = ("size", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: list[bytes] = []
+        self.size = 0
+
+    def fits(self, data: bytes) -> bool:
+        """Whether one more stays within what one message may hold."""
+        return self.size + len(data) <= LIMIT
+
+    def add(self, data: bytes) -> None:
+        """One more."""
+        self.waiting.append(data)
+        self.size += len(data) + 1
+
+    def take(self) -> bytes:
+        """The message, and begin anew."""
+        waiting, self.waiting, self.size = self.waiting, [], 0
+        return b"[%b]" % b",".join(waiting) if len(waiting) > 1 else waiting[0]
+
+
+class Batches:
+    """The batches of one process. Order is kept on each subject; `lost` hears how many could not leave, and why."""
+
+    def __init__(self, publish: Publish, lost: Callable[[int, MeshError], None]) -> None:
+        self._publish = publish
+        self._lost = lost
+        self._open: dict[str, Batch] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def send(self, subject: str, data: bytes) -> None:
+        """Let an envelope leave: at once if it is alone, else with the others.
+
+        Raises:
+            As `Bus.publish` does, where it leaves alone.
+        """
+        batch = self._open.get(subject)
+        if batch is None:
+            self._publish(subject, data)
+            self._open[subject] = Batch()
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(WINDOW, self._close_windows)
+            return
+        if not batch.fits(data):
+            self._leave(subject, batch)
+        batch.add(data)
+        if len(batch.waiting) >= MOST:
+            self._leave(subject, batch)
+
+    def flush(self) -> None:
+        """Everything leaves now."""
+        for subject, batch in self._open.items():
+            self._leave(subject, batch)
+
+    def _close_windows(self) -> None:
+        """Where something came, the next window opens."""
+        self._timer = None
+        for subject, batch in tuple(self._open.items()):
+            if batch.waiting:
+                self._leave(subject, batch)
+            else:
+                del self._open[subject]
+        if self._open:
+            self._timer = asyncio.get_running_loop().call_later(WINDOW, self._close_windows)
+
+    def _leave(self, subject: str, batch: Batch) -> None:
+        number = len(batch.waiting)
+        if not number:
+            return
+        try:
+            self._publish(subject, batch.take())
+        except MeshError as error:
+            self._lost(number, error)
+
+
+def is_batch(data: bytes) -> bool:
+    """Whether a message holds several envelopes: the first byte tells."""
+    return data[:1] == b"["
+
+
+def decode_batch(data: bytes, bad: Callable[[MeshError], None]) -> list[Envelope]:
+    """The envelopes of a batch, in order; `bad` is told of each that is none, and the others are not lost with it.
+
+    Raises:
+        BadEnvelope: it is no array at all.
+    """
+    try:
+        data.isascii() or data.decode()
+        envelopes = _together.decode(data)
+    except (ValueError, RecursionError):
+        return _one_by_one(data, bad)
+    if all(each.v in READABLE for each in envelopes):
+        return envelopes
+    return _one_by_one(data, bad)
+
+
+def _one_by_one(data: bytes, bad: Callable[[MeshError], None]) -> list[Envelope]:
+    try:
+        parts = _apart.decode(data)
+    except (ValueError, RecursionError) as error:
+        raise BadEnvelope(f"not a batch of envelopes: {error}") from None
+    found = []
+    for part in parts:
+        try:
+            found.append(decode(bytes(part)))
+        except (BadEnvelope, VersionUnsupported) as error:
+            bad(error)
+    return found
