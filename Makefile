@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit clean
+.PHONY: help demo test bench lint types imports unit clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ demo: $(STAMP)  ## Start a server and the review team, publish one job, print th
 	@$(BIN)/mesh demo
 
 test: $(VENV)/.developed lint types imports unit  ## The whole suite: lint, types, import rules, tests.
+
+bench: $(VENV)/.developed  ## Speed beside raw nats-py; ARGS=--quick takes a minute.
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 lint: $(VENV)/.developed  ## Style and formatting.
 	@$(BIN)/ruff check .

@@ -1,30 +1,32 @@
-"""The other side of a bench, in a process of its own: `python -m tests.benchmarks.other_process MODULE URL ARGUMENTS…`.
+"""The other side of a bench, in a process of its own.
 
 The module's `main(url, *arguments)` is an async generator: what it yields first means that it is ready; after that it gets
-each line that the bench says and yields its answer. It is closed when the bench closes its stdin or dies.
+each line that the bench says and yields its answer. It is closed when the bench ends the conversation or dies.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
-import sys
+import os
+import socket
 
 import uvloop
 
 
-async def _serve(module: str, url: str, *arguments: str) -> None:
-    conversation = importlib.import_module(module).main(url, *arguments)
-    await anext(conversation)
-    print("ready", flush=True)  # noqa: T201
-    lines = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+def serve(conversation: socket.socket, module: str, *arguments: str) -> None:
+    """Live until the conversation ends. The first line said is the process id: ready."""
+    uvloop.run(_serve(conversation, module, *arguments))
+
+
+async def _serve(conversation: socket.socket, module: str, *arguments: str) -> None:
+    main = importlib.import_module(module).main(*arguments)
+    await anext(main)
+    lines, answers = await asyncio.open_unix_connection(sock=conversation)
+    answers.write(b"ready %d\n" % os.getpid())
     try:
         while line := await lines.readline():
-            print(await conversation.asend(line.decode().rstrip("\n")) or "", flush=True)  # noqa: T201
+            answers.write(f"{await main.asend(line.decode().rstrip(chr(10))) or ''}\n".encode())
     finally:
-        await conversation.aclose()
-
-
-if __name__ == "__main__":
-    uvloop.run(_serve(*sys.argv[1:]))
+        await main.aclose()
+        answers.close()

@@ -7,8 +7,9 @@ import time
 from collections.abc import Awaitable, Callable
 from statistics import median
 
-from tests.benchmarks.ground import Ground, Other, Sample, Series
+from tests.benchmarks.ground import Ground, Other
 from tests.benchmarks.rows import Row, Target
+from tests.benchmarks.series import Sample, Series
 
 Operation = Callable[[], Awaitable[object]]
 AT_ONCE = 64
@@ -37,7 +38,9 @@ async def at_once(ground: Ground, other: Other, operation: Operation, turns: int
 
 
 def ratio_row(target: Target, ours: Series, base: Series, about: str = "") -> Row:
-    """How `ours` stands to `base`, round by round, and what an operation of ours costs."""
+    """How `ours` stands to `base`, round by round, and what an operation of either costs."""
     figure, least, most = ours.ratio(base)
-    words = "; ".join(part for part in (about, f"processor: {ours.processor()} (base {base.processor()})") if part)
-    return Row(target=target, figure=figure, least=least, most=most, about=words)
+    return Row(
+        target=target, figure=figure, least=least, most=most, about=about,
+        rounds=len(ours.samples), ours=ours.side(), base=base.side(),
+    )  # fmt: skip

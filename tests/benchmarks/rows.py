@@ -22,14 +22,35 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = "x"
 
 
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the two sides of a ratio: the median of its rounds as it was measured (seconds an operation, or operations
+    a second), and processor seconds an operation in the bench's own process, in its other ones, and in the server."""
+
+    figure: float
+    here: float = 0.0
+    there: float = 0.0
+    server: float = 0.0
+
+    def words(self) -> str:
+        """Processor microseconds, for people."""
+        parts = (("here", self.here), ("other", self.there), ("server", self.server))
+        return ", ".join(f"{word} {seconds * 1e6:.0f}" for word, seconds in parts if seconds)
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """How one target was met: the median of the rounds, the least and the most of them, and words for people."""
+    """How one target was met: the median of the rounds, the least and the most of them, and words for people.
+
+    A row of a ratio has both sides of it.
+    """
 
     target: Target
     figure: float
     least: float | None = None
     most: float | None = None
     about: str = ""
+    rounds: int | None = None
+    ours: Side | None = None
+    base: Side | None = None
 
     @property
     def passed(self) -> bool:
@@ -38,6 +59,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         if floor is None:
             return True
         return self.figure <= floor if self.target.better == "lower" else self.figure >= floor
+
+    @property
+    def remarks(self) -> str:
+        """What is known beside the figure."""
+        found = [self.about] if self.about else []
+        if self.ours and self.ours.words():
+            against = f"; base: {self.base.words()}" if self.base and self.base.words() else ""
+            found.append(f"processor µs an operation: {self.ours.words()}{against}")
+        return " · ".join(found)
 
 
 class Skipped(Exception):
