@@ -272,9 +272,21 @@ class Store(Protocol):
         they come, in order and without gaps over a reconnect. Close the iterator to stop."""
 
     async def consumer(
-        self, stream: str, durable: str, subjects: tuple[str, ...], *, ack_wait: float = 30.0, max_deliver: int = 5
+        self,
+        stream: str,
+        durable: str,
+        subjects: tuple[str, ...],
+        *,
+        ack_wait: float = 30.0,
+        max_deliver: int = 5,
+        prefetch: int = 1,
     ) -> Consumer:
-        """Open (creating it if needed) the durable consumer that all its peers share."""
+        """Open (creating it if needed) the durable consumer that all its peers share.
+
+        `prefetch`: how many messages may be on their way to this process, or wait here, before somebody asks for them. 1:
+        none. More is for short work that comes in masses; it is only used as far as callers keep up, and what nobody has
+        asked for within a second goes back to the others, which counts as an attempt.
+        """
 
     async def bucket(self, spec: BucketSpec) -> Bucket:
         """Open the bucket, creating it if needed."""

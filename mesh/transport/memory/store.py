@@ -107,9 +107,16 @@ class MemoryStore:
             self._bus.not_waking(news)
 
     async def consumer(
-        self, stream: str, durable: str, subjects: tuple[str, ...], *, ack_wait: float = 30.0, max_deliver: int = 5
+        self,
+        stream: str,
+        durable: str,
+        subjects: tuple[str, ...],
+        *,
+        ack_wait: float = 30.0,
+        max_deliver: int = 5,
+        prefetch: int = 1,
     ) -> MemoryConsumer:
-        """Open the durable consumer that all its peers share."""
+        """Open the durable consumer that all its peers share. Nothing is fetched ahead: nothing is far away here."""
         await self._ask()
         held = self._server.storage.durable(stream, durable)
         held.configure(subjects, ack_wait, max_deliver)

@@ -1,7 +1,11 @@
-"""`Consumer` over a real server: pulls of one message each, made anew when a connection or a server goes.
+"""`Consumer` over a real server: overlapping pulls, made anew when a connection or a server goes.
 
-A pull whose caller has gone is abandoned together with the inbox it answers to. A message that was on its way by then is
-kept for the next caller for a moment, and then given back.
+    next() ──► what is in store ──► a place to wait at
+                    ▲ messages              │ too little in store and on its way
+                    └──────── lanes ◄───────┘ one open pull each
+
+A pull whose caller has gone is left together with its lane. A message that was on its way by then is kept for the next
+caller for a moment, and then given back.
 """
 
 from __future__ import annotations
@@ -11,95 +15,45 @@ import logging
 from collections import deque
 from typing import Any
 
-import msgspec
-
-from mesh.protocols.errors import MeshError, Unavailable
-from mesh.protocols.ports import Message, Stored
-from mesh.transport.nats.api import NANOSECONDS, PREFIX, call
+from mesh.protocols.errors import MeshError, TimedOut, Unavailable
+from mesh.protocols.ports import Message
+from mesh.transport.nats.acks import Acks
+from mesh.transport.nats.api import PREFIX, call
 from mesh.transport.nats.bus import NatsBus
-from mesh.transport.nats.stored import Position, from_delivery, position, status
+from mesh.transport.nats.delivery import NatsDelivery
+from mesh.transport.nats.lane import Lane
+from mesh.transport.nats.window import Window
 
 log = logging.getLogger("mesh.transport")
 
 PULL_FOR = 30.0
 """Seconds a pull stays open at most."""
-HEARTBEAT = 2.0
-SILENCE = 5.0
 RETRY = 0.25
 KEEP = 1.0
-"""Seconds a message waits here for a caller before it goes back to the server."""
+"""Seconds without a caller after which what is in store goes back to the server."""
+LOOK = 0.5
+CLOSE_WITHIN = 1.0
 MARGIN = 0.05
 """Seconds by which a pull ends before its caller's patience: a message must not arrive just too late."""
-ACK_WITHIN = 5.0
-
-
-class NatsDelivery:
-    """One message given to us. Every answer is confirmed by the server, and may be given again."""
-
-    def __init__(self, bus: NatsBus, message: Message, where: Position) -> None:
-        self._bus = bus
-        self._reply = message.reply
-        self._stored = from_delivery(message, where)
-        self._attempts = where.attempts
-
-    @property
-    def message(self) -> Stored:
-        """What was stored."""
-        return self._stored
-
-    @property
-    def attempts(self) -> int:
-        """How many times it has been delivered, this one included."""
-        return self._attempts
-
-    async def ack(self) -> None:
-        """It is done.
-
-        Raises:
-            TimedOut · Unavailable · NoResponders: the server may not know; then it comes again.
-        """
-        await self._say(b"+ACK")
-
-    async def retry(self, after: float = 0.0) -> None:
-        """Deliver it again, not before `after` seconds."""
-        delay = b' {"delay": %d}' % int(after * NANOSECONDS) if after > 0 else b""
-        await self._say(b"-NAK" + delay)
-
-    async def give_up(self) -> None:
-        """Never deliver it again."""
-        await self._say(b"+TERM")
-
-    async def working(self) -> None:
-        """It takes longer: start its redelivery timer afresh."""
-        await self._say(b"+WPI")
-
-    async def _say(self, what: bytes) -> None:
-        await self._bus.request(self._reply, what, timeout=ACK_WITHIN)
-
-
-class _Pull:
-    """One open pull request."""
-
-    def __init__(self, reply: str, until: float, now: float) -> None:
-        self.reply = reply
-        self.until = until
-        self.heard = now
 
 
 class NatsConsumer:
-    """A durable consumer, and this process's pulls on it."""
+    """A durable consumer, and this process's pulls on it. With `prefetch` 1 there are never more than callers wait."""
 
-    def __init__(self, bus: NatsBus, stream: str, durable: str, config: dict[str, Any]) -> None:
+    def __init__(self, bus: NatsBus, stream: str, durable: str, config: dict[str, Any], *, prefetch: int = 1) -> None:
         self._bus = bus
         self._stream = stream
         self._durable = durable
         self._config = config
+        self._verb = f"{PREFIX}CONSUMER.MSG.NEXT.{stream}.{durable}"
+        self._acks = Acks(bus)
+        self._window = Window(prefetch, bus.clock.monotonic())
         self._waiting: dict[asyncio.Future[NatsDelivery], float] = {}
-        self._kept: deque[NatsDelivery] = deque()
-        self._pulls: dict[str, _Pull] = {}
+        self._store: deque[NatsDelivery] = deque()
+        self._lanes: list[Lane] = []
+        self._coming = 0
+        self._called = 0.0
         self._closed = False
-        self._pulled = 0
-        self._listen()
         self._repair: asyncio.Task[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
         bus.on_reconnect(self._start_over)
@@ -113,26 +67,16 @@ class NatsConsumer:
     async def next(self, timeout: float) -> NatsDelivery | None:
         """The next message, or None when none came within `timeout` seconds."""
         self._check()
-        if self._kept:
-            return self._kept.popleft()
-        place: asyncio.Future[NatsDelivery] = asyncio.get_running_loop().create_future()
-        self._waiting[place] = self._bus.clock.monotonic() + timeout
-        try:
-            self._refill()
-            async with asyncio.timeout(timeout):
-                return await place
-        except TimeoutError:
-            return place.result() if place.done() and not place.cancelled() else None
-        except asyncio.CancelledError:
-            self._waiting.pop(place, None)
-            self._abandon(place)
-            raise
-        finally:
-            self._waiting.pop(place, None)
-            place.cancel()
+        self._called = self._bus.clock.monotonic()
+        if self._store:
+            self._window.take()
+            delivery = self._store.popleft()
+            self._refill(timeout)
+            return delivery
+        return await self._wait(timeout)
 
     async def close(self) -> None:
-        """Stop pulling; what was kept goes back to the server. Again: nothing happens."""
+        """Stop pulling; what nobody has looked at goes back to the server. Again: nothing happens."""
         if self._closed:
             return
         self._closed = True
@@ -140,88 +84,120 @@ class NatsConsumer:
         self._bus.off_close(self._fail_waiting)
         if self._watchdog is not None:
             self._watchdog.cancel()
-        self._pulls.clear()
-        await self._subscription.close()
         self._fail_waiting()
-        while self._kept:
-            await self._give_back(self._kept.popleft())
+        self._give_back()
+        try:
+            await self._bus.flush(CLOSE_WITHIN)
+        except (Unavailable, TimedOut) as error:
+            log.debug("what was on its way to %s comes again after its time: %s", self._durable, error)
+
+    async def _wait(self, timeout: float) -> NatsDelivery | None:
+        place: asyncio.Future[NatsDelivery] = asyncio.get_running_loop().create_future()
+        self._waiting[place] = self._called + timeout
+        try:
+            self._refill(timeout)
+            async with asyncio.timeout(timeout):
+                return await place
+        except TimeoutError:
+            if place.done() and not place.cancelled():
+                return place.result()
+            self._gone(place)
+            return None
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled() and place.exception() is None:
+                self._keep(place.result())
+            self._gone(place)
+            raise
+        finally:
+            self._waiting.pop(place, None)
+            place.cancel()
 
     # -- pulls
 
-    def _refill(self) -> None:
-        """Have as many pulls open as callers wait, for as long as the most patient of them does."""
+    def _refill(self, patience: float) -> None:
+        """Ask for more once half of what should be here and on its way is used up, or a caller would get nothing.
+
+        A pull stays open for as long as the most patient caller does.
+        """
+        here, callers = len(self._store) + self._coming, len(self._waiting)
+        if here > self._window.ahead // 2 and here >= callers:
+            return
         now = self._bus.clock.monotonic()
-        patience = max(self._waiting.values(), default=now) - now
-        while len(self._pulls) < len(self._waiting) and patience > MARGIN / 2:
-            if not self._bus.connected or self._closed:
-                return
-            self._pull(now, min(max(patience - MARGIN, patience / 2), PULL_FOR))
+        if callers:
+            patience = max(self._waiting.values()) - now
+        if patience <= MARGIN / 2 or self._closed or not self._bus.connected:
+            return
+        self._window.measure(now)
+        wanted = max(self._window.ahead, callers) - here
+        if wanted > 0:
+            self._free_lane().pull(self._verb, wanted, min(max(patience - MARGIN, patience / 2), PULL_FOR))
+            self._coming += wanted
         self._watch()
 
-    def _pull(self, now: float, expires: float) -> None:
-        self._pulled += 1
-        reply = f"{self._inbox}.{self._pulled}"
-        request: dict[str, Any] = {"batch": 1, "expires": int(expires * NANOSECONDS)}
-        if expires >= 2 * HEARTBEAT:
-            request["idle_heartbeat"] = int(HEARTBEAT * NANOSECONDS)
-        verb = f"{PREFIX}CONSUMER.MSG.NEXT.{self._stream}.{self._durable}"
-        self._bus.publish(verb, msgspec.json.encode(request), reply=reply)
-        self._pulls[reply] = _Pull(reply, now + expires, now)
+    def _free_lane(self) -> Lane:
+        for lane in self._lanes:
+            if not lane.left:
+                return lane
+        self._lanes.append(Lane(self._bus, self._arrived, self._ended))
+        return self._lanes[-1]
 
-    def _hear(self, message: Message) -> None:
-        """A message, under its own subject and so for any open pull; or what the server says of one pull."""
-        code = status(message)
-        pull = self._pulls.get(message.subject)
-        if code == "100" and pull is not None:
-            pull.heard = self._bus.clock.monotonic()
-        elif not code:
-            self._end(next(iter(self._pulls), ""))
-            self._hand_out(NatsDelivery(self._bus, message, position(message.reply)))
-        elif code == "408":
-            self._end(message.subject)
-            self._refill()
-        elif code != "100":
-            self._end(message.subject)
-            self._repair_soon(f"{code} {(message.headers or {}).get('Description', '')}")
-
-    def _hand_out(self, delivery: NatsDelivery) -> None:
-        for place in list(self._waiting):
+    def _arrived(self, lane: Lane, message: Message) -> None:
+        if lane.left:
+            lane.left -= 1
+            self._coming -= 1
+        delivery = NatsDelivery(self._bus, self._acks, message)
+        while self._waiting:
+            place = next(iter(self._waiting))
             del self._waiting[place]
             if not place.done():
                 place.set_result(delivery)
+                self._window.take()
                 return
         self._keep(delivery)
 
+    def _ended(self, lane: Lane, code: str, description: str) -> None:
+        """The server ends a pull: its time is up, or something is wrong."""
+        self._coming -= lane.left
+        lane.left = 0
+        if code == "408":
+            self._refill(0.0)
+        else:
+            self._repair_soon(f"{code} {description}")
+
     def _keep(self, delivery: NatsDelivery) -> None:
-        self._kept.append(delivery)
-        asyncio.get_running_loop().call_later(KEEP, self._return, delivery)
+        """Nobody waits for it right now."""
+        if self._closed:
+            delivery.give_back()
+        else:
+            self._store.append(delivery)
+            self._watch()
 
-    def _return(self, delivery: NatsDelivery) -> None:
-        if delivery in self._kept:
-            self._kept.remove(delivery)
-            self._bus.background.start(self._give_back(delivery), f"consumer {self._durable}")
+    def _gone(self, place: asyncio.Future[NatsDelivery]) -> None:
+        """A caller has left: the pull it leaves over must not take a message from somebody who wants it."""
+        self._waiting.pop(place, None)
+        most = max(len(self._waiting), self._window.ahead) if self._waiting else 0
+        for lane in [lane for lane in self._lanes if lane.left]:
+            if self._coming <= most:
+                break
+            self._coming -= lane.left
+            self._lanes.remove(lane)
+            lane.leave()
+        self._refill(0.0)
 
-    def _abandon(self, place: asyncio.Future[NatsDelivery]) -> None:
-        """A caller was cancelled: the pull it leaves over must not take a message from somebody who wants it."""
-        if place.done() and not place.cancelled() and place.exception() is None:
-            self._keep(place.result())
-        elif len(self._pulls) > len(self._waiting) and not self._closed:
-            self._subscription.stop()
-            self._listen()
-            self._start_over()
-
-    def _listen(self) -> None:
-        """Have pulls answered to a new inbox: the server forgets those that ask for answers to the old one."""
-        self._inbox = self._bus.inbox()
-        self._subscription = self._bus.listen(f"{self._inbox}.*", self._hear)
-
-    def _end(self, reply: str) -> None:
-        self._pulls.pop(reply, None)
+    def _give_back(self) -> None:
+        """Nobody asks here any more: leave every pull, and give back what is in store."""
+        lanes, self._lanes, self._coming = self._lanes, [], 0
+        for lane in lanes:
+            lane.leave()
+        while self._store:
+            self._store.popleft().give_back()
 
     def _start_over(self) -> None:
         """After a reconnect every open pull is gone."""
-        self._pulls.clear()
-        self._refill()
+        lanes, self._lanes, self._coming = self._lanes, [], 0
+        for lane in lanes:
+            lane.leave()
+        self._refill(0.0)
 
     # -- trouble
 
@@ -242,20 +218,25 @@ class NatsConsumer:
                 await self._bus.clock.sleep(self._bus.ids.random.uniform(RETRY / 2, RETRY))
             else:
                 break
-        self._refill()
+        self._refill(0.0)
 
     def _watch(self) -> None:
-        """Replace pulls that have gone silent or should have ended."""
-        if self._watchdog is None and self._pulls and not self._closed:
-            self._watchdog = asyncio.get_running_loop().call_later(1.0, self._inspect)
+        """Look now and then whether pulls have gone silent, and whether there are still callers."""
+        if self._watchdog is None and not self._closed:
+            self._watchdog = asyncio.get_running_loop().call_later(LOOK, self._look)
 
-    def _inspect(self) -> None:
+    def _look(self) -> None:
         self._watchdog = None
         now = self._bus.clock.monotonic()
-        for pull in list(self._pulls.values()):
-            if now > pull.until + 1.0 or now - pull.heard > SILENCE:
-                self._end(pull.reply)
-        self._refill()
+        if not self._waiting and now - self._called > KEEP:
+            self._give_back()
+        for lane in self._lanes:
+            if lane.left and lane.overdue(now):
+                self._coming -= lane.left
+                lane.left = 0
+        self._refill(0.0)
+        if self._coming or self._store:
+            self._watch()
 
     def _fail_waiting(self) -> None:
         waiting, self._waiting = self._waiting, {}
@@ -267,9 +248,3 @@ class NatsConsumer:
         self._bus.check_open()
         if self._closed:
             raise Unavailable(f"the consumer {self._durable} of {self._stream} is closed here")
-
-    async def _give_back(self, delivery: NatsDelivery) -> None:
-        try:
-            await delivery.retry()
-        except MeshError as error:
-            log.debug("could not give a message back; it comes again after its time: %s", error)

@@ -62,7 +62,14 @@ class NatsStore:
         return follow(self._bus, stream, subject, after, since)
 
     async def consumer(
-        self, stream: str, durable: str, subjects: tuple[str, ...], *, ack_wait: float = 30.0, max_deliver: int = 5
+        self,
+        stream: str,
+        durable: str,
+        subjects: tuple[str, ...],
+        *,
+        ack_wait: float = 30.0,
+        max_deliver: int = 5,
+        prefetch: int = 1,
     ) -> NatsConsumer:
         """Open (creating it if needed) the durable consumer that all its peers share."""
         config = {
@@ -74,7 +81,7 @@ class NatsStore:
             "filter_subjects": list(subjects),
             "deliver_policy": "all",
         }
-        consumer = NatsConsumer(self._bus, stream, durable, config)
+        consumer = NatsConsumer(self._bus, stream, durable, config, prefetch=prefetch)
         try:
             await consumer.create()
         except BaseException:
