@@ -32,6 +32,7 @@ from mesh.protocols.errors import (
 from mesh.protocols.ports import Bus, Clock, Ids, Message, Subscription
 from mesh.protocols.references import LIMIT
 from mesh.protocols.subjects import ANYONE, Subjects, check_token
+from mesh.resilience.alarms import alarms
 from mesh.resilience.deadline import Deadline
 
 Heard = Callable[[Envelope], None]
@@ -45,18 +46,18 @@ class HostileReply(Exception):
 class Ask:
     """One question waiting for its one reply; items and progress on the way are handed to `on_part`."""
 
-    __slots__ = ("deadline", "future", "inactivity", "loop", "on_part", "responder", "timer")
+    __slots__ = ("alarm", "deadline", "future", "inactivity", "on_part", "responder")
 
     def __init__(
         self, deadline: Deadline, responder: str, on_part: Heard | None = None, inactivity: float | None = None
     ) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Envelope] = self.loop.create_future()
+        here = alarms()
+        self.future: asyncio.Future[Envelope] = here.loop.create_future()
         self.deadline = deadline
         self.responder = responder
         self.on_part = on_part
         self.inactivity = inactivity
-        self.timer = self.loop.call_at(deadline.narrow(inactivity).at, self._expire)
+        self.alarm = here.at(deadline.narrow(inactivity).at, self._expire)
 
     def heard(self, answer: Inbound) -> None:
         """The reply ends it; anything before renews the inactivity timeout."""
@@ -66,8 +67,8 @@ class Ask:
             self.future.set_result(answer.envelope)
             return
         if self.inactivity is not None:
-            self.timer.cancel()
-            self.timer = self.loop.call_at(self.deadline.narrow(self.inactivity).at, self._expire)
+            self.alarm.cancel()
+            self.alarm = alarms().at(self.deadline.narrow(self.inactivity).at, self._expire)
         if self.on_part is not None:
             try:
                 self.on_part(answer.envelope)
@@ -149,7 +150,7 @@ class Exchange:
             await self.send(subject, envelope, reply=self._reply(self.process, responder) + token)
             reply = await ask.future
         finally:
-            ask.timer.cancel()
+            ask.alarm.cancel()
             self._waiting.pop(token, None)
         if reply.fault is not None:
             raise from_fault(reply.fault)

@@ -6,15 +6,17 @@ Absolute here, on the monotonic clock; on the wire it is the time remaining, so 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
+
+import msgspec
 
 from mesh.protocols.errors import DeadlineExceeded
 from mesh.protocols.ports import Clock
+from mesh.resilience.alarms import Alarm, alarms
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(msgspec.Struct, frozen=True, gc=False):
     """An absolute deadline. `at` is in seconds on `clock.monotonic`."""
 
     clock: Clock
@@ -60,21 +62,34 @@ class Deadline:
 
 
 class Enforcement:
-    """The running enforcement of one deadline around one block."""
+    """The running enforcement of one deadline around one block. What `asyncio.timeout` does, on an alarm."""
 
-    __slots__ = ("_timeout", "_what")
+    __slots__ = ("_alarm", "_at", "_before", "_expired", "_task", "_what")
+
+    _alarm: Alarm
+    _task: asyncio.Task[Any]
+    _before: int
 
     def __init__(self, deadline: Deadline, what: str) -> None:
-        self._timeout = asyncio.timeout_at(deadline.at)
+        self._at = deadline.at
         self._what = what
+        self._expired = False
 
     async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a deadline is enforced by cancelling a task: there is none here")
+        self._task = task
+        self._before = task.cancelling()
+        self._alarm = alarms().at(self._at, self._expire)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            await self._timeout.__aexit__(kind, error, trace)
-        except TimeoutError:
+        self._alarm.cancel()
+        if self._expired and self._task.uncancel() <= self._before and isinstance(error, asyncio.CancelledError):
             raise DeadlineExceeded(f"the deadline passed while {self._what} was under way") from None
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
