@@ -1,6 +1,7 @@
 """`make bench`: what is promised about speed, measured beside what it is compared with.
 
     python -m tests.benchmarks [--quick] [--only NAME …] [-v] [--json FILE] [--compare FILE] [--seed N]
+                               [--limit SECONDS]
 
 Each `bench_<name>.py` has `async def bench(ground) -> list[Row]`; what it measures, and against what, stands in its
 docstring. Exit code 0: every floor holds; 1: one is missed; 2: a bench broke, or nothing could be measured; 130: stopped
@@ -28,8 +29,8 @@ from tests.benchmarks.trial import attempt
 
 FOLDER = Path(__file__).parent
 DEFAULT = Path(".mesh") / "bench.json"
-QUICK_LIMIT, FULL_LIMIT = 30.0, 180.0
-"""Seconds after which a bench counts as hung."""
+LIMITS = {True: 30.0, False: 180.0}
+"""Seconds after which a bench counts as hung, in quick rounds and in full ones."""
 
 
 def benches() -> dict[str, str]:
@@ -52,11 +53,11 @@ def main(arguments: Sequence[str] | None = None, known: Mapping[str, str] | None
     )  # fmt: skip
     report = Report(console, results, verbose=options.verbose, before=options.compare)
     report.opening()
+    limit = options.limit or LIMITS[options.quick]
     stopped = False
     try:
         for name in options.only or known:
             report.begins(name)
-            limit = QUICK_LIMIT if options.quick else FULL_LIMIT
             results.benches.append(attempt(name, known[name], quick=options.quick, seed=results.seed, limit=limit))
             report.ended(results.benches[-1])
     except KeyboardInterrupt:
@@ -75,6 +76,9 @@ def _options(arguments: Sequence[str] | None, known: Mapping[str, str]) -> argpa
     parser.add_argument("--json", type=Path, metavar="FILE", help=f"where the figures go (default: {DEFAULT})")
     parser.add_argument("--compare", type=_earlier, metavar="FILE", help="show the change against an earlier JSON file")
     parser.add_argument("--seed", type=int, help="the order of the rounds (default: by chance)")
+    parser.add_argument(
+        "--limit", type=float, metavar="SECONDS", help="a bench that takes longer is stopped, and broken"
+    )
     options = parser.parse_args(arguments)
     if not Path("/proc/self/task").exists():
         parser.error("this needs Linux: processor times are read from /proc")

@@ -11,6 +11,7 @@ import signal
 import tempfile
 import time
 import traceback
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,40 +24,34 @@ from tests.benchmarks.nursery import Nursery
 from tests.benchmarks.results import Outcome
 from tests.benchmarks.rows import Row, Skipped
 
-GRACE = 15.0
-"""Seconds a bench that was stopped has to end what it started."""
+GRACE = 1.5
+"""How many times its limit a bench may take in all: when it was stopped at its limit, it ends what it started."""
+_OUTCOME = "outcome"
 
 
 def attempt(name: str, module: str, *, quick: bool, seed: int, limit: float) -> Outcome:
     """Run a bench. Whatever it does comes back as an outcome; every process it started is gone."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mesh-bench-", ignore_cleanup_errors=True) as folder:
-        answers, mouth = os.pipe()
-        pid = fork(_bench, mouth, name, module, Path(folder), quick, seed, limit)
-        os.close(mouth)
+        pid = fork(_bench, name, module, Path(folder), quick, seed, limit)
         try:
-            answer = _hear(answers, limit + GRACE)
+            in_time = _ends(pid, limit * GRACE)
         finally:
-            os.close(answers)
             _end(pid)
-    seconds = time.perf_counter() - started
-    if answer:
-        return msgspec.structs.replace(msgspec.msgpack.decode(answer, type=Outcome), seconds=seconds)
-    late = (
-        f"it hung and was killed after {limit + GRACE:.0f} s" if seconds > limit else "its process ended without a word"
-    )
-    return Outcome(bench=name, seconds=seconds, broke=late)
+        seconds, said = time.perf_counter() - started, Path(folder, _OUTCOME)
+        if said.exists():
+            return msgspec.structs.replace(msgspec.msgpack.decode(said.read_bytes(), type=Outcome), seconds=seconds)
+    reason = "its process ended without a word" if in_time else f"it hung and was killed after {seconds:.0f} s"
+    return Outcome(bench=name, seconds=seconds, broke=reason)
 
 
-def _hear(pipe: int, within: float) -> bytes:
-    """What is written to the pipe until its end; nothing when that takes too long."""
-    end, parts = time.monotonic() + within, []
-    while (left := end - time.monotonic()) > 0:
-        if select.select([pipe], [], [], left)[0]:
-            parts.append(os.read(pipe, 1 << 16))
-            if not parts[-1]:
-                return b"".join(parts)
-    return b""
+def _ends(pid: int, within: float) -> bool:
+    """Wait for the end of a process; whether it came in time."""
+    handle = os.pidfd_open(pid)
+    try:
+        return bool(select.select([handle], [], [], within)[0])
+    finally:
+        os.close(handle)
 
 
 def _end(pid: int) -> None:
@@ -67,9 +62,9 @@ def _end(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def _bench(mouth: int, name: str, module: str, folder: Path, quick: bool, seed: int, limit: float) -> None:
+def _bench(name: str, module: str, folder: Path, quick: bool, seed: int, limit: float) -> None:
     os.setsid()
-    faulthandler.dump_traceback_later(limit + GRACE / 2)
+    faulthandler.dump_traceback_later(limit * (1 + GRACE) / 2)
     try:
         bench, nursery = importlib.import_module(module), Nursery()
         rows = uvloop.run(_measure(bench.bench, folder, nursery, quick=quick, seed=seed, limit=limit))
@@ -78,11 +73,20 @@ def _bench(mouth: int, name: str, module: str, folder: Path, quick: bool, seed: 
         outcome = Outcome(bench=name, skipped=str(reason))
     except Exception:  # noqa: BLE001 - told in full; the other benches still run
         outcome = Outcome(bench=name, broke=traceback.format_exc())
-    with open(mouth, "wb") as pipe:
-        pipe.write(msgspec.msgpack.encode(outcome))
+    beside = folder / f"{_OUTCOME}.new"
+    beside.write_bytes(msgspec.msgpack.encode(outcome))
+    beside.rename(folder / _OUTCOME)
 
 
-async def _measure(bench, folder: Path, nursery: Nursery, *, quick: bool, seed: int, limit: float) -> list[Row]:
+async def _measure(
+    bench: Callable[[Ground], Awaitable[list[Row]]],
+    folder: Path,
+    nursery: Nursery,
+    *,
+    quick: bool,
+    seed: int,
+    limit: float,
+) -> list[Row]:
     async with Ground(folder, nursery, quick=quick, seed=seed) as ground:
         try:
             async with asyncio.timeout(limit) as end:
