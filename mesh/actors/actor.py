@@ -19,6 +19,7 @@ from mesh.actors.invocation import Invocation, Outcome
 from mesh.actors.lineage import MAX_HOPS
 from mesh.actors.mailbox import Mailbox
 from mesh.actors.marks import BidHook
+from mesh.actors.notice import Notice
 from mesh.actors.supervision import Supervision
 from mesh.actors.tally import Tally
 from mesh.actors.work import Work
@@ -140,6 +141,19 @@ class Actor:
         self.pump()
         self.peer.changed(self)
 
+    def hear(self, notice: Notice) -> None:
+        """Queue a live event; as `offer`. While the mailbox is not empty its figures change too often to be told each time.
+
+        Raises:
+            As `offer`.
+        """
+        if self.supervision.state == "ready" and not notice.envelope.hops:
+            self.mailbox.put(notice, retry_after=0.0)
+        else:
+            self._admit(notice)
+        if len(self._drains) < self.capacity:
+            self.pump()
+
     def _admit(self, work: Work) -> None:
         if self.supervision.state in ("draining", "stopped"):
             raise Draining(f"{self.key} is going away")
@@ -176,6 +190,8 @@ class Actor:
         assert task is not None
         try:
             while self.supervision.state in ("ready", "draining") and (work := self.mailbox.take()) is not None:
+                if isinstance(work, Notice) and work.handled(self):
+                    continue
                 if not await self._handle(work, task):
                     return
         finally:
@@ -184,10 +200,10 @@ class Actor:
 
     async def _handle(self, work: Work, task: asyncio.Task[None]) -> bool:
         """Handle one message; false when this drain must end."""
-        if work.deadline.expired:
+        if work.deadline.expired and not work.begun:
             await self._drop(work)
             return True
-        invocation = Invocation(self, work)
+        invocation = work.invocation or Invocation(self, work)
         self._running[work.envelope.id] = (work, task)
         work.begun = True
         try:

@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -54,7 +54,8 @@ class Invocation:
         self._actor = actor
         self._work = work
         self._clock = actor.peer.clock
-        self._context = Context(actor, work)
+        self.context = Context(actor, work)
+        self.begun: Awaitable[Any] | None = None
         self.thread: asyncio.Future[Any] | None = None
 
     async def run(self) -> Outcome:
@@ -64,7 +65,7 @@ class Invocation:
         self._work.settled = True
         seconds = self._clock.monotonic() - started
         usage = self._used(outcome, seconds)
-        self._tell(outcome, seconds)
+        self.tell(outcome, seconds)
         try:
             if outcome.error is None:
                 await self._work.respond.result(value, usage)
@@ -100,9 +101,11 @@ class Invocation:
 
     async def _call(self) -> msgspec.Raw:
         handler, parameters = self._work.handler, self._work.handler.parameters
+        if self.begun is not None:
+            return handler.output.encode(await self.begun)
         arguments = parameters.arguments(self._work.envelope.payload)
         if parameters.context is not None:
-            arguments[parameters.context] = self._context
+            arguments[parameters.context] = self.context
         function = self._actor.function(handler)
         if self._actor.peer.interceptor is not None:
             function = self._actor.peer.interceptor(self._actor, handler, function)
@@ -127,11 +130,12 @@ class Invocation:
         return await asyncio.shield(self.thread)
 
     def _used(self, outcome: Outcome, seconds: float) -> Usage:
-        whole = self._context.usage + self._context.spent_below
+        whole = self.context.usage + self.context.spent_below
         return msgspec.structs.replace(whole, duration=seconds, exit_status=outcome.exit_status)
 
-    def _tell(self, outcome: Outcome, seconds: float) -> None:
-        work, used = self._work, self._context.usage
+    def tell(self, outcome: Outcome, seconds: float) -> None:
+        """Put it on the agent's record, and tell telemetry."""
+        work, used = self._work, self.context.usage
         self._actor.told(work, outcome, seconds)
         self._actor.peer.telemetry.emit(
             "agent.call",

@@ -14,6 +14,7 @@ import msgspec
 
 from mesh.actors.events import Event
 from mesh.actors.handler import Reaction
+from mesh.actors.notice import Notice
 from mesh.actors.work import NOBODY, Nobody, Work
 from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import Envelope
@@ -112,7 +113,7 @@ class Reactions:
         chosen = [self._idlest(place)] if place.queue and hearers else hearers
         for actor, reaction in chosen:
             try:
-                actor.offer(self._work(reaction, envelope, NOBODY))
+                actor.hear(self._notice(reaction, envelope))
             except MeshError as error:
                 self._peer.count("event-dropped", agent=actor.definition.name, type=envelope.name, error=error.code)
 
@@ -120,6 +121,10 @@ class Reactions:
         return min(
             self._listening[place], key=lambda each: (each[0].state != "ready", each[0].waiting + each[0].running)
         )
+
+    def _notice(self, reaction: Reaction, envelope: Envelope) -> Notice:
+        deadline = Deadline.after(self._peer.clock, reaction.handler.timeout)
+        return Notice(envelope, reaction.handler, NOBODY, deadline, envelope.sender.process)
 
     def _work(self, reaction: Reaction, envelope: Envelope, respond: Any) -> Work:
         deadline = Deadline.after(self._peer.clock, reaction.handler.timeout)

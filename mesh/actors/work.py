@@ -6,8 +6,7 @@ actor does not know the difference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -16,6 +15,9 @@ from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import MeshError
 from mesh.resilience.deadline import Deadline
+
+if TYPE_CHECKING:
+    from mesh.actors.invocation import Invocation
 
 
 class Responder(Protocol):
@@ -53,11 +55,11 @@ class Nobody:
 NOBODY = Nobody()
 
 
-@dataclass(slots=True, eq=False)
-class Work:
+class Work(msgspec.Struct, eq=False):
     """A message to be handled: by `handler`, until `deadline`, for `respond`. `requester` is the process that asked.
 
     `begun` is set when its handler is called, `cancelled` when the requester cancels it, `settled` once its handler has ended.
+    `invocation` is there where its handler has taken its first step already.
     """
 
     envelope: Envelope
@@ -69,3 +71,4 @@ class Work:
     begun: bool = False
     cancelled: bool = False
     settled: bool = False
+    invocation: Invocation | None = None

@@ -57,11 +57,13 @@ class Mesh:
         process: str = "",
         host: str = "",
         telemetry: Telemetry | None = None,
+        event_batches: bool = True,
     ) -> AsyncIterator[Mesh]:
         """A mesh over a server: a URL, a target, or the one that settings name.
 
         `process` is the name of this process in the mesh, unique there; without one it is made from `name` and chance.
-        `host` is where it runs, `telemetry` hears what happens.
+        `host` is where it runs, `telemetry` hears what happens. Without `event_batches` each unstored event is a message
+        of its own.
 
         Raises:
             Unavailable: no server is configured, or none answers. The message says what to do.
@@ -74,8 +76,9 @@ class Mesh:
         process = process or f"{check_name(name)}-{os.getpid()}-{ids.random.randrange(36**6):x}"
         async with await connect(target, name=process, clock=clock, ids=ids) as connection:
             over = cls.over(
-                connection, process=process, host=host, namespace=namespace, clock=clock, ids=ids, telemetry=telemetry
-            )
+                connection, process=process, host=host, namespace=namespace, clock=clock, ids=ids, telemetry=telemetry,
+                event_batches=event_batches,
+            )  # fmt: skip
             async with over as mesh:
                 yield mesh
 
@@ -91,6 +94,7 @@ class Mesh:
         host: str = "",
         namespace: str = "default",
         telemetry: Telemetry | None = None,
+        event_batches: bool = True,
     ) -> AsyncIterator[Mesh]:
         """A mesh over a connection that is there already, in memory or not; the connection stays open."""
         from mesh.protocols.envelope import VERSION
@@ -98,7 +102,10 @@ class Mesh:
         identity = Identity(
             process=process, host=host or _host_name(), pid=os.getpid(), release=f"{VERSION}", incarnation=ids.uuid()
         )
-        peer = Peer(connection, identity=identity, namespace=namespace, clock=clock, ids=ids, telemetry=telemetry)
+        peer = Peer(
+            connection, identity=identity, namespace=namespace, clock=clock, ids=ids, telemetry=telemetry,
+            event_batches=event_batches,
+        )  # fmt: skip
         mesh = cls(connection, peer)
         try:
             await peer.start()

@@ -31,6 +31,11 @@ class Telemetry:
         self._sinks = list(sinks)
         self._common = dict(common or {})
 
+    @property
+    def heard(self) -> bool:
+        """Whether there is any sink: who tells much need not even put it together where there is none."""
+        return bool(self._sinks)
+
     def add(self, sink: Sink) -> None:
         """Send events to this sink, too."""
         self._sinks.append(sink)
