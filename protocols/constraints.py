@@ -124,6 +124,12 @@ class Constraints(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
             labels={**self.labels, **other.labels},
         )
 
+    @property
+    def demanding(self) -> bool:
+        """Whether an instance, or its bid, has to be looked at for them."""
+        budget = self.budget
+        return bool(self.labels or self.boundary) or budget.wall_time is not None or budget.money is not None
+
     def admits(self, labels: dict[str, str]) -> bool:
         """Whether an instance with these labels may do the work."""
         if self.boundary and labels.get("boundary") != self.boundary:

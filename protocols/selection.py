@@ -14,7 +14,7 @@ sample are drawn from by weight.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import NamedTuple, Protocol
 
@@ -85,8 +85,14 @@ class Chooser(Protocol):
         """Judge all candidates and name the winner, if any is acceptable."""
 
 
+def cost(bid: Bid, reputation: float, policy: SelectionPolicy) -> float:
+    """What a bid costs, by the formula above: the total of `score`."""
+    risk = 1.0 - bid.success * reputation
+    return policy.price_weight * bid.price + policy.latency_weight * bid.latency + policy.risk_weight * risk
+
+
 def score(candidate: Candidate, policy: SelectionPolicy) -> Score:
-    """What this bid costs, by the formula above."""
+    """The same in its parts."""
     bid = candidate.bid
     return Score(
         cost=policy.price_weight * bid.price,
@@ -124,6 +130,43 @@ def breach(bid: Bid, labels: dict[str, str], constraints: Constraints, remaining
     return ""
 
 
+def spent(bid: Bid, taken: int) -> Bid:
+    """The bid without the places that are taken since it was made."""
+    if not taken:
+        return bid
+    return msgspec.structs.replace(bid, capacity=max(0, bid.capacity - taken), queue=bid.queue + taken)
+
+
+class Offer(NamedTuple):
+    """A standing bid as it stands in the directory: what a candidate is made of, should anybody want to read it.
+
+    `taken` are our own awards that the bid does not know of yet; `objection` rules it out whatever it says; it was `heard`
+    at that time, if ever.
+    """
+
+    bid: Bid
+    labels: dict[str, str]
+    taken: int = 0
+    reputation: float = 1.0
+    objection: str = ""
+    heard: float | None = None
+
+
+def rank(
+    offers: Sequence[Offer], constraints: Constraints, remaining: float, policy: SelectionPolicy
+) -> list[tuple[float, int]]:
+    """The acceptable of these by cost, each with its place among them: what `choose` does, without a word of explanation."""
+    found, demanding = [], constraints.demanding
+    for index, (bid, labels, taken, reputation, objection, _) in enumerate(offers):
+        if objection or bid.capacity <= taken or bid.latency > remaining or bid.success < policy.floor:
+            continue
+        if demanding and breach(spent(bid, taken), labels, constraints, remaining, policy.floor):
+            continue
+        found.append((cost(bid, reputation, policy), index))
+    found.sort()
+    return found
+
+
 def judge(
     candidates: Iterable[Candidate], constraints: Constraints, remaining: float, policy: SelectionPolicy
 ) -> tuple[Candidate, ...]:
@@ -152,12 +195,44 @@ def choose(
     `remaining` is the seconds until the deadline, `known` how many instances the standing bids were sampled from.
     """
     judged = judge(candidates, constraints, remaining, policy)
+    return _choice(judged, policy, known, random, lambda first, chance: random.random() < chance)
+
+
+def share(first: float, second: float) -> float:
+    """The chance of the better of the two best standing bids: half the cost, twice the chance."""
+    return (second + _EVEN) / (first + second + 2 * _EVEN)
+
+
+def explain(
+    candidates: Iterable[Candidate],
+    winner: str,
+    constraints: Constraints,
+    remaining: float,
+    policy: SelectionPolicy,
+    random: Random,
+    *,
+    known: int = 0,
+) -> Choice:
+    """The choice among these standing bids that fell, by `share`, on the one whose key is `winner`: what `choose` says of it."""
+    judged = judge(candidates, constraints, remaining, policy)
+    return _choice(judged, policy, known, random, lambda first, chance: first.key == winner)
+
+
+def _choice(
+    judged: tuple[Candidate, ...],
+    policy: SelectionPolicy,
+    known: int,
+    random: Random,
+    falls: Callable[[Candidate, float], bool],
+) -> Choice:
+    """`falls` says whether the draw of two standing bids falls on the better one, given it and its chance."""
     ranked = sorted((each for each in judged if not each.rejected_because), key=_total)
     if not ranked:
         return Choice(judged, None, _why_none(judged))
     if ranked[0].proposal or len(ranked) == 1:
         return Choice(judged, *_best(ranked, policy, random))
-    return Choice(judged, *_one_of_two(ranked, random, max(known, len(judged))))
+    chance = share(_total(ranked[0]), _total(ranked[1]))
+    return Choice(judged, *_drawn(ranked, chance, max(known, len(judged)), first=falls(ranked[0], chance)))
 
 
 def _total(candidate: Candidate) -> float:
@@ -178,12 +253,9 @@ def _best(ranked: Sequence[Candidate], policy: SelectionPolicy, random: Random) 
     return winner, f"lowest cost {_total(winner):.2f} of {len(ranked)}: {_cost(winner)}; next {_cost(ranked[1])}"
 
 
-def _one_of_two(ranked: Sequence[Candidate], random: Random, known: int) -> tuple[Candidate, str]:
-    """Draw from the two best, each weighted by the other's cost: half the cost, twice the chance."""
-    first, second = ranked[0], ranked[1]
-    share = (_total(second) + _EVEN) / (_total(first) + _total(second) + 2 * _EVEN)
-    winner, other = (first, second) if random.random() < share else (second, first)
-    chance = share if winner is first else 1.0 - share
+def _drawn(ranked: Sequence[Candidate], share: float, known: int, *, first: bool) -> tuple[Candidate, str]:
+    winner, other = (ranked[0], ranked[1]) if first else (ranked[1], ranked[0])
+    chance = share if first else 1.0 - share
     return winner, (
         f"standing bid {_cost(winner)}, drawn with {chance:.0%} against {_cost(other)}: "
         f"the best two of {len(ranked)} acceptable, {known} known"

@@ -16,18 +16,18 @@ class Listing:
     """An instance's record, its latest figures, and what is held against it.
 
     Kept up to date in place: whoever holds a listing sees the present figures. `seen_at` is the monotonic time at which
-    figures were last heard, None before that; `suspicion` says why it is suspected, empty if it is not.
+    figures were last heard, None before that; `suspicion` says why it is suspected, empty if it is not; `key` is
+    `<process>.<agent>.<instance>`.
     """
 
     record: Instance
     figures: Figures = field(default_factory=Figures)
     seen_at: float | None = None
     suspicion: str = ""
+    key: str = field(init=False)
 
-    @property
-    def key(self) -> str:
-        """`<process>.<agent>.<instance>`."""
-        return self.record.key
+    def __post_init__(self) -> None:
+        self.key = self.record.key
 
     @property
     def agent(self) -> str:

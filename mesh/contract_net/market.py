@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import msgspec
-
 from mesh.actors.peer import Peer
 from mesh.contract_net.reputation import Reputation
+from mesh.contract_net.sampling import Sample, draw
 from mesh.protocols.acts import Bid
 from mesh.protocols.awards import Candidate
 from mesh.protocols.constraints import Constraints
 from mesh.protocols.errors import CallCycle
-from mesh.protocols.selection import SelectionPolicy, objection, score
+from mesh.protocols.selection import Offer, SelectionPolicy, cost, rank, share
 from mesh.registry.listing import Listing
 from mesh.registry.records import Capability
 
@@ -29,6 +28,8 @@ CROWDED = 0.05
 """The share of declined awards above which instances are asked first: two declines, and the next eight calls ask."""
 UNHEARD = Bid(latency=0.05)
 """Assumed of an instance that has told no figures yet."""
+SILENT = "declined: it makes no standing bid at the moment"
+BROKEN = "breaker: calls to it are refused here, it kept failing"
 
 
 class Market:
@@ -39,6 +40,7 @@ class Market:
         self._reputation = reputation
         self._unanswered: Counter[str] = Counter()
         self._declined: dict[str, float] = {}
+        self._declared: dict[str, tuple[Sequence[Listing], Capability]] = {}
 
     # -- our own awards
 
@@ -48,13 +50,18 @@ class Market:
 
     def answered(self, key: str) -> None:
         """It answered, and with a fresh bid; or it was given up."""
-        self._unanswered[key] -= 1
-        if self._unanswered[key] <= 0:
+        left = self._unanswered[key] - 1
+        if left > 0:
+            self._unanswered[key] = left
+        else:
             del self._unanswered[key]
 
     def taken(self, capability: str, *, declined: bool) -> None:
         """An award was taken, or declined for want of room."""
-        share = self._declined.get(capability, 0.0) * (1.0 - WEIGHT) + WEIGHT * declined
+        before = self._declined.get(capability)
+        if before is None and not declined:
+            return
+        share = (before or 0.0) * (1.0 - WEIGHT) + WEIGHT * declined
         if share > CROWDED / 10:
             self._declined[capability] = share
         else:
@@ -64,16 +71,48 @@ class Market:
         """Whether standing bids are so often out of date by now that asking first saves more than it costs."""
         return self._declined.get(capability, 0.0) > CROWDED
 
+    def learn(self, key: str, capability: str, bid: Bid) -> None:
+        """A fresh bid came with an answer."""
+        self._peer.directory.learn(key, bid, capability)
+
     # -- looking
 
     def declared(self, capability: str) -> Capability | None:
         """What somebody who offers it declares of it."""
         found = self._peer.directory.lookup(capability, state=None)
-        return found[0].record.offers(capability) if found else None
+        known = self._declared.get(capability)
+        if known is not None and known[0] is found:
+            return known[1]
+        declared = found[0].record.offers(capability) if found else None
+        if declared is not None:
+            self._declared[capability] = found, declared
+        return declared
 
     def processes(self, capability: str) -> frozenset[str]:
         """Every process with an instance that offers it and is ready."""
         return frozenset(each.process for each in self._peer.directory.lookup(capability))
+
+    def pick(
+        self,
+        capability: str,
+        constraints: Constraints,
+        remaining: float,
+        policy: SelectionPolicy,
+        *,
+        chain: tuple[str, ...] = (),
+    ) -> Sample | None:
+        """A sample of standing bids with a winner among them; None if nobody in sight will do.
+
+        Raises:
+            CallCycle: everybody who offers it already waits in this chain of calls.
+        """
+        sample = self._sample(capability, constraints, remaining, policy, chain, frozenset())
+        best = sample.ranked
+        if not best:
+            return None
+        first = len(best) == 1 or self._peer.ids.random.random() < share(best[0][0], best[1][0])
+        sample.winner = best[0 if first else 1][1]
+        return sample
 
     def standing(
         self,
@@ -90,13 +129,8 @@ class Market:
         Raises:
             CallCycle: everybody who offers it already waits in this chain of calls.
         """
-        listings = self._listings(capability, constraints, chain)
-        sample = self._sample(capability, self._draw(listings, policy.sample, avoid))
-        if len(listings) > len(sample) and all(objection(each, constraints, remaining, policy) for each in sample):
-            more = self._sample(capability, self._draw(listings, SCANNED, avoid))
-            good = [each for each in more if not objection(each, constraints, remaining, policy)]
-            sample = tuple(good[: policy.sample]) or sample
-        return sample, len(listings)
+        sample = self._sample(capability, constraints, remaining, policy, chain, avoid)
+        return sample.candidates(), sample.known
 
     def directed(
         self,
@@ -112,62 +146,98 @@ class Market:
         Raises:
             CallCycle: as `standing`.
         """
-        listings = self._listings(capability, constraints, chain)
-        drawn = self._draw(listings, 2 * policy.directed, avoid)
-        bids = {each.key: each for each in self._sample(capability, drawn)}
-        room = {key: (each.bid.capacity <= 0, score(each, policy).total) for key, each in bids.items()}
-        ranked = sorted(drawn, key=lambda each: room[each.key])
-        return ranked[: policy.directed], len(listings)
+        listings = self._listings(capability, constraints)
+        drawn = self._draw(listings, 2 * policy.directed, chain, avoid)
+        offers = [self._offer(capability, each) for each in drawn]
+        ranked = sorted(
+            range(len(drawn)),
+            key=lambda each: (
+                offers[each].bid.capacity <= offers[each].taken,
+                cost(offers[each].bid, offers[each].reputation, policy),
+            ),
+        )
+        return [drawn[each] for each in ranked[: policy.directed]], len(listings)
 
-    def _listings(self, capability: str, constraints: Constraints, chain: tuple[str, ...]) -> Sequence[Listing]:
+    # -- the sample
+
+    def _sample(
+        self,
+        capability: str,
+        constraints: Constraints,
+        remaining: float,
+        policy: SelectionPolicy,
+        chain: tuple[str, ...],
+        avoid: frozenset[str],
+    ) -> Sample:
+        """Offers of a few; of more and more, as long as nobody among them will do."""
+        listings, count, first = self._listings(capability, constraints), policy.sample, None
+        while True:
+            drawn = self._draw(listings, count, chain, avoid)
+            offers = [self._offer(capability, each) for each in drawn]
+            ranked = rank(offers, constraints, remaining, policy)
+            if ranked:
+                ranked = self._admitted(capability, drawn, offers, ranked)
+            sample = Sample(drawn, offers, ranked, len(listings), self._peer.clock.monotonic())
+            if ranked:
+                return sample if first is None else sample.narrowed(policy.sample)
+            if len(drawn) >= len(listings) or count >= SCANNED:
+                return first or sample
+            first, count = first or sample, min(SCANNED, 4 * count)
+
+    def _admitted(
+        self, capability: str, drawn: Sequence[Listing], offers: list[Offer], ranked: list[tuple[float, int]]
+    ) -> list[tuple[float, int]]:
+        """The ranking without those whose breaker is open: only the two best matter, and are looked at."""
+        allows, index = self._peer.breakers.allows, 0
+        while index < min(2, len(ranked)):
+            place = ranked[index][1]
+            if allows(*self.breaker(drawn[place], capability)):
+                index += 1
+            else:
+                offers[place] = offers[place]._replace(objection=BROKEN)
+                del ranked[index]
+        return ranked
+
+    def _listings(self, capability: str, constraints: Constraints) -> Sequence[Listing]:
         """Who is ready and has the labels; everybody, if nobody has: their bids then say why not."""
-        labels = dict(constraints.labels)
-        if constraints.boundary:
-            labels["boundary"] = constraints.boundary
         directory = self._peer.directory
-        listings = directory.lookup(capability, labels=labels) if labels else directory.lookup(capability)
-        listings = listings or directory.lookup(capability)
-        if not chain:
-            return listings
+        if constraints.labels or constraints.boundary:
+            labels = dict(constraints.labels)
+            if constraints.boundary:
+                labels["boundary"] = constraints.boundary
+            if fitting := directory.lookup(capability, labels=labels):
+                return fitting
+        return directory.lookup(capability)
+
+    def _draw(
+        self, listings: Sequence[Listing], count: int, chain: tuple[str, ...], avoid: frozenset[str]
+    ) -> Sequence[Listing]:
+        """Some of them, none of whom waits in this chain; nobody to be avoided, if there is anybody else."""
+        drawn = draw(listings, count, self._peer.ids.random)
+        if not chain and not avoid:
+            return drawn
+        kept = [each for each in drawn if each.agent not in chain and each.key not in avoid]
+        if kept or not listings:
+            return kept
         free = [each for each in listings if each.agent not in chain]
-        if listings and not free:
+        if not free:
             agent = listings[0].agent
             raise CallCycle(f"{agent} is already waiting in this chain of calls: {' → '.join((*chain, agent))}")
-        return free
+        return draw([each for each in free if each.key not in avoid] or free, count, self._peer.ids.random)
 
-    def _draw(self, listings: Sequence[Listing], count: int, avoid: frozenset[str]) -> Sequence[Listing]:
-        if avoid:
-            listings = [each for each in listings if each.key not in avoid] or listings
-        if len(listings) <= count:
-            return listings
-        return [listings[index] for index in self._peer.ids.random.sample(range(len(listings)), count)]
-
-    def _sample(self, capability: str, listings: Sequence[Listing]) -> tuple[Candidate, ...]:
-        now = self._peer.clock.monotonic()
-        return tuple(self._candidate(capability, each, now) for each in listings)
-
-    def _candidate(self, capability: str, listing: Listing, now: float) -> Candidate:
-        record, key, rejected = listing.record, listing.key, ""
-        bid = listing.figures.bids.get(capability)
+    def _offer(self, capability: str, listing: Listing) -> Offer:
+        bid, objection, key = listing.figures.bids.get(capability), "", listing.key
         if bid is None:
             bid = UNHEARD
             if listing.seen_at is not None:
-                rejected = "declined: it makes no standing bid at the moment"
-        taken = self._unanswered.get(key, 0)
-        if taken:
-            bid = msgspec.structs.replace(bid, capacity=max(0, bid.capacity - taken), queue=bid.queue + taken)
-        if not self._peer.breakers.allows(*self.breaker(listing, capability)):
-            rejected = "breaker: calls to it are refused here, it kept failing"
-        return Candidate(
-            agent=record.agent,
-            instance=record.instance,
-            process=record.process,
-            version=record.version,
-            labels=record.labels,
-            bid=bid,
-            age=0.0 if listing.seen_at is None else max(0.0, now - listing.seen_at),
-            reputation=self._reputation.of(key),
-            rejected_because=rejected,
+                objection = SILENT
+        return Offer(
+            bid,
+            listing.record.labels,
+            self._unanswered.get(key, 0),
+            self._reputation.of(key),
+            objection,
+            listing.seen_at,
         )
 
     @staticmethod

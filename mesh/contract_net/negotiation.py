@@ -368,7 +368,7 @@ class Negotiation:
     def learn(self, process: str, agent: str, instance: str, bid: Bid | None) -> None:
         """A fresh bid came along."""
         if bid is not None:
-            self._peer.directory.learn(f"{process}.{agent}.{instance}", bid, self.call.capability)
+            self._market.learn(f"{process}.{agent}.{instance}", self.call.capability, bid)
 
     def reputation(self, key: str) -> float:
         """What is thought of this instance."""
