@@ -186,7 +186,9 @@ async def test_a_frozen_process_is_gone_within_its_lease_and_back_when_it_thaws(
     assert noticed - frozen < 3 + 1.5
     os.kill(scene.processes["victim"].pid, signal.SIGCONT)
     await until(lambda: bool(directory.lookup("greet")) and sees(directory) == {"victim", "witness"}, timeout=5)
-    assert await scene.says("victim") == "lost: not renewed for 3 s"
+    while (said := await scene.says("victim")) == "down: victim":  # it may hear of its own end before its timer runs
+        pass
+    assert said == "lost: not renewed for 3 s"
     await until(lambda: len(directory.lookup("greet")) == 2, timeout=5)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 
 import pytest
@@ -12,30 +11,8 @@ from mesh.protocols.errors import TimedOut, Unavailable
 from mesh.protocols.ports import Message
 from mesh.settings import ServerTarget
 from mesh.transport.connection import connect
-from mesh.transport.nats.client import SyncClient
-from mesh.transport.nats.library import Client
 from tests.contract.places import eventually
 from tests.transport.fake_server import fake_server
-
-
-def test_every_private_name_of_nats_py_that_we_replace_is_there_with_the_same_parameters() -> None:
-    for name in ("_process_msg", "_process_err", "_process_pong", "_process_op_err", "_read_loop", "_send_ping"):
-        theirs, ours = getattr(Client, name), getattr(SyncClient, name)
-        assert list(inspect.signature(theirs).parameters) == list(inspect.signature(ours).parameters), name
-    for name in ("_attempt_reconnect", "_flush_pending"):
-        assert hasattr(Client, name)
-    held = vars(Client())
-    for name in (
-        "_pending",
-        "_pending_data_size",
-        "_pongs",
-        "_subs",
-        "_sid",
-        "_transport",
-        "_server_info",
-        "_reading_task",
-    ):
-        assert name in held, name
 
 
 async def test_the_server_hears_every_frame_in_the_order_of_the_calls() -> None:

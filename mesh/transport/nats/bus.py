@@ -12,10 +12,11 @@ from mesh.protocols.ports import Clock, Headers, Ids, Message, Subscription
 from mesh.settings import ServerTarget
 from mesh.transport.listeners import Background, Listeners
 from mesh.transport.matching import check_pattern, check_subject
-from mesh.transport.nats.client import SyncClient, server_identity
-from mesh.transport.nats.dial import dial
-from mesh.transport.nats.frames import encode_headers, publish_frame, publish_with_headers
+from mesh.transport.nats.fast import FastWire
+from mesh.transport.nats.frames import encode_headers
 from mesh.transport.nats.replies import Replies
+from mesh.transport.nats.subscriptions import NatsSubscription, Subscriptions
+from mesh.transport.nats.wire import Told, Wire
 
 log = logging.getLogger("mesh.transport")
 
@@ -25,26 +26,6 @@ CLOSE_WITHIN = 2.0
 _DENIAL = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 
 
-class NatsSubscription(Subscription):
-    """A running subscription."""
-
-    def __init__(self, client: SyncClient, sid: int) -> None:
-        self._client = client
-        self._sid = sid
-
-    async def close(self) -> None:
-        """Stop it. Again: nothing happens."""
-        self.stop()
-
-    def stop(self) -> None:
-        """Stop it without waiting: the server knows before anything that is published after this."""
-        self._client.unlisten(self._sid)
-
-    def leave(self) -> None:
-        """Stop it without waiting, but still hear what the server has sent by the time it knows."""
-        self._client.unlisten_gently(self._sid)
-
-
 class NatsBus:
     """A connection to a server. It reconnects for as long as it takes; `close` is the only end."""
 
@@ -52,9 +33,13 @@ class NatsBus:
         self.clock = clock
         self.ids = ids
         self.background = Background()
-        self._client = SyncClient(lost=self._on_lost, denied=self._on_denied)
+        told = Told(lost=self._on_lost, back=self._on_back, denied=self._on_denied, slow=self._on_slow)
+        self._wire: Wire = FastWire(told)
+        self._subscriptions = Subscriptions(self._wire)
         self._replies = Replies(f"{inbox_prefix}.{ids.uuid().replace('-', '')}")
         self._closed = False
+        self.slow_consumer = 0
+        """How often the server had more for us than we took, and let us feel it."""
         self._denials: set[str] = set()
         self._up = asyncio.Event()
         self._reconnected = Listeners("reconnect", self.background)
@@ -69,15 +54,15 @@ class NatsBus:
             Unavailable: no server, or it refused us.
         """
         bus = cls(clock, ids, target.inbox_prefix or "_INBOX")
-        await dial(bus._client, target, name, ids.random, timeout, bus._on_reconnected)
-        bus._client.listen(f"{bus._replies.inbox}.*", "", bus._replies.receive)
+        await bus._wire.dial(target, name, ids.random, timeout)
+        bus._wire.listen(f"{bus._replies.inbox}.*", "", bus._replies.receive)
         bus._up.set()
         return bus
 
     @property
     def connected(self) -> bool:
         """Whether a server is reachable right now."""
-        return bool(self._client.is_connected) and not self._closed
+        return self._wire.connected and not self._closed
 
     @property
     def closed(self) -> bool:
@@ -87,19 +72,19 @@ class NatsBus:
     @property
     def client(self) -> tuple[str, int]:
         """(server id, client id) of the present connection."""
-        return server_identity(self._client)
+        return self._wire.identity
 
     @property
     def max_payload(self) -> int:
         """The most bytes a message may have."""
-        return int(self._client.max_payload)
+        return self._wire.max_payload
 
     def publish(self, subject: str, data: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
         """Hand a message to the connection: it is written in this turn of the loop, or after the next reconnect."""
         if self._closed:
             raise Unavailable("the connection is closed; connect again")
         target, answer = check_subject(subject), check_subject(reply) if reply else b""
-        self._send(target, answer, data, encode_headers(headers) if headers else b"")
+        self._send(target, answer, encode_headers(headers) if headers else b"", data)
 
     async def subscribe(self, subject: str, handler: Callable[[Message], None], *, queue: str = "") -> Subscription:
         """Hear messages; the server knows of it when this returns.
@@ -109,31 +94,27 @@ class NatsBus:
             TimedOut · Unavailable: the server could not be told.
         """
         self.check_connected()
-        sid = self._client.listen(check_pattern(subject), check_pattern(queue) if queue else "", handler)
+        subscription = self._subscriptions.add(check_pattern(subject), check_pattern(queue) if queue else "", handler)
         self._denials.discard(subject.lower())
         try:
             await self.flush()
         except BaseException:
-            self._client.unlisten(sid)
+            subscription.stop()
             raise
         if subject.lower() in self._denials:
-            self._client.unlisten(sid)
+            subscription.stop()
             raise Refused(f"no permission to subscribe to {subject}", detail={"reason": "permissions"})
-        return NatsSubscription(self._client, sid)
+        return subscription
 
     async def request(self, subject: str, data: bytes, *, timeout: float, headers: Headers | None = None) -> Message:
         """Ask with a private reply subject. `Unavailable.detail["sent"]` says whether the question may have arrived."""
-        answer = self.ask(subject, data, timeout=timeout, block=encode_headers(headers) if headers else b"")
-        try:
-            return await answer
-        finally:
-            answer.cancel()
+        return await self.ask(subject, data, timeout=timeout, block=encode_headers(headers) if headers else b"")
 
     async def flush(self, timeout: float = 5.0) -> None:
         """Wait until the server has taken everything published so far."""
         self.check_connected()
         pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._client.ping(pong)
+        self._wire.ping(pong)
         try:
             async with asyncio.timeout(timeout):
                 await pong
@@ -162,7 +143,7 @@ class NatsBus:
         self._ended.fire()
         self._replies.fail_all(lambda subject: Unavailable(f"closed while {subject} was asked", detail={"sent": True}))
         await self.background.close()
-        await self._hang_up()
+        await self._wire.close()
 
     # -- for the store over this bus
 
@@ -176,7 +157,7 @@ class NatsBus:
         target = check_subject(subject)
         reply, answer = self._replies.ask(subject, timeout)
         try:
-            self._send(target, reply.encode(), data, block)
+            self._send(target, reply, block, data)
         except MeshError:
             answer.cancel()
             raise
@@ -200,7 +181,7 @@ class NatsBus:
 
     def listen(self, subject: str, handler: Callable[[Message], None]) -> NatsSubscription:
         """Subscribe without waiting: the server knows before anything that is published after this."""
-        return NatsSubscription(self._client, self._client.listen(subject, "", handler))
+        return self._subscriptions.add(subject, "", handler)
 
     def converse(self, handler: Callable[[Message], None]) -> str:
         """A private reply subject for any number of answers, until `hang_up`."""
@@ -231,45 +212,37 @@ class NatsBus:
     def check_connected(self) -> None:
         """Raises Unavailable while no server is reachable."""
         self.check_open()
-        if not self._client.is_connected:
+        if not self._wire.connected:
             raise Unavailable("the server is out of reach; the connection keeps trying", detail={"sent": False})
 
     # -- inside
 
-    def _send(self, subject: bytes, reply: bytes, data: bytes, block: bytes) -> None:
-        size = len(block) + len(data)
-        if size > self._client.max_payload:
+    def _send(self, subject: bytes, reply: bytes, block: bytes, data: bytes) -> None:
+        wire, size = self._wire, len(block) + len(data)
+        if size > wire.max_payload:
             raise TooLarge(
-                f"{size} bytes to {subject.decode()}, {self.max_payload} are allowed",
-                detail={"size": size, "limit": self.max_payload},
+                f"{size} bytes to {subject.decode()}, {wire.max_payload} are allowed",
+                detail={"size": size, "limit": wire.max_payload},
             )
-        waiting = self._client.waiting
-        if waiting + size > PENDING_LIMIT:
-            raise Overloaded(f"{waiting} bytes wait for the server already", retry_after=1.0)
-        if block:
-            self._client.enqueue(publish_with_headers(subject, reply, block, data))
-        else:
-            self._client.enqueue(publish_frame(subject, reply, data))
+        if wire.waiting + size > PENDING_LIMIT:
+            raise Overloaded(f"{wire.waiting} bytes wait for the server already", retry_after=1.0)
+        wire.publish(subject, reply, block, data)
 
     def _on_lost(self) -> None:
         self._up.clear()
-        self._fail_pongs()
         self._replies.fail_all(
             lambda s: Unavailable(f"the connection was lost while {s} was asked", detail={"sent": True})
         )
         self._disconnected.fire()
 
-    def _fail_pongs(self) -> None:
-        pongs, self._client._pongs = self._client._pongs, []
-        for pong in pongs:
-            if not pong.done():
-                pong.set_exception(Unavailable("the connection was lost meanwhile", detail={"sent": True}))
-                pong.exception()
-
-    async def _on_reconnected(self) -> None:
+    def _on_back(self) -> None:
         log.info("connected again to %s", self.client[0])
         self._up.set()
         self._reconnected.fire()
+
+    def _on_slow(self, words: str) -> None:
+        self.slow_consumer += 1
+        log.error("slow consumer: %s; messages were lost. Do less in handlers, or take fewer subjects", words)
 
     def _on_denied(self, words: str) -> None:
         log.error("the server refuses a subject to this connection: %s", words)
@@ -282,10 +255,3 @@ class NatsBus:
             self._replies.fail_subject(
                 found[2], Refused(f"no permission to publish to {found[2]}", detail={"reason": "permissions"})
             )
-
-    async def _hang_up(self) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_WITHIN):
-                await self._client.close()
-        except (TimeoutError, OSError) as error:
-            log.debug("the socket did not close cleanly: %s", error)

@@ -1,17 +1,19 @@
-"""nats-py's client with its message path replaced: handlers run at once, writes are gathered, and nothing ends it quietly.
+"""nats-py's client without its message path: it connects, logs in, reconnects; what arrives goes to `Parser`.
 
 What nats-py does that we must not have, and where it is dealt with:
-    a task and a queue per subscription            `_process_msg` calls the handler
-    publish is a coroutine                         `enqueue`: one write per turn of the loop
-    PING overtakes what waits to be written        `_send_ping` goes through `enqueue`
-    a late PONG for a cancelled flush kills reads  `_process_pong`
-    a dead read loop leaves `is_connected` true    `_read_loop` reconnects
-    an expired JWT closes the client for good      `_process_err` only reports; the reconnect reads the credentials again
-    a hung peer blocks `wait_closed`               `_process_op_err` aborts the socket
-    a surprise while reconnecting ends the attempt `_attempt_reconnect` goes on
+    a stream reader, a parser of regular expressions   `_read_loop`: `SocketTransport` pushes into `Parser`
+    a task and a queue per subscription                the parser calls a receiver
+    publish is a coroutine, written by a task          `Outbox`: one write per turn of the loop
+    PING overtakes what waits to be written            `_send_ping` goes through the outbox
+    a late PONG for a cancelled flush kills reads      `FastWire.heard_pong`
+    a dead read loop leaves `is_connected` true        `_read_loop` ends in a reconnect, always
+    an expired JWT closes the client for good          `FastWire.heard_complaint` reports; a reconnect reads it again
+    a hung peer blocks `wait_closed`                   `_process_op_err` aborts the socket
+    a surprise while reconnecting ends the attempt     `_attempt_reconnect` goes on
+    two attempts to reconnect may run at once          `_connect_to_server` ends the one that was replaced
+    news before the first PONG confuse the login       `SocketTransport.readline` keeps them for the parser
 
-Private names of nats-py are used here and only here; `tests/transport/test_client.py` checks that they are there. A faster
-parser slots in as `self._ps`: whatever feeds `_process_msg`.
+Private names of nats-py are used here and only here; `guard` looks whether they are as they were.
 """
 
 from __future__ import annotations
@@ -19,177 +21,106 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from mesh.protocols.ports import Message
-from mesh.transport.listeners import call_message_handler
-from mesh.transport.matching import matches
-from mesh.transport.nats.frames import decode_headers, subscribe_frame, unsubscribe_frame
-from mesh.transport.nats.library import Client, Error, StaleConnectionError, Subscription, TcpTransport, Transport
+from mesh.transport.nats.library import Client, PoolServer, Subscription
+from mesh.transport.nats.outbox import Outbox
+from mesh.transport.nats.parser import Parser
+from mesh.transport.nats.socket import SocketTransport
+from mesh.transport.nats.websocket import WebSocketStream
 
 log = logging.getLogger("mesh.transport")
 
-WRITE_AT_ONCE = 64 * 1024
-"""Bytes gathered in one turn of the loop before they are written without waiting for its end."""
-SOCKET_HIGH = 4 * 1024 * 1024
-"""Bytes the socket may owe us before we stop giving it more."""
 RECONNECT_PAUSE = 1.0
 
 
-class SyncClient(Client):
-    """A nats-py client whose subscriptions are plain functions and whose publishing is a plain call.
+@dataclass(frozen=True)
+class Life:
+    """Who is told how the connection fares."""
 
-    `lost` is called when the connection breaks, `denied` with the server's words when it refuses a subject.
-    """
+    opened: Callable[[], None]
+    """The server has accepted us."""
+    lost: Callable[[Exception, bool], None]
+    """The connection broke for this reason; and whether the server had more for us than we could take at once."""
+    ping: Callable[[asyncio.Future[bool]], None]
+    """nats-py wants to know whether the server is alive."""
 
-    def __init__(self, *, lost: Callable[[], None], denied: Callable[[str], None]) -> None:
+
+class StreamingClient(Client):
+    """nats-py's client on a `Parser` and an `Outbox`."""
+
+    def __init__(self, parser: Parser, outbox: Outbox, life: Life) -> None:
         super().__init__()
-        self._lost = lost
-        self._denied = denied
-        self._handlers: dict[int, Callable[[Message], None]] = {}
-        self._kicked = False
-        self._congested: asyncio.Task[None] | None = None
-
-    # -- out
+        self._ps = parser  # type: ignore[assignment]
+        self._parser = parser
+        self._outbox = outbox
+        self._life = life
+        self._broken = True
 
     @property
-    def waiting(self) -> int:
-        """Bytes that are not with the socket yet."""
-        return int(self._pending_data_size)
+    def identity(self) -> tuple[str, int]:
+        """(server id, client id) of the present connection, or the last one."""
+        return str(self._server_info.get("server_id", "")), int(self._client_id or 0)
 
-    def enqueue(self, frame: bytes) -> None:
-        """Write a frame with everything else of this turn of the loop; keep it while there is no connection."""
-        self._pending.append(frame)
-        self._pending_data_size += len(frame)
-        if self._pending_data_size > WRITE_AT_ONCE:
-            self._write()
-        elif not self._kicked:
-            self._kicked = True
-            asyncio.get_running_loop().call_soon(self._write)
-
-    def _write(self) -> None:
-        self._kicked = False
-        transport = self._transport
-        if not self._pending or not self.is_connected or self._congested is not None or transport is None:
-            return
-        data = b"".join(self._pending)
-        self._pending = []
-        self._pending_data_size = 0
-        transport.write(data)
-        socket = self._socket()
-        if socket is None or socket.get_write_buffer_size() > SOCKET_HIGH:
-            self._congested = asyncio.get_running_loop().create_task(self._drain(transport), name="drain")
-
-    def _socket(self) -> asyncio.WriteTransport | None:
-        """The TCP or TLS connection; a WebSocket has none of this kind, and only sends when it is drained."""
-        if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:
-            return self._transport._io_writer.transport
-        return None
-
-    async def _drain(self, transport: Transport) -> None:
-        try:
-            await transport.drain()  # type: ignore[no-untyped-call]
-        except OSError as error:
-            log.debug("the socket broke while it was drained: %s", error)
-        finally:
-            self._congested = None
-            self._write()
-
-    async def _flush_pending(self, force_flush: bool = False) -> asyncio.Future[None]:
-        """nats-py asks for a write: it happens in this turn of the loop, and nobody has to wait for it."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        self._write()
-        return done
-
-    async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
-        self.ping(future or asyncio.get_running_loop().create_future())
-
-    def ping(self, pong: asyncio.Future[bool]) -> None:
-        """Ask for a PONG behind everything enqueued so far; it resolves `pong`."""
-        self._pongs.append(pong)
-        self.enqueue(b"PING\r\n")
-
-    # -- in
-
-    def listen(self, subject: str, queue: str, handler: Callable[[Message], None]) -> int:
-        """Subscribe, over reconnects too. Returns the subscription's number for `unlisten`."""
+    def remember(self, subject: str, queue: str) -> int:
+        """A number for a subscription, which is made again after every reconnect."""
         self._sid += 1
-        sid = int(self._sid)
-        self._subs[sid] = Subscription(self, sid, subject, queue=queue)
-        self._handlers[sid] = handler
-        self.enqueue(subscribe_frame(subject, queue, sid))
-        return sid
+        self._subs[self._sid] = Subscription(self, self._sid, subject, queue=queue)
+        return self._sid
 
-    def unlisten(self, sid: int) -> None:
-        """End a subscription. Again: nothing happens."""
-        if self._handlers.pop(sid, None) is not None:
-            self._subs.pop(sid, None)
-            self.enqueue(unsubscribe_frame(sid))
+    def forget(self, sid: int) -> bool:
+        """Whether that subscription was remembered until now."""
+        return self._subs.pop(sid, None) is not None
 
-    def unlisten_gently(self, sid: int) -> None:
-        """End a subscription, but hear what the server has sent by the time it knows. Again: nothing happens."""
-        if self._subs.pop(sid, None) is not None:
-            self.enqueue(unsubscribe_frame(sid))
-            known: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            known.add_done_callback(lambda _: self._handlers.pop(sid, None))
-            self.ping(known)
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
-        handler = self._handlers.get(sid)
-        if handler is None:
-            return
-        found = decode_headers(headers) if headers else None
-        message = Message(subject.decode("utf-8", "replace"), data, reply.decode("utf-8", "replace"), found)
-        if message.no_responders:
-            self._tell_everybody(message)
-        else:
-            call_message_handler(handler, message)
-
-    def _tell_everybody(self, message: Message) -> None:
-        """The server gives its 503 to only one of the subscriptions that match: here all of them get it."""
-        for sid, subscription in list(self._subs.items()):
-            handler = self._handlers.get(sid)
-            if handler is not None and matches(subscription.subject, message.subject):
-                call_message_handler(handler, message)
-
-    async def _process_pong(self) -> None:
+    def is_alive(self) -> None:
+        """The server has answered a PING."""
         self._pings_outstanding = 0
-        if self._pongs:
-            pong = self._pongs.pop(0)
-            if not pong.done():
-                pong.set_result(True)
 
-    # -- staying alive
+    def learn(self, info: dict[str, Any]) -> None:
+        """The server has news: nats-py keeps the list of its peers; how much we may send can have changed."""
+        self._max_payload = int(info.get("max_payload", self._max_payload))
+        asyncio.get_running_loop().create_task(self._process_info(info), name="news of the server")
 
-    async def _process_err(self, err_msg: str) -> None:
-        """The server complains. Where that is fatal it closes the connection itself, and we come back."""
-        if "stale connection" in err_msg:
-            await self._process_op_err(StaleConnectionError())
-        elif "permissions violation" in err_msg:
-            self._denied(err_msg.strip("'"))
-        else:
-            self._err = Error(f"nats: {err_msg}")
-            log.error("the server says: %s", err_msg.strip("'"))
+    def abort(self) -> None:
+        """Drop the connection, whatever has not left yet. Again: nothing happens."""
+        if isinstance(self._transport, SocketTransport):
+            self._transport.abort()
 
-    async def _process_op_err(self, e: Exception) -> None:
-        was_connected = self.is_connected
-        socket = self._socket()
-        if was_connected and socket is not None:
-            socket.abort()
-        await super()._process_op_err(e)
-        if was_connected:
-            log.warning("lost the connection to %s: %s", self._server_info.get("server_name", "the server"), e)
-            self._lost()
+    async def _connect_to_server(self, s: PoolServer) -> None:
+        if self._reconnection_task not in (None, asyncio.current_task()):
+            raise asyncio.CancelledError
+        if not self._transport and s.uri.scheme not in ("ws", "wss"):
+            self._transport = SocketTransport(self._outbox.can_write)
+        await super()._connect_to_server(s)
+
+    async def _process_connect_init(self) -> None:
+        await super()._process_connect_init()
+        self._parser.reset()
+        self._broken = False
+        self._life.opened()
 
     async def _read_loop(self) -> None:
-        await super()._read_loop()
-        task = asyncio.current_task()
-        if task is self._reading_task and self.is_connected and not (task and task.cancelling()):
-            await self._process_op_err(Error("nats: the read loop ended"))
+        """Stream until the connection ends. nats-py has sent the subscriptions by now: what has waited may follow."""
+        transport = self._transport
+        assert transport is not None
+        stream = transport if isinstance(transport, SocketTransport) else WebSocketStream(transport)
+        self._outbox.open(stream.write)
+        await self._process_op_err(await stream.stream(self._parser.feed))
+
+    async def _process_op_err(self, e: Exception) -> None:
+        if self._broken or self.is_closed:
+            return
+        self._broken = True
+        self._outbox.close()
+        behind = isinstance(self._transport, SocketTransport) and self._transport.behind
+        self.abort()
+        await super()._process_op_err(e)
+        log.warning("lost the connection to %s: %s", self._server_info.get("server_name", "the server"), e)
+        self._life.lost(e, behind)
 
     async def _attempt_reconnect(self) -> None:
-        while not self.is_closed:
+        while not self.is_closed and self._reconnection_task is asyncio.current_task():
             try:
                 await super()._attempt_reconnect()
             except Exception:
@@ -198,8 +129,11 @@ class SyncClient(Client):
                 continue
             return
 
+    async def _flush_pending(self, force_flush: bool = False) -> asyncio.Future[None]:
+        """nats-py asks for a write; the outbox writes by itself, and nobody has to wait for it."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
 
-def server_identity(client: Client) -> tuple[str, int]:
-    """(server id, client id) of the present connection."""
-    info: dict[str, Any] = client._server_info
-    return str(info.get("server_id", "")), int(client.client_id or 0)
+    async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
+        self._life.ping(future or asyncio.get_running_loop().create_future())

@@ -10,8 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from mesh.protocols.errors import Unavailable
 from mesh.settings import ServerTarget
-from mesh.transport.nats.client import SyncClient
-from mesh.transport.nats.library import Error, UnexpectedEOF, with_websockets
+from mesh.transport.nats.library import Client, Error, UnexpectedEOF, with_websockets
 from mesh.transport.nats.options import connect_options
 
 log = logging.getLogger("mesh.transport")
@@ -31,7 +30,7 @@ class _Complaints:
 
 
 async def dial(
-    client: SyncClient,
+    client: Client,
     target: ServerTarget,
     name: str,
     source: random.Random,
@@ -58,7 +57,7 @@ async def dial(
     client.set_server_pool(list(target.urls))
 
 
-async def _abandon(client: SyncClient) -> None:
+async def _abandon(client: Client) -> None:
     """Leave nothing running behind a failed attempt."""
     try:
         await client.close()

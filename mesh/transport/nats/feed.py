@@ -17,8 +17,9 @@ from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import Message, Stored
 from mesh.transport.headers import STALLED
 from mesh.transport.nats.api import NANOSECONDS, MissingStream, call
-from mesh.transport.nats.bus import NatsBus, NatsSubscription
+from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.stored import from_delivery, position, status
+from mesh.transport.nats.subscriptions import NatsSubscription
 
 log = logging.getLogger("mesh.transport")
 

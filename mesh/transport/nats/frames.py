@@ -13,18 +13,14 @@ _LINE_BREAKS = str.maketrans({"\r": " ", "\n": " "})
 _VERSION = "NATS/1.0"
 
 
-def publish_frame(subject: bytes, reply: bytes, data: bytes) -> bytes:
-    """PUB."""
+def publish_frame(subject: bytes, reply: bytes, block: bytes, data: bytes) -> bytes:
+    """PUB, or HPUB where there is a header `block` (from `encode_headers`)."""
+    if block:
+        middle, size = reply + b" " if reply else b"", len(block)
+        return b"HPUB %b %b%d %d\r\n%b%b\r\n" % (subject, middle, size, size + len(data), block, data)
     if reply:
         return b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(data), data)
     return b"PUB %b %d\r\n%b\r\n" % (subject, len(data), data)
-
-
-def publish_with_headers(subject: bytes, reply: bytes, block: bytes, data: bytes) -> bytes:
-    """HPUB; `block` comes from `encode_headers`."""
-    size = len(block)
-    middle = reply + b" " if reply else b""
-    return b"HPUB %b %b%d %d\r\n%b%b\r\n" % (subject, middle, size, size + len(data), block, data)
 
 
 def subscribe_frame(subject: str, queue: str, sid: int) -> bytes:

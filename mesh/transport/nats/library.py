@@ -38,7 +38,7 @@ def _light() -> Iterator[None]:
 with _light():
     import nats
     from nats.aio import client, subscription, transport
-    from nats.errors import Error, StaleConnectionError, UnexpectedEOF
+    from nats.errors import Error, ProtocolError, StaleConnectionError, UnexpectedEOF
 
 
 def _part(name: str) -> Any:
@@ -52,18 +52,19 @@ if not hasattr(nats, "js"):
     vars(nats)["__getattr__"] = _part
 
 Client = client.Client
+PoolServer = client.Srv
 Server = client.Server
 Subscription = subscription.Subscription
-TcpTransport = transport.TcpTransport
 Transport = transport.Transport
 
 __all__ = [
     "Client",
     "Error",
+    "PoolServer",
+    "ProtocolError",
     "Server",
     "StaleConnectionError",
     "Subscription",
-    "TcpTransport",
     "Transport",
     "UnexpectedEOF",
     "with_websockets",

@@ -1,4 +1,4 @@
-"""One inbox for every answer: a subscription, short tokens, and one timer per question."""
+"""One inbox for every answer: a subscription, short tokens, and one timer for all questions."""
 
 from __future__ import annotations
 
@@ -7,27 +7,12 @@ from collections.abc import Callable
 
 from mesh.protocols.errors import MeshError, NoResponders, TimedOut
 from mesh.protocols.ports import Message
+from mesh.transport.listeners import call_message_handler
+from mesh.transport.nats.deadlines import Deadlines
+from mesh.transport.nats.received import means_nobody, message_of
 
-
-class _Question:
-    """An answer that somebody waits for."""
-
-    __slots__ = ("answer", "subject", "timer")
-
-    def __init__(self, subject: str, answer: asyncio.Future[Message], timer: asyncio.TimerHandle) -> None:
-        self.subject = subject
-        self.answer = answer
-        self.timer = timer
-
-    def settle(self, message: Message) -> None:
-        self.timer.cancel()
-        if not self.answer.done():
-            self.answer.set_result(message)
-
-    def fail(self, error: MeshError) -> None:
-        self.timer.cancel()
-        if not self.answer.done():
-            self.answer.set_exception(error)
+_Question = tuple[asyncio.Future[Message], str, float, set[bytes]]
+"""The answer that somebody waits for, the subject asked, the patience in seconds, and the slot of its deadline."""
 
 
 class Replies:
@@ -35,64 +20,76 @@ class Replies:
 
     def __init__(self, inbox: str) -> None:
         self.inbox = inbox
-        self._cut = len(inbox) + 1
+        self._prefix = f"{inbox}.".encode()
+        self._cut = len(self._prefix)
         self._count = 0
-        self._questions: dict[str, _Question] = {}
-        self._conversations: dict[str, Callable[[Message], None]] = {}
+        self._questions: dict[bytes, _Question] = {}
+        self._conversations: dict[bytes, Callable[[Message], None]] = {}
+        self._deadlines = Deadlines(self._timed_out)
 
-    def ask(self, subject: str, timeout: float) -> tuple[str, asyncio.Future[Message]]:
-        """A reply subject and the future of its one answer, which fails with `TimedOut` by itself."""
+    def ask(self, subject: str, timeout: float) -> tuple[bytes, asyncio.Future[Message]]:
+        """A reply subject and the future of its one answer, which fails with `TimedOut` by itself.
+
+        Who does not want the answer any more cancels it; it is forgotten when its time is up.
+        """
         token = self._token()
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Message] = loop.create_future()
-        timer = loop.call_later(max(0.0, timeout), self._timed_out, token, timeout)
-        self._questions[token] = _Question(subject, answer, timer)
-        answer.add_done_callback(lambda _: self._forget(token))
-        return f"{self.inbox}.{token}", answer
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._questions[token] = (answer, subject, timeout, self._deadlines.add(token, timeout))
+        return self._prefix + token, answer
 
     def converse(self, handler: Callable[[Message], None]) -> str:
         """A reply subject for any number of answers, until `hang_up`."""
         token = self._token()
         self._conversations[token] = handler
-        return f"{self.inbox}.{token}"
+        return (self._prefix + token).decode()
 
     def hang_up(self, reply: str) -> None:
         """Hear no more answers there. Again: nothing happens."""
-        self._conversations.pop(reply[self._cut :], None)
+        self._conversations.pop(reply.encode()[self._cut :], None)
 
-    def receive(self, message: Message) -> None:
+    def receive(self, subject: bytes, reply: bytes, block: bytes, data: bytes) -> None:
         """An answer has come; one that nobody waits for any more is dropped."""
-        token = message.subject[self._cut :]
-        question = self._questions.get(token)
-        if question is not None:
-            if message.no_responders:
-                question.fail(NoResponders(f"nobody listens on {question.subject}"))
-            else:
-                question.settle(message)
-        elif token in self._conversations:
-            self._conversations[token](message)
+        token = subject[self._cut :]
+        question = self._questions.pop(token, None)
+        if question is None:
+            handler = self._conversations.get(token)
+            if handler is not None:
+                call_message_handler(handler, message_of(subject, reply, block, data))
+            return
+        answer, asked, _, slot = question
+        slot.discard(token)
+        if answer.done():
+            return
+        if block and means_nobody(block, data):
+            answer.set_exception(NoResponders(f"nobody listens on {asked}"))
+        else:
+            answer.set_result(message_of(subject, reply, block, data))
 
     def fail_all(self, error: Callable[[str], MeshError]) -> None:
         """No answer can come any more: every question fails with `error(its subject)`."""
-        for question in list(self._questions.values()):
-            question.fail(error(question.subject))
+        questions = list(self._questions.values())
+        self._questions.clear()
+        self._deadlines.clear()
+        for answer, subject, _, _ in questions:
+            _fail(answer, error(subject))
 
     def fail_subject(self, lowered: str, error: MeshError) -> None:
         """The server refuses a subject (it names it in its own case): whoever asked there need not wait."""
-        for question in list(self._questions.values()):
-            if question.subject.lower() == lowered:
-                question.fail(error)
+        for token, (answer, subject, _, slot) in list(self._questions.items()):
+            if subject.lower() == lowered:
+                del self._questions[token]
+                slot.discard(token)
+                _fail(answer, error)
 
-    def _timed_out(self, token: str, timeout: float) -> None:
-        question = self._questions.get(token)
-        if question is not None:
-            question.fail(TimedOut(f"no answer from {question.subject} within {timeout:g} s"))
+    def _timed_out(self, token: bytes) -> None:
+        answer, subject, timeout, _ = self._questions.pop(token)
+        _fail(answer, TimedOut(f"no answer from {subject} within {timeout:g} s"))
 
-    def _forget(self, token: str) -> None:
-        question = self._questions.pop(token, None)
-        if question is not None:
-            question.timer.cancel()
-
-    def _token(self) -> str:
+    def _token(self) -> bytes:
         self._count += 1
-        return f"{self._count:x}"
+        return b"%x" % self._count
+
+
+def _fail(answer: asyncio.Future[Message], error: MeshError) -> None:
+    if not answer.done():
+        answer.set_exception(error)
