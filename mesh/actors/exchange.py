@@ -46,32 +46,38 @@ class HostileReply(Exception):
 class Ask:
     """One question waiting for its one reply; items and progress on the way are handed to `on_part`."""
 
-    __slots__ = ("alarm", "deadline", "future", "inactivity", "on_part", "responder")
+    __slots__ = ("alarm", "deadline", "future", "inactivity", "on_part", "reply", "responder")
 
     def __init__(
-        self, deadline: Deadline, responder: str, on_part: Heard | None = None, inactivity: float | None = None
+        self, reply: str, deadline: Deadline, responder: str, on_part: Heard | None, inactivity: float | None
     ) -> None:
         here = alarms()
         self.future: asyncio.Future[Envelope] = here.loop.create_future()
+        self.reply = reply
         self.deadline = deadline
         self.responder = responder
         self.on_part = on_part
         self.inactivity = inactivity
-        self.alarm = here.at(deadline.narrow(inactivity).at, self._expire)
+        at = deadline.at if inactivity is None else deadline.narrow(inactivity).at
+        self.alarm = here.at(at, self._expire)
 
     def heard(self, answer: Inbound) -> None:
+        """As `answered`."""
+        self.answered(answer.envelope)
+
+    def answered(self, envelope: Envelope) -> None:
         """The reply ends it; anything before renews the inactivity timeout."""
         if self.future.done():
             return
-        if answer.envelope.kind not in ("item", "progress"):
-            self.future.set_result(answer.envelope)
+        if envelope.kind == "reply" or envelope.kind not in ("item", "progress"):
+            self.future.set_result(envelope)
             return
         if self.inactivity is not None:
             self.alarm.cancel()
             self.alarm = alarms().at(self.deadline.narrow(self.inactivity).at, self._expire)
         if self.on_part is not None:
             try:
-                self.on_part(answer.envelope)
+                self.on_part(envelope)
             except BadEnvelope as error:
                 self.failed(error)
 
@@ -145,16 +151,21 @@ class Exchange:
             Any MeshError: the reply carries this fault.
         """
         token, responder = self.ids.token(), responder or self._responder(subject)
-        ask = self._waiting[token] = Ask(deadline, responder, on_part, inactivity)
+        reply = self._reply(self.process, responder) + token
+        ask = self._waiting[token] = Ask(reply, deadline, responder, on_part, inactivity)
         try:
-            await self.send(subject, envelope, reply=self._reply(self.process, responder) + token)
-            reply = await ask.future
+            data = encode(envelope)
+            if len(data) > LIMIT:
+                await self.send(subject, envelope, reply=reply)
+            else:
+                self.bus.publish(subject, data, reply=reply)
+            answer = await ask.future
         finally:
             ask.alarm.cancel()
             self._waiting.pop(token, None)
-        if reply.fault is not None:
-            raise from_fault(reply.fault)
-        return reply if reply.ref is None else await self.payloads.whole(reply)
+        if answer.fault is not None:
+            raise from_fault(answer.fault)
+        return answer if answer.ref is None else await self.payloads.whole(answer)
 
     async def converse(
         self, subject: str, envelope: Envelope, *, deadline: Deadline, responder: str = ""
@@ -253,6 +264,27 @@ class Exchange:
         return root
 
     def _on_reply(self, message: Message) -> None:
+        """The common case first: an answer to an ask, on the very subject that was given with the question."""
+        subject = message.subject
+        ask = self._waiting.get(subject[subject.rfind(".") + 1 :])
+        if type(ask) is Ask and ask.reply == subject and message.headers is None:
+            self._hear_ask(ask, message)
+        else:
+            self._on_any_reply(message)
+
+    def _hear_ask(self, ask: Ask, message: Message) -> None:
+        try:
+            envelope = decode(message.data)
+        except (BadEnvelope, VersionUnsupported) as error:
+            self.counts["unreadable"] += 1
+            ask.failed(error)
+            return
+        if envelope.sender.process == ask.responder:
+            ask.answered(envelope)
+        else:
+            self.counts["forged"] += 1
+
+    def _on_any_reply(self, message: Message) -> None:
         try:
             requester, responder, token = self.subjects.parse_reply(message.subject)
         except InvalidName:

@@ -80,6 +80,18 @@ class Routing:
             self._best(target, fitting, capability, command, set(avoid)), command, capability, exact=exact
         )
 
+    def begun(self, key: str) -> None:
+        """Something is under way at this instance from here, until `ended`."""
+        self.outstanding[key] = self.outstanding.get(key, 0) + 1
+
+    def ended(self, key: str) -> None:
+        """It is not any more."""
+        left = self.outstanding.get(key, 0) - 1
+        if left > 0:
+            self.outstanding[key] = left
+        else:
+            self.outstanding.pop(key, None)
+
     def _named(self, target: str) -> tuple[Sequence[Listing], str, bool]:
         """Who is meant, by which capability (if by one), and whether exactly one instance was named."""
         found = self._directory.instances(target)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
-from mesh.actors.asking import Asking, OnProgress, OnUsage, Wish
+from mesh.actors.asking import Asking, OnProgress, OnUsage
 from mesh.actors.contract import encode_payload
 from mesh.actors.events import Events
 from mesh.actors.lineage import Lineage
+from mesh.actors.question import Wish
 from mesh.actors.routing import Target
 from mesh.actors.state import State, States
 from mesh.actors.subcontract import Subcontract, Subcontracted

@@ -15,7 +15,8 @@ class RetryBudget:
 
     def called(self) -> None:
         """A first attempt was made."""
-        self._left = min(self.most, self._left + self.share)
+        if self._left < self.most:
+            self._left = min(self.most, self._left + self.share)
 
     def spend(self) -> bool:
         """May a retry be made? If so, it is taken from the budget."""

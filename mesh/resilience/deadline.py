@@ -43,7 +43,7 @@ class Deadline(msgspec.Struct, frozen=True, gc=False):
         at = self.clock.monotonic() + seconds
         return self if at >= self.at else Deadline(self.clock, at)
 
-    def check(self, what: str = "the work") -> None:
+    def check(self, what: object = "the work") -> None:
         """Go on only if there is time left.
 
         Raises:

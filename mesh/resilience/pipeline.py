@@ -35,9 +35,9 @@ async def protect(
     budget: RetryBudget,
     effect: Effect = "costly",
     policy: RetryPolicy = DEFAULT,
-    what: str = "the call",
+    what: object = "the call",
 ) -> T:
-    """Make `attempt(1)`, and again while that is safe, may help, and time and budget allow.
+    """Make `attempt(1)`, and again while that is safe, may help, and time and budget allow. `what` is for messages only.
 
     Raises:
         DeadlineExceeded: the time is up; its cause is the last attempt's error. Otherwise that error itself.
@@ -63,7 +63,7 @@ class _Retries:
     budget: RetryBudget
     effect: Effect
     policy: RetryPolicy
-    what: str
+    what: object
     made: int = 0
 
     async def run(self, attempt: Attempt[T], first: MeshError) -> T:
@@ -98,7 +98,7 @@ class _Retries:
         return not self.budget.spend()
 
 
-def at_the_end(error: MeshError, deadline: Deadline, what: str) -> MeshError:
+def at_the_end(error: MeshError, deadline: Deadline, what: object) -> MeshError:
     """An attempt that had all the time there was has met the deadline, not a time-out that a retry could help."""
     if not (isinstance(error, TimedOut) and deadline.expired):
         return error

@@ -1,0 +1,150 @@
+"""`Wish`: what a caller asks for. `Question`: one wish on its way, through all its attempts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mesh.actors.contract import encode_payload
+from mesh.actors.lineage import Lineage
+from mesh.actors.routing import Routing, Target
+from mesh.protocols.constraints import Constraints, Usage
+from mesh.protocols.envelope import Envelope, value_of
+from mesh.protocols.errors import MeshError, NoResponders, TimedOut, UnknownAgent
+from mesh.resilience.deadline import Deadline
+from mesh.resilience.pipeline import DEFAULT
+from mesh.resilience.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from mesh.actors.peer import Peer
+
+OnUsage = Callable[[Usage], None]
+OnProgress = Callable[[Any], None]
+
+
+class Wish(msgspec.Struct):
+    """What a caller wants, as `Peer.ask` explains it."""
+
+    target: Target
+    payload: Any
+    lineage: Lineage
+    command: str = ""
+    returns: Any = Any
+    timeout: float | None = None
+    inactivity: float | None = None
+    on_progress: OnProgress | None = None
+    constraints: Constraints | None = None
+    key: str = ""
+    on_usage: OnUsage | None = None
+    retry: RetryPolicy = DEFAULT
+
+
+class Question:
+    """What is asked, the same in every attempt: the payload is encoded, and everything inherited has narrowed it.
+
+    Calling it makes an attempt: one envelope, one reply, and the breaker hears how it went. `route` is the latest one's.
+    """
+
+    __slots__ = ("_constraints", "_failed", "_key", "_payload", "_peer", "_routing", "_wish", "deadline", "route")
+
+    def __init__(self, peer: Peer, routing: Routing, wish: Wish) -> None:
+        lineage = wish.lineage
+        self._peer = peer
+        self._routing = routing
+        self._wish = wish
+        self._constraints = lineage.narrowed(wish.constraints)
+        self.route = route = routing.resolve(wish.target, wish.command, constraints=self._constraints)
+        lineage.check_call(route.agent)
+        deadline = Deadline.after(peer.clock, route.timeout if wish.timeout is None else wish.timeout)
+        inherited = lineage.deadline
+        self.deadline = deadline if inherited is None or deadline.at <= inherited.at else inherited
+        self._key = wish.key or (peer.ids.uuid() if route.effect == "idempotent" else "")
+        self._payload = encode_payload(wish.payload)
+        self._failed: dict[str, MeshError] | None = None
+
+    def __str__(self) -> str:
+        return f"asking {self.route.agent} for {self.route.command}"
+
+    async def __call__(self, number: int) -> Envelope:
+        """Attempt `number`, from 1; those after the first go to whom has not failed yet, where there is somebody."""
+        if number > 1:
+            self._take_another_route()
+        try:
+            return await self._attempt(number)
+        except MeshError as error:
+            if self._failed is None:
+                self._failed = {}
+            self._failed[self.route.key] = error
+            raise
+
+    def _take_another_route(self) -> None:
+        """Where there is nobody left, what the last one said is still the answer."""
+        wish, failed = self._wish, self._failed or {}
+        try:
+            self.route = self._routing.resolve(wish.target, wish.command, constraints=self._constraints, avoid=failed)
+        except MeshError as error:
+            raise list(failed.values())[-1] from error
+
+    async def _attempt(self, number: int) -> Envelope:
+        wish, route, peer = self._wish, self.route, self._peer
+        envelope = self.envelope(number)
+        self._routing.begun(route.key)
+        try:
+            with peer.breakers.guard(route.key, route.what, timeout=route.timeout):
+                return await peer.exchange.ask(
+                    route.subject,
+                    envelope,
+                    deadline=self.deadline,
+                    responder=route.process,
+                    inactivity=wish.inactivity,
+                    on_part=None if wish.on_progress is None else _progress_to(wish.on_progress),
+                )
+        except UnknownAgent as error:
+            if route.exact:
+                raise
+            raise NoResponders(error.message, detail={"begun": False}) from error
+        except NoResponders:
+            self.nobody_listens()
+            raise
+        except (asyncio.CancelledError, TimedOut):
+            self.abandon(envelope)
+            raise
+        finally:
+            self._routing.ended(route.key)
+
+    def envelope(self, number: int) -> Envelope:
+        """What goes out in attempt `number`."""
+        return self._wish.lineage.compose(
+            self._peer.ids,
+            "command",
+            self.route.command,
+            self._payload,
+            remaining=max(0.0, self.deadline.remaining()),
+            constraints=self._constraints,
+            key=self._key,
+            attempt=number,
+            version=self._peer.tongue.version,
+        )
+
+    def nobody_listens(self) -> None:
+        """The server said so: its process is passed over until it gives a sign of life."""
+        self._peer.directory.suspect(self.route.process, "nobody listens there")
+
+    def abandon(self, envelope: Envelope) -> None:
+        """Nobody waits any more: tell the instance, unless its own deadline does so by itself."""
+        if self.deadline.expired:
+            return
+        payload = msgspec.Raw(msgspec.json.encode({"id": envelope.id}))
+        cancel = self._wish.lineage.compose(
+            self._peer.ids, "control", "cancel", payload, waits=False, version=envelope.v
+        )
+        with contextlib.suppress(MeshError):
+            self._peer.bus.publish(self.route.subject, msgspec.json.encode(cancel))
+
+
+def _progress_to(on_progress: OnProgress) -> Callable[[Envelope], None]:
+    return lambda part: on_progress(value_of(part)) if part.kind == "progress" else None
