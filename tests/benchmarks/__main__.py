@@ -21,7 +21,8 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-import mesh.client.mesh  # noqa: F401 - here, before the benches fork: none of them imports it again
+import mesh.client.mesh
+import mesh.transport.nats.bus  # noqa: F401 - here, before the benches fork: none of them imports it again
 from tests.benchmarks import machine
 from tests.benchmarks.report import PIPED_WIDTH, Report
 from tests.benchmarks.results import Results

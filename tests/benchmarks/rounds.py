@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from statistics import median
 
-from tests.benchmarks.ground import Ground, Other
+from tests.benchmarks.ground import Ground
+from tests.benchmarks.other import Other
 from tests.benchmarks.rows import Row, Target
 from tests.benchmarks.series import Sample, Series
 
@@ -15,9 +16,9 @@ Operation = Callable[[], Awaitable[object]]
 AT_ONCE = 64
 
 
-async def one_by_one(ground: Ground, other: Other, operation: Operation, turns: int) -> Sample:
-    """Seconds an operation takes with nothing else in flight: the median of `turns`."""
-    meter, times = ground.meter(other), []
+async def one_by_one(ground: Ground, other: Other | Sequence[Other], operation: Operation, turns: int) -> Sample:
+    """Seconds an operation takes with nothing else in flight: the median of `turns`. `other` does the other part of it."""
+    meter, times = ground.meter(*_all(other)), []
     for _ in range(turns):
         started = time.perf_counter()
         await operation()
@@ -25,14 +26,16 @@ async def one_by_one(ground: Ground, other: Other, operation: Operation, turns: 
     return meter.sample(median(times), turns)
 
 
-async def at_once(ground: Ground, other: Other, operation: Operation, turns: int, *, width: int = AT_ONCE) -> Sample:
-    """Operations a second with `width` in flight, `turns` of each."""
+async def at_once(
+    ground: Ground, other: Other | Sequence[Other], operation: Operation, turns: int, *, width: int = AT_ONCE
+) -> Sample:
+    """Operations a second with `width` in flight, `turns` of each. `other` does the other part of it."""
 
     async def again() -> None:
         for _ in range(turns):
             await operation()
 
-    meter, started = ground.meter(other), time.perf_counter()
+    meter, started = ground.meter(*_all(other)), time.perf_counter()
     await asyncio.gather(*(again() for _ in range(width)))
     return meter.sample(width * turns / (time.perf_counter() - started), width * turns)
 
@@ -44,3 +47,7 @@ def ratio_row(target: Target, ours: Series, base: Series, about: str = "") -> Ro
         target=target, figure=figure, least=least, most=most, about=about,
         rounds=len(ours.samples), ours=ours.side(), base=base.side(),
     )  # fmt: skip
+
+
+def _all(other: Other | Sequence[Other]) -> Sequence[Other]:
+    return (other,) if isinstance(other, Other) else other

@@ -66,7 +66,8 @@ def _bench(name: str, module: str, folder: Path, quick: bool, seed: int, limit: 
     os.setsid()
     faulthandler.dump_traceback_later(limit * (1 + GRACE) / 2)
     try:
-        bench, nursery = importlib.import_module(module), Nursery()
+        nursery = Nursery()  # before anything is imported that may start a thread
+        bench = importlib.import_module(module)
         rows = uvloop.run(_measure(bench.bench, folder, nursery, quick=quick, seed=seed, limit=limit))
         outcome = Outcome(bench=name, rows=rows)
     except Skipped as reason:
