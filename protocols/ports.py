@@ -95,7 +95,12 @@ class Bus(Protocol):
 
 
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream as it should be. Ages are in seconds; None means no limit."""
+    """A stream as it should be. Ages are in seconds; None means no limit.
+
+    With `allow_schedules` a message with the headers `Nats-Schedule` (`@at <RFC 3339 time>` or `@every <duration>`) and
+    `Nats-Schedule-Target` (another subject of the stream) is published there at its time; a newer one on its subject
+    replaces it, and purging the subject cancels it.
+    """
 
     name: str
     subjects: tuple[str, ...]
@@ -265,6 +270,10 @@ class Store(Protocol):
     async def last_each(self, stream: str, subjects: str) -> list[Stored]:
         """The newest message of every subject that matches, in order of sequence."""
 
+    async def purge(self, stream: str, subject: str, *, up_to: int | None = None) -> int:
+        """Remove every message on `subject` (exact or with wildcards) with a sequence up to and with `up_to` (None: all),
+        for good, and say how many those were. Again: 0. A purged subject's guard is 0 again; sequences are never reused."""
+
     def follow(
         self, stream: str, subject: str, *, after: int | None = 0, since: float | None = None
     ) -> AsyncIterator[Stored]:
@@ -283,6 +292,7 @@ class Store(Protocol):
     ) -> Consumer:
         """Open (creating it if needed) the durable consumer that all its peers share.
 
+        `max_deliver`: how often a message is delivered at most; -1: for as long as it takes.
         `prefetch`: how many messages may be on their way to this process, or wait here, before somebody asks for them. 1:
         none. More is for short work that comes in masses; it is only used as far as callers keep up, and what nobody has
         asked for within a second goes back to the others, which counts as an attempt.

@@ -144,6 +144,16 @@ async def test_a_message_has_a_last_attempt(store: Store, space: str) -> None:
     await consumer.close()
 
 
+async def test_without_a_last_attempt_a_message_comes_again_and_again(store: Store, space: str) -> None:
+    await store.append(f"{space}.a", b"1")
+    consumer = await store.consumer(space, "work", (f"{space}.>",), max_deliver=-1)
+    for attempt in range(1, 12):
+        delivery = _delivered(await consumer.next(5))
+        assert delivery.attempts == attempt
+        await delivery.retry()
+    await consumer.close()
+
+
 async def test_a_cancelled_wait_loses_no_message(store: Store, space: str) -> None:
     consumer = await store.consumer(space, "work", (f"{space}.>",), ack_wait=20)
     waiting = asyncio.ensure_future(consumer.next(10))

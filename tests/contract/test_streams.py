@@ -175,3 +175,44 @@ async def test_a_stream_that_does_not_exist_is_unavailable(here: Connection, spa
         await here.store.last(f"{space}-none", "x")
     with pytest.raises((Unavailable, NoResponders)):
         await here.store.read(f"{space}-none", "x")
+
+
+async def test_a_message_id_cannot_end_its_line(store: Store, space: str) -> None:
+    await store.append(f"{space}.a", b"1", message_id="id\r\nX: injected", expected=0)
+    stored = await store.last(space, f"{space}.a")
+    assert stored is not None
+    assert "X" not in (stored.headers or {})
+
+
+async def test_purging_removes_matching_messages_up_to_a_sequence(store: Store, space: str) -> None:
+    for subject in ("a.1", "b.1", "a.2", "a.1"):
+        await store.append(f"{space}.{subject}", b"")
+    assert await store.purge(space, f"{space}.a.*", up_to=3) == 2
+    assert _subjects(await store.read(space, f"{space}.>")) == ["b.1", "a.1"]
+    assert await store.purge(space, f"{space}.a.*", up_to=3) == 0
+    assert await store.purge(space, f"{space}.a.*", up_to=0) == 0
+    assert await store.purge(space, f"{space}.b.1") == 1
+    assert _subjects(await store.read(space, f"{space}.>")) == ["a.1"]
+
+
+async def test_a_purged_subject_begins_anew_but_sequences_go_on(store: Store, space: str) -> None:
+    await store.append(f"{space}.a", b"1", expected=0)
+    await store.purge(space, f"{space}.a")
+    assert await store.last(space, f"{space}.a") is None
+    assert (await store.append(f"{space}.a", b"2", expected=0)).sequence == 2
+
+
+async def test_what_was_purged_is_not_delivered_any_more(store: Store, space: str) -> None:
+    await store.append(f"{space}.a", b"purged")
+    await store.append(f"{space}.b", b"kept")
+    await store.purge(space, f"{space}.a")
+    consumer = await store.consumer(space, "work", (f"{space}.>",))
+    delivery = await consumer.next(5)
+    assert delivery is not None
+    assert delivery.message.data == b"kept"
+    await consumer.close()
+
+
+async def test_purging_a_stream_that_does_not_exist_is_unavailable(here: Connection, space: str) -> None:
+    with pytest.raises((Unavailable, NoResponders)):
+        await here.store.purge(f"{space}-none", "x")

@@ -109,7 +109,7 @@ class Durable:
         while self._again:
             sequence = self._again.popleft()
             stored = self._log.get(sequence)
-            if stored is not None and self._attempts.get(sequence, 0) < self._max_deliver:
+            if stored is not None and (self._max_deliver < 0 or self._attempts.get(sequence, 0) < self._max_deliver):
                 return stored
             self._forget(sequence)
         return self._advance()

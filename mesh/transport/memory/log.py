@@ -81,7 +81,7 @@ class Log:
         return [self._messages[sequence] for sequence in sorted(newest)]
 
     def remove(self, sequence: int) -> None:
-        """Forget one message (a work queue's, once it is acked). Again: nothing happens."""
+        """Forget one message. Again: nothing happens."""
         stored = self._messages.pop(sequence, None)
         if stored is None:
             return
@@ -90,6 +90,13 @@ class Log:
         if not held:
             del self._by_subject[stored.subject]
         self._bytes -= _size(stored)
+
+    def purge(self, pattern: str, up_to: int) -> int:
+        """Forget every message on matching subjects up to and with this sequence; how many those were."""
+        found = [stored.sequence for stored in self.read(pattern, 0) if stored.sequence <= up_to]
+        for sequence in found:
+            self.remove(sequence)
+        return len(found)
 
     def reshape(self, spec: StreamSpec) -> None:
         """Take on another shape.

@@ -93,6 +93,7 @@ class MemoryServer:
             return
         self._running = True
         self.server_id = self._new_server_id()
+        self.storage.start()
         for bus in tuple(self._buses):
             bus.regain()
 
@@ -149,7 +150,7 @@ class MemoryServer:
         try:
             ack = self.storage.append(log, message)
         except MeshError as error:
-            code = 10071 if isinstance(error, Conflict) else 0
+            code = 10071 if isinstance(error, Conflict) else error.detail.get("err_code", 0)
             body: dict[str, object] = {"error": {"code": 400, "err_code": code, "description": error.message}}
         else:
             body = {"stream": ack.stream, "seq": ack.sequence, **({"duplicate": True} if ack.duplicate else {})}

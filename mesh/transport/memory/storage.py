@@ -6,10 +6,11 @@ import asyncio
 
 from mesh.protocols.errors import NoResponders, Unavailable
 from mesh.protocols.ports import Ack, BucketSpec, Clock, Message, StreamSpec
-from mesh.transport.headers import EXPECTED, MESSAGE_ID
+from mesh.transport.headers import EXPECTED, MESSAGE_ID, SCHEDULE
 from mesh.transport.memory.bucket import KeySpace
 from mesh.transport.memory.durable import Durable
 from mesh.transport.memory.log import Log
+from mesh.transport.memory.schedules import Schedules
 
 
 class Storage:
@@ -23,6 +24,7 @@ class Storage:
         self._durables: dict[tuple[str, str], Durable] = {}
         self._spaces: dict[str, KeySpace] = {}
         self._followers: dict[str, set[asyncio.Event]] = {}
+        self._schedules = Schedules(clock, self.append)
 
     def check(self) -> None:
         """Raises NoResponders while the storage is away."""
@@ -59,6 +61,7 @@ class Storage:
         """Store a message as its headers say, and let everybody know who waits for one."""
         headers = message.headers or {}
         expected = headers.get(EXPECTED)
+        self._schedules.check(log, message)
         ack = log.append(
             message.subject,
             message.data,
@@ -67,6 +70,8 @@ class Storage:
             message_id=headers.get(MESSAGE_ID, ""),
             expected=None if expected is None else int(expected),
         )
+        if SCHEDULE in headers and not ack.duplicate:
+            self._schedules.stored(log, ack.sequence)
         self.announce(log.spec.name)
         return ack
 
@@ -99,6 +104,7 @@ class Storage:
 
     def crash(self) -> None:
         """What a killed server loses: everything in memory, and the timers of what consumers have in hand."""
+        self._schedules.stop()
         for space in self._spaces.values():
             if space.spec.storage == "memory":
                 space.lose()
@@ -108,3 +114,8 @@ class Storage:
         for name in lost:
             del self._logs[name]
         self._durables = {key: kept for key, kept in self._durables.items() if key[0] not in lost}
+
+    def start(self) -> None:
+        """The server is there again: schedules go on."""
+        for log in self._logs.values():
+            self._schedules.start(log)

@@ -83,6 +83,14 @@ class MemoryStore:
         await self._bus.round_trip()
         return found
 
+    async def purge(self, stream: str, subject: str, *, up_to: int | None = None) -> int:
+        """Remove what is stored on matching subjects."""
+        await self._ask()
+        log = self._server.storage.log(stream)
+        removed = log.purge(subject, log.last_sequence if up_to is None else up_to)
+        await self._bus.round_trip()
+        return removed
+
     async def follow(
         self, stream: str, subject: str, *, after: int | None = 0, since: float | None = None
     ) -> AsyncIterator[Stored]:

@@ -12,11 +12,10 @@ import hashlib
 import msgspec
 
 from mesh.protocols.errors import Conflict, NoResponders
-from mesh.transport.nats.api import call
 from mesh.transport.nats.append import append, append_block
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.direct import get_last, read_from
-from mesh.transport.nats.streams import ensure, object_store_config, object_stream
+from mesh.transport.nats.streams import ensure, object_store_config, object_stream, purge
 
 CHUNK = 128 * 1024
 
@@ -99,7 +98,7 @@ class NatsObjects:
         return None if stored is None else msgspec.json.decode(stored.data, type=_Entry)
 
     async def _purge(self, nuid: str) -> None:
-        await call(self._bus, f"STREAM.PURGE.{self._stream}", {"filter": self._chunk_subject(nuid)})
+        await purge(self._bus, self._stream, self._chunk_subject(nuid))
 
     def _chunk_subject(self, nuid: str) -> str:
         return f"$O.{self._name}.C.{nuid}"

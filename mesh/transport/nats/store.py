@@ -14,7 +14,7 @@ from mesh.transport.nats.follow import follow
 from mesh.transport.nats.keys import NatsBucket
 from mesh.transport.nats.newest import newest_of_each
 from mesh.transport.nats.objects import NatsObjects
-from mesh.transport.nats.streams import ensure, stream_config
+from mesh.transport.nats.streams import ensure, purge, stream_config
 
 
 class NatsStore:
@@ -54,6 +54,10 @@ class NatsStore:
     async def last_each(self, stream: str, subjects: str) -> list[Stored]:
         """The newest message of every subject that matches, in order of sequence."""
         return await newest_of_each(self._bus, stream, subjects)
+
+    async def purge(self, stream: str, subject: str, *, up_to: int | None = None) -> int:
+        """Remove what is stored on matching subjects."""
+        return await purge(self._bus, stream, subject, up_to)
 
     def follow(
         self, stream: str, subject: str, *, after: int | None = 0, since: float | None = None

@@ -28,9 +28,8 @@ def position(reply: str) -> Position:
     before the stream (and a token behind) on servers that use the longer form.
     """
     tokens = reply.split(".")
-    start = 4 if len(tokens) == 9 else 6
-    attempts, sequence, delivered, nanoseconds, pending = (int(token) for token in tokens[start : start + 5])
-    return Position(sequence, delivered, attempts, nanoseconds / 1e9, pending)
+    attempts, sequence, delivered, time, pending = tokens[4:] if len(tokens) == 9 else tokens[6:11]
+    return Position(int(sequence), int(delivered), int(attempts), int(time) / 1e9, int(pending))
 
 
 def from_delivery(message: Message, where: Position) -> Stored:

@@ -21,6 +21,10 @@ class StreamState(msgspec.Struct):
     created: str
 
 
+class _Purged(msgspec.Struct):
+    purged: int = 0
+
+
 def stream_config(spec: StreamSpec, replicas: int) -> dict[str, Any]:
     """The server's configuration of a stream."""
     age = 0 if spec.max_age is None else int(spec.max_age * NANOSECONDS)
@@ -118,6 +122,16 @@ async def info(bus: NatsBus, name: str) -> StreamState:
         MissingStream: there is none.
     """
     return _state(await call(bus, f"STREAM.INFO.{name}"))
+
+
+async def purge(bus: NatsBus, stream: str, subject: str, up_to: int | None = None) -> int:
+    """Remove the messages on matching subjects, those above `up_to` excepted; how many those were."""
+    request: dict[str, Any] = {"filter": subject}
+    if up_to is not None:
+        if up_to < 1:
+            return 0
+        request["seq"] = up_to + 1
+    return msgspec.json.decode(await call(bus, f"STREAM.PURGE.{stream}", request), type=_Purged).purged
 
 
 def _state(answer: bytes) -> StreamState:
