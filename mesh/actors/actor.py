@@ -19,7 +19,7 @@ from mesh.actors.invocation import Invocation, Outcome
 from mesh.actors.lineage import MAX_HOPS
 from mesh.actors.mailbox import Mailbox
 from mesh.actors.marks import BidHook
-from mesh.actors.notice import Notice
+from mesh.actors.notice import Notice, heard_out
 from mesh.actors.supervision import Supervision
 from mesh.actors.tally import Tally
 from mesh.actors.work import Work
@@ -141,18 +141,13 @@ class Actor:
         self.pump()
         self.peer.changed(self)
 
-    def hear(self, notice: Notice) -> None:
-        """Queue a live event; as `offer`. While the mailbox is not empty its figures change too often to be told each time.
-
-        Raises:
-            As `offer`.
-        """
-        if self.supervision.state == "ready" and not notice.envelope.hops:
-            self.mailbox.put(notice, retry_after=0.0)
-        else:
-            self._admit(notice)
-        if len(self._drains) < self.capacity:
-            self.pump()
+    def hear(self, notices: list[Notice]) -> bool:
+        """Queue live events, if nothing speaks against any of them. False: none is queued, offer them one by one."""
+        plain = self.supervision.state == "ready" and all(each.plain for each in notices)
+        if not plain or not self.mailbox.take_in(notices):
+            return False
+        self.pump()
+        return True
 
     def _admit(self, work: Work) -> None:
         if self.supervision.state in ("draining", "stopped"):
@@ -190,8 +185,8 @@ class Actor:
         assert task is not None
         try:
             while self.supervision.state in ("ready", "draining") and (work := self.mailbox.take()) is not None:
-                if isinstance(work, Notice) and work.handled(self):
-                    continue
+                if isinstance(work, Notice) and (work := heard_out(self, work)) is None:
+                    break
                 if not await self._handle(work, task):
                     return
         finally:

@@ -6,6 +6,7 @@ both kinds live, at most once; `follow` and durable reactions read the stream, w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from mesh.protocols.subjects import Subjects
 
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
+
+log = logging.getLogger("mesh.actors")
 
 WEEK = 7 * 24 * 3600.0
 GIGABYTE = 1 << 30
@@ -60,6 +63,14 @@ class Events:
             await self._peer.store.ensure_stream(self._spec)
             self._ensured = True
 
+    def announce(self, event_type: str, payload: Any, lineage: Lineage | None = None) -> None:
+        """Let an event leave that nobody stores; without a lineage it is the process's own. Again: a second event.
+
+        Raises:
+            Overloaded · Unavailable · TooLarge · InvalidName · BadPayload.
+        """
+        self._announcing.announce(event_type, payload, lineage or self._peer.root)
+
     async def emit(self, event_type: str, payload: Any, lineage: Lineage, *, stored: bool = True) -> int:
         """Store an event, and return its sequence; or let it leave unstored, and return 0 at once. Again: a second event.
 
@@ -68,7 +79,7 @@ class Events:
         """
         if stored:
             return await self._store(event_type, payload, lineage)
-        self._announcing.announce(event_type, payload, lineage)
+        self.announce(event_type, payload, lineage)
         return 0
 
     async def _store(self, event_type: str, payload: Any, lineage: Lineage) -> int:
@@ -96,8 +107,12 @@ class Events:
     ) -> Subscription:
         """Hear events as they are emitted; what is emitted while the connection is away is missed. See `follow`."""
 
-        def heard(about: About, envelope: Envelope) -> None:
-            callback(Event(about.type, about.agent, about.tenant, envelope))
+        def heard(about: About, envelopes: list[Envelope]) -> None:
+            for envelope in envelopes:
+                try:
+                    callback(Event(about.type, about.agent, about.tenant, envelope))
+                except Exception:
+                    log.exception("a subscriber of %s raised; the subscription goes on", about.type)
 
         return await self.listen(heard, event_type, agent=agent, tenant=tenant, queue=queue)
 

@@ -6,7 +6,6 @@ know the difference.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -20,10 +19,8 @@ from mesh.protocols.subjects import Event as About
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
 
-log = logging.getLogger("mesh.actors")
-
-Heard = Callable[[About, Envelope], None]
-"""Takes what came: tenant, agent and type by the subject, and the envelope."""
+Heard = Callable[[About, list[Envelope]], None]
+"""Takes what came in one message: tenant, agent and type by the subject, and the envelopes in their order."""
 KNOWN = 4096
 """Subjects whose parts are remembered."""
 
@@ -54,8 +51,8 @@ class Hearing:
             BadEnvelope · InvalidName: it is no event, or claims to be another agent's.
         """
         about = self._about(subject)
-        if envelope.kind != "event" or envelope.name != about.type or envelope.sender.agent != about.agent:
-            raise BadEnvelope(f"{subject} carries {envelope.kind} {envelope.name!r} of {envelope.sender.agent!r}")
+        if not _is_of(about, envelope):
+            raise _of_another(about, envelope)
         return about
 
     def bad(self, error: MeshError) -> None:
@@ -64,15 +61,11 @@ class Hearing:
 
     def _came(self, message: Message, heard: Heard) -> None:
         try:
-            envelope = decode(message.data)
-            about = self.check(message.subject, envelope)
-        except (BadEnvelope, VersionUnsupported, InvalidName) as error:
+            envelopes = [decode(message.data)]
+        except (BadEnvelope, VersionUnsupported) as error:
             self.bad(error)
-            return
-        if envelope.ref is None:
-            heard(about, envelope)
         else:
-            self._peer.spawn(self._fetched(about, envelope, heard), "event")
+            self._sort(message.subject, envelopes, heard)
 
     def _came_now(self, message: Message, heard: Heard) -> None:
         if not is_batch(message.data):
@@ -82,28 +75,44 @@ class Hearing:
             envelopes = decode_batch(message.data, self.bad)
         except BadEnvelope as error:
             self.bad(error)
-            return
-        for envelope in envelopes:
-            self._one_of_many(message.subject, envelope, heard)
+        else:
+            self._sort(message.subject, envelopes, heard)
 
-    def _one_of_many(self, subject: str, envelope: Envelope, heard: Heard) -> None:
-        """What goes wrong with one must not cost the others."""
+    def _sort(self, subject: str, envelopes: list[Envelope], heard: Heard) -> None:
+        """Hand over what is an event of this subject and whole; fetch what is not whole, and count what is none."""
         try:
-            about = self.check(subject, envelope)
-            if envelope.ref is None:
-                heard(about, envelope)
-            else:
-                self._peer.spawn(self._fetched(about, envelope, heard), "event")
-        except (BadEnvelope, InvalidName) as error:
+            about = self._about(subject)
+        except InvalidName as error:
             self.bad(error)
-        except Exception:
-            log.exception("a handler of %s raised; the subscription goes on", subject)
+            return
+        good = [each for each in envelopes if _is_of(about, each) and each.ref is None]
+        if len(good) < len(envelopes):
+            self._see_to_others(about, envelopes, heard)
+        if good:
+            heard(about, good)
+
+    def _see_to_others(self, about: About, envelopes: list[Envelope], heard: Heard) -> None:
+        for envelope in envelopes:
+            if not _is_of(about, envelope):
+                self.bad(_of_another(about, envelope))
+            elif envelope.ref is not None:
+                self._peer.spawn(self._fetched(about, envelope, heard), "event")
 
     async def _fetched(self, about: About, envelope: Envelope, heard: Heard) -> None:
         try:
-            heard(about, await self._peer.payloads.whole(envelope))
+            heard(about, [await self._peer.payloads.whole(envelope)])
         except MeshError as error:
             self.bad(error)
+
+
+def _is_of(about: About, envelope: Envelope) -> bool:
+    return envelope.name == about.type and envelope.sender.agent == about.agent and envelope.kind == "event"
+
+
+def _of_another(about: About, envelope: Envelope) -> BadEnvelope:
+    return BadEnvelope(
+        f"the subject of {about.type} of {about.agent} carries {envelope.kind} {envelope.name!r} of {envelope.sender.agent!r}"
+    )
 
 
 class Both:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from mesh.actors.work import Work
@@ -37,6 +37,15 @@ class Mailbox:
         if isinstance(self._waiting, tuple):  # an empty deque takes as much memory as the rest of an idle actor
             self._waiting = deque()
         self._waiting.append(work)
+
+    def take_in(self, works: Sequence[Work]) -> bool:
+        """Let them all wait if there is room for all, else none."""
+        if len(self._waiting) + len(works) > self.limit:
+            return False
+        if isinstance(self._waiting, tuple):
+            self._waiting = deque()
+        self._waiting.extend(works)
+        return True
 
     def take(self) -> Work | None:
         """The one that has waited longest, or None."""

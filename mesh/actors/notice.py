@@ -11,6 +11,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from mesh.actors.invocation import Invocation, Outcome
+from mesh.actors.lineage import MAX_HOPS
 from mesh.actors.work import Work
 from mesh.protocols.errors import MeshError
 
@@ -23,12 +24,14 @@ _DONE = Outcome()
 class Notice(Work):
     """One event for one reaction."""
 
-    def handled(self, actor: Actor) -> bool:
-        """Handle it as far as that goes without waiting. False: it is not at its end, `invocation` is what is left to run."""
-        peer, handler, parameters = actor.peer, self.handler, self.handler.parameters
-        started = peer.clock.monotonic()
-        if handler.way != "await" or peer.interceptor is not None or started >= self.deadline.at:
-            return False
+    @property
+    def plain(self) -> bool:
+        """Whether it comes from nowhere deep: a chain of calls, or of events that cause events, has an end."""
+        return self.envelope.hops <= MAX_HOPS and not self.envelope.chain
+
+    def begin(self, actor: Actor) -> bool:
+        """Let its handler take its first step. True: that was all; else `invocation` is what is left, if it was begun."""
+        parameters = self.handler.parameters
         invocation = None if parameters.context is None else Invocation(actor, self)
         try:
             arguments = parameters.arguments(self.envelope.payload)
@@ -36,22 +39,16 @@ class Notice(Work):
             return False
         if invocation is not None and parameters.context is not None:
             arguments[parameters.context] = invocation.context
-        rest = self._begin(actor.function(handler)(**arguments))
-        if rest is not None:
-            self.invocation = invocation or Invocation(actor, self)
-            self.invocation.begun = rest
-            return False
-        seconds = peer.clock.monotonic() - started
-        if invocation is not None or peer.telemetry.heard:
-            (invocation or Invocation(actor, self)).tell(_DONE, seconds)
-        else:
-            actor.told(self, _DONE, seconds)
-        actor.supervision.succeeded()
-        return True
-
-    def _begin(self, coroutine: Coroutine[Any, Any, Any]) -> Awaitable[Any] | None:
-        """Take the handler's first step. None: that was all; else what is left of it, or what came of it."""
         self.begun = True
+        rest = self._first_step(actor.function(self.handler)(**arguments))
+        if rest is None and invocation is None:
+            return True
+        self.invocation = invocation or Invocation(actor, self)
+        self.invocation.begun = rest
+        return rest is None
+
+    def _first_step(self, coroutine: Coroutine[Any, Any, Any]) -> Awaitable[Any] | None:
+        """What is left of it or came of it, None where nothing did."""
         try:
             awaited = coroutine.send(None)
         except StopIteration as end:
@@ -61,6 +58,27 @@ class Notice(Work):
         except BaseException as error:  # noqa: BLE001 - it is raised again where it is judged
             return _raised(error)
         return Begun(coroutine, awaited)
+
+
+def heard_out(actor: Actor, work: Work) -> Work | None:
+    """Handle a notice and those behind it while they end in their first step. What comes then, if anything, is the caller's."""
+    peer, succeeded = actor.peer, actor.supervision.succeeded
+    monotonic, told = peer.clock.monotonic, peer.telemetry.heard
+    now = monotonic()
+    following: Work | None = work
+    while isinstance(following, Notice):
+        if following.handler.way != "await" or now >= following.deadline.at or peer.interceptor is not None:
+            break
+        if not following.begin(actor):
+            break
+        before, now = now, monotonic()
+        if told or following.invocation is not None:
+            (following.invocation or Invocation(actor, following)).tell(_DONE, now - before)
+        else:
+            actor.told(following, _DONE, now - before)
+        succeeded()
+        following = actor.mailbox.take()
+    return following
 
 
 class Begun:

@@ -92,7 +92,7 @@ class Reactions:
         else:
             mark = reaction.mark
             self._subscriptions[place] = await self._peer.events.listen(
-                lambda about, envelope: self._heard(place, envelope),
+                lambda about, envelopes: self._heard(place, envelopes),
                 mark.event_type,
                 agent=mark.agent,
                 queue=place.queue,
@@ -108,23 +108,32 @@ class Reactions:
 
     # -- live
 
-    def _heard(self, place: Place, envelope: Envelope) -> None:
+    def _heard(self, place: Place, envelopes: list[Envelope]) -> None:
         hearers = self._listening.get(place, ())
-        chosen = [self._idlest(place)] if place.queue and hearers else hearers
-        for actor, reaction in chosen:
+        if place.queue and hearers:
+            for envelope in envelopes:
+                self._tell(*self._idlest(place), [envelope])
+        else:
+            for actor, reaction in hearers:
+                self._tell(actor, reaction, envelopes)
+
+    def _tell(self, actor: Actor, reaction: Reaction, envelopes: list[Envelope]) -> None:
+        handler = reaction.handler
+        deadline = Deadline.after(self._peer.clock, handler.timeout)
+        notices = [Notice(each, handler, NOBODY, deadline, each.sender.process) for each in envelopes]
+        if actor.hear(notices):
+            return
+        for notice in notices:
             try:
-                actor.hear(self._notice(reaction, envelope))
+                actor.offer(notice)
             except MeshError as error:
-                self._peer.count("event-dropped", agent=actor.definition.name, type=envelope.name, error=error.code)
+                name = notice.envelope.name
+                self._peer.count("event-dropped", agent=actor.definition.name, type=name, error=error.code)
 
     def _idlest(self, place: Place) -> tuple[Actor, Reaction]:
         return min(
             self._listening[place], key=lambda each: (each[0].state != "ready", each[0].waiting + each[0].running)
         )
-
-    def _notice(self, reaction: Reaction, envelope: Envelope) -> Notice:
-        deadline = Deadline.after(self._peer.clock, reaction.handler.timeout)
-        return Notice(envelope, reaction.handler, NOBODY, deadline, envelope.sender.process)
 
     def _work(self, reaction: Reaction, envelope: Envelope, respond: Any) -> Work:
         deadline = Deadline.after(self._peer.clock, reaction.handler.timeout)

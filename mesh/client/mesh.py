@@ -194,7 +194,10 @@ class Mesh:
     async def emit(self, event_type: str, payload: Any = None, *, stored: bool = True) -> int:
         """Publish an event; it is stored under the sequence returned. Again: a second event. With `stored=False` it is
         heard now or never, and nothing is waited for: as `Peer.emit`."""
-        return await self.peer.emit(event_type, payload, stored=stored)
+        if stored:
+            return await self.peer.emit(event_type, payload)
+        self.peer.events.announce(event_type, payload)
+        return 0
 
     async def subscribe(
         self, callback: Callable[[Event], None], event_type: str = ">", *, agent: str = "*", tenant: str = "*"
