@@ -14,7 +14,9 @@ from mesh.transport.nats.api import PREFIX, TIMEOUT, MissingStream
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.stored import from_direct_get, status
 
-PAGE = 500
+PAGE = 1000
+PAGE_BYTES = 8 * 1024 * 1024
+"""A page ends early with the message that passes this: the server cuts off clients that owe it too much reading."""
 
 
 class TooMany(Refused):
@@ -39,7 +41,7 @@ async def read_from(bus: NatsBus, stream: str, subject: str, after: int) -> list
     """Every message on `subject` above `after`, in order."""
     found: list[Stored] = []
     while True:
-        page = await _page(bus, stream, {"seq": after + 1, "next_by_subj": subject, "batch": PAGE})
+        page = await _page(bus, stream, {"seq": after + 1, "next_by_subj": subject})
         found += page.messages
         if not page.pending or not page.messages:
             return found
@@ -53,7 +55,7 @@ async def last_of_each(bus: NatsBus, stream: str, subjects: str) -> list[Stored]
         TooMany: more than 1,024 match.
     """
     found: list[Stored] = []
-    question: dict[str, Any] = {"multi_last": [subjects], "batch": PAGE}
+    question: dict[str, Any] = {"multi_last": [subjects]}
     while True:
         page = await _page(bus, stream, question)
         found += page.messages
@@ -105,7 +107,8 @@ async def _page(bus: NatsBus, stream: str, question: dict[str, Any]) -> _Page:
     reply = bus.converse(page.receive)
     bus.on_disconnect(page.interrupt)
     try:
-        bus.publish(f"{PREFIX}DIRECT.GET.{stream}", msgspec.json.encode(question), reply=reply)
+        request = msgspec.json.encode({**question, "batch": PAGE, "max_bytes": PAGE_BYTES})
+        bus.publish(f"{PREFIX}DIRECT.GET.{stream}", request, reply=reply)
         async with asyncio.timeout(TIMEOUT):
             await page.done
     except TimeoutError:

@@ -13,10 +13,10 @@ _NO_RESPONDERS = b"NATS/1.0 503"
 class BlockHeaders(Mapping[str, str]):
     """The headers in a block, taken apart on first use: most receivers never look."""
 
-    __slots__ = ("_block", "_found")
+    __slots__ = ("_found", "block")
 
     def __init__(self, block: bytes) -> None:
-        self._block = block
+        self.block = block
         self._found: dict[str, str] | None = None
 
     def __getitem__(self, name: str) -> str:
@@ -33,7 +33,7 @@ class BlockHeaders(Mapping[str, str]):
 
     def _read(self) -> dict[str, str]:
         if self._found is None:
-            self._found = decode_headers(self._block)
+            self._found = decode_headers(self.block)
         return self._found
 
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
+from mesh.protocols.errors import Refused
 from mesh.protocols.ports import KeyValue, Message, Stored
-from mesh.transport.headers import KV_OPERATION, MARKER_REASON, SEQUENCE, STATUS, SUBJECT, TIME
+from mesh.transport.headers import KV_OPERATION, MARKER_REASON, STATUS
+from mesh.transport.nats.received import BlockHeaders
 
-_OURS = frozenset({"Nats-Stream", SUBJECT, SEQUENCE, TIME, "Nats-Num-Pending", "Nats-Last-Sequence"})
+_VERSION_SIZE = len(b"NATS/1.0")
+_END = b"\r\n\r\n"
+_FIRST = b"\r\nNats-Stream: "
+_DESCRIPTION = re.compile(
+    rb"\r\nNats-Stream: [^\r]*\r\nNats-Subject: ([^\r]*)\r\nNats-Sequence: (\d+)\r\nNats-Time-Stamp: ([^\r]*)\r\n"
+)
+"""What the server writes behind a message's own headers in the answer to a direct get."""
 
 
 class Position(NamedTuple):
@@ -38,10 +48,19 @@ def from_delivery(message: Message, where: Position) -> Stored:
 
 
 def from_direct_get(message: Message) -> Stored:
-    """The stored message in the answer to a direct get; the headers that describe it are taken off."""
-    headers = message.headers or {}
-    own = {name: value for name, value in headers.items() if name not in _OURS}
-    return Stored(headers[SUBJECT], message.data, int(headers[SEQUENCE]), unix_time(headers[TIME]), own or None)
+    """The stored message in the answer to a direct get; the headers that describe it are taken off.
+
+    Raises:
+        Refused: the answer is not in the server's words.
+    """
+    block = message.headers.block if isinstance(message.headers, BlockHeaders) else b""
+    end = block.rfind(_FIRST)
+    found = _DESCRIPTION.match(block, end) if end >= 0 else None
+    if found is None:
+        raise Refused(f"an answer to a direct get does not say which message it is: {block[:200]!r}")
+    subject, sequence, time = found.groups()
+    own = BlockHeaders(block[:end] + _END) if end > _VERSION_SIZE else None
+    return Stored(subject.decode(), message.data, int(sequence), unix_time(time.decode()), own)
 
 
 def status(message: Message) -> str:
@@ -50,10 +69,15 @@ def status(message: Message) -> str:
 
 
 def unix_time(text: str) -> float:
-    """Unix seconds of an RFC 3339 time, to the microsecond."""
-    whole, _, fraction = text.removesuffix("Z").partition(".")
-    seconds = datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
-    return seconds + (float(f"0.{fraction[:9]}") if fraction else 0.0)
+    """Unix seconds of an RFC 3339 time in UTC, to the microsecond."""
+    fraction = text[19:-1]
+    return _whole_seconds(text[:19]) + (float(f"0{fraction}") if fraction else 0.0)
+
+
+@lru_cache(maxsize=256)
+def _whole_seconds(text: str) -> float:
+    """Neighbours in a stream are often of the same second."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
 def rfc3339(seconds: float) -> str:
