@@ -106,7 +106,14 @@ class StreamingClient(Client):
         assert transport is not None
         stream = transport if isinstance(transport, SocketTransport) else WebSocketStream(transport)
         self._outbox.open(stream.write)
-        await self._process_op_err(await stream.stream(self._parser.feed))
+        await self._process_op_err(await stream.stream(self._take))
+
+    def _take(self, data: bytes) -> None:
+        self._outbox.reading()
+        try:
+            self._parser.feed(data)
+        finally:
+            self._outbox.answered()
 
     async def _process_op_err(self, e: Exception) -> None:
         if self._broken or self.is_closed:
