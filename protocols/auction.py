@@ -72,6 +72,16 @@ class Auction:
         self._probe(self._vigil, now)
         return self._flush()
 
+    def adopt(self, called: m.Called, record: AwardRecord, now: float, sent_at: float | None) -> None:
+        """Go on from a standing award that was made outside: as if it had been called and chosen at `now`, and sent at
+        `sent_at` (None: it has not left yet). Once, instead of `open`.
+        """
+        self._tender.called(called, now, self.terms.deadline)
+        self.state, self._number = "awarded", record.number
+        self._vigil = Vigil(record, record.won, self.policy)
+        if sent_at is not None:
+            self._vigil.left(sent_at)
+
     def handle(self, event: m.Event, now: float) -> list[m.Command]:
         """What to do about an event. Duplicates and stragglers of any kind are harmless."""
         _HANDLERS[type(event)](self, event, now)
@@ -175,7 +185,7 @@ class Auction:
     def _award(self, choice: Choice, winner: Candidate) -> None:
         self._step("award")
         self._number += 1
-        record = self.rounds.record(self.terms, choice, winner, self._number, self._new_id(), self._wall())
+        record = self.rounds.record(self.terms, choice, self._number, self._new_id(), self._wall())
         self._vigil = Vigil(record, winner, self.policy)
         self._out.append(m.Award(record, winner))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from random import Random
 
-from mesh.protocols.acts import Mode
+from mesh.protocols.acts import Mode, Refusal
 from mesh.protocols.auction_messages import Survey, Terms
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.selection import Choice, SelectionPolicy
@@ -79,22 +79,40 @@ class Rounds:
         self.number += 1
         return self.survey(now, self._next_mode)
 
-    def record(
-        self, terms: Terms, choice: Choice, winner: Candidate, number: int, award: str, at: float
-    ) -> AwardRecord:
+    def record(self, terms: Terms, choice: Choice, number: int, award: str, at: float) -> AwardRecord:
         """The line of the ledger for a choice made in this round."""
-        return AwardRecord(
-            award=award,
-            conversation=terms.conversation,
-            capability=terms.capability,
-            effect=terms.effect,
-            mode=self.mode,
-            round=self.number,
-            number=number,
-            known=max(self.tender.known, len(choice.candidates)),
-            candidates=choice.candidates,
+        return written(
+            terms, choice, award, at, mode=self.mode, round=self.number, number=number, known=self.tender.known,
             refusals=tuple(self.tender.refusals),
-            winner=winner.key,
-            reason=choice.reason,
-            at=at,
-        )
+        )  # fmt: skip
+
+
+def written(
+    terms: Terms,
+    choice: Choice,
+    award: str,
+    at: float,
+    *,
+    mode: Mode = "standing",
+    round: int = 1,
+    number: int = 1,
+    known: int = 0,
+    refusals: tuple[Refusal, ...] = (),
+) -> AwardRecord:
+    """A choice that fell on somebody, as a line of the ledger."""
+    assert choice.winner is not None
+    return AwardRecord(
+        award=award,
+        conversation=terms.conversation,
+        capability=terms.capability,
+        effect=terms.effect,
+        mode=mode,
+        round=round,
+        number=number,
+        known=max(known, len(choice.candidates)),
+        candidates=choice.candidates,
+        refusals=refusals,
+        winner=choice.winner.key,
+        reason=choice.reason,
+        at=at,
+    )

@@ -30,6 +30,7 @@ class Conversation:
     ) -> None:
         self.token = token
         self.responder = responder
+        self.reply = ""
         self.deadline = deadline
         self.dropped = 0
         self._forget = forget

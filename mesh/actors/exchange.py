@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 
@@ -92,15 +92,26 @@ class Ask:
 
 
 class Waiter(Protocol):
-    """Whoever waits for answers: it is handed those of `responder` (`_`: of anyone), until it is forgotten."""
+    """Whoever waits for answers: it is handed those of `responder` (`_`: of anyone), until it is forgotten.
+
+    One with a `reply` is a `Direct`: its answers come on that very subject.
+    """
 
     responder: str
+    reply: str
 
     def heard(self, answer: Inbound) -> None:
         """An answer came; a large payload is still a reference."""
 
     def failed(self, error: MeshError) -> None:
         """There will be no answer: nobody listens, it cannot be read, or this process is leaving."""
+
+
+class Direct(Waiter, Protocol):
+    """A waiter with one responder, and so with one subject: it is handed envelopes as they are."""
+
+    def answered(self, envelope: Envelope) -> None:
+        """An answer came, from the responder; a large payload is still a reference."""
 
 
 class Exchange:
@@ -190,6 +201,13 @@ class Exchange:
         self._waiting[token] = waiter
         return token
 
+    def expect_directly(self, waiter: Direct) -> str:
+        """`expect`, for who hears one responder only; `waiter.reply` is the subject to ask for answers on from now on."""
+        token = self.ids.token()
+        waiter.reply = self._reply(self.process, waiter.responder) + token
+        self._waiting[token] = waiter
+        return token
+
     def forget(self, token: str) -> None:
         """Expect no more answers to this token. Again: nothing happens."""
         self._waiting.pop(token, None)
@@ -264,15 +282,15 @@ class Exchange:
         return root
 
     def _on_reply(self, message: Message) -> None:
-        """The common case first: an answer to an ask, on the very subject that was given with the question."""
+        """The common case first: an answer on the very subject that was given with the question."""
         subject = message.subject
-        ask = self._waiting.get(subject[subject.rfind(".") + 1 :])
-        if type(ask) is Ask and ask.reply == subject and message.headers is None:
-            self._hear_ask(ask, message)
+        waiting = self._waiting.get(subject[subject.rfind(".") + 1 :])
+        if waiting is not None and waiting.reply == subject and message.headers is None:
+            self._hear_directly(cast(Direct, waiting), message)
         else:
             self._on_any_reply(message)
 
-    def _hear_ask(self, ask: Ask, message: Message) -> None:
+    def _hear_directly(self, ask: Direct, message: Message) -> None:
         try:
             envelope = decode(message.data)
         except (BadEnvelope, VersionUnsupported) as error:

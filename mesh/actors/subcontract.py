@@ -5,7 +5,6 @@ It has the fields of the contract net's own call, so that one is made from the o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -16,8 +15,7 @@ from mesh.protocols.constraints import Constraints, Effect, Usage
 from mesh.resilience.deadline import Deadline
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subcontract:
+class Subcontract(msgspec.Struct, frozen=True, kw_only=True):
     """A call to be auctioned. `chain` and `hops` already count the agent that calls; `agent` and `instance` name it."""
 
     capability: str

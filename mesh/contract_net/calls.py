@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
-from mesh.actors.lineage import Lineage
 from mesh.actors.subcontract import Subcontract
 from mesh.protocols.acts import Mode
+from mesh.protocols.auction_messages import Terms
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.constraints import Constraints, Effect, Usage
 from mesh.protocols.envelope import Sender, Stamps
@@ -18,8 +18,7 @@ from mesh.resilience.deadline import Deadline
 UNCONSTRAINED = Constraints()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """Work to be given away: what is wanted, on what terms, and on whose behalf.
 
     `effect` None means: as the capability declares it. An `idempotent` call without a `key` gets one. `rounds` bounds how
@@ -47,25 +46,17 @@ class Call:
     trace: str = ""
     sender: Sender | None = None
     stamps: Stamps | None = None
-    ext: dict[str, Any] = field(default_factory=dict)
+    ext: dict[str, Any] = {}
 
-    def lineage(self, process: str) -> Lineage:
-        """What every message of this call hands down."""
-        return Lineage(
-            sender=self.sender or Sender("", "", process),
-            correlation=self.correlation,
-            causation=self.causation,
-            tenant=self.tenant,
-            job=self.job,
-            epoch=self.epoch,
-            step=self.step,
-            hops=self.hops,
-            chain=self.chain,
-            deadline=self.deadline,
+    def terms(self, conversation: str, mode: Mode) -> Terms:
+        """What its auction is held about."""
+        return Terms(
+            conversation=conversation,
+            capability=self.capability,
+            deadline=self.deadline.at,
+            effect=self.effect or "costly",
+            mode=mode,
             constraints=self.constraints,
-            trace=self.trace,
-            stamps=self.stamps,
-            ext=self.ext,
         )
 
 
@@ -86,25 +77,61 @@ def call_of(terms: CallLike) -> Call:
     """The call with these terms; fields that `terms` does not have keep their defaults."""
     if isinstance(terms, Call):
         return terms
-    names = [name for name in Call.__dataclass_fields__ if hasattr(terms, name)]
-    return Call(**{name: getattr(terms, name) for name in names})
+    return Call(**{name: getattr(terms, name) for name in Call.__struct_fields__ if hasattr(terms, name)})
 
 
 def subcontracted(wanted: Subcontract, process: str) -> Call:
     """The call that a handler (or a client) makes through its peer."""
-    sender = Sender(wanted.agent, wanted.instance or process, process)
-    return replace(call_of(wanted), sender=sender)
+    return Call(
+        capability=wanted.capability,
+        input=wanted.input,
+        deadline=wanted.deadline,
+        constraints=wanted.constraints,
+        effect=wanted.effect,
+        mode=wanted.mode,
+        key=wanted.key,
+        tenant=wanted.tenant,
+        job=wanted.job,
+        epoch=wanted.epoch,
+        step=wanted.step,
+        attempt=wanted.attempt,
+        correlation=wanted.correlation,
+        causation=wanted.causation,
+        chain=wanted.chain,
+        hops=wanted.hops,
+        trace=wanted.trace,
+        sender=Sender(wanted.agent, wanted.instance or process, process),
+    )
 
 
-@dataclass(frozen=True, slots=True)
 class Contracted:
-    """What the winner delivered. `items` are those of a streaming handler; its `content` is all of them."""
+    """What the winner delivered. `items` are those of a streaming handler; its `content` is all of them.
 
-    content: msgspec.Raw
-    usage: Usage
-    award: AwardRecord
-    stamps: Stamps
-    items: tuple[msgspec.Raw, ...] = ()
+    The award may be handed in as something that writes it out: most callers never read it.
+    """
+
+    __slots__ = ("_award", "content", "items", "stamps", "usage")
+
+    def __init__(
+        self,
+        content: msgspec.Raw,
+        usage: Usage,
+        award: AwardRecord | Callable[[], AwardRecord],
+        stamps: Stamps,
+        items: tuple[msgspec.Raw, ...] = (),
+    ) -> None:
+        self.content = content
+        self.usage = usage
+        self.stamps = stamps
+        self.items = items
+        self._award = award
+
+    @property
+    def award(self) -> AwardRecord:
+        """Why it was given to whom."""
+        if not isinstance(self._award, AwardRecord):
+            self._award = self._award()
+        return self._award
 
     @property
     def winner(self) -> Candidate:

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from mesh.actors.lineage import Lineage
 from mesh.actors.tongue import answer_in
-from mesh.protocols.acts import ACTS
+from mesh.contract_net.calls import Call
+from mesh.protocols.acts import ACTS, InformResult
 from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import NULL, VERSION, Envelope, Kind, Sender, Stamps
 from mesh.protocols.errors import BadEnvelope, Fault, NotUnderstood
@@ -16,23 +16,45 @@ from mesh.protocols.ports import Ids
 
 _encoder = msgspec.json.Encoder()
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {name: msgspec.json.Decoder(kind) for name, kind in ACTS.items()}
+_results = msgspec.json.Decoder(InformResult)
 _names: dict[type[msgspec.Struct], str] = {kind: name for name, kind in ACTS.items()}
 
 
 def act(
-    lineage: Lineage,
+    call: Call,
+    sender: Sender,
     ids: Ids,
     content: msgspec.Struct,
     *,
-    remaining: float | None = None,
     key: str = "",
     attempt: int = 1,
     version: int = VERSION,
 ) -> Envelope:
-    """An act of the initiator, below the lineage of its call."""
-    payload = msgspec.Raw(_encoder.encode(content))
-    name = _names[type(content)]
-    return lineage.compose(ids, "act", name, payload, remaining=remaining, key=key, attempt=attempt, version=version)
+    """An act of the initiator: what the call was made with is handed down."""
+    message_id = ids.uuid()
+    return Envelope(
+        v=version,
+        id=message_id,
+        kind="act",
+        name=_names[type(content)],
+        sender=sender,
+        correlation=call.correlation or message_id,
+        causation=call.causation,
+        tenant=call.tenant,
+        job=call.job,
+        epoch=call.epoch,
+        step=call.step,
+        attempt=attempt,
+        hops=call.hops,
+        chain=call.chain,
+        remaining=max(0.0, call.deadline.remaining()),
+        key=key,
+        trace=call.trace,
+        constraints=call.constraints,
+        stamps=call.stamps,
+        ext=call.ext,
+        payload=msgspec.Raw(_encoder.encode(content)),
+    )
 
 
 def reply(
@@ -85,6 +107,16 @@ def content_of(envelope: Envelope) -> Any:
         return decoder.decode(envelope.payload)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadEnvelope(f"not the content of {envelope.name}: {error}") from None
+
+
+def result_in(envelope: Envelope) -> InformResult | None:
+    """The result in an answer to an award; None for any other answer, and for a result that has to be fetched first."""
+    if envelope.name != "inform-result" or envelope.kind != "act" or envelope.ref is not None:
+        return None
+    try:
+        return _results.decode(envelope.payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def payload_of(content: msgspec.Struct) -> tuple[str, msgspec.Raw]:

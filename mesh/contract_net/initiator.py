@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,13 +18,15 @@ from mesh.contract_net.calls import Call, CallLike, Contracted, call_of, subcont
 from mesh.contract_net.ledger import AwardLedger
 from mesh.contract_net.market import Market
 from mesh.contract_net.negotiation import Negotiation, OnItem, OnProgress
+from mesh.contract_net.quiet import QuietAward
 from mesh.contract_net.reputation import Reputation
 from mesh.protocols import auction_messages as m
+from mesh.protocols.acts import Mode
 from mesh.protocols.auction import Auction
 from mesh.protocols.auction_messages import Terms
-from mesh.protocols.awards import AwardRecord, Candidate
+from mesh.protocols.awards import AwardRecord
 from mesh.protocols.selection import Chooser, SelectionPolicy, choose
-from mesh.registry.listing import Change
+from mesh.registry.listing import Change, Listing
 
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
@@ -34,6 +35,8 @@ LINGERS = 5.0
 """Seconds for which late proposals are still rejected after a call has ended."""
 LINGERING = 1000
 """Ended negotiations that are still listened to, at most."""
+SUBJECTS = 10_000
+"""Subjects of instances that are remembered, at most."""
 
 
 class Initiator:
@@ -44,7 +47,9 @@ class Initiator:
         self.policy = policy or SelectionPolicy()
         self.reputation = Reputation()
         self.market = Market(peer, self.reputation)
+        self.quiet: set[QuietAward] = set()
         self._chooser = chooser
+        self._subjects: dict[str, str] = {}
         self._held: dict[str, dict[Negotiation, None]] = {}
         self._paused: dict[str, dict[Negotiation, None]] = {}
         self._lingering: OrderedDict[Negotiation, None] = OrderedDict()
@@ -81,49 +86,63 @@ class Initiator:
             DeadlineExceeded: the call's deadline passed. CallCycle: everybody who could waits in this chain already.
             Fenced: a newer owner of the job is at work. Or whatever typed error the winner's work ended with.
         """
-        call = self._complete(call_of(call))
-        call.deadline.check(f"the call for {call.capability}")
-        auction = self._auction(call, policy or self.policy)
-        negotiation = Negotiation(
-            self, call, auction, ledger=ledger, hands_over=hands_over, on_progress=on_progress, on_item=on_item
-        )
-        return await negotiation.run(resume)
+        conversation = self.peer.ids.uuid()
+        call = self._complete(call_of(call), conversation)
+        call.deadline.check(call.capability)
+        policy = policy or self.policy
+        if call.rounds is not None:
+            policy = msgspec.structs.replace(policy, rounds=call.rounds)
+
+        def negotiation(mode: Mode, first: int = 1) -> Negotiation:
+            auction = self._auction(call.terms(conversation, mode), policy, first)
+            return Negotiation(
+                self, call, auction, ledger=ledger, hands_over=hands_over, on_progress=on_progress, on_item=on_item
+            )
+
+        mode: Mode = "directed" if call.mode == "standing" and self.market.crowded(call.capability) else call.mode
+        if resume is None and mode == "standing" and self._chooser is choose:
+            remaining = call.deadline.remaining()
+            sample = self.market.pick(call.capability, call.constraints, remaining, policy, chain=call.chain)
+            if sample is not None:
+                quiet = QuietAward(self, call, policy, sample, conversation, lambda: negotiation("standing", 2))
+                return await quiet.run(ledger)
+        return await negotiation(mode).run(resume)
 
     async def subcontract(self, wanted: Subcontract) -> Contracted:
         """`contract` for the handlers and clients of this peer."""
         return await self.contract(subcontracted(wanted, self.peer.process))
 
-    def _complete(self, call: Call) -> Call:
+    def _complete(self, call: Call, conversation: str) -> Call:
         """The call with its effect as declared, and with a key and a correlation if it needs them."""
         if call.effect is not None and call.correlation and (call.key or call.effect != "idempotent"):
             return call
         declared = self.market.declared(call.capability) if call.effect is None else None
         effect = call.effect or (declared.effect if declared else "costly")
-        conversation = self.peer.ids.uuid()
         key = call.key or (conversation if effect == "idempotent" else "")
-        return replace(call, effect=effect, key=key, correlation=call.correlation or conversation)
+        return msgspec.structs.replace(call, effect=effect, key=key, correlation=call.correlation or conversation)
 
-    def _auction(self, call: Call, policy: SelectionPolicy) -> Auction:
-        if call.rounds is not None:
-            policy = msgspec.structs.replace(policy, rounds=call.rounds)
-        conversation = self.peer.ids.uuid()
-        terms = Terms(
-            conversation=conversation,
-            capability=call.capability,
-            deadline=call.deadline.at,
-            effect=call.effect or "costly",
-            mode="directed" if call.mode == "standing" and self.market.crowded(call.capability) else call.mode,
-            constraints=call.constraints,
-        )
-        numbers = itertools.count(1)
+    def _auction(self, terms: Terms, policy: SelectionPolicy, first: int) -> Auction:
+        """An auction whose next award has the number `first`."""
+        numbers = itertools.count(first)
         return Auction(
             terms,
             policy,
             self.peer.ids.random,
-            new_id=lambda: f"{conversation}.{next(numbers)}",
+            new_id=lambda: f"{terms.conversation}.{next(numbers)}",
             wall=self.peer.clock.now,
             chooser=self._chooser,
         )
+
+    def subject(self, listing: Listing) -> str:
+        """Where the acts of ours go that are meant for this instance."""
+        found = self._subjects.get(listing.key)
+        if found is None:
+            if len(self._subjects) >= SUBJECTS:
+                self._subjects.clear()
+            record = listing.record
+            found = self.peer.subjects.rpc(record.process, record.agent, record.instance, self.peer.process)
+            self._subjects[listing.key] = found
+        return found
 
     def timeout(self, capability: str) -> float | None:
         """The default seconds of the capability, as somebody declares it."""
@@ -132,7 +151,7 @@ class Initiator:
 
     # -- what negotiations tell
 
-    def awarded(self, negotiation: Negotiation, record: AwardRecord) -> None:
+    def awarded(self, call: Call, record: AwardRecord) -> None:
         """An award leaves."""
         self.peer.telemetry.emit(
             "award.sent",
@@ -142,9 +161,9 @@ class Initiator:
             winner=record.winner,
             bids=len(record.candidates),
             reason=record.reason,
-            job=negotiation.call.job,
-            step=negotiation.call.step,
-            correlation=negotiation.call.correlation,
+            job=call.job,
+            step=call.step,
+            correlation=call.correlation,
         )
 
     def watch(self, negotiation: Negotiation) -> None:
@@ -181,9 +200,9 @@ class Initiator:
             del paused[negotiation]
             negotiation.event(m.Freed())
 
-    def settled(self, candidate: Candidate, *, kept: bool) -> None:
-        """A commitment was kept or broken."""
-        self.reputation.settle(candidate.key, kept=kept)
+    def settled(self, key: str, *, kept: bool) -> None:
+        """A commitment of this instance was kept or broken."""
+        self.reputation.settle(key, kept=kept)
 
     def late(self, negotiation: Negotiation, result: m.Succeeded | m.Faulted) -> None:
         """A winner given up before has delivered after all: told, and applied nowhere."""
@@ -222,10 +241,14 @@ class Initiator:
 
     def _changed(self, change: Change) -> None:
         if change.kind in ("process-down", "instance-down"):
+            for quiet in [each for each in self.quiet if each.responder == change.process]:
+                quiet.event(m.Suspected(change.process))
             for negotiation in list(self._held.get(change.process, ())):
                 negotiation.event(m.Suspected(change.process))
 
     def _reconnected(self) -> None:
+        for quiet in list(self.quiet):
+            quiet.event(m.Suspected())
         for negotiations in list(self._held.values()):
             for negotiation in list(negotiations):
                 negotiation.event(m.Suspected())

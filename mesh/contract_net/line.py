@@ -36,12 +36,16 @@ class Hears(Protocol):
     def broken(self, error: Exception) -> None:
         """The negotiation cannot go on."""
 
+    def leave(self, error: BaseException) -> None:
+        """Nobody waits for its end any more."""
+
 
 class Line:
     """One message sent. It hears `responder` only (`_`: anyone); `token` is set when it is expected."""
 
     def __init__(self, hears: Hears, responder: str) -> None:
         self.responder = responder
+        self.reply = ""
         self.token = ""
         self.hears = hears
 

@@ -11,7 +11,7 @@ import msgspec
 from mesh.contract_net.calls import Call
 from mesh.contract_net.composing import act
 from mesh.contract_net.line import Line
-from mesh.protocols.envelope import Envelope, encode
+from mesh.protocols.envelope import Envelope, Sender, encode
 from mesh.protocols.errors import MeshError
 from mesh.protocols.references import LIMIT
 
@@ -44,7 +44,7 @@ class Mail:
         self._peer = peer
         self._call = call
         self._later = later
-        self._lineage = call.lineage(peer.process)
+        self._sender = call.sender or Sender("", "", peer.process)
         self._tokens: list[str] = []
 
     def to_everybody(self, capability: str, content: msgspec.Struct, line: Line) -> None:
@@ -62,6 +62,10 @@ class Mail:
         with contextlib.suppress(MeshError):
             self._peer.bus.publish(self._subject(whom), encode(self._envelope(content)))
 
+    def keep(self, token: str) -> None:
+        """Somebody else sent a message of this negotiation, with this token."""
+        self._tokens.append(token)
+
     def close(self) -> None:
         """Expect no more answers. Again: nothing happens."""
         for token in self._tokens:
@@ -69,11 +73,8 @@ class Mail:
         self._tokens.clear()
 
     def _envelope(self, content: msgspec.Struct, key: str = "", attempt: int = 1) -> Envelope:
-        remaining = max(0.0, self._call.deadline.remaining())
         version = self._peer.tongue.version
-        return act(
-            self._lineage, self._peer.ids, content, remaining=remaining, key=key, attempt=attempt, version=version
-        )
+        return act(self._call, self._sender, self._peer.ids, content, key=key, attempt=attempt, version=version)
 
     def _subject(self, whom: Addressee) -> str:
         return self._peer.subjects.rpc(whom.process, whom.agent, whom.instance, self._peer.process)

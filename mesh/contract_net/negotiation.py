@@ -26,11 +26,13 @@ from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import BreakerOpen, MeshError, Overloaded, TimedOut, Unavailable, from_fault
 from mesh.protocols.subjects import ANYONE
+from mesh.resilience.alarms import Alarm, alarms
 from mesh.resilience.breaker import Breaker, Permit
 from mesh.resilience.breakers import verdict
 
 if TYPE_CHECKING:
     from mesh.contract_net.initiator import Initiator
+    from mesh.contract_net.quiet import QuietAward
 
 INLINE = 16 * 1024
 """Inputs up to this many bytes travel in the call for proposals."""
@@ -66,7 +68,7 @@ class Negotiation:
         self._commands: deque[m.Command] = deque()
         self._later: deque[Callable[[], Awaitable[None]]] = deque()
         self._wake: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Alarm | None = None
         self._timer_due: float | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._busy = False
@@ -87,15 +89,37 @@ class Negotiation:
         now = self._peer.clock.monotonic()
         try:
             self._carry_out(self.auction.open(now) if resume is None else self.auction.resume(resume, now))
+        except BaseException as error:
+            self.leave(error)
+            raise
+        return await self.go_on()
+
+    async def go_on(self) -> Contracted:
+        """See an auction that is under way to its end. Raises as `run`."""
+        try:
             while not self.auction.over or self._error is not None:
                 await self._next()
         except BaseException as error:
-            if not self._hands_over():
-                self._stop(str(error) if isinstance(error, MeshError) else "the caller went away")
+            self.leave(error)
             raise
-        finally:
-            self._end()
+        self._end()
         return self._contracted()
+
+    def leave(self, error: BaseException) -> None:
+        """Nobody waits for the end any more: the winner is told to stop, unless somebody else goes on with the work."""
+        if not self._hands_over():
+            self._stop(str(error) if isinstance(error, MeshError) else "the caller went away")
+        self._end()
+
+    def adopt(self, quiet: QuietAward, started: float, permit: tuple[Breaker, Permit, float] | None) -> None:
+        """Go on from a standing award that is not quiet any more."""
+        sample = quiet.sample
+        self._mail.keep(quiet.token)
+        self._permit = permit
+        self._unanswered = sample.won.key if quiet.sent_at is not None else ""
+        called = m.Called(candidates=sample.candidates(), known=sample.known)
+        self.auction.adopt(called, quiet.record, started, quiet.sent_at)
+        self._set_timer()
 
     async def _next(self) -> None:
         if self._error is not None:
@@ -171,7 +195,7 @@ class Negotiation:
             self._wake_up()
             return
         if self._timer is None:
-            self._timer, self._timer_due = self._loop.call_at(due, self._ticked), due
+            self._timer, self._timer_due = alarms().at(due, self._ticked), due
         self._initiator.watch(self)
 
     def _ticked(self) -> None:
@@ -294,7 +318,7 @@ class Negotiation:
             input=self.call.input,
         )
         if attempt == 1:
-            self._initiator.awarded(self, record)
+            self._initiator.awarded(self.call, record)
             self._unanswered = winner.key
             self._market.sent(winner.key)
         line = AwardLine(self, winner, record.award, attempt)
@@ -328,7 +352,7 @@ class Negotiation:
     # -- commands: what is noted
 
     def _settle(self, settle: m.Settle) -> None:
-        self._initiator.settled(settle.candidate, kept=settle.kept)
+        self._initiator.settled(settle.candidate.key, kept=settle.kept)
         self._settle_breaker(None, lost=not settle.kept)
         self._answered()
 

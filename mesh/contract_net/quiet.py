@@ -1,0 +1,230 @@
+"""`QuietAward`: a standing award that goes as nearly all do: one message there, the result back, and nothing else happens.
+
+It costs little more than an ask, since the auction behind it is not made. The moment anything else happens (a decline, a
+confirm, silence, a death, a cancel), the auction is made as if it had been there from the beginning, and decides from then on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from mesh.actors.inbound import Inbound
+from mesh.contract_net.calls import Call, Contracted
+from mesh.contract_net.composing import act, result_in
+from mesh.contract_net.ledger import AwardLedger
+from mesh.contract_net.line import AwardLine
+from mesh.contract_net.sampling import Sample
+from mesh.protocols import auction_faults as faults
+from mesh.protocols import auction_messages as m
+from mesh.protocols.acts import AcceptProposal, InformResult, Refusal
+from mesh.protocols.awards import AwardRecord
+from mesh.protocols.constraints import Usage
+from mesh.protocols.envelope import Envelope, Sender, Stamps, encode
+from mesh.protocols.errors import BreakerOpen, MeshError
+from mesh.protocols.references import LIMIT
+from mesh.protocols.rounds import written
+from mesh.protocols.selection import SelectionPolicy, explain
+from mesh.resilience.alarms import Alarm, alarms
+from mesh.resilience.breaker import Breaker, Permit
+
+if TYPE_CHECKING:
+    from mesh.contract_net.initiator import Initiator
+    from mesh.contract_net.negotiation import Negotiation
+
+UNUSED, UNSTAMPED = Usage(), Stamps()
+TakeUp = Callable[[], "Negotiation"]
+
+
+class QuietAward:
+    """One award to the winner of `sample`. `run` it once; it is the waiter for its own answer."""
+
+    __slots__ = (
+        "_alarm", "_at", "_delivered", "_ending", "_initiator", "_line", "_peer", "_permit", "_record", "_remaining", "_started",
+        "_take_up", "award", "call", "conversation", "policy", "reply", "responder", "sample", "sent_at", "token",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        initiator: Initiator,
+        call: Call,
+        policy: SelectionPolicy,
+        sample: Sample,
+        conversation: str,
+        take_up: TakeUp,
+    ) -> None:
+        self.call = call
+        self.policy = policy
+        self.sample = sample
+        self.conversation = conversation
+        self.award = f"{conversation}.1"
+        self.responder = sample.won.process
+        self.reply = self.token = ""
+        self.sent_at: float | None = None
+        self._initiator = initiator
+        self._peer = initiator.peer
+        self._take_up = take_up
+        self._started = sample.at
+        self._remaining = call.deadline.at - sample.at
+        self._at = self._peer.clock.now()
+        self._ending: asyncio.Future[Contracted | Negotiation]
+        self._delivered = False
+        self._line: AwardLine | None = None
+        self._alarm: Alarm | None = None
+        self._permit: tuple[Breaker, Permit, float] | None = None
+        self._record: AwardRecord | None = None
+
+    # -- the caller's coroutine
+
+    async def run(self, ledger: AwardLedger | None) -> Contracted:
+        """Award, and wait for what is delivered: quietly, or by the auction that takes over. Raises as `Negotiation.run`."""
+        if ledger is not None:
+            await ledger.award(self.record)
+            if self.call.deadline.expired:
+                raise faults.expired(self.call.capability, "awarded")
+        here = alarms()
+        self._ending = here.loop.create_future()
+        self.token = self._peer.exchange.expect_directly(self)
+        self._initiator.quiet.add(self)
+        try:
+            if self._admitted():
+                await self._send()
+            ended = await self._ending
+        except BaseException as error:
+            self._leave(error)
+            raise
+        return ended if isinstance(ended, Contracted) else await ended.go_on()
+
+    def _admitted(self) -> bool:
+        """Ask the breaker for one call; a refusal of it is as a decline of the winner."""
+        won, capability = self.sample.won, self.call.capability
+        declared = won.record.offers(capability)
+        try:
+            breaker = self._peer.breakers.of(won.key, capability, timeout=declared.timeout if declared else None)
+            self._permit = breaker, breaker.admit(self._started), self._started
+        except BreakerOpen as error:
+            record = won.record
+            refusal = Refusal(agent=record.agent, instance=record.instance, reason="breaker", message=error.message)
+            self.event(m.Declined(self.award, self.responder, refusal))
+            return False
+        return True
+
+    async def _send(self) -> None:
+        peer, subject, envelope = self._peer, self._initiator.subject(self.sample.won), self._envelope()
+        if peer.telemetry.heard:
+            self._initiator.awarded(self.call, self.record)
+        data = encode(envelope)
+        if len(data) <= LIMIT:
+            peer.bus.publish(subject, data, reply=self.reply)
+        else:
+            await peer.exchange.send(subject, envelope, reply=self.reply)
+        self._left()
+
+    def _envelope(self) -> Envelope:
+        call = self.call
+        content = AcceptProposal(
+            conversation=self.conversation,
+            award=self.award,
+            capability=call.capability,
+            effect=call.effect or "costly",
+            input=call.input,
+        )
+        sender = call.sender or Sender("", "", self._peer.process)
+        return act(call, sender, self._peer.ids, content, key=call.key, version=self._peer.tongue.version)
+
+    def _left(self) -> None:
+        """It is on its way: its winner has `patience` seconds to answer, the deadline permitting."""
+        if self._line is not None:
+            self._line.hears.event(m.Sent(self.award))
+            return
+        self._initiator.market.sent(self.sample.won.key)
+        self.sent_at = self._peer.clock.monotonic()
+        due = min(self.call.deadline.at, self.sent_at + self.policy.patience)
+        self._alarm = alarms().at(due, self._ticked)
+
+    def _leave(self, error: BaseException) -> None:
+        """The caller has gone, or nothing could be sent."""
+        if self._line is None and self.sent_at is None:
+            self._close()
+            self._peer.exchange.forget(self.token)
+            self._settle_breaker("ignored")
+        elif not self._delivered:
+            self._loud().hears.leave(error)
+
+    # -- what comes back
+
+    def answered(self, envelope: Envelope) -> None:
+        """The result ends it; anything else is for the auction."""
+        if self._line is None and (result := result_in(envelope)) is not None:
+            self._deliver(envelope, result)
+        else:
+            self._loud().heard(Inbound(envelope=envelope, sender=self.responder, token=self.token))
+
+    def heard(self, answer: Inbound) -> None:
+        """As `answered`."""
+        self.answered(answer.envelope)
+
+    def failed(self, error: MeshError) -> None:
+        """There will be no answer."""
+        self._loud().failed(error)
+
+    def _deliver(self, envelope: Envelope, result: InformResult) -> None:
+        initiator, key, capability = self._initiator, self.sample.won.key, self.call.capability
+        self._close()
+        self._peer.exchange.forget(self.token)
+        if result.bid is not None:
+            initiator.market.learn(key, capability, result.bid)
+        initiator.market.taken(capability, declined=False)
+        initiator.market.answered(key)
+        initiator.settled(key, kept=True)
+        self._settle_breaker("success")
+        initiator.freed(capability)
+        self._delivered = True
+        if not self._ending.done():
+            usage, stamps = envelope.usage or UNUSED, envelope.stamps or UNSTAMPED
+            self._ending.set_result(Contracted(result.content, usage, lambda: self.record, stamps))
+
+    def _settle_breaker(self, verdict: Literal["success", "ignored"]) -> None:
+        if self._permit is not None:
+            (breaker, permit, started), self._permit = self._permit, None
+            now = self._peer.clock.monotonic()
+            breaker.record(permit, verdict, now - started, now)
+
+    def _close(self) -> None:
+        self._initiator.quiet.discard(self)
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    # -- when it is quiet no more
+
+    def event(self, event: m.Event) -> None:
+        """Something happened around it."""
+        self._loud().hears.event(event)
+
+    def _ticked(self) -> None:
+        self.event(m.Ticked())
+
+    def _loud(self) -> AwardLine:
+        """The line of the auction that has taken over; from now on, if it has not before."""
+        if self._line is None:
+            self._close()
+            negotiation = self._take_up()
+            self._line = AwardLine(negotiation, self.record.won, self.award, 1)
+            negotiation.adopt(self, self._started, self._permit)
+            if not self._ending.done():
+                self._ending.set_result(negotiation)
+        return self._line
+
+    @property
+    def record(self) -> AwardRecord:
+        """The line of the ledger: every bid with its score, and why. Written when somebody wants to read it."""
+        if self._record is None:
+            call, sample = self.call, self.sample
+            choice = explain(
+                sample.candidates(), sample.won.key, call.constraints, self._remaining, self.policy,
+                self._peer.ids.random, known=sample.known,
+            )  # fmt: skip
+            terms = call.terms(self.conversation, "standing")
+            self._record = written(terms, choice, self.award, self._at, known=sample.known)
+        return self._record
