@@ -143,8 +143,10 @@ class Actor:
 
     def hear(self, notices: list[Notice]) -> bool:
         """Queue live events, if nothing speaks against any of them. False: none is queued, offer them one by one."""
-        plain = self.supervision.state == "ready" and all(each.plain for each in notices)
-        if not plain or not self.mailbox.take_in(notices):
+        for notice in notices:
+            if notice.envelope.hops > MAX_HOPS or notice.envelope.chain:
+                return False
+        if self.supervision.state != "ready" or not self.mailbox.take_in(notices):
             return False
         self.pump()
         return True
@@ -175,7 +177,7 @@ class Actor:
 
     def pump(self) -> None:
         """Start as many drains as there is work and capacity for."""
-        if self.supervision.state not in ("ready", "draining"):
+        if len(self._drains) == self.capacity or self.supervision.state not in ("ready", "draining"):
             return
         for _ in range(min(self.capacity - len(self._drains), len(self.mailbox))):
             self._drains.append(self.loop.create_task(self._drain(), name=f"drain {self.key}"))

@@ -17,6 +17,8 @@ from mesh.protocols.references import LIMIT
 
 MOST = 64
 """Events in one message."""
+OPENING = b"["
+"""The first byte tells a message that holds several."""
 WINDOW = 0.001
 """Seconds for which an event may wait for others."""
 
@@ -102,11 +104,6 @@ class Batches:
             self._publish(subject, batch.take())
         except MeshError as error:
             self._lost(number, error)
-
-
-def is_batch(data: bytes) -> bool:
-    """Whether a message holds several envelopes: the first byte tells."""
-    return data[:1] == b"["
 
 
 def decode_batch(data: bytes, bad: Callable[[MeshError], None]) -> list[Envelope]:

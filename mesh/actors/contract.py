@@ -113,6 +113,7 @@ class MsgspecCodec:
 
     def __init__(self, annotation: Any) -> None:
         self._annotation = annotation
+        self._untouched = annotation is msgspec.Raw
         self._trusted = annotation in (str, int, bool, *_NULL_TYPES)
         try:
             self._decoder = msgspec.json.Decoder(annotation)
@@ -124,8 +125,8 @@ class MsgspecCodec:
             ) from None
 
     def decode(self, raw: bytes | msgspec.Raw) -> Any:
-        """The value in the JSON bytes."""
-        return self._decoder.decode(raw)
+        """The value in the JSON bytes; a `Raw` that is to stay one was read through with the envelope around it."""
+        return raw if self._untouched and isinstance(raw, msgspec.Raw) else self._decoder.decode(raw)
 
     def encode(self, value: Any) -> bytes:
         """The value as JSON bytes; the bytes are read back, because a Struct's fields may hold anything."""
@@ -153,7 +154,7 @@ def encode_payload(value: Any) -> msgspec.Raw:
     if isinstance(value, msgspec.Raw):
         return value
     try:
-        raw = msgspec.json.encode(value, enc_hook=_plain)
+        raw = _any_encoder.encode(value)
         if b"null" in raw:
             _refuse_nan(value)
         return msgspec.Raw(raw)
@@ -166,6 +167,9 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     raise TypeError(f"{type(value).__name__} is not JSON-able")
+
+
+_any_encoder = msgspec.json.Encoder(enc_hook=_plain)
 
 
 def needs_pydantic(annotation: Any, seen: frozenset[Any] = frozenset()) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from mesh.actors.batch import decode_batch, is_batch
+from mesh.actors.batch import OPENING, decode_batch
 from mesh.protocols.envelope import Envelope, decode
 from mesh.protocols.errors import BadEnvelope, InvalidName, MeshError, VersionUnsupported
 from mesh.protocols.ports import Message, Subscription
@@ -61,14 +61,14 @@ class Hearing:
 
     def _came(self, message: Message, heard: Heard) -> None:
         try:
-            envelopes = [decode(message.data)]
+            envelope = decode(message.data)
         except (BadEnvelope, VersionUnsupported) as error:
             self.bad(error)
         else:
-            self._sort(message.subject, envelopes, heard)
+            self._sort(message.subject, [envelope], heard)
 
     def _came_now(self, message: Message, heard: Heard) -> None:
-        if not is_batch(message.data):
+        if message.data[:1] != OPENING:
             self._came(message, heard)
             return
         try:
@@ -85,18 +85,24 @@ class Hearing:
         except InvalidName as error:
             self.bad(error)
             return
-        good = [each for each in envelopes if _is_of(about, each) and each.ref is None]
-        if len(good) < len(envelopes):
-            self._see_to_others(about, envelopes, heard)
-        if good:
-            heard(about, good)
+        for envelope in envelopes:
+            if envelope.ref is not None or not _is_of(about, envelope):
+                envelopes = self._whole(about, envelopes, heard)
+                break
+        if envelopes:
+            heard(about, envelopes)
 
-    def _see_to_others(self, about: About, envelopes: list[Envelope], heard: Heard) -> None:
+    def _whole(self, about: About, envelopes: list[Envelope], heard: Heard) -> list[Envelope]:
+        """Those that are as they should be; the others are counted, or fetched first."""
+        found = []
         for envelope in envelopes:
             if not _is_of(about, envelope):
                 self.bad(_of_another(about, envelope))
             elif envelope.ref is not None:
                 self._peer.spawn(self._fetched(about, envelope, heard), "event")
+            else:
+                found.append(envelope)
+        return found
 
     async def _fetched(self, about: About, envelope: Envelope, heard: Heard) -> None:
         try:

@@ -33,4 +33,5 @@ class Letterhead(NamedTuple):
     def write(self, message_id: str, payload: msgspec.Raw) -> bytes:
         """A whole envelope."""
         name = message_id.encode()
-        return b"%b%b%b%b%b%b}" % (self[0], name, self[1], name, self[2], payload)
+        opening, middle, closing = self
+        return b"".join((opening, name, middle, name, closing, payload, b"}"))

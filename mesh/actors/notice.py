@@ -11,7 +11,6 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from mesh.actors.invocation import Invocation, Outcome
-from mesh.actors.lineage import MAX_HOPS
 from mesh.actors.work import Work
 from mesh.protocols.errors import MeshError
 
@@ -19,33 +18,40 @@ if TYPE_CHECKING:
     from mesh.actors.actor import Actor
 
 _DONE = Outcome()
+_NONE = (0, 0.0)
 
 
 class Notice(Work):
     """One event for one reaction."""
 
-    @property
-    def plain(self) -> bool:
-        """Whether it comes from nowhere deep: a chain of calls, or of events that cause events, has an end."""
-        return self.envelope.hops <= MAX_HOPS and not self.envelope.chain
-
     def begin(self, actor: Actor) -> bool:
         """Let its handler take its first step. True: that was all; else `invocation` is what is left, if it was begun."""
-        parameters = self.handler.parameters
-        invocation = None if parameters.context is None else Invocation(actor, self)
+        handler, parameters = self.handler, self.handler.parameters
+        if parameters.context is not None:
+            return self._begin_with_context(actor, parameters.context)
         try:
-            arguments = parameters.arguments(self.envelope.payload)
+            if parameters.shape == "whole":
+                coroutine = actor.function(handler)(parameters.contract.decode(self.envelope.payload))
+            else:
+                coroutine = actor.function(handler)(**parameters.arguments(self.envelope.payload))
         except MeshError:
             return False
-        if invocation is not None and parameters.context is not None:
-            arguments[parameters.context] = invocation.context
         self.begun = True
-        rest = self._first_step(actor.function(self.handler)(**arguments))
-        if rest is None and invocation is None:
-            return True
-        self.invocation = invocation or Invocation(actor, self)
-        self.invocation.begun = rest
+        rest = self._first_step(coroutine)
+        if rest is not None:
+            self.invocation = Invocation(actor, self)
+            self.invocation.begun = rest
         return rest is None
+
+    def _begin_with_context(self, actor: Actor, name: str) -> bool:
+        invocation = Invocation(actor, self)
+        try:
+            arguments = self.handler.parameters.arguments(self.envelope.payload)
+        except MeshError:
+            return False
+        self.begun, self.invocation = True, invocation
+        invocation.begun = self._first_step(actor.function(self.handler)(**arguments, **{name: invocation.context}))
+        return invocation.begun is None
 
     def _first_step(self, coroutine: Coroutine[Any, Any, Any]) -> Awaitable[Any] | None:
         """What is left of it or came of it, None where nothing did."""
@@ -62,22 +68,27 @@ class Notice(Work):
 
 def heard_out(actor: Actor, work: Work) -> Work | None:
     """Handle a notice and those behind it while they end in their first step. What comes then, if anything, is the caller's."""
-    peer, succeeded = actor.peer, actor.supervision.succeeded
+    peer, mailbox = actor.peer, actor.mailbox
     monotonic, told = peer.clock.monotonic, peer.telemetry.heard
-    now = monotonic()
+    quiet: dict[str, tuple[int, float]] = {}
     following: Work | None = work
+    now = monotonic()
     while isinstance(following, Notice):
-        if following.handler.way != "await" or now >= following.deadline.at or peer.interceptor is not None:
+        handler, before = following.handler, now
+        if handler.way != "await" or now >= following.deadline.at or peer.interceptor is not None:
             break
         if not following.begin(actor):
             break
-        before, now = now, monotonic()
+        now = monotonic()
         if told or following.invocation is not None:
             (following.invocation or Invocation(actor, following)).tell(_DONE, now - before)
         else:
-            actor.told(following, _DONE, now - before)
-        succeeded()
-        following = actor.mailbox.take()
+            times, seconds = quiet.get(handler.name, _NONE)
+            quiet[handler.name] = times + 1, seconds + now - before
+        actor.supervision.succeeded()
+        following = mailbox.take()
+    for name, (times, seconds) in quiet.items():
+        actor.tally.add(name, seconds / times, True, times=times)
     return following
 
 

@@ -119,7 +119,7 @@ class Reactions:
 
     def _tell(self, actor: Actor, reaction: Reaction, envelopes: list[Envelope]) -> None:
         handler = reaction.handler
-        deadline = Deadline.after(self._peer.clock, handler.timeout)
+        deadline = Deadline.after(self._peer.clock, reaction.mark.timeout)
         notices = [Notice(each, handler, NOBODY, deadline, each.sender.process) for each in envelopes]
         if actor.hear(notices):
             return

@@ -11,6 +11,8 @@ from mesh.registry.records import Figures
 
 WEIGHT = 0.1
 """How much the newest call counts in the decayed means."""
+SETTLED = 10
+"""Calls after which a mean has settled: until then each counts as much as those before it."""
 UNKNOWN_LATENCY = 0.05
 """Seconds assumed of a handler that has not run yet."""
 
@@ -26,14 +28,21 @@ class Mean:
     busy: float = 0.0
     last_error: str = ""
 
-    def add(self, seconds: float, succeeded: bool) -> None:
-        """One more call."""
-        self.busy += seconds
-        weight = max(WEIGHT, 1 / (self.handled + 1)) if self.handled < 1 / WEIGHT else WEIGHT
-        self.latency += weight * (seconds - self.latency)
-        self.success += WEIGHT * (float(succeeded) - self.success)
-        self.handled += 1
-        self.failed += not succeeded
+    def add(self, seconds: float, succeeded: bool, times: int = 1) -> None:
+        """One more call, or so many alike."""
+        self.busy += seconds * times
+        self.latency = seconds + self._kept(times) * (self.latency - seconds)
+        self.success = succeeded + (1 - WEIGHT) ** times * (self.success - succeeded)
+        self.handled += times
+        self.failed += 0 if succeeded else times
+
+    def _kept(self, times: int) -> float:
+        """How much the mean keeps of itself: the first calls count alike, from then on the newest counts `WEIGHT`."""
+        handled = self.handled
+        if handled >= SETTLED:
+            return (1 - WEIGHT) ** times
+        alike = min(times, SETTLED - handled)
+        return handled / (handled + alike) * (1 - WEIGHT) ** (times - alike)
 
 
 @dataclass(slots=True)
@@ -43,13 +52,13 @@ class Tally:
     whole: Mean = field(default_factory=Mean)
     by_command: dict[str, Mean] = field(default_factory=dict)
 
-    def add(self, command: str, seconds: float, succeeded: bool, error: str = "") -> None:
-        """One more call of `command`; `error` says how it ended, empty if well."""
-        self.whole.add(seconds, succeeded)
+    def add(self, command: str, seconds: float, succeeded: bool, error: str = "", *, times: int = 1) -> None:
+        """One more call of `command`, or so many of `seconds` each; `error` says how it ended, empty if well."""
+        self.whole.add(seconds, succeeded, times)
         mean = self.by_command.get(command)
         if mean is None:
             mean = self.by_command[command] = Mean()
-        mean.add(seconds, succeeded)
+        mean.add(seconds, succeeded, times)
         mean.last_error = error or mean.last_error
 
     def of(self, command: str) -> Mean:

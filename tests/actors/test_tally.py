@@ -81,3 +81,19 @@ def test_only_the_sender_withdraws_a_message() -> None:
     assert mailbox.withdraw("2", "somebody-else") is None
     assert mailbox.withdraw("2", "p") is not None
     assert [each.envelope.id for each in mailbox] == ["1", "3"]
+
+
+@pytest.mark.parametrize("before", [0, 1, 7, 9, 10, 40])
+@pytest.mark.parametrize("times", [1, 2, 12])
+@pytest.mark.parametrize("succeeded", [True, False])
+def test_calls_alike_count_at_once_what_they_count_one_by_one(before: int, times: int, succeeded: bool) -> None:
+    one, many = Tally(), Tally()
+    for number in range(before):
+        for tally in (one, many):
+            tally.add("x", 0.01 * (number % 7), number % 3 > 0)
+    for _ in range(times):
+        one.add("x", 0.3, succeeded)
+    many.add("x", 0.3, succeeded, times=times)
+    for name in ("latency", "success", "handled", "failed", "busy"):
+        assert getattr(many.whole, name) == pytest.approx(getattr(one.whole, name))
+        assert getattr(many.of("x"), name) == pytest.approx(getattr(one.of("x"), name))
