@@ -36,7 +36,7 @@ def test_a_status_line_is_read() -> None:
     ["$JS.ACK.S.c.3.70.5.1600000000500000000.9", "$JS.ACK.hub.ACC.S.c.3.70.5.1600000000500000000.9.tok"],
 )
 def test_the_position_of_a_delivery_is_read_in_both_forms(reply: str) -> None:
-    where = position(reply)
+    where = position(reply.encode())
     assert (where.sequence, where.delivered, where.attempts, where.pending) == (70, 5, 3, 9)
     assert where.time == pytest.approx(1600000000.5)
 

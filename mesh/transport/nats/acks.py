@@ -21,30 +21,30 @@ class Acks:
 
     def __init__(self, bus: NatsBus) -> None:
         self._bus = bus
-        self._gathered: list[tuple[str, asyncio.Future[None]]] = []
+        self._replies: list[bytes] = []
+        self._waiting: list[asyncio.Future[None]] = []
 
-    async def ack(self, reply: str) -> None:
-        """Acknowledge the message with this reply subject, and wait until the server has heard it.
+    def gather(self, reply: bytes) -> asyncio.Future[None]:
+        """Acknowledge the message with this reply subject; done when the server has heard it.
 
-        Raises:
-            TimedOut · Unavailable · NoResponders: the server may not know.
+        It fails with TimedOut, Unavailable or NoResponders when the server may not know.
         """
         loop = asyncio.get_running_loop()
         heard: asyncio.Future[None] = loop.create_future()
-        if not self._gathered:
+        if not self._replies:
             loop.call_soon(self._send)
-        self._gathered.append((reply, heard))
-        await heard
+        self._replies.append(reply)
+        self._waiting.append(heard)
+        return heard
 
     def _send(self) -> None:
-        gathered, self._gathered = self._gathered, []
-        waiting = [heard for _, heard in gathered]
-        last, _ = gathered.pop()
+        replies, self._replies = self._replies, []
+        waiting, self._waiting = self._waiting, []
+        last = replies.pop()
         try:
             self._bus.check_connected()
-            for reply, _ in gathered:
-                self._bus.publish(reply, _ACK)
-            answer = self._bus.ask(last, _ACK, timeout=ACK_WITHIN)
+            self._bus.answer(replies, _ACK)
+            answer = self._bus.ask(last.decode(), _ACK, timeout=ACK_WITHIN)
         except MeshError as error:
             _fail(waiting, error)
         else:

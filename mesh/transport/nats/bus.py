@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from mesh.protocols.errors import MeshError, Overloaded, Refused, TimedOut, TooLarge, Unavailable
 from mesh.protocols.ports import Clock, Headers, Ids, Message, Subscription
 from mesh.settings import ServerTarget
 from mesh.transport.listeners import Background, Listeners
 from mesh.transport.matching import check_pattern, check_subject
-from mesh.transport.nats.fast import FastWire
 from mesh.transport.nats.frames import encode_headers
+from mesh.transport.nats.guard import make_wire
+from mesh.transport.nats.parser import Receiver
 from mesh.transport.nats.replies import Replies
 from mesh.transport.nats.subscriptions import NatsSubscription, Subscriptions
-from mesh.transport.nats.wire import Told, Wire
+from mesh.transport.nats.wire import Told
 
 log = logging.getLogger("mesh.transport")
 
@@ -29,12 +30,12 @@ _DENIAL = re.compile(r'permissions violation for (publish|subscription) to "([^"
 class NatsBus:
     """A connection to a server. It reconnects for as long as it takes; `close` is the only end."""
 
-    def __init__(self, clock: Clock, ids: Ids, inbox_prefix: str) -> None:
+    def __init__(self, clock: Clock, ids: Ids, inbox_prefix: str, wire: str | None = None) -> None:
         self.clock = clock
         self.ids = ids
         self.background = Background()
         told = Told(lost=self._on_lost, back=self._on_back, denied=self._on_denied, slow=self._on_slow)
-        self._wire: Wire = FastWire(told)
+        self._wire = make_wire(told, wire)
         self._subscriptions = Subscriptions(self._wire)
         self._replies = Replies(f"{inbox_prefix}.{ids.uuid().replace('-', '')}")
         self._closed = False
@@ -47,13 +48,15 @@ class NatsBus:
         self._ended = Listeners("close", self.background)
 
     @classmethod
-    async def connect(cls, target: ServerTarget, *, name: str, clock: Clock, ids: Ids, timeout: float) -> NatsBus:
-        """A connected bus.
+    async def connect(
+        cls, target: ServerTarget, *, name: str, clock: Clock, ids: Ids, timeout: float, wire: str | None = None
+    ) -> NatsBus:
+        """A connected bus, on the wire of that name (see `guard`).
 
         Raises:
             Unavailable: no server, or it refused us.
         """
-        bus = cls(clock, ids, target.inbox_prefix or "_INBOX")
+        bus = cls(clock, ids, target.inbox_prefix or "_INBOX", wire)
         await bus._wire.dial(target, name, ids.random, timeout)
         bus._wire.listen(f"{bus._replies.inbox}.*", "", bus._replies.receive)
         bus._up.set()
@@ -182,6 +185,15 @@ class NatsBus:
     def listen(self, subject: str, handler: Callable[[Message], None]) -> NatsSubscription:
         """Subscribe without waiting: the server knows before anything that is published after this."""
         return self._subscriptions.add(subject, "", handler)
+
+    def receive(self, subject: str, receiver: Receiver) -> NatsSubscription:
+        """`listen`, for who takes apart himself what arrives. `receiver` must not raise, and is told of 503s as they come."""
+        return self._subscriptions.receive(subject, receiver)
+
+    def answer(self, subjects: Iterable[bytes], data: bytes) -> None:
+        """Publish the same to each of these subjects, which came from the server and so need no check."""
+        for subject in subjects:
+            self._wire.publish(subject, b"", b"", data)
 
     def converse(self, handler: Callable[[Message], None]) -> str:
         """A private reply subject for any number of answers, until `hang_up`."""

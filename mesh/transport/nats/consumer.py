@@ -16,12 +16,13 @@ from collections import deque
 from typing import Any
 
 from mesh.protocols.errors import MeshError, TimedOut, Unavailable
-from mesh.protocols.ports import Message
+from mesh.protocols.ports import Stored
 from mesh.transport.nats.acks import Acks
 from mesh.transport.nats.api import PREFIX, call
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.delivery import NatsDelivery
 from mesh.transport.nats.lane import Lane
+from mesh.transport.nats.stored import Position
 from mesh.transport.nats.window import Window
 
 log = logging.getLogger("mesh.transport")
@@ -141,11 +142,11 @@ class NatsConsumer:
         self._lanes.append(Lane(self._bus, self._arrived, self._ended))
         return self._lanes[-1]
 
-    def _arrived(self, lane: Lane, message: Message) -> None:
+    def _arrived(self, lane: Lane, where: Position, reply: bytes, stored: Stored) -> None:
         if lane.left:
             lane.left -= 1
             self._coming -= 1
-        delivery = NatsDelivery(self._bus, self._acks, message)
+        delivery = NatsDelivery(self._bus, self._acks, reply, where.attempts, stored)
         while self._waiting:
             place = next(iter(self._waiting))
             del self._waiting[place]
@@ -155,14 +156,14 @@ class NatsConsumer:
                 return
         self._keep(delivery)
 
-    def _ended(self, lane: Lane, code: str, description: str) -> None:
+    def _ended(self, lane: Lane, words: str) -> None:
         """The server ends a pull: its time is up, or something is wrong."""
         self._coming -= lane.left
         lane.left = 0
-        if code == "408":
+        if words.startswith("408"):
             self._refill(0.0)
         else:
-            self._repair_soon(f"{code} {description}")
+            self._repair_soon(words)
 
     def _keep(self, delivery: NatsDelivery) -> None:
         """Nobody waits for it right now."""

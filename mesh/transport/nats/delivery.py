@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from mesh.protocols.ports import Message, Stored
+from mesh.protocols.ports import Stored
 from mesh.transport.nats.acks import ACK_WITHIN, Acks
 from mesh.transport.nats.api import NANOSECONDS
 from mesh.transport.nats.bus import NatsBus
-from mesh.transport.nats.stored import from_delivery, position
 
 
 class NatsDelivery:
@@ -14,13 +13,12 @@ class NatsDelivery:
 
     __slots__ = ("_acks", "_attempts", "_bus", "_reply", "_stored")
 
-    def __init__(self, bus: NatsBus, acks: Acks, message: Message) -> None:
-        where = position(message.reply)
+    def __init__(self, bus: NatsBus, acks: Acks, reply: bytes, attempts: int, stored: Stored) -> None:
         self._bus = bus
         self._acks = acks
-        self._reply = message.reply
-        self._stored = from_delivery(message, where)
-        self._attempts = where.attempts
+        self._reply = reply
+        self._attempts = attempts
+        self._stored = stored
 
     @property
     def message(self) -> Stored:
@@ -38,7 +36,7 @@ class NatsDelivery:
         Raises:
             TimedOut · Unavailable · NoResponders: the server may not know; then it comes again.
         """
-        await self._acks.ack(self._reply)
+        await self._acks.gather(self._reply)
 
     async def retry(self, after: float = 0.0) -> None:
         """Deliver it again, not before `after` seconds."""
@@ -56,7 +54,7 @@ class NatsDelivery:
     def give_back(self) -> None:
         """Nobody here has looked at it: deliver it again. Not confirmed; at worst it comes again after its time."""
         if self._bus.connected:
-            self._bus.publish(self._reply, b"-NAK")
+            self._bus.answer((self._reply,), b"-NAK")
 
     async def _say(self, what: bytes) -> None:
-        await self._bus.request(self._reply, what, timeout=ACK_WITHIN)
+        await self._bus.request(self._reply.decode(), what, timeout=ACK_WITHIN)

@@ -14,11 +14,12 @@ from typing import Any, Protocol
 import msgspec
 
 from mesh.protocols.errors import MeshError
-from mesh.protocols.ports import Message, Stored
-from mesh.transport.headers import STALLED
+from mesh.protocols.ports import Headers, Stored
+from mesh.transport.headers import STALLED, STATUS
 from mesh.transport.nats.api import NANOSECONDS, MissingStream, call
 from mesh.transport.nats.bus import NatsBus
-from mesh.transport.nats.stored import from_delivery, position, status
+from mesh.transport.nats.frames import decode_headers
+from mesh.transport.nats.stored import STATUS_LINE, from_delivery, position
 from mesh.transport.nats.subscriptions import NatsSubscription
 
 log = logging.getLogger("mesh.transport")
@@ -27,6 +28,10 @@ HEARTBEAT = 1.0
 SILENCE = 3.0
 """Seconds without a message or a heartbeat after which the consumer is replaced."""
 RETRY_FIRST, RETRY_LONGEST = 0.02, 1.0
+
+
+Frame = tuple[bytes, bytes, bytes, bytes]
+"""Subject, reply, header block and data of what arrived."""
 
 
 class FeedHandler(Protocol):
@@ -72,7 +77,7 @@ class Feed:
         self._missing = missing
         self._subscription: NatsSubscription | None = None
         self._name = ""
-        self._early: list[Message] | None = None
+        self._early: list[Frame] | None = None
         self._delivered = 0
         self._heard = 0.0
         self._closed = False
@@ -138,24 +143,24 @@ class Feed:
         inbox = self._bus.inbox()
         self._delivered = 0
         self._heard = self._bus.clock.monotonic()
-        early: list[Message] = []
+        early: list[Frame] = []
         self._early = early
         name = self._name
-        self._subscription = self._bus.listen(inbox, lambda message: self._arrived(name, message))
+        self._subscription = self._bus.receive(inbox, lambda *frame: self._arrived(name, frame))
         answer = await call(self._bus, f"CONSUMER.CREATE.{self._stream}.{self._name}", self._request(inbox))
         await self._handler.opened(msgspec.json.decode(answer, type=_Created).num_pending)
         self._early = None
-        for message in early:
-            self._receive(message)
+        for frame in early:
+            self._receive(*frame)
 
-    def _arrived(self, name: str, message: Message) -> None:
-        """A message for the consumer of that name; it waits until the handler knows that the consumer is there."""
+    def _arrived(self, name: str, frame: Frame) -> None:
+        """Something for the consumer of that name; it waits until the handler knows that the consumer is there."""
         if name != self._name:
             return
         if self._early is not None:
-            self._early.append(message)
+            self._early.append(frame)
         else:
-            self._receive(message)
+            self._receive(*frame)
 
     def _request(self, inbox: str) -> dict[str, Any]:
         config = {
@@ -183,37 +188,40 @@ class Feed:
         if self._bus.connected:
             self._bus.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{name}", b"")
 
-    def _receive(self, message: Message) -> None:
+    def _receive(self, subject: bytes, reply: bytes, block: bytes, data: bytes) -> None:
         self._heard = self._bus.clock.monotonic()
-        code = status(message)
-        if code == "100":
-            self._control(message)
-        elif code:
-            self.reset()
-        else:
-            self._data(message)
+        try:
+            if data or not block.startswith(STATUS_LINE):
+                self._data(subject, reply, block, data)
+            else:
+                self._control(reply.decode(), decode_headers(block))
+        except Exception:
+            log.exception("the handler of a feed of %s raised; the feed goes on", self._stream)
 
-    def _control(self, message: Message) -> None:
-        stalled = (message.headers or {}).get(STALLED)
-        if message.reply:
-            reply = message.reply
+    def _control(self, reply: str, headers: Headers) -> None:
+        """A heartbeat, or the question whether everything so far is dealt with; any other status is the feed's end."""
+        if headers[STATUS] != "100":
+            self.reset()
+            return
+        if reply:
             self._handler.flow(lambda: self._answer(reply))
             return
+        stalled = headers.get(STALLED)
         if stalled:
             self._handler.flow(lambda: self._answer(stalled))
-        last = (message.headers or {}).get("Nats-Last-Consumer")
+        last = headers.get("Nats-Last-Consumer")
         if last is not None and int(last) != self._delivered:
             self.reset()
         else:
             self._handler.idle()
 
-    def _data(self, message: Message) -> None:
-        where = position(message.reply)
+    def _data(self, subject: bytes, reply: bytes, block: bytes, data: bytes) -> None:
+        where = position(reply)
         if where.delivered != self._delivered + 1:
             self.reset()
             return
         self._delivered = where.delivered
-        self._handler.receive(from_delivery(message, where), where.pending)
+        self._handler.receive(from_delivery(where, subject, block, data), where.pending)
 
     def _answer(self, subject: str) -> None:
         if self._bus.connected and not self._closed:

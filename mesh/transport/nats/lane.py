@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from mesh.protocols.ports import Message
-from mesh.transport.headers import DESCRIPTION
+from mesh.protocols.ports import Stored
 from mesh.transport.nats.api import NANOSECONDS
 from mesh.transport.nats.bus import NatsBus
-from mesh.transport.nats.stored import status
+from mesh.transport.nats.stored import STATUS_LINE, Position, from_delivery, position
+
+log = logging.getLogger("mesh.transport")
 
 HEARTBEAT = 2.0
 SILENCE = 5.0
@@ -24,16 +26,16 @@ class Lane:
     """One inbox. `left` is how many messages its open pull may still bring; 0: none is open."""
 
     def __init__(
-        self, bus: NatsBus, arrived: Callable[[Lane, Message], None], ended: Callable[[Lane, str, str], None]
+        self, bus: NatsBus, arrived: Callable[[Lane, Position, bytes, Stored], None], ended: Callable[[Lane, str], None]
     ) -> None:
         self.left = 0
         self._bus = bus
         self._arrived = arrived
         self._ended = ended
         self._inbox = bus.inbox()
-        self._subscription = bus.listen(f"{self._inbox}.*", self._hear)
+        self._subscription = bus.receive(f"{self._inbox}.*", self._receive)
         self._pulled = 0
-        self._reply = ""
+        self._reply = b""
         self._until = 0.0
         self._heard = False
         self._silent_since = 0.0
@@ -44,8 +46,9 @@ class Lane:
         if expires >= 2 * HEARTBEAT:
             request["idle_heartbeat"] = int(HEARTBEAT * NANOSECONDS)
         self._pulled += 1
-        self._reply = f"{self._inbox}.{self._pulled}"
-        self._bus.publish(verb, msgspec.json.encode(request), reply=self._reply)
+        reply = f"{self._inbox}.{self._pulled}"
+        self._reply = reply.encode()
+        self._bus.publish(verb, msgspec.json.encode(request), reply=reply)
         self.left = batch
         self._silent_since = self._bus.clock.monotonic()
         self._until = self._silent_since + expires
@@ -61,14 +64,20 @@ class Lane:
         self.left = 0
         self._subscription.leave()
 
-    def _hear(self, message: Message) -> None:
+    def _receive(self, subject: bytes, reply: bytes, block: bytes, data: bytes) -> None:
         """A message, under its own subject; or what the server says of a pull."""
-        code = status(message)
-        if not code:
-            self._heard = True
-            self._arrived(self, message)
-        elif message.subject == self._reply and self.left:
-            if code == "100":
+        try:
+            if data or not block.startswith(STATUS_LINE):
                 self._heard = True
-            else:
-                self._ended(self, code, (message.headers or {}).get(DESCRIPTION, ""))
+                where = position(reply)
+                self._arrived(self, where, reply, from_delivery(where, subject, block, data))
+            elif subject == self._reply and self.left:
+                self._hear(block[len(STATUS_LINE) :].partition(b"\r\n")[0].decode())
+        except Exception:
+            log.exception("a message for a consumer could not be taken in; it comes again after its time")
+
+    def _hear(self, words: str) -> None:
+        if words.startswith("100"):
+            self._heard = True
+        else:
+            self._ended(self, words)

@@ -12,6 +12,8 @@ from mesh.protocols.ports import KeyValue, Message, Stored
 from mesh.transport.headers import KV_OPERATION, MARKER_REASON, STATUS
 from mesh.transport.nats.received import BlockHeaders
 
+STATUS_LINE = b"NATS/1.0 "
+"""How the header block begins of what the server says itself; a code and words follow."""
 _VERSION_SIZE = len(b"NATS/1.0")
 _END = b"\r\n\r\n"
 _FIRST = b"\r\nNats-Stream: "
@@ -31,20 +33,20 @@ class Position(NamedTuple):
     pending: int
 
 
-def position(reply: str) -> Position:
+def position(reply: bytes) -> Position:
     """Read the reply subject of a consumer's message.
 
     `$JS.ACK.<stream>.<consumer>.<attempts>.<sequence>.<delivered>.<time>.<pending>`, with domain and account hash
     before the stream (and a token behind) on servers that use the longer form.
     """
-    tokens = reply.split(".")
+    tokens = reply.split(b".")
     attempts, sequence, delivered, time, pending = tokens[4:] if len(tokens) == 9 else tokens[6:11]
     return Position(int(sequence), int(delivered), int(attempts), int(time) / 1e9, int(pending))
 
 
-def from_delivery(message: Message, where: Position) -> Stored:
+def from_delivery(where: Position, subject: bytes, block: bytes, data: bytes) -> Stored:
     """The stored message that a consumer delivered."""
-    return Stored(message.subject, message.data, where.sequence, where.time, message.headers)
+    return Stored(subject.decode(), data, where.sequence, where.time, BlockHeaders(block) if block else None)
 
 
 def from_direct_get(message: Message) -> Stored:

@@ -50,6 +50,10 @@ class Subscriptions:
         self._handlers[sid] = (subject, handler)
         return NatsSubscription(self, sid)
 
+    def receive(self, subject: str, receiver: Receiver) -> NatsSubscription:
+        """Listen, and have the receiver told directly: it must not raise."""
+        return NatsSubscription(self, self._wire.listen(subject, "", receiver))
+
     def end(self, sid: int) -> None:
         """Listen no more. Again: nothing happens."""
         self._handlers.pop(sid, None)
