@@ -55,7 +55,7 @@ class Asking:
     async def stream(self, wish: Wish) -> AsyncIterator[Any]:
         """As `Peer.stream`."""
         question = Question(self._peer, self._routing, wish)
-        route, envelope = question.route, question.envelope(1)
+        route, envelope = question.route, question.envelope(1, self._peer.clock.monotonic())
         ended = False
         try:
             with self._peer.breakers.guard(route.key, route.what, timed=False):

@@ -15,6 +15,7 @@ from mesh.actors.routing import Routing, Target
 from mesh.protocols.constraints import Constraints, Usage
 from mesh.protocols.envelope import Envelope, value_of
 from mesh.protocols.errors import MeshError, NoResponders, TimedOut, UnknownAgent
+from mesh.resilience.breakers import verdict
 from mesh.resilience.deadline import Deadline
 from mesh.resilience.pipeline import DEFAULT
 from mesh.resilience.retry import RetryPolicy
@@ -56,15 +57,15 @@ class Question:
         self._peer = peer
         self._routing = routing
         self._wish = wish
-        self._constraints = lineage.narrowed(wish.constraints)
-        self.route = route = routing.resolve(wish.target, wish.command, constraints=self._constraints)
+        self._constraints = constraints = lineage.narrowed(wish.constraints)
+        self.route = route = routing.resolve(wish.target, wish.command, constraints=constraints)
         lineage.check_call(route.agent)
         deadline = Deadline.after(peer.clock, route.timeout if wish.timeout is None else wish.timeout)
         inherited = lineage.deadline
         self.deadline = deadline if inherited is None or deadline.at <= inherited.at else inherited
         self._key = wish.key or (peer.ids.uuid() if route.effect == "idempotent" else "")
         self._payload = encode_payload(wish.payload)
-        self._failed: dict[str, MeshError] | None = None
+        self._failed: dict[str, MeshError] = {}
 
     def __str__(self) -> str:
         return f"asking {self.route.agent} for {self.route.command}"
@@ -73,57 +74,60 @@ class Question:
         """Attempt `number`, from 1; those after the first go to whom has not failed yet, where there is somebody."""
         if number > 1:
             self._take_another_route()
+        wish, route, peer = self._wish, self.route, self._peer
+        started = peer.clock.monotonic()
+        envelope = self.envelope(number, started)
+        breaker = peer.breakers.of(route.key, route.what, timeout=route.timeout)
+        permit = breaker.admit(started)
+        self._routing.begun(route.key)
         try:
-            return await self._attempt(number)
-        except MeshError as error:
-            if self._failed is None:
-                self._failed = {}
-            self._failed[self.route.key] = error
+            reply = await peer.exchange.ask(
+                route.subject,
+                envelope,
+                deadline=self.deadline,
+                responder=route.process,
+                inactivity=wish.inactivity,
+                on_part=None if wish.on_progress is None else _progress_to(wish.on_progress),
+            )
+        except BaseException as error:
+            now = peer.clock.monotonic()
+            breaker.record(permit, verdict(error), now - started, now)
+            self._understand(error, envelope)
             raise
+        finally:
+            self._routing.ended(route.key)
+        now = peer.clock.monotonic()
+        breaker.record(permit, "success", now - started, now)
+        return reply
+
+    def _understand(self, error: BaseException, envelope: Envelope) -> None:
+        """What a failure means for the directory, for the next attempt, and for the instance that may still be at work."""
+        if isinstance(error, UnknownAgent) and not self.route.exact:
+            missing = self._failed[self.route.key] = NoResponders(error.message, detail={"begun": False})
+            raise missing from error
+        if isinstance(error, MeshError):
+            self._failed[self.route.key] = error
+        if isinstance(error, NoResponders):
+            self.nobody_listens()
+        elif isinstance(error, asyncio.CancelledError | TimedOut):
+            self.abandon(envelope)
 
     def _take_another_route(self) -> None:
         """Where there is nobody left, what the last one said is still the answer."""
-        wish, failed = self._wish, self._failed or {}
+        wish, failed = self._wish, self._failed
         try:
             self.route = self._routing.resolve(wish.target, wish.command, constraints=self._constraints, avoid=failed)
         except MeshError as error:
             raise list(failed.values())[-1] from error
 
-    async def _attempt(self, number: int) -> Envelope:
-        wish, route, peer = self._wish, self.route, self._peer
-        envelope = self.envelope(number)
-        self._routing.begun(route.key)
-        try:
-            with peer.breakers.guard(route.key, route.what, timeout=route.timeout):
-                return await peer.exchange.ask(
-                    route.subject,
-                    envelope,
-                    deadline=self.deadline,
-                    responder=route.process,
-                    inactivity=wish.inactivity,
-                    on_part=None if wish.on_progress is None else _progress_to(wish.on_progress),
-                )
-        except UnknownAgent as error:
-            if route.exact:
-                raise
-            raise NoResponders(error.message, detail={"begun": False}) from error
-        except NoResponders:
-            self.nobody_listens()
-            raise
-        except (asyncio.CancelledError, TimedOut):
-            self.abandon(envelope)
-            raise
-        finally:
-            self._routing.ended(route.key)
-
-    def envelope(self, number: int) -> Envelope:
-        """What goes out in attempt `number`."""
+    def envelope(self, number: int, now: float) -> Envelope:
+        """What goes out in attempt `number`, at `now`."""
         return self._wish.lineage.compose(
             self._peer.ids,
             "command",
             self.route.command,
             self._payload,
-            remaining=max(0.0, self.deadline.remaining()),
+            remaining=max(0.0, self.deadline.at - now),
             constraints=self._constraints,
             key=self._key,
             attempt=number,

@@ -54,7 +54,7 @@ class Routing:
         self._process = process
         self._ids = ids
         self.outstanding: Counter[str] = Counter()
-        self._routes: dict[tuple[str, str, str, bool], tuple[Instance, Route]] = {}
+        self._routes: dict[tuple[Listing, str, str, bool], tuple[Instance, Route]] = {}
 
     def resolve(
         self,
@@ -73,6 +73,8 @@ class Routing:
         if isinstance(target, Listing):
             return self._route(target, command, "", exact=True)
         listings, capability, exact = self._named(target)
+        if len(listings) == 1 and constraints is None and listings[0].state == "ready":
+            return self._route(listings[0], command, capability, exact=exact)
         fitting = [each for each in listings if constraints is None or constraints.admits(each.record.labels)]
         if not fitting:
             raise Refused(f"no instance of {target!r} has the labels asked for", detail={"reason": "labels"})
@@ -134,7 +136,7 @@ class Routing:
 
     def _route(self, listing: Listing, command: str, capability: str, *, exact: bool) -> Route:
         """The route to an instance; the same one until its record changes."""
-        asked = (listing.key, command, capability, exact)
+        asked = (listing, command, capability, exact)
         known = self._routes.get(asked)
         if known is not None and known[0] is listing.record:
             return known[1]

@@ -94,6 +94,8 @@ class Breaker:
         self._in_a_row = 0
         self._opened = 0
         self._epoch = 0
+        self._permit = Permit(0, False)
+        self._slots_a_second = policy.slots / policy.window
         self._reserved = 0
         self._passed = 0
 
@@ -104,7 +106,7 @@ class Breaker:
             BreakerOpen: no; `retry_after` says when to ask again.
         """
         if self.state == "closed":
-            return Permit(self._epoch, False)
+            return self._permit
         if self.state == "open" and now >= self.retry_at:
             self._step("cooled", "the open time is over")
             self._reserved = self._passed = 0
@@ -123,9 +125,12 @@ class Breaker:
         """How an admitted call ended. One admitted before the last change of state counts no more."""
         if permit.epoch != self._epoch:
             return
-        slow = verdict != "ignored" and seconds >= self.policy.slow
+        slow = seconds >= self.policy.slow and verdict != "ignored"
         if permit.trial:
             self._record_trial(verdict, slow, now)
+        elif verdict == "success" and not slow:
+            self._roll(now).calls += 1
+            self._in_a_row = 0
         elif verdict != "ignored":
             self._record_call(verdict == "failure", slow, now)
 
@@ -195,6 +200,7 @@ class Breaker:
         self.state = follow(TRANSITIONS, self.state, step)
         self.reason = reason
         self._epoch += 1
+        self._permit = Permit(self._epoch, False)
         if self._on_change is not None:
             self._on_change(self.state, reason)
 
@@ -207,7 +213,9 @@ class Breaker:
 
     def _roll(self, now: float) -> Slot:
         """The present slot; those that have left the window are forgotten."""
-        number = int(now * self.policy.slots / self.policy.window)
+        number = int(now * self._slots_a_second)
+        if self._slots and self._slots[-1].number == number:
+            return self._slots[-1]
         while self._slots and self._slots[0].number <= number - self.policy.slots:
             self._slots.popleft()
         if not self._slots or self._slots[-1].number < number:
