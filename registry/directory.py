@@ -18,12 +18,12 @@ from mesh.protocols.errors import MeshError, NoResponders, TimedOut
 from mesh.protocols.ports import Bus, Clock, Ids, KeyValue, Message, Store, Subscription, Watch
 from mesh.protocols.subjects import DISCONNECTS, Subjects
 from mesh.registry.advisories import disconnected
-from mesh.registry.buckets import LEASE_PREFIX, open_leases, open_records
+from mesh.registry.buckets import LEASE_PREFIX, lease_key, open_leases, open_records
 from mesh.registry.chores import Chores
 from mesh.registry.listing import Change, Listing
 from mesh.registry.outage import Outage
 from mesh.registry.probes import Probes, Round
-from mesh.registry.records import Beat, Figures, Lease, beat_in
+from mesh.registry.records import Beat, Figures, Instance, Lease, beat_in
 from mesh.registry.schemas import Schemas
 from mesh.registry.sweeper import Sweeper
 from mesh.registry.witness import Witness
@@ -56,6 +56,7 @@ class Directory:
         self._callbacks: list[Callable[[Change], None]] = []
         self._mirrors: dict[str, tuple[OnKey, OnKey]] = {}
         self._subscriptions: list[Subscription | Watch] = []
+        self._watching = False
         self._stopped = False
 
     # -- life
@@ -69,14 +70,16 @@ class Directory:
         """
         self._bus.on_disconnect(self._disconnected)
         self._bus.on_reconnect(self._reconnected)
-        leases = await open_leases(self._store, self._subjects)
-        records = await open_records(self._store, self._subjects)
-        self._subscriptions += [
-            await self._bus.subscribe(DISCONNECTS, self._advised),
-            await self._bus.subscribe(self._subjects.beat_all(), self._beat),
-        ]
+        leases, records = await asyncio.gather(
+            open_leases(self._store, self._subjects), open_records(self._store, self._subjects)
+        )
+        self._subscriptions += await asyncio.gather(
+            self._bus.subscribe(DISCONNECTS, self._advised),
+            self._bus.subscribe(self._subjects.beat_all(), self._beat),
+        )
         watches = [await leases.watch(self._lease), await records.watch(self._record)]
         self._subscriptions += watches
+        self._watching = True
         await _within(START_WITHIN, *(watch.current for watch in watches))
         if ask and 0 < len(self._roster.members) <= ASK_AT_START:
             await self._ask_in_passing()
@@ -232,6 +235,17 @@ class Directory:
         for process in asked.silent:
             self._witness.silent(process, f"no answer within {timeout:g} s")
         return asked
+
+    def own_lease(self, lease: Lease, revision: int) -> None:
+        """This process has its lease, as the watch will tell in a moment. Nothing happens in a directory that does not watch."""
+        if self._watching:
+            found = KeyValue(lease_key(lease.process), msgspec.json.encode(lease), revision)
+            self._witness.lease(found, self._clock.monotonic())
+
+    def own_record(self, record: Instance, revision: int) -> None:
+        """A record of this process is stored: it can be asked from here by its name, before the watch tells of it."""
+        if self._watching and revision > self._roster.revision(record.key):
+            self._emit(self._roster.record(record, revision))
 
     def mirror(self, process: str, on_lease: OnKey, on_record: OnKey) -> None:
         """Tell the presence of this process what happens to its own keys. There is one mirror a process."""

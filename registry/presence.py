@@ -64,7 +64,7 @@ class Presence:
         self._beat_seconds = beat_seconds
         self._term = Term(lease_seconds)
         self._holder = Holder(store, clock, subjects, self._term, process)
-        self._publication = Publication(store, subjects)
+        self._publication = Publication(store, subjects, self._stored)
         self._heart = Heart(bus, clock, subjects, process, self.incarnation, beat_seconds)
         self._directory = directory
         self._outage = directory.outage if directory is not None else Outage()
@@ -72,6 +72,7 @@ class Presence:
         self._on_lost: list[Callable[[str], None]] = []
         self._on_regained: list[Callable[[], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._writing: asyncio.Task[bool] | None = None
         self._lapse: asyncio.TimerHandle | None = None
         self._told_lost = False
         self._connection = ("", 0)
@@ -126,6 +127,7 @@ class Presence:
         self._bus.on_reconnect(self._reconnected)
         if self._directory is not None:
             self._directory.mirror(self.process, self._lease_heard, self._record_heard)
+            self._directory.own_lease(self._lease(), self._term.revision)
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(each) for each in (self._stay(), self._publish(), self._heart.beat())]
 
@@ -136,7 +138,9 @@ class Presence:
         """
         if instance.process != self.process:
             raise ValueError(f"instance {instance.key!r} is not of this process, {self.process!r}")
-        self._publication.set(msgspec.structs.replace(instance, incarnation=self.incarnation), schemas)
+        if instance.incarnation != self.incarnation:
+            instance = msgspec.structs.replace(instance, incarnation=self.incarnation)
+        self._publication.set(instance, schemas)
         await self._write_soon()
 
     async def update(self, instance: Instance) -> None:
@@ -156,9 +160,10 @@ class Presence:
     async def stop(self) -> None:
         """Leave: the lease is purged, then the records; everybody's directory knows at once. Again: nothing happens."""
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
+        ending = [*tasks, self._writing] if self._writing is not None else tasks
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         if self._lapse is not None:
             self._lapse.cancel()
         if tasks and not self._term.over:
@@ -204,8 +209,15 @@ class Presence:
                 self._due.set()
 
     async def _write_soon(self) -> None:
-        if not await self._write():
+        """All who have something to write meanwhile wait for the same round."""
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.get_running_loop().create_task(self._write(), name="records")
+        if not await asyncio.shield(self._writing):
             self._due.set()
+
+    def _stored(self, record: Instance, revision: int) -> None:
+        if self._directory is not None:
+            self._directory.own_record(record, revision)
 
     async def _write(self) -> bool:
         try:

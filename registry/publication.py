@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 import msgspec
 
@@ -17,15 +18,18 @@ from mesh.registry.buckets import open_records
 from mesh.registry.records import Instance, Schema
 from mesh.registry.schemas import Schemas
 
-AT_ONCE = 64
+AT_ONCE = 128
 """How many writes are in flight together."""
+
+OnStored = Callable[[Instance, int], None]
 
 
 class Publication:
-    """The records and schemas of one process."""
+    """The records and schemas of one process. `stored` is told of each record, and its revision, once it is in the bucket."""
 
-    def __init__(self, store: Store, subjects: Subjects) -> None:
+    def __init__(self, store: Store, subjects: Subjects, stored: OnStored = lambda record, revision: None) -> None:
         self._store = store
+        self._stored = stored
         self._subjects = subjects
         self._schemas = Schemas(store, subjects)
         self._bucket: Bucket | None = None
@@ -84,7 +88,8 @@ class Publication:
                 digests = set(self._schemas_due)
                 await self._schemas.publish(self._declared[each] for each in digests)
                 self._schemas_due -= digests
-            await _in_batches(sorted(self._due), self._write_one)
+            while self._due:
+                await _all(sorted(self._due), partial(self._write_one, await self._open()))
 
     async def withdraw(self) -> None:
         """Remove every record from the bucket."""
@@ -93,17 +98,17 @@ class Publication:
         self._schemas_due.clear()
         await self.write()
 
-    async def _write_one(self, key: str) -> None:
+    async def _write_one(self, bucket: Bucket, key: str) -> None:
         """What is heard or wanted of the key while this write is on its way makes it due again."""
         self._due.discard(key)
         try:
-            bucket = await self._open()
             record = self._wanted.get(key)
             if record is None:
                 await bucket.delete(key)
                 self._revisions.pop(key, None)
             else:
-                self._revisions[key] = await bucket.put(key, msgspec.json.encode(record))
+                revision = self._revisions[key] = await bucket.put(key, msgspec.json.encode(record))
+                self._stored(record, revision)
         except BaseException:
             self._bucket = None
             self._due.add(key)
@@ -115,9 +120,18 @@ class Publication:
         return self._bucket
 
 
-async def _in_batches(keys: list[str], work: Callable[[str], Awaitable[None]]) -> None:
-    for start in range(0, len(keys), AT_ONCE):
-        results = await asyncio.gather(*(work(key) for key in keys[start : start + AT_ONCE]), return_exceptions=True)
-        for each in results:
-            if isinstance(each, BaseException):
-                raise each
+async def _all(keys: list[str], work: Callable[[str], Awaitable[None]]) -> None:
+    """The work for every key, `AT_ONCE` at a time. The first error is raised when those on their way have ended."""
+    waiting = iter(keys)
+
+    async def some() -> None:
+        for key in waiting:
+            await work(key)
+
+    if len(keys) == 1:
+        await some()
+        return
+    results = await asyncio.gather(*(some() for _ in range(min(AT_ONCE, len(keys)))), return_exceptions=True)
+    for each in results:
+        if isinstance(each, BaseException):
+            raise each

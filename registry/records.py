@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -61,8 +62,8 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """Where the record stands in the registry bucket."""
-        return f"{self.process}.{self.agent}.{self.instance}"
+        """Where the record stands in the registry bucket. One object for all who ask: a dozen tables are kept by it."""
+        return sys.intern(f"{self.process}.{self.agent}.{self.instance}")
 
     def offers(self, capability: str) -> Capability | None:
         """What this instance declares of the capability, or None."""
@@ -141,6 +142,19 @@ def instance_in(key: str, value: bytes) -> Instance | None:
     """The record under `key`, or None (and a log line) when it is malformed or speaks for another key."""
     record = _read(_instances, key, value)
     return record if record is not None and key.count(".") == 2 and _fits(key, record.key) else None
+
+
+_IN_COMMON = (
+    "agent", "version", "process", "host", "labels", "capabilities", "commands", "events", "stamps", "description", "incarnation",
+)  # fmt: skip
+
+
+def share(record: Instance, known: Instance) -> None:
+    """Let a record that was just read share with a known one of the same agent what is alike: nine tenths of its memory."""
+    for name in _IN_COMMON:
+        value = getattr(known, name)
+        if getattr(record, name) == value:
+            msgspec.structs.force_setattr(record, name, value)
 
 
 def beat_in(subject: str, data: bytes) -> Beat | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mesh.registry.advisories import Connection
 from mesh.registry.listing import Change, Listing
-from mesh.registry.records import Figures, Instance, Lease
+from mesh.registry.records import Figures, Instance, Lease, share
 
 Query = tuple[str | None, str | None, tuple[tuple[str, str], ...]]
 Table = dict[str, dict[str, Listing]]
@@ -50,6 +50,7 @@ class Roster:
         self._answers: dict[str, dict[Query, tuple[Listing, ...]]] = {}
         self._of_agent: dict[str, tuple[Listing, ...]] = {}
         self._early: dict[str, tuple[Figures, float]] = {}
+        self._usual = Figures()
 
     # -- leases
 
@@ -112,6 +113,8 @@ class Roster:
         return [Change("instance-changed", instance.process, listing) if listed else change]
 
     def _first(self, instance: Instance) -> list[Change]:
+        if alike := next(iter(self.by_agent.get(instance.agent, {}).values()), None):
+            share(instance, alike.record)
         listing = Listing(instance)
         if early := self._early.pop(instance.key, None):
             listing.figures, listing.seen_at = early
@@ -133,6 +136,10 @@ class Roster:
         records = self._of_process.get(process, {})
         return {key: self._revisions[key] for key, each in records.items() if not self._belongs(each.record)}
 
+    def revision(self, key: str) -> int:
+        """That of the record; 0 if there is none."""
+        return self._revisions.get(key, 0)
+
     def recorded(self) -> Sequence[str]:
         """Every process that has records, alive or not."""
         return list(self._of_process)
@@ -141,6 +148,10 @@ class Roster:
 
     def figures(self, key: str, figures: Figures, now: float) -> Listing | None:
         """Fresh figures of an instance; those that come before its record wait for it."""
+        if figures == self._usual:
+            figures = self._usual
+        else:
+            self._usual = figures
         listing = self._records.get(key)
         if listing is not None:
             listing.figures, listing.seen_at = figures, now

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mesh.registry.records import Figures, Instance
-from mesh.registry.waiting import signalled
 
 if TYPE_CHECKING:
     from mesh.actors.actor import Actor
+    from mesh.actors.definition import AgentDefinition
     from mesh.actors.peer import Peer
 
 FLUSH = 0.2
 """Seconds for which changed figures are gathered; a beat takes the latest."""
-HEARD_WITHIN = 1.0
-"""Seconds within which our own record comes back to us, unless the store is away."""
+AT_ONCE = 500
+"""Of so many actors the figures are taken together; the others wait for the next time."""
 
 
 class Registration:
@@ -26,9 +27,12 @@ class Registration:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._shown: dict[str, Instance] = {}
-        self._changed: set[Actor] = set()
+        self._patterns: dict[str, tuple[AgentDefinition, Instance]] = {}
+        self._changed: dict[Actor, None] = {}
+        self._usual = Figures()
         self._flush: asyncio.TimerHandle | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._begun = False
 
     async def begin(self) -> None:
         """Take the process's lease, then commands. Again, also meanwhile: the same one.
@@ -36,6 +40,8 @@ class Registration:
         Raises:
             NameTaken · Unavailable · TimedOut: as presence does.
         """
+        if self._begun:
+            return
         if self._starting is None:
             self._starting = asyncio.get_running_loop().create_task(self._begin(), name="presence")
         try:
@@ -48,6 +54,7 @@ class Registration:
     async def _begin(self) -> None:
         await self._peer.presence.start()
         await self._peer.listen()
+        self._begun = True
 
     @property
     def begun(self) -> bool:
@@ -56,22 +63,14 @@ class Registration:
 
     async def add(self, actor: Actor) -> None:
         """List an actor, its schemas stored first. When this returns, it can be asked from here by its name."""
+        first = self._patterns.get(actor.definition.name, (None,))[0] is not actor.definition
         record = self._shown[actor.key] = self.record(actor)
-        await self._peer.presence.register(record, actor.definition.schemas)
+        await self._peer.presence.register(record, actor.definition.schemas if first else ())
         self.changed(actor)
-        await self._heard_of(record.key)
-
-    async def _heard_of(self, key: str) -> None:
-        """Until our own directory lists it; not for long, the store may be away."""
-        directory, listed = self._peer.directory, asyncio.Event()
-        forget = directory.on_change(lambda change: listed.set() if directory.listing(key) else None)
-        if directory.listing(key) is None:
-            await signalled(listed, HEARD_WITHIN)
-        forget()
 
     async def remove(self, actor: Actor) -> None:
         """List it no more. Again: nothing happens."""
-        self._changed.discard(actor)
+        self._changed.pop(actor, None)
         record = self._shown.pop(actor.key, None)
         if record is not None:
             await self._peer.presence.deregister(record)
@@ -79,30 +78,47 @@ class Registration:
     def changed(self, actor: Actor) -> None:
         """Its figures or its state may have changed: tell soon."""
         if actor.key in self._shown:
-            self._changed.add(actor)
+            self._changed[actor] = None
             if self._flush is None:
                 self._flush = actor.loop.call_later(FLUSH, self._tell)
             if self._shown[actor.key].state != actor.state:
                 self._peer.spawn(self._update(actor), f"record {actor.key}")
 
     def record(self, actor: Actor) -> Instance:
-        """What the registry shows of an actor."""
-        identity, definition = self._peer.identity, actor.definition
+        """What the registry shows of an actor. Those of one definition have all but four fields in common."""
+        pattern, definition = self._pattern(actor.definition), actor.definition
+        return msgspec.structs.replace(
+            pattern,
+            instance=actor.instance,
+            started_at=actor.started_at,
+            state=actor.state,
+            labels=pattern.labels if actor.labels is definition.labels else dict(actor.labels),
+        )
+
+    def _pattern(self, definition: AgentDefinition) -> Instance:
+        known, pattern = self._patterns.get(definition.name, (None, None))
+        if known is not definition or pattern is None:
+            pattern = self._made(definition)
+            self._patterns[definition.name] = (definition, pattern)
+        return pattern
+
+    def _made(self, definition: AgentDefinition) -> Instance:
+        identity = self._peer.identity
         return Instance(
             agent=definition.name,
             version=definition.version,
-            instance=actor.instance,
+            instance="",
             process=identity.process,
             host=identity.host,
             pid=identity.pid,
-            started_at=actor.started_at,
-            state=actor.state,
-            labels=dict(actor.labels),
+            started_at=0.0,
+            labels=dict(definition.labels),
             capabilities=definition.capabilities,
             commands=definition.commands,
             events=tuple(sorted({each.mark.event_type for each in definition.reactions})),
             stamps=msgspec.structs.replace(definition.stamps, agent_version=definition.version),
             description=definition.description,
+            incarnation=identity.incarnation,
         )
 
     def stop(self) -> None:
@@ -118,13 +134,17 @@ class Registration:
 
     def _tell(self) -> None:
         self._flush = None
-        changed, self._changed = self._changed, set()
-        for actor in changed:
+        for actor in list(islice(self._changed, AT_ONCE)):
+            del self._changed[actor]
             self._peer.presence.set_figures(actor.key, self._figures(actor))
+        if self._changed:
+            self._flush = asyncio.get_running_loop().call_later(FLUSH, self._tell)
 
     def _figures(self, actor: Actor) -> Figures:
-        """One actor speaks for the whole process's breakers."""
+        """One actor speaks for the whole process's breakers. Those who are alike, as most idle ones are, share theirs."""
         figures = actor.figures()
         if actor.key == next(iter(self._shown), ""):
             return msgspec.structs.replace(figures, breakers=self._peer.breakers.open())
-        return figures
+        if figures != self._usual:
+            self._usual = figures
+        return self._usual
