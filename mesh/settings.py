@@ -101,6 +101,25 @@ def _plain_url(url: str, source: str, found: dict[str, Any]) -> str:
     return urlunsplit((parts.scheme, f"{host}:{port}", parts.path, "", ""))
 
 
+# -- how messages travel
+
+
+def wire_choice(environ: Mapping[str, str] | None = None) -> str:
+    """`MESH_WIRE`: `fast` (also when nothing is said) for our own message path, `plain` for nothing but nats-py's.
+
+    Both do the same; `plain` is for finding out whether something odd is our doing, and for releases of nats-py that the
+    fast path does not know, where it is taken anyway.
+
+    Raises:
+        BadSettings: it is neither.
+    """
+    env = os.environ if environ is None else environ
+    found = env.get("MESH_WIRE") or "fast"
+    if found not in ("fast", "plain"):
+        raise BadSettings(f"MESH_WIRE: {found!r} is no wire; write fast or plain")
+    return found
+
+
 # -- the order in which settings win
 
 

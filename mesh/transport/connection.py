@@ -6,7 +6,7 @@ nats-py is imported when `connect` is called, not before: programs that stay in 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mesh.clock import SystemClock, SystemIds
 from mesh.protocols.ports import Bus, Clock, Ids, Store
@@ -44,10 +44,12 @@ async def connect(
     ids: Ids | None = None,
     replicas: int = 1,
     timeout: float = 5.0,
+    wire: Literal["fast", "plain"] | None = None,
 ) -> Connection:
     """Connect to a server; from then on the connection looks after itself and reconnects for as long as it takes.
 
-    `name` is what the server shows people; `replicas` is for streams and buckets created over this connection.
+    `name` is what the server shows people; `replicas` is for streams and buckets created over this connection. `wire` is
+    how messages travel, `fast` or by `plain` nats-py; when not given, `MESH_WIRE` says so, and it is `fast` otherwise.
 
     Raises:
         Unavailable: no server answered within `timeout` seconds, or it refused the credentials; the message says which
@@ -58,5 +60,5 @@ async def connect(
 
     clock = clock or SystemClock()
     ids = ids or SystemIds(clock)
-    bus = await NatsBus.connect(target, name=name, clock=clock, ids=ids, timeout=timeout)
+    bus = await NatsBus.connect(target, name=name, clock=clock, ids=ids, timeout=timeout, wire=wire)
     return Connection(bus, NatsStore(bus, clock, ids, replicas=replicas), name=name)

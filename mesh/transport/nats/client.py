@@ -24,7 +24,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.transport.nats.library import Client, PoolServer, Subscription
+from mesh.transport.nats.internals import Subscription
+from mesh.transport.nats.library import Client
 from mesh.transport.nats.outbox import Outbox
 from mesh.transport.nats.parser import Parser
 from mesh.transport.nats.socket import SocketTransport
@@ -87,7 +88,7 @@ class StreamingClient(Client):
         if isinstance(self._transport, SocketTransport):
             self._transport.abort()
 
-    async def _connect_to_server(self, s: PoolServer) -> None:
+    async def _connect_to_server(self, s: Any) -> None:
         if self._reconnection_task not in (None, asyncio.current_task()):
             raise asyncio.CancelledError
         if not self._transport and s.uri.scheme not in ("ws", "wss"):

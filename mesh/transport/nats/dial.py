@@ -7,6 +7,7 @@ import logging
 import random
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from mesh.protocols.errors import Unavailable
 from mesh.settings import ServerTarget
@@ -15,54 +16,80 @@ from mesh.transport.nats.options import connect_options
 
 log = logging.getLogger("mesh.transport")
 
+LEAVE_WITHIN = 2.0
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What the one who dials wants to hear later on. None of these may raise."""
+
+    reconnected: Callable[[], Awaitable[None]]
+    disconnected: Callable[[], Awaitable[None]] | None = None
+    complaint: Callable[[Exception], None] | None = None
+
 
 class _Complaints:
     """What nats-py reports while it runs. It must never raise: that would end nats-py's read loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[Exception], None] | None) -> None:
         self.last: Exception | None = None
         self.connected = False
+        self._tell = tell
 
     async def hear(self, error: Exception) -> None:
         self.last = error
         expected = not self.connected or isinstance(error, (OSError, UnexpectedEOF))
         log.log(logging.DEBUG if expected else logging.WARNING, "nats-py says: %s", str(error) or type(error).__name__)
+        if self._tell is not None:
+            self._tell(error)
 
 
 async def dial(
-    client: Client,
-    target: ServerTarget,
-    name: str,
-    source: random.Random,
-    timeout: float,
-    reconnected: Callable[[], Awaitable[None]],
+    client: Client, target: ServerTarget, name: str, source: random.Random, timeout: float, callbacks: Callbacks
 ) -> None:
     """Connect `client` to `target`; from then on it reconnects without end.
 
     Raises:
         Unavailable: no server answered in time, or it refused us.
     """
-    complaints = _Complaints()
+    complaints = _Complaints(callbacks.complaint)
     options = connect_options(target, name, source)
+    options |= {
+        "error_cb": complaints.hear,
+        "reconnected_cb": _coroutine(callbacks.reconnected),
+        "disconnected_cb": _coroutine(callbacks.disconnected),
+    }
     if any(url.startswith("ws") for url in target.urls):
         with_websockets()
     try:
         async with asyncio.timeout(timeout):
-            await client.connect(error_cb=complaints.hear, reconnected_cb=reconnected, **options)
+            await client.connect(**options)
     except (OSError, Error, TimeoutError) as error:
-        await _abandon(client)
+        await abandon(client, LEAVE_WITHIN)
         raise Unavailable(_advice(target, complaints.last or error)) from (complaints.last or error)
     complaints.connected = True
     client.options["max_reconnect_attempts"] = -1
     client.set_server_pool(list(target.urls))
 
 
-async def _abandon(client: Client) -> None:
-    """Leave nothing running behind a failed attempt."""
+async def abandon(client: Client, timeout: float) -> None:
+    """Close a client and leave nothing of it running."""
     try:
-        await client.close()
-    except (OSError, Error) as error:
-        log.debug("while giving up on a connection: %s", error)
+        async with asyncio.timeout(timeout):
+            await client.close()
+    except (OSError, Error, TimeoutError) as error:
+        log.debug("a client did not close cleanly: %s", error)
+
+
+def _coroutine(callback: Callable[[], Awaitable[None]] | None) -> Callable[[], Awaitable[None]] | None:
+    """nats-py takes functions that were written with `async def` and no others."""
+    if callback is None:
+        return None
+
+    async def call() -> None:
+        await callback()
+
+    return call
 
 
 def _advice(target: ServerTarget, cause: Exception) -> str:

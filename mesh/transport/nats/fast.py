@@ -12,7 +12,7 @@ import msgspec
 from mesh.protocols.errors import Unavailable
 from mesh.settings import ServerTarget
 from mesh.transport.nats.client import Life, StreamingClient
-from mesh.transport.nats.dial import dial
+from mesh.transport.nats.dial import Callbacks, abandon, dial
 from mesh.transport.nats.frames import publish_frame, subscribe_frame, unsubscribe_frame
 from mesh.transport.nats.library import ProtocolError, StaleConnectionError, UnexpectedEOF
 from mesh.transport.nats.outbox import PING, PONG, Outbox
@@ -52,7 +52,7 @@ class FastWire:
 
     async def dial(self, target: ServerTarget, name: str, source: random.Random, timeout: float) -> None:
         """Make the first connection."""
-        await dial(self._client, target, name, source, timeout, self._back)
+        await dial(self._client, target, name, source, timeout, Callbacks(reconnected=self._back))
 
     def listen(self, subject: str, queue: str, receiver: Receiver) -> int:
         """Subscribe, over reconnects too."""
@@ -92,10 +92,7 @@ class FastWire:
         self._outbox.flush()
         self.connected = False
         try:
-            async with asyncio.timeout(CLOSE_WITHIN):
-                await self._client.close()
-        except (TimeoutError, OSError) as error:
-            log.debug("the socket did not close cleanly: %s", error)
+            await abandon(self._client, CLOSE_WITHIN)
         finally:
             self._fail_pongs()
             self._client.abort()

@@ -61,3 +61,11 @@ def decode_headers(block: bytes) -> dict[str, str]:
         if colon:
             found[name.strip()] = value.strip()
     return found
+
+
+def rebuild_block(headers: Headers) -> bytes:
+    """The block that `decode_headers` has read, or nats-py: what the server itself has written is not checked again."""
+    status = " ".join(headers[name] for name in (STATUS, DESCRIPTION) if name in headers)
+    lines = [f"{_VERSION} {status}" if status else _VERSION]
+    lines += [f"{name}: {value}" for name, value in headers.items() if name not in (STATUS, DESCRIPTION)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()

@@ -37,8 +37,8 @@ def _light() -> Iterator[None]:
 
 with _light():
     import nats
-    from nats.aio import client, subscription, transport
-    from nats.errors import Error, ProtocolError, StaleConnectionError, UnexpectedEOF
+    from nats.aio import client
+    from nats.errors import Error, ProtocolError, SlowConsumerError, StaleConnectionError, UnexpectedEOF
 
 
 def _part(name: str) -> Any:
@@ -52,20 +52,15 @@ if not hasattr(nats, "js"):
     vars(nats)["__getattr__"] = _part
 
 Client = client.Client
-PoolServer = client.Srv
 Server = client.Server
-Subscription = subscription.Subscription
-Transport = transport.Transport
 
 __all__ = [
     "Client",
     "Error",
-    "PoolServer",
     "ProtocolError",
     "Server",
+    "SlowConsumerError",
     "StaleConnectionError",
-    "Subscription",
-    "Transport",
     "UnexpectedEOF",
     "with_websockets",
 ]
@@ -79,5 +74,6 @@ def with_websockets() -> None:
     """
     import aiohttp
     import multidict
+    from nats.aio import transport
 
     vars(transport).update(aiohttp=aiohttp, multidict=multidict)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import cast
 from urllib.parse import ParseResult
 
-from mesh.transport.nats.library import Error, ProtocolError, Transport, UnexpectedEOF
+from mesh.transport.nats.internals import Transport
+from mesh.transport.nats.library import Error, ProtocolError, UnexpectedEOF
 
 LONGEST_GREETING = 1024 * 1024
 """Bytes of a line that we wait for while greeting."""

@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from mesh.transport.nats.library import Error, Transport, UnexpectedEOF
+from mesh.transport.nats.internals import Transport
+from mesh.transport.nats.library import Error, UnexpectedEOF
 
 log = logging.getLogger("mesh.transport")
 
