@@ -145,6 +145,7 @@ class Peer(Speaking):
         if self._subscription is None:
             inbox = self.subjects.rpc_inbox(self.process)
             self._subscription = await self.bus.subscribe(inbox, self._dispatch.on_rpc)
+            await self._micro.start()
 
     async def host(
         self,
@@ -171,7 +172,6 @@ class Peer(Speaking):
         actor = self.actors[key] = Actor(self, definition, name, labels=labels, capacity=capacity)
         try:
             await actor.start()
-            await self._micro.start()
             await self._reactions.add(actor)
             for callback in self._hosted:
                 await _awaited(callback(actor))
