@@ -47,7 +47,7 @@ class Actor:
     """One instance of an agent in this process. Cheap while idle: there may be a hundred thousand."""
 
     __slots__ = (
-        "_drains", "_functions", "_running", "_target", "capacity", "definition", "hooks", "instance", "labels", "loop",
+        "_drains", "_functions", "_running", "_starting", "_target", "capacity", "definition", "hooks", "instance", "key", "labels", "loop",
         "mailbox", "peer", "sender", "started_at", "supervision", "tally",
     )  # fmt: skip
 
@@ -63,6 +63,8 @@ class Actor:
         self.peer = peer
         self.definition = definition
         self.instance = instance
+        self.key = f"{definition.name}.{instance}"
+        """`agent.instance`, as heartbeats and callers name it."""
         self.labels: Mapping[str, str] = {**definition.labels, **labels} if labels else definition.labels
         self.capacity = capacity or definition.capacity
         self.sender = Sender(definition.name, instance, peer.process)
@@ -76,13 +78,9 @@ class Actor:
         self._functions: dict[str, Callable[..., Any]] = {}
         self._running: dict[str, tuple[Work, asyncio.Task[None]]] = {}
         self._drains: list[asyncio.Task[None]] = []
+        self._starting = False
 
     # -- what others see
-
-    @property
-    def key(self) -> str:
-        """`agent.instance`, as heartbeats and callers name it."""
-        return f"{self.definition.name}.{self.instance}"
 
     @property
     def state(self) -> InstanceState:
@@ -148,7 +146,8 @@ class Actor:
                 return False
         if self.supervision.state != "ready" or not self.mailbox.take_in(notices):
             return False
-        self.pump()
+        if len(self._drains) < self.capacity:
+            self.pump()
         return True
 
     def _admit(self, work: Work) -> None:
@@ -176,15 +175,25 @@ class Actor:
         return max(0.01, self.tally.whole.latency / self.capacity)
 
     def pump(self) -> None:
-        """Start as many drains as there is work and capacity for."""
-        if len(self._drains) == self.capacity or self.supervision.state not in ("ready", "draining"):
+        """Start a drain if there is work and room for it; one that is about to start sees to everything that waits."""
+        if self._starting or not self.mailbox or self.supervision.state not in ("ready", "draining"):
             return
+        if len(self._drains) < self.capacity:
+            self._starting = True
+            self._start_drain()
+
+    def _widen(self) -> None:
+        """A handler waits for something; what is behind it in the mailbox need not, as far as `capacity` goes."""
         for _ in range(min(self.capacity - len(self._drains), len(self.mailbox))):
-            self._drains.append(self.loop.create_task(self._drain(), name=f"drain {self.key}"))
+            self._start_drain()
+
+    def _start_drain(self) -> None:
+        self._drains.append(self.loop.create_task(self._drain(), name=f"drain {self.key}"))
 
     async def _drain(self) -> None:
         task = asyncio.current_task()
         assert task is not None
+        self._starting = False
         try:
             while self.supervision.state in ("ready", "draining") and (work := self.mailbox.take()) is not None:
                 if isinstance(work, Notice) and (work := heard_out(self, work)) is None:
@@ -201,17 +210,28 @@ class Actor:
             await self._drop(work)
             return True
         invocation = work.invocation or Invocation(self, work)
+        outcome = invocation.begin()
+        if outcome is None:
+            self._widen()
+            outcome = await self._finish(work, invocation, task)
+        else:
+            await invocation.answer(outcome)
+        if self.mailbox:
+            self.peer.changed(self)
+        return self._judge(outcome)
+
+    async def _finish(self, work: Work, invocation: Invocation, task: asyncio.Task[None]) -> Outcome:
+        """The handler waits for something: it is seen to run, and can be cancelled."""
         self._running[work.envelope.id] = (work, task)
-        work.begun = True
         try:
-            outcome = await invocation.run()
+            outcome = await invocation.finish(task)
+            await invocation.answer(outcome)
             if invocation.thread is not None and not invocation.thread.done():
                 self.peer.telemetry.emit("agent.stuck", level="warning", agent=self.key, command=work.handler.name)
                 await asyncio.wait([invocation.thread])
         finally:
             self._running.pop(work.envelope.id, None)
-        self.peer.changed(self)
-        return self._judge(outcome)
+        return outcome
 
     async def _drop(self, work: Work) -> None:
         """The caller has given up while it waited: it is not begun."""

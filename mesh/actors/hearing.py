@@ -7,7 +7,7 @@ know the difference.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from mesh.actors.batch import OPENING, decode_batch
@@ -36,9 +36,9 @@ class Hearing:
         """Hear both kinds from now on; `heard` is called in the order of arrival on each subject."""
         subjects, bus = self._peer.subjects, self._peer.bus
         stored, now = subjects.event_filter(tenant, agent, event_type), subjects.now_filter(tenant, agent, event_type)
-        first = await bus.subscribe(stored, lambda message: self._came(message, heard), queue=queue)
+        first = await bus.subscribe(stored, partial(self._came, heard), queue=queue)
         try:
-            second = await bus.subscribe(now, lambda message: self._came_now(message, heard), queue=queue)
+            second = await bus.subscribe(now, partial(self._came_now, heard), queue=queue)
         except BaseException:
             await first.close()
             raise
@@ -59,34 +59,33 @@ class Hearing:
         """Something came that is no event."""
         self._peer.count("bad-event", message=str(error))
 
-    def _came(self, message: Message, heard: Heard) -> None:
+    def _came(self, heard: Heard, message: Message) -> None:
         try:
-            envelope = decode(message.data)
+            envelopes = [decode(message.data)]
         except (BadEnvelope, VersionUnsupported) as error:
             self.bad(error)
         else:
-            self._sort(message.subject, [envelope], heard)
+            self._sort(heard, message.subject, envelopes)
 
-    def _came_now(self, message: Message, heard: Heard) -> None:
-        if message.data[:1] != OPENING:
-            self._came(message, heard)
-            return
+    def _came_now(self, heard: Heard, message: Message) -> None:
         try:
-            envelopes = decode_batch(message.data, self.bad)
-        except BadEnvelope as error:
+            data = message.data
+            envelopes = [decode(data)] if data[:1] != OPENING else decode_batch(data, self.bad)
+        except (BadEnvelope, VersionUnsupported) as error:
             self.bad(error)
         else:
-            self._sort(message.subject, envelopes, heard)
+            self._sort(heard, message.subject, envelopes)
 
-    def _sort(self, subject: str, envelopes: list[Envelope], heard: Heard) -> None:
+    def _sort(self, heard: Heard, subject: str, envelopes: list[Envelope]) -> None:
         """Hand over what is an event of this subject and whole; fetch what is not whole, and count what is none."""
         try:
             about = self._about(subject)
         except InvalidName as error:
             self.bad(error)
             return
-        for envelope in envelopes:
-            if envelope.ref is not None or not _is_of(about, envelope):
+        _, agent, name = about
+        for each in envelopes:
+            if each.name != name or each.sender.agent != agent or each.kind != "event" or each.ref is not None:
                 envelopes = self._whole(about, envelopes, heard)
                 break
         if envelopes:

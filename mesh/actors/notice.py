@@ -6,18 +6,19 @@ of its running and no answer. Whatever else comes of it goes on as any other mes
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from mesh.actors.invocation import Invocation, Outcome
+from mesh.actors.begun import Begun
+from mesh.actors.invocation import DONE, Invocation
 from mesh.actors.work import Work
 from mesh.protocols.errors import MeshError
 
 if TYPE_CHECKING:
     from mesh.actors.actor import Actor
 
-_DONE = Outcome()
+DONE = Outcome()
 _NONE = (0, 0.0)
 
 
@@ -26,49 +27,36 @@ class Notice(Work):
 
     def begin(self, actor: Actor) -> bool:
         """Let its handler take its first step. True: that was all; else `invocation` is what is left, if it was begun."""
-        handler, parameters = self.handler, self.handler.parameters
-        if parameters.context is not None:
-            return self._begin_with_context(actor, parameters.context)
+        handler, invocation = self.handler, None
+        parameters, payload = handler.parameters, self.envelope.payload
         try:
-            if parameters.shape == "whole":
-                coroutine = actor.function(handler)(parameters.contract.decode(self.envelope.payload))
+            if parameters.context is not None:
+                invocation = self.invocation = Invocation(actor, self)
+                context = {parameters.context: invocation.context}
+                coroutine = actor.function(handler)(**parameters.arguments(payload), **context)
+            elif parameters.shape == "whole":
+                coroutine = actor.function(handler)(parameters.contract.decode(payload))
             else:
-                coroutine = actor.function(handler)(**parameters.arguments(self.envelope.payload))
+                coroutine = actor.function(handler)(**parameters.arguments(payload))
         except MeshError:
             return False
         self.begun = True
-        rest = self._first_step(coroutine)
-        if rest is not None:
-            self.invocation = Invocation(actor, self)
-            self.invocation.begun = rest
-        return rest is None
-
-    def _begin_with_context(self, actor: Actor, name: str) -> bool:
-        invocation = Invocation(actor, self)
         try:
-            arguments = self.handler.parameters.arguments(self.envelope.payload)
-        except MeshError:
-            return False
-        self.begun, self.invocation = True, invocation
-        invocation.begun = self._first_step(actor.function(self.handler)(**arguments, **{name: invocation.context}))
-        return invocation.begun is None
-
-    def _first_step(self, coroutine: Coroutine[Any, Any, Any]) -> Awaitable[Any] | None:
-        """What is left of it or came of it, None where nothing did."""
-        try:
-            awaited = coroutine.send(None)
+            rest: Awaitable[Any] = Begun(coroutine, coroutine.send(None))
         except StopIteration as end:
-            if end.value is None and self.handler.output.annotation is NoneType:
-                return None
-            return _returned(end.value)
+            if end.value is None and handler.output.annotation is NoneType:
+                return True
+            rest = _returned(end.value)
         except BaseException as error:  # noqa: BLE001 - it is raised again where it is judged
-            return _raised(error)
-        return Begun(coroutine, awaited)
+            rest = _raised(error)
+        self.invocation = invocation or Invocation(actor, self)
+        self.invocation.begun = rest
+        return False
 
 
 def heard_out(actor: Actor, work: Work) -> Work | None:
     """Handle a notice and those behind it while they end in their first step. What comes then, if anything, is the caller's."""
-    peer, mailbox = actor.peer, actor.mailbox
+    peer, take = actor.peer, actor.mailbox.take
     monotonic, told = peer.clock.monotonic, peer.telemetry.heard
     quiet: dict[str, tuple[int, float]] = {}
     following: Work | None = work
@@ -81,39 +69,16 @@ def heard_out(actor: Actor, work: Work) -> Work | None:
             break
         now = monotonic()
         if told or following.invocation is not None:
-            (following.invocation or Invocation(actor, following)).tell(_DONE, now - before)
+            (following.invocation or Invocation(actor, following)).tell(DONE, now - before)
         else:
             times, seconds = quiet.get(handler.name, _NONE)
             quiet[handler.name] = times + 1, seconds + now - before
+        following = take()
+    if following is not work:
         actor.supervision.succeeded()
-        following = mailbox.take()
     for name, (times, seconds) in quiet.items():
         actor.tally.add(name, seconds / times, True, times=times)
     return following
-
-
-class Begun:
-    """A coroutine that has taken its first step, to be awaited to its end in the same task and before that waits again."""
-
-    __slots__ = ("_awaited", "_coroutine")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], awaited: Any) -> None:
-        self._coroutine = coroutine
-        self._awaited = awaited
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        """Wait for what it waits for; then it goes on."""
-        awaited = self._awaited
-        try:
-            while True:
-                try:
-                    value = yield awaited
-                except BaseException as error:  # noqa: BLE001 - it is the coroutine's to deal with
-                    awaited = self._coroutine.throw(error)
-                else:
-                    awaited = self._coroutine.send(value)
-        except StopIteration as end:
-            return end.value
 
 
 async def _returned(value: Any) -> Any:

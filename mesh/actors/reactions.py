@@ -8,7 +8,8 @@ is given up, loudly, after `MOST` deliveries.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -20,6 +21,7 @@ from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import MeshError, Overloaded
 from mesh.protocols.ports import Consumer, Delivery, Subscription
+from mesh.protocols.subjects import Event as About
 from mesh.resilience.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ IN_HAND = 32
 """Events of one durable reaction that one process works on at once."""
 
 
+Hearers: TypeAlias = "list[tuple[Actor, Reaction]]"
+
+
 class Place(NamedTuple):
     """What a subscription is for: everyone's live filter, an agent's shared one, or an agent's durable reaction."""
 
@@ -50,7 +55,7 @@ class Reactions:
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
-        self._listening: dict[Place, list[tuple[Actor, Reaction]]] = {}
+        self._listening: dict[Place, Hearers] = {}
         self._subscriptions: dict[Place, Subscription] = {}
         self._pulls: dict[Place, asyncio.Task[None]] = {}
 
@@ -92,7 +97,7 @@ class Reactions:
         else:
             mark = reaction.mark
             self._subscriptions[place] = await self._peer.events.listen(
-                lambda about, envelopes: self._heard(place, envelopes),
+                partial(self._heard_by_one if place.queue else self._heard_by_all, self._listening[place]),
                 mark.event_type,
                 agent=mark.agent,
                 queue=place.queue,
@@ -108,32 +113,29 @@ class Reactions:
 
     # -- live
 
-    def _heard(self, place: Place, envelopes: list[Envelope]) -> None:
-        hearers = self._listening.get(place, ())
-        if place.queue and hearers:
-            for envelope in envelopes:
-                self._tell(*self._idlest(place), [envelope])
-        else:
-            for actor, reaction in hearers:
-                self._tell(actor, reaction, envelopes)
+    def _heard_by_all(self, hearers: Hearers, about: About, envelopes: list[Envelope]) -> None:
+        for actor, reaction in hearers:
+            self._tell(actor, reaction, envelopes)
+
+    def _heard_by_one(self, hearers: Hearers, about: About, envelopes: list[Envelope]) -> None:
+        for envelope in envelopes:
+            if hearers:
+                self._tell(*_idlest(hearers), [envelope])
 
     def _tell(self, actor: Actor, reaction: Reaction, envelopes: list[Envelope]) -> None:
-        handler = reaction.handler
-        deadline = Deadline.after(self._peer.clock, reaction.mark.timeout)
+        handler, clock = reaction.handler, self._peer.clock
+        deadline = Deadline(clock, clock.monotonic() + reaction.mark.timeout)
         notices = [Notice(each, handler, NOBODY, deadline, each.sender.process) for each in envelopes]
-        if actor.hear(notices):
-            return
+        if not actor.hear(notices):
+            self._offer_each(actor, notices)
+
+    def _offer_each(self, actor: Actor, notices: list[Notice]) -> None:
         for notice in notices:
             try:
                 actor.offer(notice)
             except MeshError as error:
                 name = notice.envelope.name
                 self._peer.count("event-dropped", agent=actor.definition.name, type=name, error=error.code)
-
-    def _idlest(self, place: Place) -> tuple[Actor, Reaction]:
-        return min(
-            self._listening[place], key=lambda each: (each[0].state != "ready", each[0].waiting + each[0].running)
-        )
 
     def _work(self, reaction: Reaction, envelope: Envelope, respond: Any) -> Work:
         deadline = Deadline.after(self._peer.clock, reaction.handler.timeout)
@@ -175,7 +177,7 @@ class Reactions:
             room.release()
 
     async def _hand_over(self, place: Place, delivery: Delivery, event: Event) -> None:
-        actor, reaction = self._idlest(place)
+        actor, reaction = _idlest(self._listening[place])
         if reaction.mark.since is not None and event.time < reaction.mark.since:
             await delivery.ack()
             return
@@ -218,6 +220,10 @@ class Reactions:
             message=failure.message,
             correlation=event.envelope.correlation,
         )
+
+
+def _idlest(hearers: Hearers) -> tuple[Actor, Reaction]:
+    return min(hearers, key=lambda each: (each[0].state != "ready", each[0].waiting + each[0].running))
 
 
 class Settled(Nobody):
