@@ -1,4 +1,4 @@
-"""Every test of the contract runs in memory and on a real server.
+"""Every test of the contract runs in memory, and on a real server over both wires.
 
 `place` is shared and must not be broken; `breakable` belongs to the test alone.
 """
@@ -14,7 +14,7 @@ from mesh.transport.connection import Connection
 from tests.contract.places import MemoryPlace, Place, RealPlace, own_server
 from tests.servers import RealServer
 
-KINDS = ["memory", pytest.param("nats", marks=pytest.mark.server)]
+KINDS = ["memory", *(pytest.param(wire, marks=pytest.mark.server) for wire in ("fast", "plain"))]
 _ids = SystemIds()
 
 
@@ -27,7 +27,10 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServ
 @pytest.fixture(params=KINDS)
 async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     made: Place
-    made = MemoryPlace() if request.param == "memory" else RealPlace(request.getfixturevalue("shared_server"))
+    if request.param == "memory":
+        made = MemoryPlace()
+    else:
+        made = RealPlace(request.getfixturevalue("shared_server"), request.param)
     yield made
     await made.close()
 

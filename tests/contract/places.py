@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from mesh.clock import SystemClock, SystemIds
 from mesh.settings import ServerTarget
@@ -52,12 +52,13 @@ class MemoryPlace:
 
 
 class RealPlace:
-    def __init__(self, server: RealServer) -> None:
+    def __init__(self, server: RealServer, wire: Literal["fast", "plain"]) -> None:
         self.server = server
+        self._wire: Literal["fast", "plain"] = wire
         self._connections: list[Connection] = []
 
     async def connect(self, name: str = "") -> Connection:
-        self._connections.append(await connect(ServerTarget(url=self.server.url), name=name))
+        self._connections.append(await connect(ServerTarget(url=self.server.url), name=name, wire=self._wire))
         return self._connections[-1]
 
     async def stop(self) -> None:
@@ -73,9 +74,9 @@ class RealPlace:
             await connection.close()
 
 
-def own_server(kind: str, folder: Path) -> MemoryPlace | RealPlace:
+def own_server(kind: Literal["memory", "fast", "plain"], folder: Path) -> MemoryPlace | RealPlace:
     """A place whose server may be broken."""
-    return MemoryPlace() if kind == "memory" else RealPlace(RealServer(folder).start())
+    return MemoryPlace() if kind == "memory" else RealPlace(RealServer(folder).start(), kind)
 
 
 async def eventually(condition: Callable[[], object], timeout: float = 10.0) -> None:
