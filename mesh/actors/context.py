@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mesh.actors.work import Work
 
 T = TypeVar("T")
+NOTHING = Usage()
 
 
 class Context:
@@ -34,9 +35,17 @@ class Context:
         self._peer = actor.peer
         self._work = work
         self._thread = threading.get_ident()
-        self.usage = Usage()
-        self.spent_below = Usage()
-        self.lineage = Lineage.below(work.envelope, actor.sender, work.deadline, actor.definition.stamps)
+        self.usage = NOTHING
+        self.spent_below = NOTHING
+        self._lineage: Lineage | None = None
+
+    @property
+    def lineage(self) -> Lineage:
+        """What whatever it sends has from the message, made when first needed."""
+        if self._lineage is None:
+            actor = self._actor
+            self._lineage = Lineage.below(self.message, actor.sender, self.deadline, actor.definition.stamps)
+        return self._lineage
 
     # -- where we are
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from mesh.actors.begun import Begun
 from mesh.actors.context import Context
 from mesh.actors.work import Work
 from mesh.protocols.constraints import Usage
@@ -47,66 +48,109 @@ class Outcome:
         return "exception" if failed else "semantic_failure"
 
 
+DONE = Outcome()
+"""It went well."""
+
+
 class Invocation:
-    """One run of one handler."""
+    """One run of one handler: `begin` lets it take its first step, `finish` the others, `answer` says how it ended.
+
+    Most handlers that only compute are done with their first step: those need no deadline (nothing could cancel them), and
+    nobody can see them running.
+    """
+
+    __slots__ = ("_actor", "_context", "_started", "_value", "_work", "begun", "thread")
 
     def __init__(self, actor: Actor, work: Work) -> None:
         self._actor = actor
         self._work = work
-        self._clock = actor.peer.clock
-        self.context = Context(actor, work)
+        self._context: Context | None = None
+        self._started = actor.peer.clock.monotonic()
+        self._value = NULL
         self.begun: Awaitable[Any] | None = None
         self.thread: asyncio.Future[Any] | None = None
 
-    async def run(self) -> Outcome:
-        """Handle the message and answer it."""
-        started = self._clock.monotonic()
-        value, outcome = await self._perform()
-        self._work.settled = True
-        seconds = self._clock.monotonic() - started
+    @property
+    def context(self) -> Context:
+        """The handler's surroundings, made when first needed."""
+        if self._context is None:
+            self._context = Context(self._actor, self._work)
+        return self._context
+
+    def begin(self) -> Outcome | None:
+        """Let the handler take its first step. None: it is not at its end; `finish` it."""
+        work = self._work
+        work.begun = True
+        if self.begun is not None or work.handler.way != "await" or self._actor.peer.interceptor is not None:
+            return None
+        try:
+            coroutine = self._actor.function(work.handler)(**self._arguments())
+            try:
+                awaited = coroutine.send(None)
+            except StopIteration as end:
+                self._value = work.handler.output.encode(end.value)
+                work.settled = True
+                return DONE
+        except BaseException as error:  # noqa: BLE001 - a handler may raise SystemExit; its process must not die of it
+            work.settled = True
+            return self._ended(error)
+        self.begun = Begun(coroutine, awaited)
+        return None
+
+    async def finish(self, task: asyncio.Task[Any]) -> Outcome:
+        """Let the handler come to its end, in this task; its deadline cancels it."""
+        work, before = self._work, task.cancelling()
+        try:
+            async with work.deadline.enforce(work.handler.name):
+                self._value = await self._call()
+            return DONE
+        except asyncio.CancelledError as error:
+            if task.cancelling() == before:
+                return self._ended(error)
+            if not work.cancelled:
+                return Outcome(Draining("the agent was stopped while it worked on this"), stop=True)
+            return Outcome(Cancelled("the caller cancelled it"))
+        except BaseException as error:  # noqa: BLE001 - as above
+            return self._ended(error)
+        finally:
+            work.settled = True
+            while work.cancelled and task.cancelling() > before:
+                task.uncancel()
+
+    async def answer(self, outcome: Outcome) -> None:
+        """Put it on record, and send it to whoever waits."""
+        seconds = self._actor.peer.clock.monotonic() - self._started
         usage = self._used(outcome, seconds)
         self.tell(outcome, seconds)
         try:
             if outcome.error is None:
-                await self._work.respond.result(value, usage)
+                await self._work.respond.result(self._value, usage)
             else:
                 await self._work.respond.failure(outcome.error, usage)
         except MeshError as error:
             self._actor.peer.count("unanswered", error=error.code, agent=self._actor.definition.name)
-        return outcome
 
-    async def _perform(self) -> tuple[msgspec.Raw, Outcome]:
-        work = self._work
-        task = asyncio.current_task()
-        before = task.cancelling() if task else 0
-        try:
-            async with work.deadline.enforce(work.handler.name):
-                return await self._call(), Outcome()
-        except MeshError as error:
+    def _ended(self, error: BaseException) -> Outcome:
+        """What an exception of the handler's means."""
+        if isinstance(error, KeyboardInterrupt | GeneratorExit):
+            raise error
+        if isinstance(error, MeshError):
             error.detail.pop("begun", None)
-            return NULL, Outcome(error)
-        except asyncio.CancelledError as error:
-            if task is None or task.cancelling() == before:
-                return NULL, Outcome(self._failure(error), error)
-            if not work.cancelled:
-                return NULL, Outcome(Draining("the agent was stopped while it worked on this"), stop=True)
-            return NULL, Outcome(Cancelled("the caller cancelled it"))
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - a handler may raise SystemExit; its process must not die of it
-            return NULL, Outcome(self._failure(error), error)
-        finally:
-            while work.cancelled and task is not None and task.cancelling() > before:
-                task.uncancel()
+            return Outcome(error)
+        return Outcome(self._failure(error), error)
 
-    async def _call(self) -> msgspec.Raw:
-        handler, parameters = self._work.handler, self._work.handler.parameters
-        if self.begun is not None:
-            return handler.output.encode(await self.begun)
+    def _arguments(self) -> dict[str, Any]:
+        parameters = self._work.handler.parameters
         arguments = parameters.arguments(self._work.envelope.payload)
         if parameters.context is not None:
             arguments[parameters.context] = self.context
-        function = self._actor.function(handler)
+        return arguments
+
+    async def _call(self) -> msgspec.Raw:
+        handler = self._work.handler
+        if self.begun is not None:
+            return handler.output.encode(await self.begun)
+        arguments, function = self._arguments(), self._actor.function(handler)
         if self._actor.peer.interceptor is not None:
             function = self._actor.peer.interceptor(self._actor, handler, function)
         if handler.way == "await":
@@ -130,13 +174,19 @@ class Invocation:
         return await asyncio.shield(self.thread)
 
     def _used(self, outcome: Outcome, seconds: float) -> Usage:
-        whole = self.context.usage + self.context.spent_below
+        if self._context is None:
+            return Usage(duration=seconds, exit_status=outcome.exit_status)
+        whole = self._context.usage + self._context.spent_below
         return msgspec.structs.replace(whole, duration=seconds, exit_status=outcome.exit_status)
 
     def tell(self, outcome: Outcome, seconds: float) -> None:
         """Put it on the agent's record, and tell telemetry."""
-        work, used = self._work, self.context.usage
-        self._actor.told(work, outcome, seconds)
+        self._actor.told(self._work, outcome, seconds)
+        if self._actor.peer.telemetry.heard:
+            self._tell_telemetry(outcome, seconds)
+
+    def _tell_telemetry(self, outcome: Outcome, seconds: float) -> None:
+        work, used = self._work, self._context.usage if self._context is not None else Usage()
         self._actor.peer.telemetry.emit(
             "agent.call",
             job=work.envelope.job,

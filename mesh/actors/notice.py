@@ -6,7 +6,7 @@ of its running and no answer. Whatever else comes of it goes on as any other mes
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from mesh.protocols.errors import MeshError
 if TYPE_CHECKING:
     from mesh.actors.actor import Actor
 
-DONE = Outcome()
 _NONE = (0, 0.0)
 
 
