@@ -65,34 +65,36 @@ def _end(pid: int) -> None:
 def _bench(name: str, module: str, folder: Path, quick: bool, seed: int, limit: float) -> None:
     os.setsid()
     faulthandler.dump_traceback_later(limit * (1 + GRACE) / 2)
+    nursery = Nursery()  # before anything is imported that may start a thread
+    ground = Ground(folder, nursery, quick=quick, seed=seed)
     try:
-        nursery = Nursery()  # before anything is imported that may start a thread
-        bench = importlib.import_module(module)
-        rows = uvloop.run(_measure(bench.bench, folder, nursery, quick=quick, seed=seed, limit=limit))
-        outcome = Outcome(bench=name, rows=rows)
-    except Skipped as reason:
-        outcome = Outcome(bench=name, skipped=str(reason))
-    except Exception:  # noqa: BLE001 - told in full; the other benches still run
-        outcome = Outcome(bench=name, broke=traceback.format_exc())
+        bench = importlib.import_module(module).bench
+    except Exception as error:  # noqa: BLE001 - as below
+        _leave(folder, _told(name, error))
+    else:
+        uvloop.run(_measure(name, bench, ground, limit))
+
+
+async def _measure(name: str, bench: Callable[[Ground], Awaitable[list[Row]]], ground: Ground, limit: float) -> None:
+    """What became of it is left behind before anything is ended: that may hang as well."""
+    async with ground:
+        try:
+            async with asyncio.timeout(limit) as end:
+                outcome = Outcome(bench=name, rows=await bench(ground))
+        except Exception as error:  # noqa: BLE001 - told in full; the other benches still run
+            if end.expired():
+                error.add_note(f"it took longer than {limit:g} s and was stopped")
+            outcome = _told(name, error)
+        _leave(ground.folder, outcome)
+
+
+def _told(name: str, error: Exception) -> Outcome:
+    if isinstance(error, Skipped):
+        return Outcome(bench=name, skipped=str(error))
+    return Outcome(bench=name, broke="".join(traceback.format_exception(error)))
+
+
+def _leave(folder: Path, outcome: Outcome) -> None:
     beside = folder / f"{_OUTCOME}.new"
     beside.write_bytes(msgspec.msgpack.encode(outcome))
     beside.rename(folder / _OUTCOME)
-
-
-async def _measure(
-    bench: Callable[[Ground], Awaitable[list[Row]]],
-    folder: Path,
-    nursery: Nursery,
-    *,
-    quick: bool,
-    seed: int,
-    limit: float,
-) -> list[Row]:
-    async with Ground(folder, nursery, quick=quick, seed=seed) as ground:
-        try:
-            async with asyncio.timeout(limit) as end:
-                return await bench(ground)
-        except TimeoutError as error:
-            if end.expired():
-                raise TimeoutError(f"it took longer than {limit:g} s and was stopped") from error
-            raise
