@@ -21,7 +21,7 @@ class BidsInAir:
     def count(self, seat: str, now: float) -> int:
         """How many bids of this instance (`<agent>.<instance>`) are in the air."""
         self.lapse(now)
-        return self._by_seat[seat]
+        return self._by_seat.get(seat, 0)
 
     def offered(self, conversation: str, seat: str, now: float) -> Proposal | None:
         """The proposal made to this call already: a copy of the call is answered with it."""

@@ -10,7 +10,7 @@ simulation of 500 bidders: `tests/contract_net/test_choice_quality.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from mesh.protocols.acts import Bid
 
@@ -22,8 +22,7 @@ LINE = 6
 """Places in the line of those who were declined."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class Load(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How an instance stands at this moment. `in_air` are its bids that nobody has answered yet."""
 
     capacity: int
@@ -40,16 +39,21 @@ class Load:
         """How many more awards it takes, its bids in the air not counted."""
         return int(self.capacity * (1.0 + ALLOWANCE)) - self.running - self.waiting
 
+    @property
+    def expected(self) -> float:
+        """Seconds until a result of one more."""
+        ahead = self.running + self.waiting + self.in_air + 1 - self.capacity
+        return self.latency * (1.0 + ahead / self.capacity) if ahead > 0 else self.latency
+
 
 def bid(load: Load) -> Bid:
     """What these figures speak for."""
-    before = load.running + load.waiting + load.in_air
-    ahead = max(0, before + 1 - load.capacity)
+    room = load.room - load.in_air
     return Bid(
         price=load.price,
-        latency=load.latency * (1.0 + ahead / load.capacity),
+        latency=load.expected,
         success=load.success,
-        capacity=max(0, load.room - load.in_air),
+        capacity=room if room > 0 else 0,
         queue=load.running + load.waiting,
         tier=load.tier,
     )

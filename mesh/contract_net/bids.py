@@ -7,15 +7,17 @@ withhold it (None), or refuse with a reason by raising `Refused`. Whatever else 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
+
+import msgspec
 
 from mesh.actors.actor import Actor
 from mesh.actors.handler import Handler
 from mesh.actors.inbound import Inbound
 from mesh.contract_net.bidding import Line, Load, bid
-from mesh.protocols.acts import Bid, CallForProposal, Proposal, Refusal, RefusalReason
+from mesh.protocols.acts import AcceptProposal, Bid, CallForProposal, Proposal, Refusal, RefusalReason
 from mesh.protocols.commitments import Commitments
+from mesh.protocols.constraints import Constraints
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import MeshError
 from mesh.protocols.selection import breach
@@ -33,17 +35,20 @@ ASKED = 64
 Why = tuple[RefusalReason, str]
 
 
-@dataclass(frozen=True, slots=True)
 class Seat:
-    """An instance, and its handler for one capability."""
+    """An instance, and its handler for one capability.
 
-    actor: Actor
-    handler: Handler
+    `key` is `<agent>.<instance>`; `stamps` say what produces its results.
+    """
 
-    @property
-    def key(self) -> str:
-        """`<agent>.<instance>`."""
-        return self.actor.key
+    __slots__ = ("actor", "handler", "key", "stamps")
+
+    def __init__(self, actor: Actor, handler: Handler) -> None:
+        definition = actor.definition
+        self.actor = actor
+        self.handler = handler
+        self.key = actor.key
+        self.stamps = msgspec.structs.replace(definition.stamps, agent_version=definition.version)
 
 
 class Bids:
@@ -91,7 +96,7 @@ class Bids:
         mean = actor.tally.of(handler.name)
         return Load(
             capacity=actor.capacity,
-            running=max(0, actor.running - ending),
+            running=actor.running - ending if actor.running > ending else 0,
             waiting=actor.waiting,
             in_air=self._book.bids.count(seat.key, now),
             latency=mean.latency,
@@ -111,11 +116,10 @@ class Bids:
         bids = {}
         for handler in actor.definition.handlers.values():
             if handler.capability:
-                seat = Seat(actor, handler)
-                call = CallForProposal(
-                    conversation="", capability=handler.capability, window=0.0, effect=handler.effect
-                )
-                offer = self._hooked(call, seat, self.fresh(seat))
+                seat = self.seat(actor.key, handler.capability) or Seat(actor, handler)
+                offer: Bid | Why = self.fresh(seat)
+                if actor.bid_hook(handler) is not None:
+                    offer = self._hooked(_unasked(handler), seat, self.fresh(seat))
                 if isinstance(offer, Bid):
                     bids[handler.capability] = offer
         return bids
@@ -144,8 +148,23 @@ class Bids:
         proposals = [self._propose(inbound, call, seat, offer, now) for seat, offer in willing[:BEST]]
         return tuple(proposals), tuple(refusals[:BEST])
 
-    def unfit(self, call: CallForProposal, seat: Seat, envelope: Envelope) -> Why | None:
-        """Why a standing award cannot be taken; capacity apart, which the book has counted."""
+    def unfit(self, act: AcceptProposal, seat: Seat, envelope: Envelope, load: Load) -> Why | None:
+        """Why a standing award cannot be taken, capacity apart, which the book has counted.
+
+        No call came before it: what would have been refused then is refused now.
+        """
+        constraints, left = envelope.constraints, envelope.remaining
+        free = (constraints is None or not constraints.demanding) and seat.actor.bid_hook(seat.handler) is None
+        if free and seat.actor.state == "ready" and (left is None or load.expected <= left):
+            return None
+        call = CallForProposal(
+            conversation=act.conversation,
+            capability=act.capability,
+            window=0.0,
+            effect=act.effect,
+            input=act.input,
+            constraints=constraints or Constraints(),
+        )
         offer = self._offer(call, seat, envelope, room=True)
         return None if isinstance(offer, Bid) else offer
 
@@ -203,6 +222,11 @@ class Bids:
             retry_after=self.retry_after(seat) if reason == "capacity" else None,
             bid=self.fresh(seat),
         )
+
+
+def _unasked(handler: Handler) -> CallForProposal:
+    """What a bid hook sees when nobody has called: the call that a standing bid would answer."""
+    return CallForProposal(conversation="", capability=handler.capability, window=0.0, effect=handler.effect)
 
 
 def _with_room(offer: Bid) -> Bid:

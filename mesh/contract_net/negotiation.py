@@ -165,10 +165,10 @@ class Negotiation:
 
     # -- events
 
-    def event(self, event: m.Event) -> None:
-        """Something happened: let the auction decide, and do what it says."""
+    def event(self, event: m.Event, at: float = 0.0) -> None:
+        """Something happened, at `at` or, if that has passed, now: let the auction decide, and do what it says."""
         self._note(event)
-        self._carry_out(self.auction.handle(event, self._peer.clock.monotonic()))
+        self._carry_out(self.auction.handle(event, max(at, self._peer.clock.monotonic())))
 
     def _carry_out(self, commands: list[m.Command]) -> None:
         """Do them in order; events that this causes are handled in turn, not within."""
@@ -199,8 +199,9 @@ class Negotiation:
         self._initiator.watch(self)
 
     def _ticked(self) -> None:
+        """An alarm may be early by less than the clock can tell; the auction is told the time it was set to."""
         self._timer = None
-        self.event(m.Ticked())
+        self.event(m.Ticked(), self._timer_due or 0.0)
 
     def _wake_up(self) -> None:
         if self._wake is not None and not self._wake.done():

@@ -16,6 +16,7 @@ from mesh.actors.dispatch import LONGEST
 from mesh.actors.exchange import HostileReply
 from mesh.actors.inbound import Inbound
 from mesh.actors.work import Work
+from mesh.contract_net.bidding import Load
 from mesh.contract_net.bids import Bids, Seat
 from mesh.contract_net.composing import content_of
 from mesh.contract_net.telling import AwardResponder, Telling
@@ -30,7 +31,6 @@ from mesh.protocols.acts import (
     RejectProposal,
 )
 from mesh.protocols.commitment import Asker, AwardReceived, Commitment, Finished
-from mesh.protocols.constraints import Constraints
 from mesh.protocols.envelope import VERSION, Envelope, Sender, encode
 from mesh.protocols.errors import (
     AgentLost,
@@ -48,6 +48,7 @@ from mesh.protocols.errors import (
 )
 from mesh.protocols.ports import Message, Subscription
 from mesh.protocols.subjects import check_token
+from mesh.resilience.alarms import Alarm, alarms
 from mesh.resilience.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -74,8 +75,9 @@ class Participant:
         self.bids = Bids(peer, self.book)
         self.telling = Telling(peer, self.bids)
         self._subscriptions: dict[str, Subscription] = {}
+        self._subscribing = asyncio.Lock()
         self._works: dict[str, Work] = {}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[str, Alarm] = {}
 
     def start(self) -> None:
         """Take part, for the actors that are hosted already and for those to come. Before the peer hosts, or after."""
@@ -88,9 +90,10 @@ class Participant:
 
     async def _hosted(self, actor: Actor) -> None:
         for capability in self.bids.add(actor):
-            if capability not in self._subscriptions:
-                inbox = self.peer.subjects.cfp_inbox(capability)
-                self._subscriptions[capability] = await self.peer.bus.subscribe(inbox, self.on_call)
+            async with self._subscribing:  # many are hosted at once: one subscription for all of them
+                if capability not in self._subscriptions:
+                    inbox = self.peer.subjects.cfp_inbox(capability)
+                    self._subscriptions[capability] = await self.peer.bus.subscribe(inbox, self.on_call)
 
     async def _unhosted(self, actor: Actor) -> None:
         for capability in self.bids.remove(actor):
@@ -178,16 +181,17 @@ class Participant:
         )
         load = self.bids.load(seat, now)
         for command in self.book.award(received, load.room, now):
-            self._carry_out(command, inbound, act, seat)
+            if isinstance(command, c.Begin):
+                self._begin(command.commitment, inbound, act, seat, load)
+            else:
+                self._carry_out(command, inbound, act, seat)
 
     @staticmethod
     def _remaining(told: float | None, seat: Seat) -> float:
         return seat.handler.timeout if told is None else min(told, LONGEST)
 
     def _carry_out(self, command: c.Command, inbound: Inbound, act: AcceptProposal, seat: Seat) -> None:
-        if isinstance(command, c.Begin):
-            self._begin(command.commitment, inbound, act, seat)
-        elif isinstance(command, c.Decline):
+        if isinstance(command, c.Decline):
             self.telling.decline(inbound.envelope, command, seat)
         elif isinstance(command, c.Confirm):
             self.telling.confirm(inbound.envelope, command.commitment, seat, self._runs(command.commitment))
@@ -196,11 +200,12 @@ class Participant:
 
     # -- the work
 
-    def _begin(self, commitment: Commitment, inbound: Inbound, act: AcceptProposal, seat: Seat) -> None:
+    def _begin(self, commitment: Commitment, inbound: Inbound, act: AcceptProposal, seat: Seat, load: Load) -> None:
         """Hand the work to the actor, if it may and can take it."""
         envelope = inbound.envelope
-        if (why := self._unfit(inbound, act, seat)) is not None:
-            return self._decline(commitment, why, inbound, act, seat)
+        if not act.proposal and (why := self.bids.unfit(act, seat, envelope, load)) is not None:
+            self._decline(commitment, why, inbound, act, seat)
+            return
         command = msgspec.structs.replace(
             envelope, kind="command", name=seat.handler.name, payload=act.input, attempt=1
         )
@@ -217,24 +222,8 @@ class Participant:
             reason = _DECLINES.get(type(error), "declined")
             self._decline(commitment, (reason, error.message), inbound, act, seat)
         else:
-            loop = seat.actor.loop
-            self._timers[commitment.award] = loop.call_later(CONFIRM_AFTER, self._confirm, commitment, envelope, seat)
-        return None
-
-    def _unfit(self, inbound: Inbound, act: AcceptProposal, seat: Seat) -> tuple[RefusalReason, str] | None:
-        """A standing award made no call before it: what would have been refused then is refused now."""
-        if act.proposal:
-            return None
-        envelope = inbound.envelope
-        call = CallForProposal(
-            conversation=act.conversation,
-            capability=act.capability,
-            window=0.0,
-            effect=act.effect,
-            input=act.input,
-            constraints=envelope.constraints or Constraints(),
-        )
-        return self.bids.unfit(call, seat, envelope)
+            due = work.offered_at + CONFIRM_AFTER
+            self._timers[commitment.award] = alarms().at(due, lambda: self._confirm(commitment, envelope, seat))
 
     def _decline(
         self, commitment: Commitment, why: tuple[RefusalReason, str], inbound: Inbound, act: AcceptProposal, seat: Seat

@@ -13,7 +13,7 @@ from mesh.protocols import commitments as c
 from mesh.protocols.acts import Confirm, Failure, InformDone, InformResult, Refusal, Refuse
 from mesh.protocols.commitment import Asker, Commitment, Finished
 from mesh.protocols.constraints import Usage
-from mesh.protocols.envelope import Envelope, Kind, Sender, Stamps, encode
+from mesh.protocols.envelope import Envelope, Kind, Sender, encode
 from mesh.protocols.errors import AgentLost, Draining, Fault, MeshError, Overloaded
 from mesh.protocols.references import LIMIT
 
@@ -22,12 +22,17 @@ if TYPE_CHECKING:
     from mesh.contract_net.participant import Participant
 
 
+ROOTS = 10_000
+"""Processes whose reply subject is remembered, at most."""
+
+
 class Telling:
     """Sends the acts of one participant. `cause` is always the envelope that an answer belongs to."""
 
     def __init__(self, peer: Peer, bids: Bids) -> None:
         self._peer = peer
         self._bids = bids
+        self._roots: dict[str, str] = {}
 
     def say(
         self, cause: Envelope, asker: Asker, content: msgspec.Struct, seat: Seat | None = None, **parts: Any
@@ -100,14 +105,18 @@ class Telling:
         if commitment.asker.token:
             content, parts = self._outcome(commitment, seat, 1)
             envelope = self._envelope(cause, commitment.asker, content, seat, seq=items, **parts)
-            await self._peer.exchange.send(self._subject(commitment.asker), envelope)
+            data = encode(envelope)
+            if len(data) <= LIMIT:
+                self._peer.bus.publish(self._subject(commitment.asker), data)
+            else:
+                await self._peer.exchange.send(self._subject(commitment.asker), envelope)
 
     def _outcome(self, commitment: Commitment, seat: Seat, ending: int) -> tuple[msgspec.Struct, dict[str, Any]]:
         conversation, award, bid = commitment.conversation, commitment.award, self._bids.fresh(seat, ending=ending)
         finished = commitment.finished
         if finished is None:
             return InformDone(conversation=conversation, award=award, bid=bid), {}
-        parts: dict[str, Any] = {"usage": finished.usage, "stamps": stamps(seat)}
+        parts: dict[str, Any] = {"usage": finished.usage, "stamps": seat.stamps}
         if finished.fault is not None:
             return Failure(conversation=conversation, award=award, bid=bid), {**parts, "fault": finished.fault}
         return InformResult(conversation=conversation, award=award, content=finished.content, bid=bid), parts
@@ -122,13 +131,12 @@ class Telling:
         return reply(cause, sender, self._peer.ids.uuid(), name=name, payload=payload, epoch=asker.epoch, **parts)
 
     def _subject(self, asker: Asker) -> str:
-        return self._peer.subjects.reply(asker.process, self._peer.process, asker.token)
-
-
-def stamps(seat: Seat) -> Stamps:
-    """What produces the results of this instance."""
-    definition = seat.actor.definition
-    return msgspec.structs.replace(definition.stamps, agent_version=definition.version)
+        root = self._roots.get(asker.process)
+        if root is None:
+            if len(self._roots) >= ROOTS:
+                self._roots.clear()
+            root = self._roots[asker.process] = self._peer.subjects.reply_root(asker.process, self._peer.process)
+        return root + asker.token
 
 
 class AwardResponder:

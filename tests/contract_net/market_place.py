@@ -50,6 +50,7 @@ class MarketPlace(Neighbours):
 
     async def caller(self) -> Initiator:
         await self.client()
+        await until(lambda: "client" in self.initiators)
         return self.initiators["client"]
 
     def call(self, capability: str = "do", payload: Any = None, *, timeout: float = 5.0, **terms: Any) -> Call:
