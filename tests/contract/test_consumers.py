@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 import pytest
 
-from mesh.protocols.errors import Unavailable
+from mesh.protocols.errors import MeshError, Unavailable
 from mesh.protocols.ports import Delivery, Store, StreamSpec
 from mesh.transport.connection import Connection
-from tests.contract.places import eventually_none
+from tests.contract.places import Place, eventually, eventually_none
 
 
 @pytest.fixture
@@ -222,3 +223,109 @@ async def test_a_closed_consumer_is_over_for_who_closed_it_only(
     await store.append(f"{space}.a", b"1")
     assert _delivered(await theirs.next(5)).message.data == b"1"
     await theirs.close()
+
+
+async def _fill(store: Store, space: str, count: int) -> None:
+    await asyncio.gather(*(store.append(f"{space}.a", b"%d" % number) for number in range(count)))
+
+
+async def test_who_fetches_ahead_gets_every_message_once_and_in_order(store: Store, space: str) -> None:
+    await _fill(store, space, 500)
+    consumer = await store.consumer(space, "work", (f"{space}.>",), ack_wait=30, prefetch=64)
+    for sequence in range(1, 501):
+        delivery = _delivered(await consumer.next(5))
+        assert (delivery.message.sequence, delivery.attempts) == (sequence, 1)
+        await delivery.ack()
+    assert await consumer.next(0.2) is None
+    await consumer.close()
+
+
+async def test_many_who_ack_at_once_are_all_heard(store: Store, space: str) -> None:
+    await _fill(store, space, 200)
+    consumer = await store.consumer(space, "work", (f"{space}.>",), ack_wait=1, prefetch=64)
+    deliveries = [_delivered(await consumer.next(5)) for _ in range(200)]
+    await asyncio.gather(*(delivery.ack() for delivery in deliveries))
+    assert await consumer.next(2.0) is None
+    await consumer.close()
+
+
+async def test_a_cancelled_ack_leaves_those_of_the_same_moment_alone(store: Store, space: str) -> None:
+    await _fill(store, space, 3)
+    consumer = await store.consumer(space, "work", (f"{space}.>",), ack_wait=1)
+    deliveries = [_delivered(await consumer.next(5)) for _ in range(3)]
+    acks = [asyncio.ensure_future(delivery.ack()) for delivery in deliveries]
+    acks[1].cancel()
+    results = await asyncio.gather(*acks, return_exceptions=True)
+    assert [result is None for result in results] == [True, False, True]
+    heard = await consumer.next(2.0)
+    assert heard is None or heard.message.sequence == 2
+    await consumer.close()
+
+
+async def test_what_was_fetched_ahead_and_nobody_asks_for_goes_to_the_others(
+    here: Connection, there: Connection, store: Store, space: str
+) -> None:
+    await _fill(store, space, 100)
+    idle = await here.store.consumer(space, "work", (f"{space}.>",), ack_wait=60, prefetch=64)
+    for _ in range(20):
+        await _delivered(await idle.next(5)).ack()
+    busy = await there.store.consumer(space, "work", (f"{space}.>",), ack_wait=60, prefetch=64)
+    heard = [_delivered(await busy.next(5)) for _ in range(80)]
+    assert sorted(delivery.message.sequence for delivery in heard) == list(range(21, 101))
+    await idle.close()
+    await busy.close()
+
+
+async def test_who_leaves_gives_back_what_was_fetched_ahead(
+    here: Connection, there: Connection, store: Store, space: str
+) -> None:
+    await _fill(store, space, 100)
+    leaving = await here.store.consumer(space, "work", (f"{space}.>",), ack_wait=60, prefetch=64)
+    held = [_delivered(await leaving.next(5)) for _ in range(20)]
+    await leaving.close()
+    staying = await there.store.consumer(space, "work", (f"{space}.>",), ack_wait=60, prefetch=64)
+    heard = [_delivered(await staying.next(5)) for _ in range(80)]
+    assert sorted(delivery.message.sequence for delivery in heard) == list(range(21, 101))
+    for delivery in held:
+        await delivery.ack()
+    assert await staying.next(0.3) is None
+    await staying.close()
+
+
+async def test_what_is_fetched_ahead_waits_for_nobody_who_works_slowly(
+    here: Connection, there: Connection, store: Store, space: str
+) -> None:
+    await _fill(store, space, 3)
+    slow = await here.store.consumer(space, "work", (f"{space}.>",), ack_wait=60, prefetch=64)
+    quick = await there.store.consumer(space, "work", (f"{space}.>",), ack_wait=60, prefetch=64)
+    first = _delivered(await slow.next(5))
+    others = [_delivered(await quick.next(5)) for _ in range(2)]
+    assert [(each.message.sequence, each.attempts) for each in (first, *others)] == [(1, 1), (2, 1), (3, 1)]
+    await slow.close()
+    await quick.close()
+
+
+@pytest.mark.fault
+async def test_fetching_ahead_over_a_restart_loses_nothing(breakable: Place, space: str) -> None:
+    here = await breakable.connect("here")
+    await here.store.ensure_stream(StreamSpec(name=space, subjects=(f"{space}.>",)))
+    await _fill(here.store, space, 1000)
+    consumer = await here.store.consumer(space, "work", (f"{space}.>",), ack_wait=1, prefetch=64)
+    heard: set[int] = set()
+
+    async def work() -> None:
+        while len(heard) < 1000:
+            with suppress(MeshError):
+                delivery = await consumer.next(0.5)
+                if delivery is not None:
+                    heard.add(delivery.message.sequence)
+                    await delivery.ack()
+            await asyncio.sleep(0)
+
+    workers = [asyncio.ensure_future(work()) for _ in range(8)]
+    await eventually(lambda: len(heard) > 200)
+    await breakable.stop()
+    await breakable.start()
+    await asyncio.wait_for(asyncio.gather(*workers), 20)
+    assert heard == set(range(1, 1001))
+    await consumer.close()

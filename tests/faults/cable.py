@@ -29,6 +29,12 @@ class Cable:
         """What was on its way arrives, late."""
         self._whole.set()
 
+    def cut(self) -> None:
+        """Every connection ends, and what was on its way is lost; new ones are taken."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        self._whole.set()
+
     async def __aenter__(self) -> Cable:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         return self
