@@ -14,9 +14,9 @@ from mesh.settings import ServerTarget
 from mesh.transport.nats.client import Life, StreamingClient
 from mesh.transport.nats.dial import Callbacks, abandon, dial
 from mesh.transport.nats.frames import publish_frame, subscribe_frame, unsubscribe_frame
-from mesh.transport.nats.library import ProtocolError, StaleConnectionError, UnexpectedEOF
+from mesh.transport.nats.library import StaleConnectionError, UnexpectedEOF
 from mesh.transport.nats.outbox import PING, PONG, Outbox
-from mesh.transport.nats.parser import Parser, Receiver
+from mesh.transport.nats.parser import MalformedFrame, Parser, Receiver
 from mesh.transport.nats.wire import Told
 
 log = logging.getLogger("mesh.transport")
@@ -128,7 +128,7 @@ class FastWire:
         try:
             self._client.learn(msgspec.json.decode(body, type=dict[str, Any]))
         except (msgspec.MsgspecError, RecursionError) as error:
-            raise ProtocolError(f"nats: the server's news cannot be read: {error}") from error
+            raise MalformedFrame(f"the server's news cannot be read: {error}") from error
         self.max_payload = self._client.max_payload
 
     # -- told by the client

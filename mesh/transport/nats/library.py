@@ -38,7 +38,7 @@ def _light() -> Iterator[None]:
 with _light():
     import nats
     from nats.aio import client
-    from nats.errors import Error, ProtocolError, SlowConsumerError, StaleConnectionError, UnexpectedEOF
+    from nats.errors import Error, SlowConsumerError, StaleConnectionError, UnexpectedEOF
 
 
 def _part(name: str) -> Any:
@@ -57,7 +57,6 @@ Server = client.Server
 __all__ = [
     "Client",
     "Error",
-    "ProtocolError",
     "Server",
     "SlowConsumerError",
     "StaleConnectionError",

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from mesh.transport.nats.library import ProtocolError
+from mesh.transport.nats.library import Error
 
 Receiver = Callable[[bytes, bytes, bytes, bytes], None]
 """Called with subject, reply (empty: none is wanted), header block (empty: none) and payload. It must not raise."""
@@ -23,8 +23,14 @@ LONGEST_LINE = 1024 * 1024
 """Bytes of a control line; the longest ones are INFOs that name every server of a cluster."""
 LARGEST_MESSAGE = 64 * 1024 * 1024
 """Bytes of a message: the most that a nats-server can be configured to carry."""
+SHOWN = 80
+"""Bytes of a malformed line that its error shows."""
 _LINE_END = b"\r\n"
 _CARRIAGE_RETURN = 13
+
+
+class MalformedFrame(Error):
+    """The server sent what is no frame, or a larger one than any server sends."""
 
 
 class Control(Protocol):
@@ -61,7 +67,7 @@ class Parser:
         """Take the next bytes, and tell every frame that is whole by now.
 
         Raises:
-            ProtocolError: these are no frames, or larger ones than any server sends. The connection is of no use any more.
+            MalformedFrame: the connection is of no use any more.
         """
         if self._held:
             self._pieces.append(data)
@@ -73,7 +79,7 @@ class Parser:
         try:
             rest = self._tell_whole_frames(data)
         except (ValueError, IndexError) as error:
-            raise ProtocolError(f"nats: the server sent a malformed frame: {error}") from error
+            raise MalformedFrame(f"the server sent a malformed frame: {error}") from error
         if rest < len(data):
             self._pieces.append(data[rest:])
             self._held = len(data) - rest
@@ -82,7 +88,7 @@ class Parser:
         if self._needed:
             return self._held < self._needed
         if self._held > LONGEST_LINE:
-            raise ProtocolError("nats: the server sent a line without an end")
+            raise MalformedFrame("the server sent a line without an end")
         return b"\n" not in piece
 
     def _tell_whole_frames(self, data: bytes) -> int:
@@ -106,7 +112,7 @@ class Parser:
                 continue
             end = body + int(words[-1])
             if not body <= payload <= end <= body + LARGEST_MESSAGE or not least <= count <= least + 1:
-                raise ValueError(repr(data[begin:line_end]))
+                raise ValueError(repr(data[begin : min(line_end, begin + SHOWN)]))
             if end + 2 > have:
                 self._needed = end + 2 - begin
                 break
@@ -128,4 +134,4 @@ class Parser:
         elif kind == b"INFO":
             self._control.heard_info(line[4:])
         elif kind != b"+OK":
-            raise ValueError(repr(line[:80]))
+            raise ValueError(repr(line[:SHOWN]))

@@ -13,7 +13,8 @@ from typing import cast
 from urllib.parse import ParseResult
 
 from mesh.transport.nats.internals import Transport
-from mesh.transport.nats.library import Error, ProtocolError, UnexpectedEOF
+from mesh.transport.nats.library import Error, UnexpectedEOF
+from mesh.transport.nats.parser import MalformedFrame
 
 LONGEST_GREETING = 1024 * 1024
 """Bytes of a line that we wait for while greeting."""
@@ -101,11 +102,11 @@ class Inlet(asyncio.Protocol):
         """The next line of the greeting; at the end of the connection what there is of it.
 
         Raises:
-            ProtocolError: it is too long.
+            MalformedFrame: it is too long.
         """
         while (end := self._greeting.find(b"\n") + 1) == 0 and not self.ended.done():
             if len(self._greeting) > LONGEST_GREETING:
-                raise ProtocolError("nats: a greeting without an end")
+                raise MalformedFrame("the server greets without an end")
             await self._something_new()
         cut = end or len(self._greeting)
         line = bytes(self._greeting[:cut])
