@@ -36,9 +36,9 @@ class Hearing:
         """Hear both kinds from now on; `heard` is called in the order of arrival on each subject."""
         subjects, bus = self._peer.subjects, self._peer.bus
         stored, now = subjects.event_filter(tenant, agent, event_type), subjects.now_filter(tenant, agent, event_type)
-        first = await bus.subscribe(stored, partial(self._came, heard), queue=queue)
+        first = await bus.subscribe(stored, partial(self._came, heard, False), queue=queue)
         try:
-            second = await bus.subscribe(now, partial(self._came_now, heard), queue=queue)
+            second = await bus.subscribe(now, partial(self._came, heard, True), queue=queue)
         except BaseException:
             await first.close()
             raise
@@ -59,28 +59,13 @@ class Hearing:
         """Something came that is no event."""
         self._peer.count("bad-event", message=str(error))
 
-    def _came(self, heard: Heard, message: Message) -> None:
+    def _came(self, heard: Heard, batches: bool, message: Message) -> None:
+        """Hand over what is an event of its subject and whole; fetch what is not whole, and count what is none."""
+        data = message.data
         try:
-            envelopes = [decode(message.data)]
-        except (BadEnvelope, VersionUnsupported) as error:
-            self.bad(error)
-        else:
-            self._sort(heard, message.subject, envelopes)
-
-    def _came_now(self, heard: Heard, message: Message) -> None:
-        try:
-            data = message.data
-            envelopes = [decode(data)] if data[:1] != OPENING else decode_batch(data, self.bad)
-        except (BadEnvelope, VersionUnsupported) as error:
-            self.bad(error)
-        else:
-            self._sort(heard, message.subject, envelopes)
-
-    def _sort(self, heard: Heard, subject: str, envelopes: list[Envelope]) -> None:
-        """Hand over what is an event of this subject and whole; fetch what is not whole, and count what is none."""
-        try:
-            about = self._about(subject)
-        except InvalidName as error:
+            envelopes = decode_batch(data, self.bad) if batches and data[:1] == OPENING else [decode(data)]
+            about = self._about(message.subject)
+        except (BadEnvelope, VersionUnsupported, InvalidName) as error:
             self.bad(error)
             return
         _, agent, name = about

@@ -6,78 +6,99 @@ of its running and no answer. Whatever else comes of it goes on as any other mes
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
 
 from mesh.actors.begun import Begun
+from mesh.actors.handler import Handler
 from mesh.actors.invocation import DONE, Invocation
 from mesh.actors.work import Work
 from mesh.protocols.errors import MeshError
 
 if TYPE_CHECKING:
     from mesh.actors.actor import Actor
+    from mesh.actors.context import Context
 
-_NONE = (0, 0.0)
+Start: TypeAlias = Callable[["Notice"], Coroutine[Any, Any, Any]]
 
 
 class Notice(Work):
     """One event for one reaction."""
 
-    def begin(self, actor: Actor) -> bool:
-        """Let its handler take its first step. True: that was all; else `invocation` is what is left, if it was begun."""
-        handler, invocation = self.handler, None
-        parameters, payload = handler.parameters, self.envelope.payload
-        try:
-            if parameters.context is not None:
-                invocation = self.invocation = Invocation(actor, self)
-                context = {parameters.context: invocation.context}
-                coroutine = actor.function(handler)(**parameters.arguments(payload), **context)
-            elif parameters.shape == "whole":
-                coroutine = actor.function(handler)(parameters.contract.decode(payload))
-            else:
-                coroutine = actor.function(handler)(**parameters.arguments(payload))
-        except MeshError:
-            return False
-        self.begun = True
-        try:
-            rest: Awaitable[Any] = Begun(coroutine, coroutine.send(None))
-        except StopIteration as end:
-            if end.value is None and handler.output.annotation is NoneType:
-                return True
-            rest = _returned(end.value)
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is judged
-            rest = _raised(error)
-        self.invocation = invocation or Invocation(actor, self)
+    def leave(self, actor: Actor, rest: Awaitable[Any]) -> None:
+        """It is not at its end: this is left of its handler, or came of it."""
+        self.invocation = self.invocation or Invocation(actor, self)
         self.invocation.begun = rest
-        return False
 
 
 def heard_out(actor: Actor, work: Work) -> Work | None:
     """Handle a notice and those behind it while they end in their first step. What comes then, if anything, is the caller's."""
-    peer, take = actor.peer, actor.mailbox.take
-    monotonic, told = peer.clock.monotonic, peer.telemetry.heard
-    quiet: dict[str, tuple[int, float]] = {}
     following: Work | None = work
-    now = monotonic()
-    while isinstance(following, Notice):
-        handler, before = following.handler, now
-        if handler.way != "await" or now >= following.deadline.at or peer.interceptor is not None:
+    while isinstance(following, Notice) and not following.begun:
+        first, handler = following, following.handler
+        if handler.way != "await" or actor.peer.interceptor is not None:
             break
-        if not following.begin(actor):
+        following = _run(actor, handler, first)
+        if following is first:
             break
-        now = monotonic()
-        if told or following.invocation is not None:
-            (following.invocation or Invocation(actor, following)).tell(DONE, now - before)
-        else:
-            times, seconds = quiet.get(handler.name, _NONE)
-            quiet[handler.name] = times + 1, seconds + now - before
-        following = take()
     if following is not work:
         actor.supervision.succeeded()
-    for name, (times, seconds) in quiet.items():
-        actor.tally.add(name, seconds / times, True, times=times)
     return following
+
+
+def _run(actor: Actor, handler: Handler, first: Notice) -> Work | None:
+    """As many notices to one handler as follow one another. Returns the first that is not at its end, or not of them."""
+    take, start, monotonic = actor.mailbox.take, _starter(actor, handler), actor.peer.clock.monotonic
+    told, mute = actor.peer.telemetry.heard, handler.output.annotation is NoneType
+    notice: Work | None = first
+    times, began = 0, monotonic()
+    now = began
+    while isinstance(notice, Notice) and notice.handler is handler and now < notice.deadline.at:
+        try:
+            coroutine = start(notice)
+        except MeshError:
+            break
+        notice.begun = True
+        try:
+            notice.leave(actor, Begun(coroutine, coroutine.send(None)))
+            break
+        except StopIteration as end:
+            if not mute or end.value is not None:
+                notice.leave(actor, _returned(end.value))
+                break
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is judged
+            notice.leave(actor, _raised(error))
+            break
+        before, now = now, monotonic()
+        if told or notice.invocation is not None:
+            (notice.invocation or Invocation(actor, notice)).tell(DONE, now - before)
+        else:
+            times += 1
+        notice = take()
+    if times:
+        actor.tally.add(handler.name, (now - began) / times, True, times=times)
+    return notice
+
+
+def _starter(actor: Actor, handler: Handler) -> Start:
+    """Calls the handler with a notice's payload."""
+    function, parameters = actor.function(handler), handler.parameters
+    decode, name = parameters.contract.decode, parameters.context
+    if name is not None:
+        return lambda notice: function(**parameters.arguments(notice.envelope.payload), **_context(actor, notice, name))
+    if parameters.shape != "whole":
+        return lambda notice: function(**parameters.arguments(notice.envelope.payload))
+    if parameters.contract.annotation is msgspec.Raw:
+        return lambda notice: function(notice.envelope.payload)
+    return lambda notice: function(decode(notice.envelope.payload))
+
+
+def _context(actor: Actor, notice: Notice, name: str) -> dict[str, Context]:
+    notice.invocation = Invocation(actor, notice)
+    return {name: notice.invocation.context}
 
 
 async def _returned(value: Any) -> Any:
