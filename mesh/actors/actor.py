@@ -155,7 +155,8 @@ class Actor:
             raise Draining(f"{self.key} is going away")
         if self.supervision.state == "failed":
             raise AgentLost(f"{self.key} crashed too often and was given up")
-        if work.deadline.expired:
+        work.offered_at = self.peer.clock.monotonic()
+        if work.offered_at >= work.deadline.at:
             self.peer.count("expired", agent=self.definition.name, where="offer")
             raise DeadlineExceeded(f"the deadline passed before {self.key} could queue the message")
         envelope = work.envelope
@@ -167,7 +168,6 @@ class Actor:
             raise TooManyHops(
                 f"the chain of calls is longer than {MAX_HOPS}: {' → '.join(envelope.chain[:MAX_HOPS])[:500]}"
             )
-        work.offered_at = self.peer.clock.monotonic()
         self.mailbox.put(work, retry_after=self.patience())
 
     def patience(self) -> float:

@@ -20,6 +20,7 @@ from mesh.registry.schemas import digest_of
 
 _encoder = msgspec.json.Encoder()
 _NULL_TYPES = (None, type(None))
+_NEVER_NAN = (str, int, bool, *_NULL_TYPES)
 
 
 class Codec(Protocol):
@@ -41,7 +42,7 @@ class Codec(Protocol):
 class Contract:
     """One annotation as a two-way gate. `name` is how people read it."""
 
-    __slots__ = ("_codec", "_schema", "annotation", "digest", "name")
+    __slots__ = ("_codec", "_may_be_nan", "_schema", "annotation", "digest", "name")
 
     def __init__(self, annotation: Any, codec: Codec) -> None:
         self.annotation = annotation
@@ -49,6 +50,7 @@ class Contract:
             annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
         )
         self._codec = codec
+        self._may_be_nan = annotation not in _NEVER_NAN
         self._schema = codec.schema()
         self.digest = digest_of(self._schema)
 
@@ -85,7 +87,7 @@ class Contract:
         """
         try:
             raw = self._codec.encode(value)
-            if b"null" in raw:
+            if self._may_be_nan and b"null" in raw:
                 _refuse_nan(value)
             return msgspec.Raw(raw)
         except (ValueError, TypeError, RecursionError) as error:
@@ -114,7 +116,7 @@ class MsgspecCodec:
     def __init__(self, annotation: Any) -> None:
         self._annotation = annotation
         self._untouched = annotation is msgspec.Raw
-        self._trusted = annotation in (str, int, bool, *_NULL_TYPES)
+        self._trusted = annotation in _NEVER_NAN
         try:
             self._decoder = msgspec.json.Decoder(annotation)
             self._described = msgspec.json.schema(annotation)
@@ -155,7 +157,7 @@ def encode_payload(value: Any) -> msgspec.Raw:
         return value
     try:
         raw = _any_encoder.encode(value)
-        if b"null" in raw:
+        if type(value) is not str and b"null" in raw:
             _refuse_nan(value)
         return msgspec.Raw(raw)
     except (ValueError, TypeError, RecursionError) as error:

@@ -6,6 +6,7 @@ where an honest way to answer exists, and counted.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 LONGEST = 24 * 3600.0
 """No command may ask for more seconds than this."""
+ADDRESSES = 4096
+"""So many subjects, each of one instance and one caller, are remembered in their parts."""
 FETCHES = 32
 """How many large payloads are fetched at once."""
 
@@ -52,12 +55,12 @@ class Dispatch:
         self._exchange = peer.exchange
         self._subjects = peer.subjects
         self._fetching = 0
+        self._address = lru_cache(ADDRESSES)(self._read_address)
 
     def on_rpc(self, message: Message) -> None:
         """Take one message. Never raises for what is in it."""
         try:
-            rpc = self._subjects.parse_rpc(message.subject)
-            check_token(rpc.sender)
+            rpc = self._address(message.subject)
         except InvalidName:
             self._count("bad-subject")
             return
@@ -69,6 +72,11 @@ class Dispatch:
             self._unreadable(message, rpc, error)
         else:
             self._route_guarded(inbound)
+
+    def _read_address(self, subject: str) -> Rpc:
+        rpc = self._subjects.parse_rpc(subject)
+        check_token(rpc.sender)
+        return rpc
 
     def _route_guarded(self, inbound: Inbound) -> None:
         try:

@@ -230,8 +230,13 @@ class Exchange:
 
     async def respond(self, inbound: Inbound, envelope: Envelope) -> None:
         """Answer a message on the subject built from its pinned sender; nothing happens if no answer was asked for."""
-        if inbound.token:
-            await self.send(self._reply(inbound.sender, self.process) + inbound.token, envelope)
+        if not inbound.token:
+            return
+        subject, data = self._reply(inbound.sender, self.process) + inbound.token, encode(envelope)
+        if len(data) > LIMIT:
+            await self.send(subject, envelope)
+        else:
+            self.bus.publish(subject, data)
 
     def respond_now(self, inbound: Inbound, envelope: Envelope) -> None:
         """`respond` for small answers, from code that cannot wait.
@@ -263,7 +268,10 @@ class Exchange:
         """
         if not message.reply:
             return ""
+        root = self._reply(sender, self.process)
         try:
+            if message.reply.startswith(root):
+                return check_token(message.reply[len(root) :])
             reply = self.subjects.parse_reply(message.reply)
             check_token(reply.token)
         except InvalidName as error:

@@ -29,7 +29,7 @@ def answer(
 ) -> Envelope:
     """An envelope that answers `inbound`: same name, correlation, tenant, job and step; caused by it."""
     cause = inbound.envelope
-    return Envelope(
+    plain = Envelope(
         v=answer_in(cause.v),
         id=message_id,
         kind=kind,
@@ -37,16 +37,16 @@ def answer(
         sender=sender,
         correlation=cause.correlation,
         causation=cause.id,
-        tenant=cause.tenant,
-        job=cause.job,
-        epoch=cause.epoch,
-        step=cause.step,
-        trace=cause.trace,
         seq=seq,
         usage=usage,
         fault=fault,
         stamps=stamps,
         payload=payload,
+    )
+    if cause.tenant == "default" and not (cause.job or cause.epoch or cause.step or cause.trace):
+        return plain
+    return msgspec.structs.replace(
+        plain, tenant=cause.tenant, job=cause.job, epoch=cause.epoch, step=cause.step, trace=cause.trace
     )
 
 
