@@ -28,7 +28,7 @@ Kind = Literal["command", "act", "event", "reply", "item", "progress", "control"
 NULL = msgspec.Raw(b"null")
 
 
-class Sender(msgspec.Struct, frozen=True):
+class Sender(msgspec.Struct, frozen=True, gc=False):
     """Who sent it. NATS permissions pin the process; the agent and instance are what the process says."""
 
     agent: str
@@ -45,7 +45,7 @@ class Stamps(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     policy_version: str = ""
 
 
-class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One message.
 
     `id` is a uuid7; `correlation` is shared by everything one request causes, `causation` is the id of the message that
