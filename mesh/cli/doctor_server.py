@@ -13,7 +13,7 @@ import msgspec
 from mesh.cli.doctor_finding import Finding, broken, fine, weak
 from mesh.cli.options import Options
 from mesh.host.manifest import DEFAULT_FILE
-from mesh.host.manifest_reading import mesh_table
+from mesh.host.mesh_table import mesh_table
 from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import Message
 from mesh.protocols.subjects import DISCONNECTS

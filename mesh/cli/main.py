@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 import typer
@@ -17,6 +16,7 @@ from typer.core import TyperGroup
 
 from mesh.cli.exits import BadInput, Exit, exit_for
 from mesh.cli.output import note
+from mesh.cli.plain_types import read_plainly
 from mesh.protocols.errors import MeshError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -39,6 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 def _team_commands() -> dict[str, Any]:
+    from importlib.metadata import entry_points
+
     return {each.name: each for each in entry_points(group="mesh.commands")}
 
 
@@ -68,7 +70,7 @@ def _as_command(name: str, loaded: Any, summary: str | None) -> Any:
         command = typer.main.get_command(single)
     command.name = name
     command.short_help = summary
-    return command
+    return read_plainly(command)
 
 
 app = typer.Typer(
@@ -98,7 +100,7 @@ def _root(
 def main() -> None:
     """Run the command line; never a traceback for a user's mistake."""
     try:
-        app()
+        read_plainly(typer.main.get_command(app))()
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
     except BrokenPipeError:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from shutil import get_terminal_size
 from typing import Any
 
 import msgspec
 
 from mesh.cli.options import Format
+from mesh.cli.tables import draw
 
+PIPED_WIDTH = 240
 Row = Mapping[str, Any]
 
 
@@ -56,19 +59,10 @@ def print_rows(rows: Sequence[Row], columns: Mapping[str, str], output: Format, 
 
 
 def print_table(rows: Iterable[Row], columns: Mapping[str, str]) -> None:
-    """Rows as a table without frames; as wide as the terminal, or unbounded in a pipe."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for heading in columns.values():
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(_cell(row.get(key)))) for key in columns))
-    terminal = sys.stdout.isatty()
-    Console(width=None if terminal else 240, highlight=False).print(table)
+    """Rows as a table without frames; as wide as the terminal, or wider in a pipe."""
+    cells = [[printable(_cell(row.get(key))) for key in columns] for row in rows]
+    width = get_terminal_size().columns if sys.stdout.isatty() else PIPED_WIDTH
+    _write(draw([*columns.values()], cells, width))
 
 
 def _cell(value: Any) -> str:

@@ -34,7 +34,7 @@ def whereabouts(options: Options) -> tuple[ServerTarget, str]:
         Unavailable: no server is configured; the message says what to do.
     """
     from mesh.host.manifest import DEFAULT_FILE
-    from mesh.host.manifest_reading import mesh_table
+    from mesh.host.mesh_table import mesh_table
     from mesh.settings import find_server
 
     table = mesh_table(Path.cwd())

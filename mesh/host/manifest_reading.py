@@ -40,18 +40,6 @@ def read_manifest(path: Path) -> Manifest:
     return parse_manifest(text, str(path))
 
 
-def mesh_table(folder: Path) -> MeshTable:
-    """What the manifest of a folder says of the mesh and its server, for commands that do not launch anything.
-
-    Nothing when there is no manifest, or none that can be read: whatever else is wrong with it is the business of `mesh up`.
-    """
-    try:
-        tables = tomllib.loads((folder / DEFAULT_FILE).read_text("utf-8"))
-        return msgspec.convert(tables.get("mesh", {}), MeshTable)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError):
-        return MeshTable()
-
-
 def parse_manifest(text: str, path: str = DEFAULT_FILE) -> Manifest:
     """The manifest in a text.
 
