@@ -225,6 +225,14 @@ class Subjects:
         """Telemetry of every process."""
         return f"{self.prefix}.tel.*"
 
+    def tune(self, sender: str) -> str:
+        """Where a process says that it listens to telemetry: nobody publishes any before."""
+        return f"{self.prefix}.tune.{check_token(sender)}"
+
+    def tune_all(self) -> str:
+        """Whoever listens to telemetry."""
+        return f"{self.prefix}.tune.*"
+
     # -- jobs
 
     def ingress(self, tenant: str, workflow: str) -> str:
@@ -337,6 +345,10 @@ class Subjects:
     def parse_job(self, subject: str) -> JobSubject:
         """The tenant and id of a journal's subject."""
         return JobSubject(*self._parts(subject, "job", 2))
+
+    def parse_telemetry(self, subject: str) -> str:
+        """The process whose telemetry comes on a subject."""
+        return self._parts(subject, "tel", 1)[0]
 
     def parse_event(self, subject: str) -> Event:
         """The tenant, agent and type of an event's subject, stored or not."""

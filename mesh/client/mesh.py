@@ -26,6 +26,7 @@ from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.ports import Clock, Ids, Subscription
 from mesh.protocols.subjects import check_name
 from mesh.settings import ServerTarget, find_server, target_of
+from mesh.telemetry.broadcast import Broadcast
 from mesh.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from mesh.jobs.submission import JobHandle
     from mesh.jobs.workflow import Workflow
     from mesh.registry.directory import Directory
+    from mesh.telemetry.tuner import Hear
 
 
 class Mesh:
@@ -44,6 +46,7 @@ class Mesh:
         self.peer = peer
         self.initiator = Initiator(peer)
         self.participant = Participant(peer)
+        self._broadcast = Broadcast(peer.telemetry, peer.bus, peer.clock, peer.subjects, peer.process)
         self._jobs: JobHost | None = None
 
     @classmethod
@@ -103,7 +106,7 @@ class Mesh:
             process=process, host=host or _host_name(), pid=os.getpid(), release=f"{VERSION}", incarnation=ids.uuid()
         )
         peer = Peer(
-            connection, identity=identity, namespace=namespace, clock=clock, ids=ids, telemetry=telemetry,
+            connection, identity=identity, namespace=namespace, clock=clock, ids=ids, telemetry=telemetry or Telemetry(clock.now),
             event_batches=event_batches,
         )  # fmt: skip
         mesh = cls(connection, peer)
@@ -111,6 +114,7 @@ class Mesh:
             await peer.start()
             mesh.participant.start()
             mesh.initiator.start()
+            peer.spawn(mesh._broadcast.start(), "broadcast")
             yield mesh
         finally:
             await mesh.stop()
@@ -217,6 +221,15 @@ class Mesh:
         """Stored events from Unix time `since` or above a sequence, then new ones, without gaps: as `Events.follow`."""
         return self.peer.events.follow(event_type, agent=agent, tenant=tenant, since=since, after=after)
 
+    async def telemetry(self, hear: Hear, *, process: str = "") -> Subscription:
+        """Hear what the processes of the mesh (or one of them) tell of themselves, as it happens and at most once: calls,
+        log lines, breakers, refusals. Nobody publishes any of it before; close the subscription to end it."""
+        from mesh.telemetry.tuner import Tuner
+
+        tuner = Tuner(self.peer.bus, self.peer.subjects, self.process, hear, process)
+        await tuner.start()
+        return tuner
+
     # -- jobs
 
     async def submit(self, workflow: str, payload: Any = None, **terms: Any) -> JobHandle:
@@ -265,6 +278,7 @@ class Mesh:
         if self._jobs is not None:
             await self._jobs.stop()
         await self.peer.stop()
+        await self._broadcast.stop()
 
 
 def _payload(payload: Any, arguments: Mapping[str, Any]) -> Any:

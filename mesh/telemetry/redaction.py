@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 BLOT = "[redacted]"
@@ -24,17 +25,40 @@ _SHAPES = re.compile(
 )
 
 
+_PLAIN = (float, int, bool, type(None))
+_SHORTEST = 8
+"""No shape is shorter."""
+
+
 def redacted(value: Any) -> Any:
     """The value with secrets blotted out; a copy, the original is left as it is."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, str):
-        return _SHAPES.sub(BLOT, value)
+        return _SHAPES.sub(BLOT, value) if len(value) >= _SHORTEST and _suspicious(value) else value
     if isinstance(value, Mapping):
         return {
-            key: BLOT
-            if isinstance(key, str) and isinstance(each, str) and _TELLING_NAME.search(key)
-            else redacted(each)
+            key: BLOT if isinstance(each, str) and isinstance(key, str) and _tells(key) else redacted(each)
             for key, each in value.items()
         }
     if isinstance(value, list | tuple):
         return [redacted(each) for each in value]
     return value
+
+
+@lru_cache(maxsize=1024)
+def _tells(name: str) -> bool:
+    """Whether a field of this name holds a secret; the same few names come again and again."""
+    return _TELLING_NAME.search(name) is not None
+
+
+def _suspicious(text: str) -> bool:
+    """Whether one of the shapes may be in it: each has one of these, and looking for them is much cheaper."""
+    if "k-" in text or "eyJ" in text or "://" in text or "gh" in text or "AKIA" in text or "-----BEGIN" in text:
+        return True
+    return len(text) >= _SEED and _SEED_START.search(text) is not None
+
+
+_SEED = 58
+"""How long the seed of an nkey is."""
+_SEED_START = re.compile("S[UAOXC][A-Z2-7]")

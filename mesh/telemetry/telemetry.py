@@ -29,7 +29,7 @@ class Telemetry:
     def __init__(self, now: Callable[[], float], *sinks: Sink, common: Fields | None = None) -> None:
         self._now = now
         self._sinks = list(sinks)
-        self._common = dict(common or {})
+        self._common: Fields = redacted(common or {})
 
     @property
     def heard(self) -> bool:
@@ -40,6 +40,11 @@ class Telemetry:
         """Send events to this sink, too."""
         self._sinks.append(sink)
 
+    def remove(self, sink: Sink) -> None:
+        """Send events to this sink no more. Again: nothing happens."""
+        if sink in self._sinks:
+            self._sinks.remove(sink)
+
     def emit(self, event: str, /, **fields: Any) -> None:
         """Tell that `event` (dotted, past tense or a noun: `agent.call`, `breaker.opened`) happened.
 
@@ -47,9 +52,9 @@ class Telemetry:
         """
         if not self._sinks:
             return
-        whole = redacted({**self._common, **fields})
+        whole = {**self._common, **redacted(fields)} if self._common else redacted(fields)
         at = self._now()
-        for sink in self._sinks:
+        for sink in tuple(self._sinks):
             try:
                 sink(event, at, whole)
             except Exception:
