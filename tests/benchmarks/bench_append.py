@@ -41,9 +41,9 @@ async def bench(ground: Ground) -> list[Row]:
     raw = await nats.connect(ground.url)
     async with await connect(ServerTarget(url=ground.url), name="appends") as ours:
         rows = [
-            await _crowd(ground, raw.jetstream(), ours.store, "memory", MEMORY, ground.pick(50, 200)),
-            await _crowd(ground, raw.jetstream(), ours.store, "file", FILE, ground.pick(20, 100)),
-            await _alone(ground, raw.jetstream(), ours.store, ground.pick(300, 1500)),
+            await _crowd(ground, raw.jetstream(), ours.store, "memory", MEMORY, ground.pick(30, 200)),
+            await _crowd(ground, raw.jetstream(), ours.store, "file", FILE, ground.pick(5, 100)),
+            await _alone(ground, raw.jetstream(), ours.store, ground.pick(150, 1500)),
         ]
     await raw.close()
     return rows
@@ -55,7 +55,7 @@ async def _crowd(
     name = f"crowd-{storage}"
     await store.ensure_stream(StreamSpec(name=name, subjects=(f"{name}.>",), storage=storage, max_bytes=64 * 1024**2))
     found = await ground.take_turns(
-        ground.pick(4, 11),
+        ground.pick(3, 11),
         raw=lambda: _at_once(ground, name, _published(raw), turns),
         ours=lambda: _at_once(ground, name, _appended(store), turns),
     )

@@ -21,7 +21,7 @@ from tests.benchmarks.rows import Row, Target
 
 STREAM = "pulled"
 FETCH = 100
-WORKERS = 64
+WORKERS = 128
 PREFETCH = 256
 PULLED = Target(
     name="pulled and acked (confirmed): messages a second / fetch and ack of nats-py",
@@ -34,7 +34,7 @@ CONFIRMED = Target(name="the same / fetch and ack_sync of nats-py", better="high
 
 async def bench(ground: Ground) -> list[Row]:
     """Everything in a stream, once for each contender and round."""
-    count = ground.pick(5_000, 20_000)
+    count = ground.pick(3_000, 20_000)
     raw = await nats.connect(ground.url)
     async with await connect(ServerTarget(url=ground.url), name="pulls") as ours:
         await _fill(ours, count)
