@@ -28,7 +28,7 @@ try:
     from autogen_core import try_get_known_serializers_for_type as serializers
     from autogen_ext.runtimes.grpc import GrpcWorkerAgentRuntime, GrpcWorkerAgentRuntimeHost
 except ImportError as error:
-    raise missing("autogen-ext[grpc]") from error
+    raise missing("autogen-ext[grpc]", error) from error
 
 ECHO = AgentId("echo", "default")
 

@@ -11,7 +11,7 @@ from tests.benchmarks.rows import Row
 try:
     from faststream.nats import NatsBroker
 except ImportError as error:
-    raise missing("faststream[nats]") from error
+    raise missing("faststream[nats]", error) from error
 
 SUBJECT = "faststream.echo"
 

@@ -70,9 +70,10 @@ async def beside(ground: Ground, *neighbours: Neighbour) -> list[Row]:
     ]
 
 
-def missing(what: str) -> Skipped:
+def missing(what: str, error: ImportError) -> Skipped:
     """What to raise when a neighbour cannot be imported."""
-    return Skipped(f"{what} is not installed: .venv/bin/python -m pip install --group bench")
+    reason = str(error).partition(". ")[0]
+    return Skipped(f"{what} cannot be imported ({reason}): .venv/bin/python -m pip install --group bench")
 
 
 def _one(ground: Ground, who: Neighbour) -> Contender:
