@@ -19,8 +19,7 @@ from mesh.protocols.errors import BadPayload, BadResult
 from mesh.registry.schemas import digest_of
 
 _encoder = msgspec.json.Encoder()
-_NULL_TYPES = (None, type(None))
-_NEVER_NAN = (str, int, bool, *_NULL_TYPES)
+_NEVER_NAN = frozenset((str, int, bool, type(None)))
 
 
 class Codec(Protocol):
@@ -50,7 +49,7 @@ class Contract:
             annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
         )
         self._codec = codec
-        self._may_be_nan = annotation not in _NEVER_NAN
+        self._may_be_nan = not _never_nan(annotation)
         self._schema = codec.schema()
         self.digest = digest_of(self._schema)
 
@@ -116,7 +115,7 @@ class MsgspecCodec:
     def __init__(self, annotation: Any) -> None:
         self._annotation = annotation
         self._untouched = annotation is msgspec.Raw
-        self._trusted = annotation in _NEVER_NAN
+        self._trusted = _never_nan(annotation)
         try:
             self._decoder = msgspec.json.Decoder(annotation)
             self._described = msgspec.json.schema(annotation)
@@ -157,7 +156,7 @@ def encode_payload(value: Any) -> msgspec.Raw:
         return value
     try:
         raw = _any_encoder.encode(value)
-        if type(value) is not str and b"null" in raw:
+        if _may_be_nan(value) and b"null" in raw:
             _refuse_nan(value)
         return msgspec.Raw(raw)
     except (ValueError, TypeError, RecursionError) as error:
@@ -208,6 +207,17 @@ def _field_types(kind: type) -> Iterator[Any]:
         yield from get_type_hints(kind, include_extras=True).values()
     except NameError:
         return
+
+
+def _never_nan(annotation: Any) -> bool:
+    return isinstance(annotation, type) and annotation in _NEVER_NAN
+
+
+def _may_be_nan(value: Any) -> bool:
+    """False for strings and whole numbers, and dicts of them: to look for a null in 1 KiB takes longer than this."""
+    if type(value) is dict:
+        return not _NEVER_NAN.issuperset(map(type, value.values()))
+    return type(value) not in _NEVER_NAN
 
 
 def _refuse_nan(value: Any) -> None:

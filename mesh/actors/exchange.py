@@ -32,7 +32,7 @@ from mesh.protocols.errors import (
 from mesh.protocols.ports import Bus, Clock, Ids, Message, Subscription
 from mesh.protocols.references import LIMIT
 from mesh.protocols.subjects import ANYONE, Subjects, check_token
-from mesh.resilience.alarms import alarms
+from mesh.resilience.alarms import Alarms, alarms
 from mesh.resilience.deadline import Deadline
 
 Heard = Callable[[Envelope], None]
@@ -49,9 +49,14 @@ class Ask:
     __slots__ = ("alarm", "deadline", "future", "inactivity", "on_part", "reply", "responder")
 
     def __init__(
-        self, reply: str, deadline: Deadline, responder: str, on_part: Heard | None, inactivity: float | None
+        self,
+        here: Alarms,
+        reply: str,
+        deadline: Deadline,
+        responder: str,
+        on_part: Heard | None,
+        inactivity: float | None,
     ) -> None:
-        here = alarms()
         self.future: asyncio.Future[Envelope] = here.loop.create_future()
         self.reply = reply
         self.deadline = deadline
@@ -127,6 +132,7 @@ class Exchange:
         self.counts: Counter[str] = Counter()
         self._waiting: dict[str, Waiter] = {}
         self._subscription: Subscription | None = None
+        self._alarms: Alarms | None = None
         self._roots: dict[tuple[str, str], str] = {}
 
     async def start(self) -> None:
@@ -163,7 +169,8 @@ class Exchange:
         """
         token, responder = self.ids.token(), responder or self._responder(subject)
         reply = self._reply(self.process, responder) + token
-        ask = self._waiting[token] = Ask(reply, deadline, responder, on_part, inactivity)
+        here = self._alarms = self._alarms or alarms()
+        ask = self._waiting[token] = Ask(here, reply, deadline, responder, on_part, inactivity)
         try:
             data = encode(envelope)
             if len(data) > LIMIT:

@@ -103,26 +103,39 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Envelope:
         """A new message below this lineage. With `waits` false the chain ends here: nobody waits for the answer."""
         message_id = ids.uuid()
-        return Envelope(
+        envelope = Envelope(
             v=version,
             id=message_id,
             kind=kind,
             name=name,
             sender=self.sender,
             correlation=self.correlation or message_id,
+            attempt=attempt,
+            remaining=remaining,
+            key=key,
+            constraints=constraints if constraints is not None else self.constraints,
+            stamps=self.stamps,
+            payload=payload,
+        )
+        return self._handed_down(envelope, waits) if self.inherits else envelope
+
+    @property
+    def inherits(self) -> bool:
+        """Whether there is more to hand down than who sends: not for what a process asks of its own accord."""
+        return bool(
+            self.causation or self.hops or self.chain or self.job or self.epoch or self.step or self.trace or self.ext
+        ) or self.tenant != "default"  # fmt: skip
+
+    def _handed_down(self, envelope: Envelope, waits: bool) -> Envelope:
+        return msgspec.structs.replace(
+            envelope,
             causation=self.causation,
             tenant=self.tenant,
             job=self.job,
             epoch=self.epoch,
             step=self.step,
-            attempt=attempt,
             hops=self.hops,
             chain=self.chain if waits else (),
-            remaining=remaining,
-            key=key,
             trace=self.trace,
-            constraints=constraints if constraints is not None else self.constraints,
-            stamps=self.stamps,
             ext=self.ext,
-            payload=payload,
         )

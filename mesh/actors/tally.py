@@ -11,6 +11,7 @@ from mesh.registry.records import Figures
 
 WEIGHT = 0.1
 """How much the newest call counts in the decayed means."""
+KEPT = 1 - WEIGHT
 SETTLED = 10
 """Calls after which a mean has settled: until then each counts as much as those before it."""
 UNKNOWN_LATENCY = 0.05
@@ -30,19 +31,21 @@ class Mean:
 
     def add(self, seconds: float, succeeded: bool, times: int = 1) -> None:
         """One more call, or so many alike."""
+        settled = times == 1 and self.handled >= SETTLED
         self.busy += seconds * times
-        self.latency = seconds + self._kept(times) * (self.latency - seconds)
-        self.success = succeeded + (1 - WEIGHT) ** times * (self.success - succeeded)
+        self.latency = seconds + (KEPT if settled else self._kept(times)) * (self.latency - seconds)
+        self.success = succeeded + (KEPT if times == 1 else KEPT**times) * (self.success - succeeded)
         self.handled += times
-        self.failed += 0 if succeeded else times
+        if not succeeded:
+            self.failed += times
 
     def _kept(self, times: int) -> float:
         """How much the mean keeps of itself: the first calls count alike, from then on the newest counts `WEIGHT`."""
         handled = self.handled
         if handled >= SETTLED:
-            return (1 - WEIGHT) ** times
+            return KEPT**times
         alike = min(times, SETTLED - handled)
-        return handled / (handled + alike) * (1 - WEIGHT) ** (times - alike)
+        return handled / (handled + alike) * KEPT ** (times - alike)
 
 
 @dataclass(slots=True)
@@ -59,7 +62,8 @@ class Tally:
         if mean is None:
             mean = self.by_command[command] = Mean()
         mean.add(seconds, succeeded, times)
-        mean.last_error = error or mean.last_error
+        if error:
+            mean.last_error = error
 
     def of(self, command: str) -> Mean:
         """The record of one command; a fresh one if it has not run."""
