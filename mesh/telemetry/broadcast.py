@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 
 import msgspec
 
@@ -44,7 +45,7 @@ class Broadcast:
         self._subject = subjects.telemetry(process)
         self._until = 0.0
         self._thread = 0
-        self._waiting: list[bytes] = []
+        self._waiting: deque[bytes] = deque()
         self._size = 0
         self._dropped = 0
         self._lock = threading.Lock()
@@ -74,16 +75,16 @@ class Broadcast:
         return self._timer is not None
 
     def __call__(self, event: str, at: float, fields: Fields) -> None:
-        """Take one event."""
+        """Take one event. Threads may lose count of the bytes, which are only a bound, and of no event."""
         data = _encoder.encode(Told(event, at, fields))  # type: ignore[arg-type]
-        with self._lock:
-            self._size += len(data) + 1
-            if len(data) > FULL or self._size > ROOM:
-                self._size -= len(data) + 1
+        size = self._size + len(data)
+        if size > ROOM or len(data) > FULL:
+            with self._lock:
                 self._dropped += 1
-                return
-            self._waiting.append(data)
-        if self._size >= FULL and threading.get_ident() == self._thread:
+            return
+        self._size = size
+        self._waiting.append(data)
+        if size >= FULL and threading.get_ident() == self._thread:
             self._report()
 
     def _tuned(self, message: Message) -> None:
@@ -113,26 +114,23 @@ class Broadcast:
 
     def _report(self) -> None:
         """Everything that waits leaves, in as few messages as it fits in."""
-        with self._lock:
-            waiting, self._waiting, self._size = self._waiting, [], 0
-        for part in _parts(waiting):
+        self._size = 0
+        while self._waiting or self._dropped:
+            events = self._take()
             with self._lock:
                 dropped, self._dropped = self._dropped, 0
             try:
-                self._bus.publish(self._subject, b'{"events":[%b],"dropped":%d}' % (b",".join(part), dropped))
+                self._bus.publish(self._subject, b'{"events":[%b],"dropped":%d}' % (b",".join(events), dropped))
             except MeshError:
                 with self._lock:
-                    self._dropped += dropped + len(part)
+                    self._dropped += dropped + len(events)
+                return
 
-
-def _parts(events: list[bytes]) -> list[list[bytes]]:
-    """Cut into messages of at most about `FULL` bytes."""
-    parts: list[list[bytes]] = []
-    size = FULL + 1
-    for event in events:
-        if size + len(event) > FULL:
-            parts.append([])
-            size = 0
-        parts[-1].append(event)
-        size += len(event) + 1
-    return parts
+    def _take(self) -> list[bytes]:
+        """As much as one message holds."""
+        events: list[bytes] = []
+        size, waiting = 0, self._waiting
+        while waiting and (not events or size + len(waiting[0]) <= FULL):
+            size += len(waiting[0]) + 1
+            events.append(waiting.popleft())
+        return events

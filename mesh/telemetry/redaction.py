@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 BLOT = "[redacted]"
@@ -25,9 +24,13 @@ _SHAPES = re.compile(
 )
 
 
-_PLAIN = (float, int, bool, type(None))
-_SHORTEST = 8
-"""No shape is shorter."""
+_PLAIN = frozenset((float, int, bool, type(None)))
+_SHORT = 19
+"""Only a password in a URL is shorter."""
+_KNOWN = 1024
+_SEED = 58
+"""How long the seed of an nkey is."""
+_SEED_START = re.compile("S[UAOXC][A-Z2-7]")
 
 
 def redacted(value: Any) -> Any:
@@ -35,30 +38,44 @@ def redacted(value: Any) -> Any:
     if type(value) in _PLAIN:
         return value
     if isinstance(value, str):
-        return _SHAPES.sub(BLOT, value) if len(value) >= _SHORTEST and _suspicious(value) else value
+        return _SHAPES.sub(BLOT, value) if _suspicious(value) else value
     if isinstance(value, Mapping):
-        return {
-            key: BLOT if isinstance(each, str) and isinstance(key, str) and _tells(key) else redacted(each)
-            for key, each in value.items()
-        }
+        return redacted_fields(value)
     if isinstance(value, list | tuple):
         return [redacted(each) for each in value]
     return value
 
 
-@lru_cache(maxsize=1024)
-def _tells(name: str) -> bool:
+def redacted_fields(fields: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The same for fields with names: a telling one hides its text."""
+    found = dict(fields)
+    for name, value in fields.items():
+        if type(value) in _PLAIN:
+            continue
+        if not isinstance(value, str):
+            found[name] = redacted(value)
+        elif _TELLING[name]:
+            found[name] = BLOT
+        elif (len(value) >= _SHORT or "://" in value) and _suspicious(value):
+            found[name] = _SHAPES.sub(BLOT, value)
+    return found
+
+
+class _Telling(dict[Any, bool]):
     """Whether a field of this name holds a secret; the same few names come again and again."""
-    return _TELLING_NAME.search(name) is not None
+
+    def __missing__(self, name: Any) -> bool:
+        if len(self) >= _KNOWN:
+            self.clear()
+        found = self[name] = isinstance(name, str) and _TELLING_NAME.search(name) is not None
+        return found
+
+
+_TELLING = _Telling()
 
 
 def _suspicious(text: str) -> bool:
-    """Whether one of the shapes may be in it: each has one of these, and looking for them is much cheaper."""
-    if "k-" in text or "eyJ" in text or "://" in text or "gh" in text or "AKIA" in text or "-----BEGIN" in text:
+    """Whether one of the shapes may be in it: each has one of these parts, and looking for them is much cheaper."""
+    if "://" in text or "k-" in text or "eyJ" in text or "gh" in text or "AKIA" in text:
         return True
-    return len(text) >= _SEED and _SEED_START.search(text) is not None
-
-
-_SEED = 58
-"""How long the seed of an nkey is."""
-_SEED_START = re.compile("S[UAOXC][A-Z2-7]")
+    return "-----BEGIN" in text or (len(text) >= _SEED and _SEED_START.search(text) is not None)

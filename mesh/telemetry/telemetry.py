@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from mesh.telemetry.redaction import redacted
+from mesh.telemetry.redaction import redacted_fields
 
 Fields = Mapping[str, Any]
 
@@ -28,8 +28,8 @@ class Telemetry:
 
     def __init__(self, now: Callable[[], float], *sinks: Sink, common: Fields | None = None) -> None:
         self._now = now
-        self._sinks = list(sinks)
-        self._common: Fields = redacted(common or {})
+        self._sinks = sinks
+        self._common = redacted_fields(common or {})
 
     @property
     def heard(self) -> bool:
@@ -38,12 +38,11 @@ class Telemetry:
 
     def add(self, sink: Sink) -> None:
         """Send events to this sink, too."""
-        self._sinks.append(sink)
+        self._sinks = (*self._sinks, sink)
 
     def remove(self, sink: Sink) -> None:
         """Send events to this sink no more. Again: nothing happens."""
-        if sink in self._sinks:
-            self._sinks.remove(sink)
+        self._sinks = tuple(each for each in self._sinks if each is not sink)
 
     def emit(self, event: str, /, **fields: Any) -> None:
         """Tell that `event` (dotted, past tense or a noun: `agent.call`, `breaker.opened`) happened.
@@ -52,9 +51,9 @@ class Telemetry:
         """
         if not self._sinks:
             return
-        whole = {**self._common, **redacted(fields)} if self._common else redacted(fields)
+        whole = {**self._common, **redacted_fields(fields)}
         at = self._now()
-        for sink in tuple(self._sinks):
+        for sink in self._sinks:
             try:
                 sink(event, at, whole)
             except Exception:
