@@ -1,17 +1,22 @@
 """Which figures a process tells, and when: `Beats` decides, `presence.py` sends.
 
 Without I/O. On change, at most one beat a `seconds`; every `full_every` of them a full one, so that a lost beat does no
-lasting harm and late joiners learn what has not changed.
+lasting harm and late joiners learn what has not changed. Both are bounded, however many instances there are: of more than
+`MOST` changes those that have waited longest are told, a full beat goes on where the last one ended, and who asks is
+answered with the newest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from mesh.registry.records import Beat, Figures
 
 PART = 200
 """How many instances' figures go into one message."""
+MOST = 2000
+"""How many go into one beat, or one answer: some 300 KB."""
 
 
 class Beats:
@@ -23,7 +28,8 @@ class Beats:
         self._seconds = seconds
         self._full_every = full_every
         self._figures: dict[str, Figures] = {}
-        self._changed: set[str] = set()
+        self._changed: dict[str, None] = {}
+        self._waiting: list[str] = []
         self._number = 0
         self._sent_at = float("-inf")
         self._full_at = float("-inf")
@@ -33,14 +39,15 @@ class Beats:
         if self._figures.get(key) == figures:
             return False
         first = not self._changed
+        self._figures.pop(key, None)  # the newest stand last
         self._figures[key] = figures
-        self._changed.add(key)
+        self._changed[key] = None
         return first
 
     def drop(self, key: str) -> None:
         """The instance is gone."""
         self._figures.pop(key, None)
-        self._changed.discard(key)
+        self._changed.pop(key, None)
 
     def refresh(self) -> None:
         """Tell everything with the next beat: somebody may have missed the last ones."""
@@ -57,18 +64,28 @@ class Beats:
         if now < self.due_at:
             return ()
         full = now >= self._full_at + self._full_every * self._seconds
-        keys = list(self._figures) if full else sorted(self._changed)
+        told = dict.fromkeys(islice(self._changed, MOST))
+        if full:
+            told.update(dict.fromkeys(self._next(MOST - len(told))))
+        self._changed = {key: None for key in self._changed if key not in told}
         self._number += 1
-        self._changed.clear()
         self._sent_at = now
         self._full_at = now if full else self._full_at
-        return self._parts(keys, lag)
+        return self._parts(told, lag)
 
     def everything(self, lag: float = 0.0) -> Sequence[Beat]:
-        """All figures, for somebody who asks; no beat is taken by it."""
-        return self._parts(list(self._figures), lag)
+        """All figures, the newest `MOST` of them, for somebody who asks; no beat is taken by it."""
+        return self._parts(islice(reversed(self._figures), MOST), lag)
 
-    def _parts(self, keys: list[str], lag: float) -> Sequence[Beat]:
+    def _next(self, count: int) -> list[str]:
+        """The next so many instances, in turn; those that are gone meanwhile are passed over."""
+        if not self._waiting:
+            self._waiting = list(self._figures)
+        turn, self._waiting = self._waiting[:count], self._waiting[count:]
+        return [key for key in turn if key in self._figures]
+
+    def _parts(self, told: Iterable[str], lag: float) -> Sequence[Beat]:
+        keys = list(told)
         starts = range(0, max(1, len(keys)), PART)
         return [
             Beat(

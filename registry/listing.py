@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from mesh.registry.records import Figures, Instance, InstanceState
 
 ChangeKind = Literal["process-up", "process-down", "instance-up", "instance-changed", "instance-down"]
 
 
-@dataclass(slots=True, eq=False)
-class Listing:
+class Listing(msgspec.Struct, eq=False):
     """An instance's record, its latest figures, and what is held against it.
 
     Kept up to date in place: whoever holds a listing sees the present figures. `seen_at` is the monotonic time at which
@@ -21,10 +21,10 @@ class Listing:
     """
 
     record: Instance
-    figures: Figures = field(default_factory=Figures)
+    figures: Figures = Figures()
     seen_at: float | None = None
     suspicion: str = ""
-    key: str = field(init=False)
+    key: str = ""
 
     def __post_init__(self) -> None:
         self.key = self.record.key
@@ -55,8 +55,7 @@ class Listing:
         )
 
 
-@dataclass(slots=True, frozen=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """Something a directory learned. `listing` is None for processes; `why` is for people."""
 
     kind: ChangeKind

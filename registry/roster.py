@@ -7,7 +7,8 @@ incarnation that holds the lease. Every method answers what changed by it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from mesh.registry.advisories import Connection
 from mesh.registry.listing import Change, Listing
@@ -20,8 +21,7 @@ QUERIES_KEPT = 64
 EARLY_KEPT = 4096
 
 
-@dataclass(slots=True, eq=False)
-class Member:
+class Member(msgspec.Struct, eq=False):
     """A process with a lease. `raw` is the lease as stored, so that a renewal is told by comparing bytes."""
 
     lease: Lease

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from mesh.cli.options import Options
+from mesh.event_loop import run as run
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
     from mesh.settings import ServerTarget
-
-Result = TypeVar("Result")
-
-
-def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run the coroutine on uvloop where there is one; Ctrl-C cancels it, and arrives as KeyboardInterrupt."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(work)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
 
 
 def whereabouts(options: Options) -> tuple[ServerTarget, str]:

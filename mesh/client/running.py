@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import Any
 
+from mesh import event_loop
 from mesh.client.mesh import Mesh
 from mesh.clock import SystemClock
 from mesh.protocols.errors import MeshError
@@ -21,7 +22,7 @@ def run(*agents: Any, server: ServerTarget | str | None = None, namespace: str =
     Ends the program with exit code 3, and says what to do, where no server is to be found.
     """
     try:
-        asyncio.run(_serve(agents, server, namespace))
+        event_loop.run(_serve(agents, server, namespace))
     except MeshError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(3)

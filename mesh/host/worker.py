@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mesh import event_loop
 from mesh.clock import SystemClock
 from mesh.host.channel import Failed, Gone, Hosted, Orders, Pulsed, Ready
 from mesh.host.joining import taken_place
@@ -61,16 +62,7 @@ def work(channel: int) -> None:
             traceback.print_exception(error.__cause__)
         tether.report(Failed(message=str(error), hopeless=True, files=loaded_below(folder)))
         sys.exit(_CANNOT_LOAD)
-    sys.exit(_run(Worker(orders, tether, thing)))
-
-
-def _run(worker: Worker) -> int:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(worker.run())
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(worker.run())
+    sys.exit(event_loop.run(Worker(orders, tether, thing).run()))
 
 
 class Worker:

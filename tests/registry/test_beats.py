@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.registry.beats import PART, Beats
+from mesh.registry.beats import MOST, PART, Beats
 from mesh.registry.records import Figures
 
 
@@ -65,6 +65,44 @@ def test_figures_of_thousands_come_in_parts_and_the_last_says_so() -> None:
     assert [part.more for part in parts] == [True, True, False]
     assert sum(len(part.figures) for part in parts) == 2 * PART + 1
     assert {part.number for part in parts} == {1}
+
+
+def test_of_very_many_changes_those_that_waited_longest_are_told_first() -> None:
+    beats = Beats("p", "i")
+    keys = [f"a.{number}" for number in range(2 * MOST)]
+    for key in keys:
+        beats.set(key, Figures())
+    first = told(beats, 0.0)
+    beats.set(keys[0], Figures(queue=1))
+    assert list(first) == keys[:MOST]
+    assert list(told(beats, 1.0)) == keys[MOST:]
+    assert told(beats, 2.0) == {keys[0]: 1}
+
+
+def test_full_beats_of_very_many_go_on_where_the_last_one_ended() -> None:
+    beats = Beats("p", "i")
+    keys = [f"a.{number}" for number in range(2 * MOST + 1)]
+    for key in keys:
+        beats.set(key, Figures())
+    now = 0.0
+    while told(beats, now):
+        now += 1.0
+    beats.drop(keys[0])
+    heard: set[str] = set()
+    for _ in range(3):
+        now = beats.due_at
+        heard |= told(beats, now).keys()
+    assert heard == set(keys[1:])
+
+
+def test_who_asks_a_process_of_very_many_hears_the_newest() -> None:
+    beats = Beats("p", "i")
+    for number in range(MOST + 5):
+        beats.set(f"a.{number}", Figures())
+    beats.set("a.0", Figures(queue=1))
+    heard = [key for part in beats.everything() for key in part.figures]
+    assert len(heard) == MOST
+    assert "a.0" in heard
 
 
 def test_an_idle_process_still_says_that_it_is_there() -> None:
