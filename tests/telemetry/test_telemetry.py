@@ -63,3 +63,30 @@ def test_secrets_are_blotted_out_wherever_they_stand(secret: str) -> None:
 def test_a_telling_name_hides_its_value_but_counts_of_tokens_are_kept() -> None:
     assert redacted({"api_key": "x", "db.password": "y"}) == {"api_key": BLOT, "db.password": BLOT}
     assert redacted({"tokens_in": 12, "token": 5}) == {"tokens_in": 12, "token": 5}
+
+
+def test_the_seed_of_an_nkey_is_blotted_out() -> None:
+    assert redacted("seed SUAM" + "A" * 54 + " end") == f"seed {BLOT} end"
+
+
+def test_what_looks_a_little_like_a_secret_is_left_alone() -> None:
+    plain = ["clerk-1", "high", "k-means", "http://there/path", "eyJ", "S" * 80, "-----BEGIN of it", "AKIA"]
+    assert redacted(plain) == plain
+
+
+def test_a_sink_may_come_and_go() -> None:
+    heard: list[str] = []
+
+    def sink(event: str, at: float, fields: Any) -> None:
+        heard.append(event)
+        if event == "last":
+            telemetry.remove(sink)
+
+    telemetry = Telemetry(lambda: 0.0)
+    telemetry.emit("unheard")
+    assert not telemetry.heard
+    telemetry.add(sink)
+    for event in ("first", "last", "after"):
+        telemetry.emit(event)
+    telemetry.remove(sink)
+    assert heard == ["first", "last"]
