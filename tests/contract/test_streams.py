@@ -92,10 +92,15 @@ async def test_reading_gives_matching_messages_above_a_sequence_in_order(store: 
     assert await store.read(space, f"{space}.none") == []
 
 
-async def test_reading_goes_on_over_pages(store: Store, space: str) -> None:
-    await asyncio.gather(*(store.append(f"{space}.a", b"%d" % n) for n in range(1200)))
+@pytest.mark.parametrize("count", [1200, 2500])
+async def test_reading_goes_on_for_as_long_as_there_is_more(store: Store, space: str, count: int) -> None:
+    await asyncio.gather(*(store.append(f"{space}.a", b"%d" % n, headers={"X": "y"}) for n in range(count)))
     found = await store.read(space, f"{space}.a")
-    assert [stored.sequence for stored in found] == list(range(1, 1201))
+    assert [stored.sequence for stored in found] == list(range(1, count + 1))
+    assert all(stored.headers == {"X": "y"} for stored in found)
+    assert [stored.sequence for stored in await store.read(space, f"{space}.>", after=count - 7)] == list(
+        range(count - 6, count + 1)
+    )
 
 
 async def test_the_last_of_a_subject_is_none_where_there_is_none(store: Store, space: str) -> None:

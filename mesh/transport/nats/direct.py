@@ -37,15 +37,9 @@ async def get_last(bus: NatsBus, stream: str, subject: str) -> Stored | None:
     return from_direct_get(answer)
 
 
-async def read_from(bus: NatsBus, stream: str, subject: str, after: int) -> list[Stored]:
-    """Every message on `subject` above `after`, in order."""
-    found: list[Stored] = []
-    while True:
-        page = await _page(bus, stream, {"seq": after + 1, "next_by_subj": subject})
-        found += page.messages
-        if not page.pending or not page.messages:
-            return found
-        after = page.messages[-1].sequence
+async def page_from(bus: NatsBus, stream: str, subject: str, after: int) -> Page:
+    """The first messages on `subject` above `after`, in order."""
+    return await _page(bus, stream, {"seq": after + 1, "next_by_subj": subject})
 
 
 async def last_of_each(bus: NatsBus, stream: str, subjects: str) -> list[Stored]:
@@ -64,8 +58,8 @@ async def last_of_each(bus: NatsBus, stream: str, subjects: str) -> list[Stored]
         question.update(seq=page.messages[-1].sequence + 1, up_to_seq=page.up_to)
 
 
-class _Page:
-    """The answers to one batch request, collected as they come."""
+class Page:
+    """The answers to one batch request, collected as they come; `pending` are behind the last of them."""
 
     def __init__(self, stream: str) -> None:
         self.messages: list[Stored] = []
@@ -102,8 +96,8 @@ class _Page:
             self.done.set_exception(Unavailable(f"the connection was lost while {self._stream} was read"))
 
 
-async def _page(bus: NatsBus, stream: str, question: dict[str, Any]) -> _Page:
-    page = _Page(stream)
+async def _page(bus: NatsBus, stream: str, question: dict[str, Any]) -> Page:
+    page = Page(stream)
     reply = bus.converse(page.receive)
     bus.on_disconnect(page.interrupt)
     try:

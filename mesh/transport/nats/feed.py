@@ -212,7 +212,7 @@ class Feed:
         last = headers.get("Nats-Last-Consumer")
         if last is not None and int(last) != self._delivered:
             self.reset()
-        else:
+        elif not stalled:
             self._handler.idle()
 
     def _data(self, subject: bytes, reply: bytes, block: bytes, data: bytes) -> None:

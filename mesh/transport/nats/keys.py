@@ -13,7 +13,7 @@ from mesh.transport.nats.api import MissingStream
 from mesh.transport.nats.append import append, append_block
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.direct import get_last
-from mesh.transport.nats.newest import newest_of_each
+from mesh.transport.nats.reading import newest_of_each
 from mesh.transport.nats.stored import key_value
 from mesh.transport.nats.streams import MARKER_TTL, bucket_config, bucket_stream, ensure
 from mesh.transport.nats.watch import NatsWatch, open_watch

@@ -14,7 +14,8 @@ import msgspec
 from mesh.protocols.errors import Conflict, NoResponders
 from mesh.transport.nats.append import append, append_block
 from mesh.transport.nats.bus import NatsBus
-from mesh.transport.nats.direct import get_last, read_from
+from mesh.transport.nats.direct import get_last
+from mesh.transport.nats.reading import read_from
 from mesh.transport.nats.streams import ensure, object_store_config, object_stream, purge
 
 CHUNK = 128 * 1024

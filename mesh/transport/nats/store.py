@@ -9,11 +9,11 @@ from mesh.transport.nats.api import NANOSECONDS
 from mesh.transport.nats.append import append, append_block
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.consumer import NatsConsumer
-from mesh.transport.nats.direct import get_last, read_from
+from mesh.transport.nats.direct import get_last
 from mesh.transport.nats.follow import follow
 from mesh.transport.nats.keys import NatsBucket
-from mesh.transport.nats.newest import newest_of_each
 from mesh.transport.nats.objects import NatsObjects
+from mesh.transport.nats.reading import newest_of_each, read_from
 from mesh.transport.nats.streams import ensure, purge, stream_config
 
 

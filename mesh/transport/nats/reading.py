@@ -1,0 +1,30 @@
+"""Reading what a stream has: few messages by direct gets, many by a feed, which the server fills faster than pages."""
+
+from __future__ import annotations
+
+from mesh.protocols.ports import Stored
+from mesh.transport.nats.bus import NatsBus
+from mesh.transport.nats.collect import Following, Newest, collected
+from mesh.transport.nats.direct import PAGE, TooMany, last_of_each, page_from
+
+
+async def read_from(bus: NatsBus, stream: str, subject: str, after: int) -> list[Stored]:
+    """Every message on `subject` above `after`, in order."""
+    found: list[Stored] = []
+    while True:
+        page = await page_from(bus, stream, subject, after)
+        found += page.messages
+        if not page.pending or not page.messages:
+            return found
+        after = found[-1].sequence
+        if page.pending > PAGE:
+            return found + (await collected(bus, stream, subject, Following(after))).found
+
+
+async def newest_of_each(bus: NatsBus, stream: str, subjects: str) -> list[Stored]:
+    """The newest message of every matching subject, in order of sequence."""
+    try:
+        return await last_of_each(bus, stream, subjects)
+    except TooMany:
+        newest = await collected(bus, stream, subjects, Newest())
+    return sorted(newest.found.values(), key=lambda stored: stored.sequence)
