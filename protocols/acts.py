@@ -72,7 +72,8 @@ class Bid(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class CallForProposal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Who can do this, and on what terms? `input` is present when small (16 KiB), else only its size is told.
 
-    `window` is how long, in seconds, proposals are awaited; those that come later are rejected as `late`.
+    `window` is how long, in seconds, proposals are awaited; those that come later are rejected as `late`. A call to one
+    instance may be meant for more of its process: `instances` names them all, as `<agent>.<instance>`.
     """
 
     conversation: str
@@ -83,6 +84,7 @@ class CallForProposal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     input: msgspec.Raw = NULL
     input_size: int = 0
     constraints: Constraints = Constraints()
+    instances: tuple[str, ...] = ()
 
 
 class Proposal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -148,11 +150,12 @@ class AcceptProposal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
 
 
 class RejectProposal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Not you: the proposal's capacity is free again."""
+    """Not you: the proposal's capacity is free again, and that of `others` which the same process made."""
 
     conversation: str
     proposal: str
     reason: Literal["outbid", "late", "unacceptable", "cancelled"] = "outbid"
+    others: tuple[str, ...] = ()
 
 
 class Confirm(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -221,7 +221,7 @@ class Auction:
                 self._step("begin")
             elif self.state == "awarded":
                 self._step("confirm")
-            self._dismiss("outbid")
+            self._dismiss("outbid", begun=True)
 
     def _on_finished(self, event: m.Succeeded | m.Faulted, now: float) -> None:
         vigil = self._present(event.award, event.by)
@@ -231,6 +231,7 @@ class Auction:
         elif isinstance(event, m.Succeeded):
             self._settle(vigil, kept=True)
             self._step("finish")
+            self._dismiss("outbid", begun=True)
             self._end(m.Outcome(event.content, event.usage, event.stamps, None, vigil.record))
         elif faults.interrupted(event.fault, vigil.winner):
             self._lost(vigil, now, f"was interrupted: {event.fault.message}", certain=False)
@@ -381,10 +382,15 @@ class Auction:
     def _settle(self, vigil: Vigil, *, kept: bool) -> None:
         self._out.append(m.Settle(vigil.winner, kept))
 
-    def _dismiss(self, reason: Literal["outbid", "unacceptable", "cancelled"]) -> None:
-        """Tell the others, once: their capacity is free again."""
-        holder = self._vigil.winner.key if self._vigil is not None and self._vigil.sent else ""
-        self._out.extend(m.Reject(each, reason) for each in self._tender.dismiss(holder))
+    def _dismiss(self, reason: Literal["outbid", "unacceptable", "cancelled"], *, begun: bool = False) -> None:
+        """Tell the others, once: their capacity is free again. Whoever has `begun` knows it of its own process."""
+        holder = self._vigil.winner if self._vigil is not None and self._vigil.sent else None
+        losers: dict[str, list[Candidate]] = {}
+        for each in self._tender.dismiss(holder.key if holder else ""):
+            losers.setdefault(each.process, []).append(each)
+        if begun and holder is not None:
+            losers.pop(holder.process, None)
+        self._out.extend(m.Reject(first, reason, tuple(others)) for first, *others in losers.values())
 
     def _flush(self) -> list[m.Command]:
         out, self._out = self._out, []

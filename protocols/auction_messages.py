@@ -162,10 +162,11 @@ class Survey(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reject(msgspec.Struct, frozen=True, gc=False):
-    """Tell this candidate that its proposal is not taken."""
+    """Tell this candidate that its proposal is not taken, and neither are those of `others` in its process."""
 
     candidate: Candidate
     reason: Literal["outbid", "late", "unacceptable", "cancelled"]
+    others: tuple[Candidate, ...] = ()
 
 
 class Award(msgspec.Struct, frozen=True, gc=False):

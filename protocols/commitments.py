@@ -91,7 +91,11 @@ class Commitments:
         else:
             bid.accept(received, now)
         self._awards[received.award] = bid
-        return [Begin(bid)] if why is None else self.decline(received.award, *why)
+        if why is not None:
+            return self.decline(received.award, *why)
+        if received.proposal:
+            self.bids.settle(received.conversation, received.asker.process)
+        return [Begin(bid)]
 
     def _obstacle(
         self, received: AwardReceived, bid: Commitment | None, room: int, now: float

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 VALID_FOR = 5.0
 """Seconds for which a proposal binds."""
-BEST = 3
+BEST = 2
 """Proposals that one process makes to one call at most: its best."""
 ASKED = 64
 """Instances of one process that are considered for one call at most, drawn at random."""

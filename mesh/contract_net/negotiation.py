@@ -26,6 +26,7 @@ from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import BreakerOpen, MeshError, Overloaded, TimedOut, Unavailable, from_fault
 from mesh.protocols.subjects import ANYONE
+from mesh.registry.listing import Listing
 from mesh.resilience.alarms import Alarm, alarms
 from mesh.resilience.breaker import Breaker, Permit
 from mesh.resilience.breakers import verdict
@@ -256,20 +257,24 @@ class Negotiation:
             )
             self.event(m.Called(candidates=candidates, known=known))
             return
-        payload = self._call_for_proposals(survey)
         if survey.mode == "broadcast":
             expected = market.processes(call.capability)
-            self._mail.to_everybody(call.capability, payload, CallLine(self, ANYONE))
+            self._mail.to_everybody(call.capability, self._call_for_proposals(survey), CallLine(self, ANYONE))
             self.event(m.Called(expected=expected, known=len(expected)))
             return
         listings, known = market.directed(
             call.capability, call.constraints, policy, chain=call.chain, avoid=survey.avoid
         )
+        asked: dict[str, list[Listing]] = {}
         for each in listings:
-            self._mail.to_instance(each.record, payload, CallLine(self, each.process, each.key))
-        self.event(m.Called(expected=frozenset(each.key for each in listings), known=known))
+            asked.setdefault(each.process, []).append(each)
+        for process, there in asked.items():
+            names = tuple(f"{each.agent}.{each.record.instance}" for each in there) if len(there) > 1 else ()
+            payload = self._call_for_proposals(survey, names)
+            self._mail.to_instance(there[0].record, payload, CallLine(self, process, process))
+        self.event(m.Called(expected=frozenset(asked), known=known))
 
-    def _call_for_proposals(self, survey: m.Survey) -> CallForProposal:
+    def _call_for_proposals(self, survey: m.Survey, instances: tuple[str, ...] = ()) -> CallForProposal:
         call, size = self.call, len(memoryview(self.call.input))
         small = {"input": call.input} if size <= INLINE else {}
         return CallForProposal(
@@ -280,13 +285,16 @@ class Negotiation:
             round=survey.round,
             input_size=size,
             constraints=call.constraints,
+            instances=instances,
             **small,
         )
 
     def _reject(self, reject: m.Reject) -> None:
         candidate = reject.candidate
         talk = self.auction.terms.conversation
-        self._mail.tell(candidate, RejectProposal(conversation=talk, proposal=candidate.proposal, reason=reject.reason))
+        others = tuple(each.proposal for each in reject.others)
+        content = RejectProposal(conversation=talk, proposal=candidate.proposal, reason=reject.reason, others=others)
+        self._mail.tell(candidate, content)
 
     # -- commands: the award
 

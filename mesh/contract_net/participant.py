@@ -17,7 +17,7 @@ from mesh.actors.exchange import HostileReply
 from mesh.actors.inbound import Inbound
 from mesh.actors.work import Work
 from mesh.contract_net.bidding import Load
-from mesh.contract_net.bids import Bids, Seat
+from mesh.contract_net.bids import ASKED, Bids, Seat
 from mesh.contract_net.composing import content_of
 from mesh.contract_net.telling import AwardResponder, Telling
 from mesh.protocols import commitments as c
@@ -148,13 +148,19 @@ class Participant:
         if isinstance(act, AcceptProposal):
             self._accept(inbound, act)
         elif isinstance(act, RejectProposal):
-            self.book.bids.reject(act.proposal, inbound.sender)
+            for proposal in (act.proposal, *act.others):
+                self.book.bids.reject(proposal, inbound.sender)
         elif isinstance(act, Cancel):
             self._cancel(inbound, act)
         elif isinstance(act, CallForProposal):
-            self._propose(inbound, act, [self._seat(inbound, act.capability)])
+            self._propose(inbound, act, self._asked(inbound, act))
         elif not isinstance(act, Misunderstood):
             raise NotUnderstood(f"a participant is not sent {inbound.envelope.name}")
+
+    def _asked(self, inbound: Inbound, act: CallForProposal) -> list[Seat]:
+        """Whom a call to one instance is meant for: of those that it names, who is here."""
+        found = [seat for key in act.instances[:ASKED] if (seat := self.bids.seat(key, act.capability)) is not None]
+        return found or [self._seat(inbound, act.capability)]
 
     def _seat(self, inbound: Inbound, capability: str) -> Seat:
         seat = self.bids.seat(f"{inbound.agent}.{inbound.instance}", capability)

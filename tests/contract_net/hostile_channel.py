@@ -181,7 +181,7 @@ class World:
                     self.hear(m.Sent(record.award))
                 case m.Probe(record, winner, attempt):
                     self.deliver_award(record.award, winner, attempt)
-                case m.Reject(candidate, _):
+                case m.Reject(candidate, _, _):
                     peer = self.peers[candidate.process]
                     reject = (candidate.proposal, ME)
                     self.to_peer(peer.name, lambda peer=peer, reject=reject: peer.book.bids.reject(*reject), "reject")
@@ -217,7 +217,7 @@ class World:
             )
             self.hear(m.Called(candidates=candidates, known=len(candidates)))
             return
-        keys = {name: name if survey.mode == "broadcast" else f"{name}.worker.{name}" for name in self.peers}
+        keys = {name: name for name in self.peers}
         if survey.mode == "broadcast" and not self.alive:
             self.send(ME, lambda: self.hear(m.NobodyListens()), "503 to the call")
         for name, key in keys.items():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from mesh.contract_net.bids import BEST
 from mesh.protocols.acts import Mode
 from mesh.protocols.errors import NoBids
+from mesh.testing.virtual_time import until
 from tests.contract_net.market_place import MarketPlace
 
 pytestmark = pytest.mark.virtual
@@ -51,7 +53,19 @@ async def test_one_process_answers_a_broadcast_once_for_all_its_instances(place:
         await place.worker("a", instance=f"i{number}")
     contracted = await place.contract(0.0, mode="broadcast")
     assert place.seen.count("propose") == 1
-    assert len(contracted.award.candidates) == 3
+    assert len(contracted.award.candidates) == BEST
+    assert "reject-proposal" not in place.seen, "an award that is begun settles what else its process offered"
+
+
+async def test_a_directed_call_asks_each_process_once_for_all_who_are_asked_there(place: MarketPlace) -> None:
+    for process in ("a", "b"):
+        for number in range(2):
+            await place.worker(process, instance=f"i{number}")
+    contracted = await place.contract(0.0, mode="directed")
+    assert (place.seen.count("call-for-proposal"), place.seen.count("propose")) == (2, 2)
+    assert len(contracted.award.candidates) == 4
+    await until(lambda: place.seen.count("reject-proposal") == 1)
+    assert [len(each.book.bids._by_seat) for each in place.participants.values()] == [0, 0, 0], "all are free again"
 
 
 async def test_the_window_closes_as_soon_as_everybody_known_has_answered(place: MarketPlace) -> None:
