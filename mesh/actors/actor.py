@@ -15,7 +15,7 @@ import msgspec
 from mesh.actors.definition import AgentDefinition
 from mesh.actors.handler import Handler
 from mesh.actors.hooks import STOP_TIMEOUT, Hooks
-from mesh.actors.invocation import Invocation, Outcome
+from mesh.actors.invocation import DONE, Invocation, Outcome
 from mesh.actors.lineage import MAX_HOPS
 from mesh.actors.mailbox import Mailbox
 from mesh.actors.marks import BidHook
@@ -33,6 +33,7 @@ from mesh.protocols.errors import (
     DeadlineExceeded,
     Draining,
     MeshError,
+    Overloaded,
     TooManyHops,
 )
 from mesh.registry.records import Figures, InstanceState
@@ -137,7 +138,8 @@ class Actor:
             error.origin = error.origin or self.key
             raise
         self.pump()
-        self.peer.changed(self)
+        if not self._starting:  # a drain that is about to start will tell
+            self.peer.changed(self)
 
     def hear(self, notices: list[Notice]) -> bool:
         """Queue live events, if nothing speaks against any of them. False: none is queued, offer them one by one."""
@@ -168,7 +170,11 @@ class Actor:
             raise TooManyHops(
                 f"the chain of calls is longer than {MAX_HOPS}: {' → '.join(envelope.chain[:MAX_HOPS])[:500]}"
             )
-        self.mailbox.put(work, retry_after=self.patience())
+        try:
+            self.mailbox.put(work, retry_after=0.0)
+        except Overloaded as error:
+            error.retry_after = self.patience()
+            raise
 
     def patience(self) -> float:
         """Seconds after which a full mailbox probably has room: the mean time of a call, shared by `capacity`."""
@@ -206,23 +212,25 @@ class Actor:
 
     async def _handle(self, work: Work, task: asyncio.Task[None]) -> bool:
         """Handle one message; false when this drain must end."""
-        if work.deadline.expired and not work.begun:
+        invocation = work.invocation or Invocation(self, work)
+        if invocation.started >= work.deadline.at and not work.begun:
             await self._drop(work)
             return True
-        invocation = work.invocation or Invocation(self, work)
         outcome = invocation.begin()
         if outcome is None:
             self._widen()
             outcome = await self._finish(work, invocation, task)
         else:
             await invocation.answer(outcome)
-        if self.mailbox:
-            self.peer.changed(self)
+        if outcome is DONE:
+            self.supervision.succeeded()
+            return True
         return self._judge(outcome)
 
     async def _finish(self, work: Work, invocation: Invocation, task: asyncio.Task[None]) -> Outcome:
         """The handler waits for something: it is seen to run, and can be cancelled."""
         self._running[work.envelope.id] = (work, task)
+        self.peer.changed(self)
         try:
             outcome = await invocation.finish(task)
             await invocation.answer(outcome)
@@ -231,6 +239,7 @@ class Actor:
                 await asyncio.wait([invocation.thread])
         finally:
             self._running.pop(work.envelope.id, None)
+        self.peer.changed(self)
         return outcome
 
     async def _drop(self, work: Work) -> None:

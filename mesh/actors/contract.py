@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, get_args, get_type_hints
 
 import msgspec
@@ -41,7 +41,7 @@ class Codec(Protocol):
 class Contract:
     """One annotation as a two-way gate. `name` is how people read it."""
 
-    __slots__ = ("_codec", "_may_be_nan", "_schema", "annotation", "digest", "name")
+    __slots__ = ("_codec", "_decode", "_may_be_nan", "_schema", "annotation", "digest", "name")
 
     def __init__(self, annotation: Any, codec: Codec) -> None:
         self.annotation = annotation
@@ -49,6 +49,7 @@ class Contract:
             annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
         )
         self._codec = codec
+        self._decode: Callable[[bytes | msgspec.Raw], Any] = codec.decode
         self._may_be_nan = not _never_nan(annotation)
         self._schema = codec.schema()
         self.digest = digest_of(self._schema)
@@ -74,7 +75,7 @@ class Contract:
             BadPayload: it does not fit; `detail["errors"]` says where.
         """
         try:
-            return self._codec.decode(raw)
+            return self._decode(raw)
         except (ValueError, TypeError, RecursionError) as error:
             raise BadPayload(**self._complaint(error)) from None
 
@@ -114,10 +115,10 @@ class MsgspecCodec:
 
     def __init__(self, annotation: Any) -> None:
         self._annotation = annotation
-        self._untouched = annotation is msgspec.Raw
         self._trusted = _never_nan(annotation)
         try:
             self._decoder = msgspec.json.Decoder(annotation)
+            self.decode = self._untouched if annotation is msgspec.Raw else self._decoder.decode
             self._described = msgspec.json.schema(annotation)
         except (TypeError, ValueError) as error:
             raise TypeError(
@@ -125,9 +126,9 @@ class MsgspecCodec:
                 "msgspec.Struct, a dataclass or a plain type such as str or list[int]."
             ) from None
 
-    def decode(self, raw: bytes | msgspec.Raw) -> Any:
-        """The value in the JSON bytes; a `Raw` that is to stay one was read through with the envelope around it."""
-        return raw if self._untouched and isinstance(raw, msgspec.Raw) else self._decoder.decode(raw)
+    def _untouched(self, raw: bytes | msgspec.Raw) -> Any:
+        """A `Raw` that is to stay one was read through with the envelope around it."""
+        return raw if isinstance(raw, msgspec.Raw) else self._decoder.decode(raw)
 
     def encode(self, value: Any) -> bytes:
         """The value as JSON bytes; the bytes are read back, because a Struct's fields may hold anything."""

@@ -82,6 +82,8 @@ class Dispatch:
         try:
             if inbound.envelope.ref is not None:
                 self._fetch(inbound)
+            elif inbound.envelope.kind == "command":
+                self._command(inbound)
             else:
                 self._route(inbound)
         except MeshError as error:
@@ -109,9 +111,12 @@ class Dispatch:
         if handler is None:
             known = ", ".join(actor.definition.handlers) or "none"
             raise UnknownCommand(f"{actor.definition.name} has no command {envelope.name[:64]!r}; it has: {known}")
-        seconds = handler.timeout if envelope.remaining is None else min(envelope.remaining, LONGEST)
-        deadline = Deadline.after(self._peer.clock, seconds)
-        actor.offer(Work(envelope, handler, self._responder(actor, inbound), deadline, inbound.sender))
+        seconds = handler.options.seconds if envelope.remaining is None else envelope.remaining
+        deadline = Deadline.after(self._peer.clock, seconds if seconds < LONGEST else LONGEST)
+        respond: Responder = NOBODY
+        if inbound.token:
+            respond = ReplyResponder(self._exchange, inbound, actor.sender, actor.definition.stamps)
+        actor.offer(Work(envelope, handler, respond, deadline, inbound.sender))
 
     def actor(self, inbound: Inbound) -> Actor:
         """The instance the message is for.
@@ -123,11 +128,6 @@ class Dispatch:
         if actor is None:
             raise UnknownAgent(f"no {inbound.agent}.{inbound.instance} in {self._peer.process}")
         return actor
-
-    def _responder(self, actor: Actor, inbound: Inbound) -> Responder:
-        if not inbound.token:
-            return NOBODY
-        return ReplyResponder(self._exchange, inbound, actor.sender, actor.definition.stamps)
 
     # -- control
 

@@ -59,13 +59,13 @@ class Invocation:
     nobody can see them running.
     """
 
-    __slots__ = ("_actor", "_context", "_started", "_value", "_work", "begun", "thread")
+    __slots__ = ("_actor", "_context", "_value", "_work", "begun", "started", "thread")
 
     def __init__(self, actor: Actor, work: Work) -> None:
         self._actor = actor
         self._work = work
         self._context: Context | None = None
-        self._started = actor.peer.clock.monotonic()
+        self.started = actor.peer.clock.monotonic()
         self._value = NULL
         self.begun: Awaitable[Any] | None = None
         self.thread: asyncio.Future[Any] | None = None
@@ -119,7 +119,7 @@ class Invocation:
 
     async def answer(self, outcome: Outcome) -> None:
         """Put it on record, and send it to whoever waits."""
-        seconds = self._actor.peer.clock.monotonic() - self._started
+        seconds = self._actor.peer.clock.monotonic() - self.started
         usage = self._used(outcome, seconds)
         self.tell(outcome, seconds)
         try:

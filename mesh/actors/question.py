@@ -57,9 +57,11 @@ class Question:
         self._peer = peer
         self._routing = routing
         self._wish = wish
-        self._constraints = constraints = lineage.narrowed(wish.constraints)
+        constraints = lineage.constraints if wish.constraints is None else lineage.narrowed(wish.constraints)
+        self._constraints = constraints
         self.route = route = routing.resolve(wish.target, wish.command, constraints=constraints)
-        lineage.check_call(route.agent)
+        if lineage.hops or lineage.chain:
+            lineage.check_call(route.agent)
         deadline = Deadline.after(peer.clock, route.timeout if wish.timeout is None else wish.timeout)
         inherited = lineage.deadline
         self.deadline = deadline if inherited is None or deadline.at <= inherited.at else inherited

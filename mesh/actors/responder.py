@@ -11,7 +11,7 @@ from mesh.actors.exchange import Exchange
 from mesh.actors.inbound import Inbound
 from mesh.actors.tongue import answer_in
 from mesh.protocols.constraints import Usage
-from mesh.protocols.envelope import NULL, Envelope, Kind, Sender, Stamps
+from mesh.protocols.envelope import NULL, VERSION, Envelope, Kind, Sender, Stamps
 from mesh.protocols.errors import Fault, MeshError, TooLarge
 
 
@@ -30,7 +30,7 @@ def answer(
     """An envelope that answers `inbound`: same name, correlation, tenant, job and step; caused by it."""
     cause = inbound.envelope
     plain = Envelope(
-        v=answer_in(cause.v),
+        v=cause.v if cause.v == VERSION else answer_in(cause.v),
         id=message_id,
         kind=kind,
         name=cause.name,
@@ -73,7 +73,10 @@ class ReplyResponder:
 
     async def result(self, value: msgspec.Raw, usage: Usage) -> None:
         """The reply; after a stream, `seq` is the number of items there should have been."""
-        reply = self._answer(payload=value, usage=usage, stamps=self._stamps, seq=self._items)
+        reply = answer(
+            self._inbound, self._sender, self._exchange.ids.uuid(),
+            payload=value, seq=self._items, usage=usage, stamps=self._stamps,
+        )  # fmt: skip
         try:
             await self._exchange.respond(self._inbound, reply)
         except TooLarge as error:

@@ -35,7 +35,9 @@ class Alarm:
         """Call it off. Again, or after it rang: nothing happens."""
         if self.callback is not None:
             self.callback = None
-            self._alarms.called_off()
+            self._alarms.called_off += 1
+            if self._alarms.called_off > FEW:
+                self._alarms.clear()
 
 
 class Alarms:
@@ -45,7 +47,7 @@ class Alarms:
         self.loop = loop
         self._waiting: list[tuple[float, int, Alarm]] = []
         self._order = itertools.count()
-        self._called_off = 0
+        self.called_off = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
 
@@ -57,13 +59,12 @@ class Alarms:
             self._set_timer(when)
         return alarm
 
-    def called_off(self) -> None:
-        """One of the waiting is of no use any more."""
-        self._called_off += 1
-        if self._called_off > FEW and self._called_off * 2 > len(self._waiting):
+    def clear(self) -> None:
+        """Let go of those that were called off, once they are half of all."""
+        if self.called_off * 2 > len(self._waiting):
             self._waiting = [each for each in self._waiting if each[2].callback is not None]
             heapq.heapify(self._waiting)
-            self._called_off = 0
+            self.called_off = 0
 
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
@@ -79,7 +80,7 @@ class Alarms:
             alarm = heapq.heappop(self._waiting)[2]
             callback, alarm.callback = alarm.callback, None
             if callback is None:
-                self._called_off -= 1
+                self.called_off -= 1
             else:
                 callback()
         if self._waiting and self._waiting[0][0] < self._timer_at:
