@@ -11,13 +11,16 @@ import msgspec
 import typer
 
 from mesh.cli.exits import BadInput
+from mesh.cli.live import Live
 from mesh.cli.options import Format, Options, shared_options
-from mesh.cli.output import print_line, printable
+from mesh.cli.output import note, print_line, printable
 from mesh.cli.running import connected, run
 from mesh.clock import SystemClock
+from mesh.protocols.errors import BadEnvelope
 
 if TYPE_CHECKING:
     from mesh.actors.events import Event
+    from mesh.client.mesh import Mesh
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)\Z")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -33,12 +36,19 @@ def events(
     event_type: Annotated[str, typer.Option("--type", help="A type, or a pattern such as 'review.*' or '>'.")] = ">",
     tenant: Annotated[str, typer.Option(help="Only of this tenant.")] = "*",
     since: Annotated[str | None, typer.Option(help="How far back, such as 30s, 10m, 2h, 1d (without -f: 1h).")] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="As they are heard, unstored ones too; none from before.")
+    ] = False,
 ) -> None:
     """Print stored events, one a line; with -f also those to come, until interrupted or --timeout."""
+    if live and since:
+        raise BadInput("--live hears events as they happen; for those from before leave it out")
     back = seconds_of(since) if since else (None if follow else 3600.0)
 
     async def work() -> None:
         async with connected(options) as mesh:
+            if live:
+                await _listen(mesh, event_type, agent, tenant, options.output)
             start = None if back is None else SystemClock().now() - back
             found = mesh.events(event_type, agent=agent, tenant=tenant, since=start)
             async for event in _bounded(found, None if follow else QUIET):
@@ -52,6 +62,21 @@ def events(
             return
 
     run(for_a_while())
+
+
+async def _listen(mesh: Mesh, event_type: str, agent: str, tenant: str, output: Format) -> None:
+    """Without end: what comes while the terminal is behind is counted and told."""
+    heard: Live[Event] = Live()
+    await mesh.subscribe(heard.put, event_type, agent=agent, tenant=tenant)
+    note("listening")
+    async for event in heard:
+        try:
+            _print(event, output)
+        except BadEnvelope as error:
+            note(f"{event.type} of {event.agent}: {error}")
+        if heard.missed:
+            note(f"{heard.missed} events came faster than they could be printed")
+            heard.missed = 0
 
 
 def seconds_of(span: str) -> float:
@@ -80,7 +105,8 @@ async def _bounded(found: AsyncIterator[Event], quiet: float | None) -> AsyncIte
 def _print(event: Event, output: Format) -> None:
     if output is Format.TABLE:
         payload = msgspec.json.encode(event.payload).decode()
-        typer.echo(printable(f"{_time(event.time)}  {event.tenant}  {event.agent}  {event.type}  {payload}"))
+        time = _time(event.time or SystemClock().now())
+        typer.echo(printable(f"{time}  {event.tenant}  {event.agent}  {event.type}  {payload}"))
     else:
         print_line(_row(event))
 

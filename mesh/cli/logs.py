@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mesh.cli.live import Live
 from mesh.cli.options import Format, Options, shared_options
-from mesh.cli.output import note, print_line, print_rows
+from mesh.cli.output import note, print_line, print_rows, printable
 from mesh.cli.running import connected, run
 from mesh.protocols.errors import MeshError, Unavailable
 from mesh.settings import MeshFolder
+from mesh.telemetry.log_lines import iso_time
 
 if TYPE_CHECKING:
     from mesh.registry.listing import Listing
+    from mesh.telemetry.report import Report
 
 COLUMNS = {
     "time": "TIME",
@@ -41,11 +44,18 @@ def logs(
     correlation: Annotated[str, typer.Option(help="Only with this correlation id.")] = "",
     event: Annotated[str, typer.Option(help="Another kind of line; 'all' for every kind.")] = CALLS,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many lines.")] = 200,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="The lines to come instead, from every process.")
+    ] = False,
 ) -> None:
     """Find the log lines of agent calls, oldest first: run, step, tokens, latency, status and correlation id.
 
-    With -o json, one object a line. Without a mesh in reach, the logs of this folder alone.
+    With -o json, one object a line. Without a mesh in reach, the logs of this folder alone. With -f the lines to come, live
+    from every process of the mesh, until interrupted or --timeout.
     """
+    if follow:
+        run(_follow(options, {"job": job, "agent": agent, "correlation": correlation, "event": event}))
+        return
     query = {"job": job, "agent": agent, "correlation": correlation, "limit": limit}
     query["event"] = "" if event == "all" else event
     found = run(_everywhere(options, query))
@@ -55,6 +65,39 @@ def logs(
             print_line(line)
     else:
         print_rows(lines, COLUMNS if event == CALLS else MESSAGES, options.output, empty="no such log line")
+
+
+async def _follow(options: Options, wanted: dict[str, str]) -> None:
+    wanted = {name: value for name, value in wanted.items() if value and value != "all"}
+    try:
+        async with asyncio.timeout(options.timeout), connected(options) as mesh:
+            heard: Live[tuple[str, Report]] = Live()
+            await mesh.telemetry(lambda process, report: heard.put((process, report)))
+            note("listening")
+            async for process, report in heard:
+                _show(process, report, wanted, options.output)
+                if heard.missed:
+                    note(f"{heard.missed} reports came faster than they could be printed")
+                    heard.missed = 0
+    except TimeoutError:
+        return
+
+
+def _show(process: str, report: Report, wanted: dict[str, str], output: Format) -> None:
+    if report.dropped:
+        note(f"{report.dropped} lines of {process} are lost: it told more than it could send")
+    for told in report.events:
+        line = {"time": iso_time(told.at), "event": told.event, "process": process, **told.fields}
+        if any(line.get(name) != value for name, value in wanted.items()):
+            continue
+        line = {name: value for name, value in line.items() if value not in (None, "")}
+        if output is Format.TABLE:
+            said = "  ".join(
+                f"{name}={value}" for name, value in line.items() if name not in ("time", "event", "process")
+            )
+            typer.echo(printable(f"{line['time']}  {process}  {told.event}  {said}"))
+        else:
+            print_line(line)
 
 
 async def _everywhere(options: Options, query: dict[str, Any]) -> list[dict[str, Any]]:
