@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -37,6 +37,15 @@ A_MOMENT = 0.05
 """Seconds that opening a directory waits for figures, beyond the answer of the server itself."""
 
 OnKey = Callable[[KeyValue], None]
+Written = Callable[[KeyValue], Instance | None]
+
+
+class Mirror(NamedTuple):
+    """Who is told of its own keys: a presence in this very process."""
+
+    on_lease: OnKey
+    on_record: OnKey
+    written: Written
 
 
 class Directory:
@@ -54,7 +63,7 @@ class Directory:
         self._roster = self._witness.roster
         self._schemas = Schemas(store, subjects)
         self._callbacks: list[Callable[[Change], None]] = []
-        self._mirrors: dict[str, tuple[OnKey, OnKey]] = {}
+        self._mirrors: dict[str, Mirror] = {}
         self._subscriptions: list[Subscription | Watch] = []
         self._watching = False
         self._stopped = False
@@ -247,9 +256,12 @@ class Directory:
         if self._watching and revision > self._roster.revision(record.key):
             self._emit(self._roster.record(record, revision))
 
-    def mirror(self, process: str, on_lease: OnKey, on_record: OnKey) -> None:
-        """Tell the presence of this process what happens to its own keys. There is one mirror a process."""
-        self._mirrors[process] = (on_lease, on_record)
+    def mirror(self, process: str, on_lease: OnKey, on_record: OnKey, written: Written = lambda change: None) -> None:
+        """Tell the presence of this process what happens to its own keys. There is one mirror a process.
+
+        `written` gives the record that a change wrote, if the presence holds it: it need not be read, nor kept twice.
+        """
+        self._mirrors[process] = Mirror(on_lease, on_record, written)
 
     # -- what is heard
 
@@ -257,12 +269,13 @@ class Directory:
         self._witness.lease(change, self._clock.monotonic())
         mirror = self._mirrors.get(change.key[len(LEASE_PREFIX) :])
         if mirror is not None:
-            mirror[0](change)
+            mirror.on_lease(change)
 
     def _record(self, change: KeyValue) -> None:
-        self._witness.record(change, self._clock.monotonic())
-        if self._mirrors and (mirror := self._mirrors.get(change.key.partition(".")[0])):
-            mirror[1](change)
+        mirror = self._mirrors.get(change.key.partition(".")[0]) if self._mirrors else None
+        self._witness.record(change, self._clock.monotonic(), mirror and mirror.written(change))
+        if mirror is not None:
+            mirror.on_record(change)
 
     def _beat(self, message: Message) -> None:
         beat = beat_in(message.subject, message.data)

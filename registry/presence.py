@@ -126,7 +126,7 @@ class Presence:
         self._acquired()
         self._bus.on_reconnect(self._reconnected)
         if self._directory is not None:
-            self._directory.mirror(self.process, self._lease_heard, self._record_heard)
+            self._directory.mirror(self.process, self._lease_heard, self._record_heard, self._publication.written)
             self._directory.own_lease(self._lease(), self._term.revision)
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(each) for each in (self._stay(), self._publish(), self._heart.beat())]

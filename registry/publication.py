@@ -66,6 +66,11 @@ class Publication:
         self._due.update(self._wanted)
         self._schemas_due.update(self._declared)
 
+    def written(self, change: KeyValue) -> Instance | None:
+        """The record that we hold, if the change is that it was written as it is."""
+        record = self._wanted.get(change.key)
+        return record if record is not None and msgspec.json.encode(record) == change.value else None
+
     def heard(self, change: KeyValue) -> bool:
         """A record of ours changed in the bucket. True if it is gone and should not be: it is due again.
 

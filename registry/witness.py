@@ -15,7 +15,7 @@ from mesh.registry.advisories import Connection
 from mesh.registry.buckets import LEASE_PREFIX
 from mesh.registry.listing import Change
 from mesh.registry.outage import Outage
-from mesh.registry.records import Beat, Figures, Lease, instance_in, lease_in
+from mesh.registry.records import Beat, Figures, Instance, Lease, instance_in, lease_in
 from mesh.registry.roster import Roster
 from mesh.registry.suspicion import Suspicions
 
@@ -177,13 +177,13 @@ class Witness:
 
     # -- records and figures
 
-    def record(self, change: KeyValue, now: float) -> None:
-        """The record of an instance was written or removed."""
+    def record(self, change: KeyValue, now: float, known: Instance | None = None) -> None:
+        """The record of an instance was written or removed. `known` is what was written, if that need not be read."""
         if change.value is None:
             self._record_gone(change.key, now)
             return
         self._missing_records.discard(change.key)
-        instance = instance_in(change.key, change.value)
+        instance = known or instance_in(change.key, change.value)
         if instance is not None:
             self._emit(self.roster.record(instance, change.revision))
             if change.key not in self.roster.listed:
