@@ -7,6 +7,7 @@ handler is a failed call, not a crash, unless it is `Poisoned` or the calls befo
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mesh.protocols.transitions import follow
@@ -60,7 +61,7 @@ class Supervision:
         self.state = "starting"
         self.restarts = 0
         self._random = source
-        self._crashes: list[float] = []
+        self._crashes: Sequence[float] = ()
         self._in_a_row = 0
 
     def step(self, name: str) -> str:
