@@ -84,7 +84,8 @@ class Commitments:
         known = self._awards.get(received.award)
         if known is not None:
             return self._copy(known, received)
-        bid = self.bids.take(received.proposal, received.seat, received.asker.process, now)
+        proposal = received.proposal
+        bid = self.bids.take(proposal, received.seat, received.asker.process, now) if proposal else None
         why = self._obstacle(received, bid, room, now)
         if bid is None:
             bid = Commitment.standing(received, now)
@@ -108,7 +109,7 @@ class Commitments:
             return "capacity", f"{self._remembered} awards are remembered already"
         if received.proposal:
             return None if bid is not None else ("expired", "the proposal has lapsed")
-        if room - self.bids.count(received.seat, now) <= 0:
+        if room <= self.bids.count(received.seat, now):
             return "capacity", "no room for more"
         return None
 

@@ -80,22 +80,22 @@ def call_of(terms: CallLike) -> Call:
     return Call(**{name: getattr(terms, name) for name in Call.__struct_fields__ if hasattr(terms, name)})
 
 
-def subcontracted(wanted: Subcontract, process: str) -> Call:
-    """The call that a handler (or a client) makes through its peer."""
+def subcontracted(wanted: Subcontract, process: str, effect: Effect, conversation: str) -> Call:
+    """The call that a handler (or a client) makes through its peer, complete: nothing about it is left to be looked up."""
     return Call(
         capability=wanted.capability,
         input=wanted.input,
         deadline=wanted.deadline,
         constraints=wanted.constraints,
-        effect=wanted.effect,
+        effect=effect,
         mode=wanted.mode,
-        key=wanted.key,
+        key=wanted.key or (conversation if effect == "idempotent" else ""),
         tenant=wanted.tenant,
         job=wanted.job,
         epoch=wanted.epoch,
         step=wanted.step,
         attempt=wanted.attempt,
-        correlation=wanted.correlation,
+        correlation=wanted.correlation or conversation,
         causation=wanted.causation,
         chain=wanted.chain,
         hops=wanted.hops,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,11 +20,13 @@ from mesh.contract_net.market import Market
 from mesh.contract_net.negotiation import Negotiation, OnItem, OnProgress
 from mesh.contract_net.quiet import QuietAward
 from mesh.contract_net.reputation import Reputation
+from mesh.contract_net.sampling import Sample
 from mesh.protocols import auction_messages as m
 from mesh.protocols.acts import Mode
 from mesh.protocols.auction import Auction
 from mesh.protocols.auction_messages import Terms
 from mesh.protocols.awards import AwardRecord
+from mesh.protocols.constraints import Effect
 from mesh.protocols.selection import Chooser, SelectionPolicy, choose
 from mesh.registry.listing import Change, Listing
 
@@ -88,36 +90,59 @@ class Initiator:
         """
         conversation = self.peer.ids.uuid()
         call = self._complete(call_of(call), conversation)
-        call.deadline.check(call.capability)
         policy = policy or self.policy
         if call.rounds is not None:
             policy = msgspec.structs.replace(policy, rounds=call.rounds)
-
-        def negotiation(mode: Mode, first: int = 1) -> Negotiation:
-            auction = self._auction(call.terms(conversation, mode), policy, first)
-            return Negotiation(
-                self, call, auction, ledger=ledger, hands_over=hands_over, on_progress=on_progress, on_item=on_item
-            )
-
-        mode: Mode = "directed" if call.mode == "standing" and self.market.crowded(call.capability) else call.mode
-        if resume is None and mode == "standing" and self._chooser is choose:
-            remaining = call.deadline.remaining()
-            sample = self.market.pick(call.capability, call.constraints, remaining, policy, chain=call.chain)
-            if sample is not None:
-                quiet = QuietAward(self, call, policy, sample, conversation, lambda: negotiation("standing", 2))
-                return await quiet.run(ledger)
-        return await negotiation(mode).run(resume)
+        return await self._give(
+            call, conversation, policy, resume,
+            ledger=ledger, hands_over=hands_over, on_progress=on_progress, on_item=on_item,
+        )  # fmt: skip
 
     async def subcontract(self, wanted: Subcontract) -> Contracted:
         """`contract` for the handlers and clients of this peer."""
-        return await self.contract(subcontracted(wanted, self.peer.process))
+        conversation = self.peer.ids.uuid()
+        effect = wanted.effect or self._effect(wanted.capability)
+        return await self._give(
+            subcontracted(wanted, self.peer.process, effect, conversation), conversation, self.policy
+        )
+
+    def _give(
+        self,
+        call: Call,
+        conversation: str,
+        policy: SelectionPolicy,
+        resume: AwardRecord | None = None,
+        *,
+        ledger: AwardLedger | None = None,
+        **heard: Any,
+    ) -> Coroutine[Any, Any, Contracted]:
+        """Quietly if it can be, by an auction if not. `heard` is for the negotiation: what the caller wants to hear of it."""
+        call.deadline.check(call.capability)
+        mode: Mode = "directed" if call.mode == "standing" and self.market.crowded(call.capability) else call.mode
+
+        def negotiation(mode: Mode, first: int = 1) -> Negotiation:
+            auction = self._auction(call.terms(conversation, mode), policy, first)
+            return Negotiation(self, call, auction, ledger=ledger, **heard)
+
+        if resume is None and mode == "standing" and (sample := self._pick(call, policy)) is not None:
+            return QuietAward(self, call, policy, sample, conversation, lambda: negotiation("standing", 2)).run(ledger)
+        return negotiation(mode).run(resume)
+
+    def _pick(self, call: Call, policy: SelectionPolicy) -> Sample | None:
+        """Somebody to award at once; None if nobody in sight will do, or others are to choose."""
+        if self._chooser is not choose:
+            return None
+        return self.market.pick(call.capability, call.constraints, call.deadline.at, policy, chain=call.chain)
+
+    def _effect(self, capability: str) -> Effect:
+        declared = self.market.declared(capability)
+        return declared.effect if declared else "costly"
 
     def _complete(self, call: Call, conversation: str) -> Call:
         """The call with its effect as declared, and with a key and a correlation if it needs them."""
         if call.effect is not None and call.correlation and (call.key or call.effect != "idempotent"):
             return call
-        declared = self.market.declared(call.capability) if call.effect is None else None
-        effect = call.effect or (declared.effect if declared else "costly")
+        effect = call.effect or self._effect(call.capability)
         key = call.key or (conversation if effect == "idempotent" else "")
         return msgspec.structs.replace(call, effect=effect, key=key, correlation=call.correlation or conversation)
 

@@ -96,17 +96,17 @@ class Market:
         self,
         capability: str,
         constraints: Constraints,
-        remaining: float,
+        until: float,
         policy: SelectionPolicy,
         *,
         chain: tuple[str, ...] = (),
     ) -> Sample | None:
-        """A sample of standing bids with a winner among them; None if nobody in sight will do.
+        """A sample of standing bids with a winner among them; None if nobody in sight will do `until` the deadline.
 
         Raises:
             CallCycle: everybody who offers it already waits in this chain of calls.
         """
-        sample = self._sample(capability, constraints, remaining, policy, chain, frozenset())
+        sample = self._sample(capability, constraints, until, policy, chain, frozenset())
         best = sample.ranked
         if not best:
             return None
@@ -118,7 +118,7 @@ class Market:
         self,
         capability: str,
         constraints: Constraints,
-        remaining: float,
+        until: float,
         policy: SelectionPolicy,
         *,
         chain: tuple[str, ...] = (),
@@ -129,7 +129,7 @@ class Market:
         Raises:
             CallCycle: everybody who offers it already waits in this chain of calls.
         """
-        sample = self._sample(capability, constraints, remaining, policy, chain, avoid)
+        sample = self._sample(capability, constraints, until, policy, chain, avoid)
         return sample.candidates(), sample.known
 
     def directed(
@@ -148,7 +148,7 @@ class Market:
         """
         listings = self._listings(capability, constraints)
         drawn = self._draw(listings, 2 * policy.directed, chain, avoid)
-        offers = [self._offer(capability, each) for each in drawn]
+        offers = self._offers(capability, drawn)
         ranked = sorted(
             range(len(drawn)),
             key=lambda each: (
@@ -164,20 +164,21 @@ class Market:
         self,
         capability: str,
         constraints: Constraints,
-        remaining: float,
+        until: float,
         policy: SelectionPolicy,
         chain: tuple[str, ...],
         avoid: frozenset[str],
     ) -> Sample:
         """Offers of a few; of more and more, as long as nobody among them will do."""
         listings, count, first = self._listings(capability, constraints), policy.sample, None
+        now = self._peer.clock.monotonic()
         while True:
             drawn = self._draw(listings, count, chain, avoid)
-            offers = [self._offer(capability, each) for each in drawn]
-            ranked = rank(offers, constraints, remaining, policy)
+            offers = self._offers(capability, drawn)
+            ranked = rank(offers, constraints, until - now, policy)
             if ranked:
                 ranked = self._admitted(capability, drawn, offers, ranked)
-            sample = Sample(drawn, offers, ranked, len(listings), self._peer.clock.monotonic())
+            sample = Sample(drawn, offers, ranked, len(listings), now)
             if ranked:
                 return sample if first is None else sample.narrowed(policy.sample)
             if len(drawn) >= len(listings) or count >= SCANNED:
@@ -225,20 +226,16 @@ class Market:
             raise CallCycle(f"{agent} is already waiting in this chain of calls: {' → '.join((*chain, agent))}")
         return draw([each for each in free if each.key not in avoid] or free, count, self._peer.ids.random)
 
-    def _offer(self, capability: str, listing: Listing) -> Offer:
-        bid, objection, key = listing.figures.bids.get(capability), "", listing.key
-        if bid is None:
-            bid = UNHEARD
-            if listing.seen_at is not None:
-                objection = SILENT
-        return Offer(
-            bid,
-            listing.record.labels,
-            self._unanswered.get(key, 0),
-            self._reputation.of(key),
-            objection,
-            listing.seen_at,
-        )
+    def _offers(self, capability: str, listings: Sequence[Listing]) -> list[Offer]:
+        offers, unanswered, blemished = [], self._unanswered, self._reputation.shares
+        for each in listings:
+            bid, objection, key, seen = each.figures.bids.get(capability), "", each.key, each.seen_at
+            if bid is None:
+                bid, objection = UNHEARD, "" if seen is None else SILENT
+            taken = unanswered.get(key, 0) if unanswered else 0
+            kept = blemished.get(key, 1.0) if blemished else 1.0
+            offers.append(Offer(bid, each.record.labels, taken, kept, objection, seen))
+        return offers
 
     @staticmethod
     def breaker(listing: Listing, capability: str) -> tuple[str, str]:

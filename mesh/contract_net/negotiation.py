@@ -251,9 +251,8 @@ class Negotiation:
     def _survey(self, survey: m.Survey) -> None:
         call, market, policy = self.call, self._market, self.auction.policy
         if survey.mode == "standing":
-            remaining = call.deadline.remaining()
             candidates, known = market.standing(
-                call.capability, call.constraints, remaining, policy, chain=call.chain, avoid=survey.avoid
+                call.capability, call.constraints, call.deadline.at, policy, chain=call.chain, avoid=survey.avoid
             )
             self.event(m.Called(candidates=candidates, known=known))
             return

@@ -8,6 +8,7 @@ capability of the hosted actors (calls to everybody).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -265,13 +266,15 @@ class Participant:
 
     # -- what comes of it
 
-    async def finished(
+    def finished(
         self, commitment: Commitment, cause: Envelope, seat: Seat, finished: Finished, items: int
-    ) -> None:
-        """The handler has ended. Told once; copies of the award are answered with it until its deadline."""
-        self._forget(commitment.award)
-        if self.book.finish(commitment.award, finished):
-            await self.telling.outcome(cause, commitment, seat, items)
+    ) -> Awaitable[None] | None:
+        """The handler has ended. Told once, now or, if it is large, when what this returns is awaited; copies of the award
+        are answered with it until its deadline.
+        """
+        award = commitment.award
+        self._forget(award)
+        return self.telling.outcome(cause, commitment, seat, items) if self.book.finish(award, finished) else None
 
     def hand_back(self, commitment: Commitment, cause: Envelope, seat: Seat, error: MeshError) -> bool:
         """The work was never begun: decline it after all. False if it is too late for that."""

@@ -41,7 +41,7 @@ class QuietAward:
     """One award to the winner of `sample`. `run` it once; it is the waiter for its own answer."""
 
     __slots__ = (
-        "_alarm", "_at", "_delivered", "_ending", "_initiator", "_line", "_peer", "_permit", "_record", "_remaining", "_started",
+        "_alarm", "_delivered", "_ending", "_initiator", "_line", "_peer", "_permit", "_record", "_started",
         "_take_up", "award", "call", "conversation", "policy", "reply", "responder", "sample", "sent_at", "token",
     )  # fmt: skip
 
@@ -66,8 +66,6 @@ class QuietAward:
         self._peer = initiator.peer
         self._take_up = take_up
         self._started = sample.at
-        self._remaining = call.deadline.at - sample.at
-        self._at = self._peer.clock.now()
         self._ending: asyncio.Future[Contracted | Negotiation]
         self._delivered = False
         self._line: AwardLine | None = None
@@ -222,9 +220,10 @@ class QuietAward:
         if self._record is None:
             call, sample = self.call, self.sample
             choice = explain(
-                sample.candidates(), sample.won.key, call.constraints, self._remaining, self.policy,
+                sample.candidates(), sample.won.key, call.constraints, call.deadline.at - sample.at, self.policy,
                 self._peer.ids.random, known=sample.known,
             )  # fmt: skip
-            terms = call.terms(self.conversation, "standing")
-            self._record = written(terms, choice, self.award, self._at, known=sample.known)
+            clock, terms = self._peer.clock, call.terms(self.conversation, "standing")
+            at = clock.now() - (clock.monotonic() - sample.at)
+            self._record = written(terms, choice, self.award, at, known=sample.known)
         return self._record

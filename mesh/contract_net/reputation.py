@@ -11,25 +11,25 @@ REMEMBERED = 10_000
 
 
 class Reputation:
-    """The decayed share of kept commitments, by instance key; 1.0 for whom nothing is known."""
+    """The decayed `shares` of kept commitments, by instance key; 1.0 for whom nothing is known."""
 
     def __init__(self) -> None:
-        self._shares: OrderedDict[str, float] = OrderedDict()
+        self.shares: OrderedDict[str, float] = OrderedDict()
 
     def of(self, key: str) -> float:
         """The share, from 0 to 1."""
-        return self._shares.get(key, 1.0)
+        return self.shares.get(key, 1.0)
 
     def settle(self, key: str, *, kept: bool) -> None:
         """A commitment was kept, or broken. Those without a blemish are not stored."""
-        before = self._shares.get(key)
+        before = self.shares.get(key)
         if before is None and kept:
             return
         share = (1.0 if before is None else before) * (1.0 - WEIGHT) + WEIGHT * kept
         if share > 0.99:
-            self._shares.pop(key, None)
+            self.shares.pop(key, None)
             return
-        self._shares[key] = share
-        self._shares.move_to_end(key)
-        if len(self._shares) > REMEMBERED:
-            self._shares.popitem(last=False)
+        self.shares[key] = share
+        self.shares.move_to_end(key)
+        if len(self.shares) > REMEMBERED:
+            self.shares.popitem(last=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -100,16 +101,18 @@ class Telling:
         content, parts = self._outcome(commitment, seat, 0)
         self.say(cause, commitment.asker, content, seat, **parts)
 
-    async def outcome(self, cause: Envelope, commitment: Commitment, seat: Seat, items: int) -> None:
-        """What came of it, as the handler ends; after `items` items of a stream."""
-        if commitment.asker.token:
-            content, parts = self._outcome(commitment, seat, 1)
-            envelope = self._envelope(cause, commitment.asker, content, seat, seq=items, **parts)
-            data = encode(envelope)
-            if len(data) <= LIMIT:
-                self._peer.bus.publish(self._subject(commitment.asker), data)
-            else:
-                await self._peer.exchange.send(self._subject(commitment.asker), envelope)
+    def outcome(self, cause: Envelope, commitment: Commitment, seat: Seat, items: int) -> Awaitable[None] | None:
+        """What came of it, as the handler ends; after `items` items of a stream. A large one leaves when it is awaited."""
+        asker = commitment.asker
+        if not asker.token:
+            return None
+        content, parts = self._outcome(commitment, seat, 1)
+        envelope = self._envelope(cause, asker, content, seat, seq=items, **parts)
+        data = encode(envelope)
+        if len(data) > LIMIT:
+            return self._peer.exchange.send(self._subject(asker), envelope)
+        self._peer.bus.publish(self._subject(asker), data)
+        return None
 
     def _outcome(self, commitment: Commitment, seat: Seat, ending: int) -> tuple[msgspec.Struct, dict[str, Any]]:
         conversation, award, bid = commitment.conversation, commitment.award, self._bids.fresh(seat, ending=ending)
@@ -167,7 +170,7 @@ class AwardResponder:
 
     async def result(self, value: msgspec.Raw, usage: Usage) -> None:
         """It is done."""
-        await self._participant.finished(self._commitment, self._cause, self._seat, Finished(value, usage), self._items)
+        await self._finished(Finished(value, usage))
 
     async def failure(self, error: MeshError, usage: Usage) -> None:
         """It is not; what was never begun is handed back, for somebody else to do."""
@@ -175,5 +178,9 @@ class AwardResponder:
         if unbegun and self._participant.hand_back(self._commitment, self._cause, self._seat, error):
             return
         fault: Fault = error.fault(self._seat.key)
-        finished = Finished(usage=usage, fault=fault)
-        await self._participant.finished(self._commitment, self._cause, self._seat, finished, self._items)
+        await self._finished(Finished(usage=usage, fault=fault))
+
+    async def _finished(self, finished: Finished) -> None:
+        leaving = self._participant.finished(self._commitment, self._cause, self._seat, finished, self._items)
+        if leaving is not None:
+            await leaving
