@@ -295,7 +295,7 @@ class Store(Protocol):
         `max_deliver`: how often a message is delivered at most; -1: for as long as it takes.
         `prefetch`: how many messages may be on their way to this process, or wait here, before somebody asks for them. 1:
         none. More is for short work that comes in masses; it is only used as far as callers keep up, and what nobody has
-        asked for within a second goes back to the others, which counts as an attempt.
+        asked for within a second goes back to the others. That counts as an attempt, so leave room in `max_deliver`.
         """
 
     async def bucket(self, spec: BucketSpec) -> Bucket:

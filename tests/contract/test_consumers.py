@@ -276,6 +276,34 @@ async def test_what_was_fetched_ahead_and_nobody_asks_for_goes_to_the_others(
     await busy.close()
 
 
+async def test_what_a_slow_caller_has_fetched_ahead_goes_to_the_others(
+    here: Connection, there: Connection, store: Store, space: str
+) -> None:
+    await _fill(store, space, 100)
+    slow = await here.store.consumer(space, "work", (f"{space}.>",), ack_wait=60, prefetch=64)
+    other = await there.store.consumer(space, "work", (f"{space}.>",), ack_wait=60, prefetch=64)
+    heard = [_delivered(await slow.next(5)).message.sequence for _ in range(20)]
+    by_other: list[int] = []
+
+    async def dawdle() -> None:
+        while len(heard) + len(by_other) < 100:
+            delivery = await slow.next(0.2)
+            if delivery is not None:
+                heard.append(delivery.message.sequence)
+            await asyncio.sleep(0.3)
+
+    dawdling = asyncio.ensure_future(dawdle())
+    while len(heard) + len(by_other) < 100:
+        delivery = await other.next(0.5)
+        if delivery is not None:
+            by_other.append(delivery.message.sequence)
+    await dawdling
+    assert sorted(heard + by_other) == list(range(1, 101))
+    assert len(by_other) > 50
+    await slow.close()
+    await other.close()
+
+
 async def test_who_leaves_gives_back_what_was_fetched_ahead(
     here: Connection, there: Connection, store: Store, space: str
 ) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from typing import Any
 
@@ -31,8 +32,9 @@ PULL_FOR = 30.0
 """Seconds a pull stays open at most."""
 RETRY = 0.25
 KEEP = 1.0
-"""Seconds without a caller after which what is in store goes back to the server."""
+"""Seconds after which a message that nobody has asked for goes back to the server, and pulls that nobody waits for end."""
 LOOK = 0.5
+"""Seconds between two looks at what is open and in store."""
 CLOSE_WITHIN = 1.0
 MARGIN = 0.05
 """Seconds by which a pull ends before its caller's patience: a message must not arrive just too late."""
@@ -50,7 +52,7 @@ class NatsConsumer:
         self._acks = Acks(bus)
         self._window = Window(prefetch, bus.clock.monotonic())
         self._waiting: dict[asyncio.Future[NatsDelivery], float] = {}
-        self._store: deque[NatsDelivery] = deque()
+        self._store: deque[tuple[NatsDelivery, float]] = deque()
         self._lanes: list[Lane] = []
         self._coming = 0
         self._called = 0.0
@@ -71,7 +73,7 @@ class NatsConsumer:
         self._called = self._bus.clock.monotonic()
         if self._store:
             self._window.take()
-            delivery = self._store.popleft()
+            delivery, _ = self._store.popleft()
             self._refill(timeout)
             return delivery
         return await self._wait(timeout)
@@ -86,7 +88,8 @@ class NatsConsumer:
         if self._watchdog is not None:
             self._watchdog.cancel()
         self._fail_waiting()
-        self._give_back()
+        self._leave_all()
+        self._give_back(math.inf)
         try:
             await self._bus.flush(CLOSE_WITHIN)
         except (Unavailable, TimedOut) as error:
@@ -170,34 +173,40 @@ class NatsConsumer:
         if self._closed:
             delivery.give_back()
         else:
-            self._store.append(delivery)
+            self._store.append((delivery, self._bus.clock.monotonic()))
             self._watch()
 
     def _gone(self, place: asyncio.Future[NatsDelivery]) -> None:
         """A caller has left: the pull it leaves over must not take a message from somebody who wants it."""
         self._waiting.pop(place, None)
-        most = max(len(self._waiting), self._window.ahead) if self._waiting else 0
+        self._leave(max(len(self._waiting), self._window.ahead) if self._waiting else 0)
+        self._refill(0.0)
+
+    def _leave(self, most: int) -> None:
+        """Leave pulls until no more than so many messages are to come."""
         for lane in [lane for lane in self._lanes if lane.left]:
             if self._coming <= most:
                 break
             self._coming -= lane.left
             self._lanes.remove(lane)
             lane.leave()
-        self._refill(0.0)
 
-    def _give_back(self) -> None:
-        """Nobody asks here any more: leave every pull, and give back what is in store."""
+    def _leave_all(self) -> None:
         lanes, self._lanes, self._coming = self._lanes, [], 0
         for lane in lanes:
             lane.leave()
-        while self._store:
-            self._store.popleft().give_back()
+
+    def _give_back(self, before: float) -> None:
+        """Give back what came before this time and nobody has asked for, and fetch no more of it."""
+        if self._store and self._store[0][1] < before:
+            self._window.measure(self._bus.clock.monotonic())
+            self._leave(len(self._waiting))
+        while self._store and self._store[0][1] < before:
+            self._store.popleft()[0].give_back()
 
     def _start_over(self) -> None:
         """After a reconnect every open pull is gone."""
-        lanes, self._lanes, self._coming = self._lanes, [], 0
-        for lane in lanes:
-            lane.leave()
+        self._leave_all()
         self._refill(0.0)
 
     # -- trouble
@@ -230,7 +239,8 @@ class NatsConsumer:
         self._watchdog = None
         now = self._bus.clock.monotonic()
         if not self._waiting and now - self._called > KEEP:
-            self._give_back()
+            self._leave(0)
+        self._give_back(now - KEEP)
         for lane in self._lanes:
             if lane.left and lane.overdue(now):
                 self._coming -= lane.left
