@@ -11,6 +11,7 @@ import msgspec
 
 from mesh.actors.batch import Batches
 from mesh.actors.contract import encode_payload
+from mesh.actors.event_ids import EventIds
 from mesh.actors.letterhead import Letterhead
 from mesh.actors.lineage import Lineage
 from mesh.protocols.envelope import encode
@@ -29,21 +30,24 @@ class Announcing:
 
     def __init__(self, peer: Peer, *, batches: bool = True) -> None:
         self._peer = peer
+        self._tongue = peer.tongue
         self._version = 0
+        self._event_ids = EventIds(peer.clock, peer.ids)
         self._letterheads: dict[str, tuple[str, Letterhead]] = {}
         self._batches = Batches(peer.bus.publish, self._lost)
         self._send = self._batches.send if batches else peer.bus.publish
 
-    def announce(self, event_type: str, payload: Any, lineage: Lineage) -> None:
-        """Let an event leave: at most once, and nobody notices when it is lost. Again: a second event.
+    def announce(self, event_type: str, payload: Any, lineage: Lineage | None = None) -> None:
+        """Let an event leave, without a lineage as the process's own: at most once, and nobody notices when it is lost.
+        Again: a second event.
 
         Raises:
             TooLarge: more than fits in a message; store it. BadPayload · InvalidName · Overloaded · Unavailable.
         """
-        content = encode_payload(payload)
-        if lineage is self._peer.root:
+        content = payload if isinstance(payload, msgspec.Raw) else encode_payload(payload)
+        if lineage is None:
             subject, letterhead = self._letterhead(event_type)
-            data = letterhead.write(self._peer.ids.uuid(), content)
+            data = letterhead.write(self._event_ids.draw(), content)
         else:
             subject, data = self._compose(event_type, content, lineage)
         if len(data) > LIMIT:
@@ -58,7 +62,7 @@ class Announcing:
         self._batches.flush()
 
     def _letterhead(self, event_type: str) -> tuple[str, Letterhead]:
-        version = self._peer.tongue.version
+        version = self._tongue.version
         if version != self._version or len(self._letterheads) > KEPT:
             self._letterheads.clear()
             self._version = version

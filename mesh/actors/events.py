@@ -49,7 +49,7 @@ class Events:
         self._peer = peer
         self._spec = event_stream(peer.subjects)
         self._ensured = False
-        self._announcing = Announcing(peer, batches=batches)
+        self.announcing = Announcing(peer, batches=batches)
         self._hearing = Hearing(peer)
 
     @property
@@ -63,14 +63,6 @@ class Events:
             await self._peer.store.ensure_stream(self._spec)
             self._ensured = True
 
-    def announce(self, event_type: str, payload: Any, lineage: Lineage | None = None) -> None:
-        """Let an event leave that nobody stores; without a lineage it is the process's own. Again: a second event.
-
-        Raises:
-            Overloaded · Unavailable · TooLarge · InvalidName · BadPayload.
-        """
-        self._announcing.announce(event_type, payload, lineage or self._peer.root)
-
     async def emit(self, event_type: str, payload: Any, lineage: Lineage, *, stored: bool = True) -> int:
         """Store an event, and return its sequence; or let it leave unstored, and return 0 at once. Again: a second event.
 
@@ -79,7 +71,7 @@ class Events:
         """
         if stored:
             return await self._store(event_type, payload, lineage)
-        self.announce(event_type, payload, lineage)
+        self.announcing.announce(event_type, payload, lineage if lineage is not self._peer.root else None)
         return 0
 
     async def _store(self, event_type: str, payload: Any, lineage: Lineage) -> int:
@@ -94,7 +86,7 @@ class Events:
 
     def flush(self) -> None:
         """Unstored events that wait for company leave now."""
-        self._announcing.flush()
+        self.announcing.flush()
 
     async def subscribe(
         self,

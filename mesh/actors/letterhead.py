@@ -30,8 +30,7 @@ class Letterhead(NamedTuple):
         envelope = lineage.compose(ids, "event", event_type, _ANY, waits=False, version=version)
         return cls(*encode(envelope).removesuffix(b"0}").split(envelope.id.encode()))
 
-    def write(self, message_id: str, payload: msgspec.Raw) -> bytes:
+    def write(self, event_id: bytes, payload: msgspec.Raw) -> bytes:
         """A whole envelope."""
-        name = message_id.encode()
         opening, middle, closing = self
-        return b"".join((opening, name, middle, name, closing, payload, b"}"))
+        return b"".join((opening, event_id, middle, event_id, closing, payload, b"}"))

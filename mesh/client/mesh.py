@@ -200,7 +200,7 @@ class Mesh:
         heard now or never, and nothing is waited for: as `Peer.emit`."""
         if stored:
             return await self.peer.emit(event_type, payload)
-        self.peer.events.announce(event_type, payload)
+        self.peer.events.announcing.announce(event_type, payload)
         return 0
 
     async def subscribe(
