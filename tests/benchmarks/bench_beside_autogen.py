@@ -83,8 +83,8 @@ async def bench(ground: Ground) -> list[Row]:
 
         return await beside(
             ground,
-            Neighbour("autogen-core in process", lambda: alone.send_message(Text(TEXT), ECHO)),
-            Neighbour("ask in process", ask),
+            Neighbour("autogen-core in process", lambda: alone.send_message(Text(TEXT), ECHO), pace=2),
+            Neighbour("ask in process", ask, pace=2),
             Neighbour("autogen gRPC", lambda: far.send_message(Text(TEXT), ECHO), others, pace=4),
         )
 

@@ -61,8 +61,8 @@ async def beside(ground: Ground, *neighbours: Neighbour) -> list[Row]:
             await here.ask("echo", text=TEXT, returns=str)
 
         everyone = (*neighbours, Neighbour("ask", ask, (mesh_side,)), Neighbour("raw", ask_raw, (raw_side,)))
-        one = await ground.take_turns(ground.pick(3, 11), **{each.name: _one(ground, each) for each in everyone})
-        many = await ground.take_turns(ground.pick(3, 9), **{each.name: _many(ground, each) for each in everyone})
+        one = await ground.take_turns(ground.pick(3, 9), **{each.name: _one(ground, each) for each in everyone})
+        many = await ground.take_turns(ground.pick(3, 7), **{each.name: _many(ground, each) for each in everyone})
     await raw.close()
     return [
         *(_latency(name, series, one["raw"]) for name, series in one.items() if name != "raw"),
@@ -82,7 +82,7 @@ def _one(ground: Ground, who: Neighbour) -> Contender:
 
 
 def _many(ground: Ground, who: Neighbour) -> Contender:
-    turns = max(2, ground.pick(16, 80) // who.pace)
+    turns = max(2, ground.pick(16, 40) // who.pace)
     return lambda: at_once(ground, who.others, who.request, turns)
 
 
