@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
+
 from mesh.actors.contract import Contract
 from mesh.actors.marks import BidHook, CommandOptions, EventMark, TimerMark
 from mesh.actors.marks import command as command
@@ -119,16 +121,14 @@ class Handler:
         )
 
 
-@dataclass(frozen=True)
-class Reaction:
+class Reaction(msgspec.Struct, frozen=True):
     """A handler and the events it hears."""
 
     handler: Handler
     mark: EventMark
 
 
-@dataclass(frozen=True)
-class Timer:
+class Timer(msgspec.Struct, frozen=True):
     """A handler and how often it runs."""
 
     handler: Handler

@@ -11,7 +11,6 @@ import inspect
 import os
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -31,8 +30,7 @@ ExitStatus = Literal["success", "semantic_failure", "exception"]
 MESSAGE_LIMIT = 500
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """How it ended. `raised` is what the handler raised by mistake, `stop` says that the actor itself is being stopped."""
 
     error: MeshError | None = None

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+import msgspec
 
 from mesh.protocols.acts import Bid
 from mesh.protocols.constraints import Effect
@@ -29,8 +30,7 @@ REASONING_TIMEOUT = 30.0
 MARK = "__mesh_marks__"
 
 
-@dataclass(frozen=True, kw_only=True)
-class CommandOptions:
+class CommandOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What `@command` and `@agent` say of a handler. `price` is money per call, `timeout` in seconds."""
 
     name: str = ""
@@ -106,8 +106,7 @@ def command(function: Callable[P, R] | None = None, /, **options: Any) -> Any:
     return lambda marked: Command(marked, CommandOptions(**options))
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventMark:
+class EventMark(msgspec.Struct, frozen=True, kw_only=True):
     """What `@on_event` says."""
 
     event_type: str
@@ -118,8 +117,7 @@ class EventMark:
     timeout: float = TIMEOUT
 
 
-@dataclass(frozen=True, kw_only=True)
-class TimerMark:
+class TimerMark(msgspec.Struct, frozen=True, kw_only=True):
     """What `@every` says."""
 
     seconds: float

@@ -12,7 +12,6 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -47,8 +46,7 @@ def where(function: Callable[..., Any]) -> str:
     return f"{getattr(function, '__qualname__', function)}{place}"
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(msgspec.Struct, frozen=True):
     """The inputs of one handler. `contract` is that of the payload, `context` the name of the injected parameter."""
 
     shape: Shape

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from mesh.actors.marks import TIMEOUT
 from mesh.protocols.constraints import Constraints, Effect
@@ -27,8 +28,7 @@ ROUTES = 10_000
 Target = str | Listing
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """One instance, one command. `key` is `<process>.<agent>.<instance>`; `what`, the capability (or the command that
     offers none), names the breaker beside it."""
 

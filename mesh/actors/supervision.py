@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from mesh.protocols.transitions import follow
 
@@ -37,8 +38,7 @@ MEANINGS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class RestartPolicy:
+class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """`limit` crashes within `window` seconds are survived, each after a doubled backoff (`first` to `longest` seconds).
 
     `patience` is how many calls in a row may raise before that counts as a crash.

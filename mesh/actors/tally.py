@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from mesh.actors.handler import Handler
 from mesh.protocols.acts import Bid
@@ -18,8 +19,7 @@ UNKNOWN_LATENCY = 0.05
 """Seconds assumed of a handler that has not run yet."""
 
 
-@dataclass(slots=True)
-class Mean:
+class Mean(msgspec.Struct, gc=False):
     """Decayed mean of seconds and of success of one handler (or of the whole instance)."""
 
     latency: float = UNKNOWN_LATENCY
@@ -48,12 +48,11 @@ class Mean:
         return handled / (handled + alike) * KEPT ** (times - alike)
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(msgspec.Struct):
     """The record of one instance since its process started: it survives restarts of the actor."""
 
-    whole: Mean = field(default_factory=Mean)
-    by_command: dict[str, Mean] = field(default_factory=dict)
+    whole: Mean = msgspec.field(default_factory=Mean)
+    by_command: dict[str, Mean] = msgspec.field(default_factory=dict)
 
     def add(self, command: str, seconds: float, succeeded: bool, error: str = "", *, times: int = 1) -> None:
         """One more call of `command`, or so many of `seconds` each; `error` says how it ended, empty if well."""

@@ -13,8 +13,9 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from mesh.protocols.errors import BreakerOpen
 from mesh.protocols.transitions import follow
@@ -41,8 +42,7 @@ MEANINGS: dict[Step, str] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class BreakerPolicy:
+class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """When to open, and for how long. Times are in seconds, shares from 0 to 1."""
 
     window: float = 30.0
@@ -68,8 +68,7 @@ class Permit:
         self.trial = trial
 
 
-@dataclass(slots=True)
-class Slot:
+class Slot(msgspec.Struct):
     """The calls of one slice of the window."""
 
     number: int

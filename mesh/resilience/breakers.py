@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from types import TracebackType
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import Clock

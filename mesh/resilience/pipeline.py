@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from mesh.protocols.constraints import Effect
 from mesh.protocols.errors import DeadlineExceeded, MeshError, TimedOut
@@ -53,8 +54,7 @@ async def protect(
     raise at_the_end(first, deadline, what)
 
 
-@dataclass(slots=True)
-class _Retries:
+class _Retries(msgspec.Struct):
     """The attempts after the first, by tenacity, which is handed the first one's failure as attempt number one."""
 
     deadline: Deadline

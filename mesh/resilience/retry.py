@@ -7,7 +7,8 @@ An attempt is repeated when the work was certainly not begun, or when repeating 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+
+import msgspec
 
 from mesh.protocols.constraints import Effect
 from mesh.protocols.errors import BreakerOpen, MeshError, Transient
@@ -15,8 +16,7 @@ from mesh.protocols.errors import BreakerOpen, MeshError, Transient
 HARMLESS: tuple[Effect, ...] = ("pure", "idempotent")
 
 
-@dataclass(frozen=True, kw_only=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """`attempts` in all; full jitter up to `first · 2ⁿ` seconds, never above `longest`."""
 
     attempts: int = 3
