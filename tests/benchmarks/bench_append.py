@@ -42,7 +42,7 @@ async def bench(ground: Ground) -> list[Row]:
     async with await connect(ServerTarget(url=ground.url), name="appends") as ours:
         rows = [
             await _crowd(ground, raw.jetstream(), ours.store, "memory", MEMORY, ground.pick(30, 200)),
-            await _crowd(ground, raw.jetstream(), ours.store, "file", FILE, ground.pick(5, 100)),
+            await _crowd(ground, raw.jetstream(), ours.store, "file", FILE, ground.pick(5, 60)),
             await _alone(ground, raw.jetstream(), ours.store, ground.pick(150, 1500)),
         ]
     await raw.close()

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from mesh.protocols.errors import Refused
-from mesh.protocols.ports import KeyValue, Message, Stored
+from mesh.protocols.ports import Headers, KeyValue, Message, Stored
 from mesh.transport.headers import KV_OPERATION, MARKER_REASON, STATUS
 from mesh.transport.nats.received import BlockHeaders
 
@@ -89,6 +89,9 @@ def rfc3339(seconds: float) -> str:
 
 def key_value(stored: Stored, prefix: int) -> KeyValue:
     """The key and value in a bucket's message; `prefix` is the length of `$KV.<bucket>.`. A marker has no value."""
-    headers = stored.headers or {}
-    gone = headers.get(KV_OPERATION) in ("DEL", "PURGE") or MARKER_REASON in headers
+    gone = not stored.data and stored.headers is not None and _is_marker(stored.headers)
     return KeyValue(stored.subject[prefix:], None if gone else stored.data, stored.sequence)
+
+
+def _is_marker(headers: Headers) -> bool:
+    return headers.get(KV_OPERATION) in ("DEL", "PURGE") or MARKER_REASON in headers
