@@ -30,6 +30,7 @@ from tests.benchmarks.trial import attempt
 
 FOLDER = Path(__file__).parent
 DEFAULT = Path(".mesh") / "bench.json"
+PROC = Path("/proc/self/task")
 LIMITS = {True: 30.0, False: 180.0}
 """Seconds after which a bench counts as hung, in quick rounds and in full ones."""
 
@@ -81,7 +82,7 @@ def _options(arguments: Sequence[str] | None, known: Mapping[str, str]) -> argpa
         "--limit", type=float, metavar="SECONDS", help="a bench that takes longer is stopped, and broken"
     )
     options = parser.parse_args(arguments)
-    if not Path("/proc/self/task").exists():
+    if not PROC.exists():
         parser.error("this needs Linux: processor times are read from /proc")
     options.json = _writable(parser, options.json)
     return options

@@ -34,10 +34,11 @@ def noise() -> str:
     """Why figures are noisy here at this moment; empty when the machine is quiet. Takes a quarter of a second."""
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     found = [f"load {load:.1f} on {cores} cores"] if load > LOAD_A_CORE * cores else []
-    return ", ".join([*found, *_unsteady([_piece() for _ in range(100)])])
+    return ", ".join([*found, *unsteady([_piece() for _ in range(100)])])
 
 
-def _unsteady(times: list[float]) -> list[str]:
+def unsteady(times: list[float]) -> list[str]:
+    """What equal pieces of work, which took these times, say of the clock: nothing when it is steady."""
     slow = statistics.quantiles(times, n=10)[-1] / statistics.median(times)
     return [f"the same work takes up to {slow:.1f}x as long"] if slow > JITTER else []
 

@@ -15,6 +15,8 @@ from tests.benchmarks.results import Outcome, Results
 from tests.benchmarks.rows import Row, Target
 
 PIPED_WIDTH = 120
+BUDGETS = {True: 60.0, False: 900.0}
+"""Seconds that all benches together may take, in quick rounds and in full ones."""
 NAME_WIDTH = (24, 72)
 _COLUMNS = (("figure", 8), ("least to most", 14), ("floor", 7), ("aim", 7), (" ", 4))
 _CHANGE = ("before", 15)
@@ -69,6 +71,8 @@ class Report:
         held, missed = results.held(), results.missed()
         took = ", ".join(f"{each.bench} {each.seconds:.1f} s" for each in results.benches if not each.skipped)
         self._say(f"\n{took or 'nothing was measured'}; {results.seconds:.0f} s in all", "dim")
+        if results.seconds > BUDGETS[results.quick]:
+            self._say(f"that is more than the {BUDGETS[results.quick]:.0f} s it should take", "yellow")
         hold = (f"{len(held) - len(missed)} of {len(held)} floors hold", "bold red" if missed else "green")
         self._say(Text.assemble(hold, f"; figures in {where}"))
         broken = [outcome.bench for outcome in results.benches if outcome.broke]

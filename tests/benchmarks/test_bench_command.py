@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks.__main__ import benches
+from tests.benchmarks import __main__ as command
 
 ROOT = Path(__file__).parents[2]
 _MAIN = """
@@ -57,8 +57,8 @@ def make_bench(folder: Path, names: str, *options: str) -> subprocess.CompletedP
     for name, text in BENCHES.items():
         (folder / f"{name}.py").write_text(text)
     env = {**os.environ, "PYTHONPATH": str(folder)}
-    command = [sys.executable, "-c", _MAIN, names, "--quick", "--json", str(folder / "bench.json"), *options]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=50, check=False)
+    program = [sys.executable, "-c", _MAIN, names, "--quick", "--json", str(folder / "bench.json"), *options]
+    return subprocess.run(program, cwd=ROOT, env=env, capture_output=True, text=True, timeout=50, check=False)
 
 
 def outcomes(folder: Path) -> dict[str, Any]:
@@ -117,8 +117,18 @@ def test_a_mistake_in_the_options_is_told_in_a_line(tmp_path: Path, options: lis
     assert not (tmp_path / "bench.json").exists()
 
 
+def test_without_proc_it_says_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "PROC", Path("/no/such/place"))
+    with pytest.raises(SystemExit) as ended:
+        command.main([], {})
+    assert ended.value.code == 2
+    assert "this needs Linux" in capsys.readouterr().err
+
+
 def test_every_bench_is_found_and_those_beside_others_come_last() -> None:
-    names = list(benches())
+    names = list(command.benches())
     assert "ask" in names
     beside = [name.startswith("beside") for name in names]
     assert beside == sorted(beside)

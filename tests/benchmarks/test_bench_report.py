@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from tests.benchmarks.machine import facts
+from tests.benchmarks.machine import facts, unsteady
 from tests.benchmarks.report import Report, figure
 from tests.benchmarks.results import Outcome, Results
 from tests.benchmarks.rows import Row, Side, Target
@@ -114,6 +114,17 @@ def test_it_says_how_many_floors_hold_how_long_each_took_and_what_broke() -> Non
     assert "one 1.0 s, two 2.5 s; 4 s in all" in text
     assert "1 of 2 floors hold; figures in bench.json" in text
     assert "broken, see above: two" in text
+
+
+def test_a_run_that_takes_longer_than_it_should_is_told() -> None:
+    assert "more than the 60 s" in shown(run(BOTH, seconds=61.0))
+    assert "more than" not in shown(run(BOTH, seconds=59.0))
+
+
+def test_a_clock_that_is_unsteady_is_noise() -> None:
+    assert unsteady([1.0] * 100) == []
+    assert unsteady([1.0] * 95 + [9.0] * 5) == [], "a few interruptions are everywhere"
+    assert unsteady([1.0] * 80 + [2.0] * 20) == ["the same work takes up to 2.0x as long"]
 
 
 def test_a_busy_machine_is_told_before_anything_is_measured() -> None:
