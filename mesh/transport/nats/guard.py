@@ -17,6 +17,7 @@ log = logging.getLogger("mesh.transport")
 
 TESTED = "2.16."
 """Releases of nats-py that the fast wire has been tested with begin like this."""
+FAST = "mesh.transport.nats.fast"
 _REPLACED = {
     "_attempt_reconnect": [],
     "_connect_to_server": ["s"],
@@ -66,7 +67,7 @@ def objections() -> str:
     if missing:
         return f"nats-py {version} is not as it was: {', '.join(missing)}"
     try:
-        importlib.import_module("mesh.transport.nats.fast")
+        importlib.import_module(FAST)
     except (ImportError, AttributeError) as error:
         return f"nats-py {version} is not as it was: {error}"
     return ""

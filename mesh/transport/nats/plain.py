@@ -60,9 +60,10 @@ class PlainWire:
         self._commands: deque[tuple[Command, int]] = deque()
         self._commanded = asyncio.Event()
         self._queued = 0
-        self._pings: dict[asyncio.Future[bool], asyncio.Task[None]] = {}
+        self._pings: dict[asyncio.Future[bool], asyncio.Task[None] | None] = {}
         self._asking: asyncio.Future[Any] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._worker: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
 
     # -- Wire
 
@@ -87,11 +88,8 @@ class PlainWire:
         await self._connect(self._client)
         await self._identify(self._client)
         self._up.set()
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self._work(), name="plain wire"),
-            loop.create_task(self._watch(), name="watch over the plain wire"),
-        ]
+        self._start_working()
+        self._watcher = asyncio.get_running_loop().create_task(self._watch(), name="watch over the plain wire")
 
     def listen(self, subject: str, queue: str, receiver: Receiver) -> int:
         """Subscribe, over reconnects and new clients too."""
@@ -119,13 +117,16 @@ class PlainWire:
 
     def ping(self, pong: asyncio.Future[bool]) -> None:
         """Resolve `pong` when the server has taken everything published so far."""
+        self._pings[pong] = None
         self._command(lambda: self._begin_flush(pong))
 
     async def close(self) -> None:
         """End the connection for good."""
-        for task in self._tasks:
+        ending = [task for task in (self._worker, self._watcher) if task is not None]
+        self._worker = self._watcher = None
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         self._give_up_pings()
         self._up.clear()
         self._listening.clear()
@@ -138,13 +139,23 @@ class PlainWire:
         self._queued += size
         self._commanded.set()
 
+    def _start_working(self) -> None:
+        if self._worker is not None:
+            self._worker.cancel()
+        self._worker = asyncio.get_running_loop().create_task(self._work(), name="plain wire")
+
     async def _work(self) -> None:
-        while True:
+        """Until another one takes its place: nats-py may swallow the cancellation, and then just goes on."""
+        me = asyncio.current_task()
+        while me is self._worker:
             self._commanded.clear()
             while self._commands:
                 await self._up.wait()
                 command, size = self._commands[0]
-                if await self._carried_out(command):
+                done = await self._carried_out(command)
+                if me is not self._worker:
+                    return
+                if done:
                     self._commands.popleft()
                     self._queued -= size
             await self._commanded.wait()
@@ -189,7 +200,8 @@ class PlainWire:
         self._listening.pop(sid, None)
 
     async def _begin_flush(self, pong: asyncio.Future[bool]) -> None:
-        self._pings[pong] = asyncio.get_running_loop().create_task(self._flush(pong), name="flush")
+        if pong in self._pings:
+            self._pings[pong] = asyncio.get_running_loop().create_task(self._flush(pong), name="flush")
 
     async def _flush(self, pong: asyncio.Future[bool]) -> None:
         client = self._client
@@ -216,7 +228,7 @@ class PlainWire:
         await dial(client, *self._dialled, callbacks)
 
     async def _watch(self) -> None:
-        while True:
+        while self._watcher is not None:
             await asyncio.sleep(WATCH)
             if self._up.is_set():
                 if not self._client.is_connected:
@@ -227,6 +239,7 @@ class PlainWire:
     async def _renew(self) -> None:
         """Another client in place of one that does not come back."""
         old, self._client = self._client, Client()
+        self._start_working()
         await abandon(old, CLOSE_WITHIN)
         try:
             await self._connect(self._client)
@@ -278,7 +291,8 @@ class PlainWire:
     def _give_up_pings(self) -> None:
         pings, self._pings = self._pings, {}
         for pong, task in pings.items():
-            task.cancel()
+            if task is not None:
+                task.cancel()
             _fail(pong)
 
 

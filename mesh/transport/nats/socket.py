@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable, Iterable
 from typing import cast
 from urllib.parse import ParseResult
@@ -56,12 +57,12 @@ class Inlet(asyncio.Protocol):
             self._greeting += data
             self._wake()
             return
-        if len(data) >= FULL_READ:
-            self._full_read_at = self._loop.time()
         try:
             self._feed(data)
         except Error as error:
             self.end(error)
+        if len(data) >= FULL_READ:
+            self._full_read_at = time.monotonic()  # not the loop's time: uvloop's stands still while handlers run
 
     def eof_received(self) -> bool:
         """The server has closed its side."""
@@ -96,7 +97,7 @@ class Inlet(asyncio.Protocol):
     @property
     def behind(self) -> bool:
         """Whether the server has lately had more for us than we could take at once."""
-        return self._loop.time() - self._full_read_at < BEHIND_FOR
+        return time.monotonic() - self._full_read_at < BEHIND_FOR
 
     async def line(self) -> bytes:
         """The next line of the greeting; at the end of the connection what there is of it.
@@ -172,7 +173,9 @@ class SocketTransport(Transport):
         inlet = Inlet(self._can_write)
         async with asyncio.timeout(connect_timeout):
             await asyncio.get_running_loop().create_connection(lambda: inlet, uri.hostname or "", uri.port or 0)
-        self._begin(inlet)
+        self._inlet = inlet
+        self._greeted = False
+        self._set_aside = b""
 
     async def connect_tls(
         self, uri: str | ParseResult, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: float
@@ -180,16 +183,18 @@ class SocketTransport(Transport):
         """Speak TLS from now on; what came in the clear is forgotten."""
         inlet = Inlet(self._can_write)
         host = uri if isinstance(uri, str) else uri.hostname
-        async with asyncio.timeout(connect_timeout):
-            secure = await asyncio.get_running_loop().start_tls(
-                self._open.transport, inlet, ssl_context, server_hostname=host
-            )
+        try:
+            async with asyncio.timeout(connect_timeout):
+                secure = await asyncio.get_running_loop().start_tls(
+                    self._open.transport, inlet, ssl_context, server_hostname=host
+                )
+        except BaseException:
+            self._open.connection_lost(None)  # the event loop does not tell it any more
+            raise
         if secure is None:
             raise ConnectionResetError("the connection was lost during the TLS handshake")
         inlet.connection_made(secure)
-        greeted = self._greeted
-        self._begin(inlet)
-        self._greeted = greeted
+        self._inlet = inlet
 
     def write(self, payload: bytes) -> None:
         """Give bytes to the socket."""
@@ -255,11 +260,6 @@ class SocketTransport(Transport):
         if self._inlet is None:
             raise ConnectionResetError("not connected")
         return self._inlet
-
-    def _begin(self, inlet: Inlet) -> None:
-        self._inlet = inlet
-        self._greeted = False
-        self._set_aside = b""
 
 
 def _nowhere(_: bytes) -> None:
