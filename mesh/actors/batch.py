@@ -13,10 +13,12 @@ import msgspec
 
 from mesh.protocols.envelope import READABLE, Envelope, decode
 from mesh.protocols.errors import BadEnvelope, MeshError, VersionUnsupported
-from mesh.protocols.references import LIMIT
 
 MOST = 64
 """Events in one message."""
+BYTES = 16 * 1024
+"""Bytes in one message, unless one event has more: with 64 KiB the server and both ends wait for each other (108,000 events
+a second instead of 179,000)."""
 OPENING = b"["
 """The first byte tells a message that holds several."""
 WINDOW = 0.001
@@ -39,7 +41,7 @@ class Batch:
 
     def fits(self, data: bytes) -> bool:
         """Whether one more stays within what one message may hold."""
-        return self.size + len(data) <= LIMIT
+        return self.size + len(data) <= BYTES
 
     def add(self, data: bytes) -> None:
         """One more."""
