@@ -17,7 +17,8 @@ from mesh.protocols.envelope import Envelope, value_of
 from mesh.protocols.errors import BadPayload, BadResult, MeshError, NoResponders, TimedOut, from_fault
 from mesh.resilience.budget import RetryBudget
 from mesh.resilience.deadline import Deadline
-from mesh.resilience.pipeline import at_the_end, protect
+from mesh.resilience.pipeline import at_the_end, repeat
+from mesh.resilience.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
@@ -38,19 +39,29 @@ class Asking:
     async def ask(self, wish: Wish) -> Any:
         """As `Peer.ask`."""
         question = Question(self._peer, self._routing, wish)
-        reply = await protect(
-            question,
-            deadline=question.deadline,
-            clock=self._peer.clock,
-            source=self._peer.ids.random,
-            budget=self._budget(wish.target),
-            effect=question.route.effect,
-            policy=wish.retry,
-            what=question,
-        )
+        question.deadline.check(question)
+        budget = self._budget(wish.target)
+        budget.called()
+        try:
+            reply = await question(1)
+        except MeshError as error:
+            reply = await self._again(question, error, budget, wish.retry)
         if wish.on_usage is not None and reply.usage is not None:
             wish.on_usage(reply.usage)
         return self.read(reply.payload, wish.returns)
+
+    async def _again(self, question: Question, error: MeshError, budget: RetryBudget, policy: RetryPolicy) -> Envelope:
+        return await repeat(
+            question,
+            error,
+            deadline=question.deadline,
+            clock=self._peer.clock,
+            source=self._peer.ids.random,
+            budget=budget,
+            effect=question.route.effect,
+            policy=policy,
+            what=str(question),
+        )
 
     async def stream(self, wish: Wish) -> AsyncIterator[Any]:
         """As `Peer.stream`."""

@@ -46,17 +46,20 @@ class HostileReply(Exception):
 class Ask:
     """One question waiting for its one reply; items and progress on the way are handed to `on_part`."""
 
-    __slots__ = ("alarm", "deadline", "future", "inactivity", "on_part", "reply", "responder")
+    __slots__ = ("alarm", "deadline", "future", "inactivity", "on_part", "reply", "responder", "token", "unsent")
 
     def __init__(
         self,
         here: Alarms,
+        token: str,
         reply: str,
         deadline: Deadline,
         responder: str,
         on_part: Heard | None,
         inactivity: float | None,
     ) -> None:
+        self.token = token
+        self.unsent = False
         self.future: asyncio.Future[Envelope] = here.loop.create_future()
         self.reply = reply
         self.deadline = deadline
@@ -167,23 +170,45 @@ class Exchange:
             NoResponders: at once, nobody listens. TimedOut: no reply by the deadline; nothing is known of the work.
             Any MeshError: the reply carries this fault.
         """
-        token, responder = self.ids.token(), responder or self._responder(subject)
-        reply = self._reply(self.process, responder) + token
-        here = self._alarms = self._alarms or alarms()
-        ask = self._waiting[token] = Ask(here, reply, deadline, responder, on_part, inactivity)
+        responder = responder or self._responder(subject)
+        ask = self.open(subject, envelope, deadline, responder, on_part, inactivity)
         try:
-            data = encode(envelope)
-            if len(data) > LIMIT:
-                await self.send(subject, envelope, reply=reply)
-            else:
-                self.bus.publish(subject, data, reply=reply)
+            if ask.unsent:
+                await self.send(subject, envelope, reply=ask.reply)
             answer = await ask.future
         finally:
-            ask.alarm.cancel()
-            self._waiting.pop(token, None)
+            self.close(ask)
         if answer.fault is not None:
             raise from_fault(answer.fault)
         return answer if answer.ref is None else await self.payloads.whole(answer)
+
+    def open(
+        self,
+        subject: str,
+        envelope: Envelope,
+        deadline: Deadline,
+        responder: str,
+        on_part: Heard | None = None,
+        inactivity: float | None = None,
+    ) -> Ask:
+        """The first part of `ask`: the reply will be in the ask's `future`, until `close`.
+
+        A large message is `unsent`: it takes a `send`, which waits for the object store.
+        """
+        token = self.ids.token()
+        reply = self._reply(self.process, responder) + token
+        here = self._alarms = self._alarms or alarms()
+        data = encode(envelope)
+        if len(data) <= LIMIT:
+            self.bus.publish(subject, data, reply=reply)
+        ask = self._waiting[token] = Ask(here, token, reply, deadline, responder, on_part, inactivity)
+        ask.unsent = len(data) > LIMIT
+        return ask
+
+    def close(self, ask: Ask) -> None:
+        """Wait no more for its reply. Again: nothing happens."""
+        ask.alarm.cancel()
+        self._waiting.pop(ask.token, None)
 
     async def converse(
         self, subject: str, envelope: Envelope, *, deadline: Deadline, responder: str = ""

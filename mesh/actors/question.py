@@ -14,7 +14,7 @@ from mesh.actors.lineage import Lineage
 from mesh.actors.routing import Routing, Target
 from mesh.protocols.constraints import Constraints, Usage
 from mesh.protocols.envelope import Envelope, value_of
-from mesh.protocols.errors import MeshError, NoResponders, TimedOut, UnknownAgent
+from mesh.protocols.errors import MeshError, NoResponders, TimedOut, UnknownAgent, from_fault
 from mesh.resilience.breakers import verdict
 from mesh.resilience.deadline import Deadline
 from mesh.resilience.pipeline import DEFAULT
@@ -62,9 +62,10 @@ class Question:
         self.route = route = routing.resolve(wish.target, wish.command, constraints=constraints)
         if lineage.hops or lineage.chain:
             lineage.check_call(route.agent)
-        deadline = Deadline.after(peer.clock, route.timeout if wish.timeout is None else wish.timeout)
+        now = peer.clock.monotonic()
+        at = now + (route.timeout if wish.timeout is None else wish.timeout)
         inherited = lineage.deadline
-        self.deadline = deadline if inherited is None or deadline.at <= inherited.at else inherited
+        self.deadline = Deadline(peer.clock, at) if inherited is None or at <= inherited.at else inherited
         self._key = wish.key or (peer.ids.uuid() if route.effect == "idempotent" else "")
         self._payload = encode_payload(wish.payload)
         self._failed: dict[str, MeshError] = {}
@@ -77,26 +78,29 @@ class Question:
         if number > 1:
             self._take_another_route()
         wish, route, peer = self._wish, self.route, self._peer
-        started = peer.clock.monotonic()
+        exchange, ask, started = peer.exchange, None, peer.clock.monotonic()
         envelope = self.envelope(number, started)
         breaker = peer.breakers.of(route.key, route.what, timeout=route.timeout)
         permit = breaker.admit(started)
         self._routing.begun(route.key)
         try:
-            reply = await peer.exchange.ask(
-                route.subject,
-                envelope,
-                deadline=self.deadline,
-                responder=route.process,
-                inactivity=wish.inactivity,
-                on_part=None if wish.on_progress is None else _progress_to(wish.on_progress),
-            )
+            on_part = None if wish.on_progress is None else _progress_to(wish.on_progress)
+            ask = exchange.open(route.subject, envelope, self.deadline, route.process, on_part, wish.inactivity)
+            if ask.unsent:
+                await exchange.send(route.subject, envelope, reply=ask.reply)
+            reply = await ask.future
+            if reply.fault is not None:
+                raise from_fault(reply.fault)
+            if reply.ref is not None:
+                reply = await peer.payloads.whole(reply)
         except BaseException as error:
             now = peer.clock.monotonic()
             breaker.record(permit, verdict(error), now - started, now)
             self._understand(error, envelope)
             raise
         finally:
+            if ask is not None:
+                exchange.close(ask)
             self._routing.ended(route.key)
         now = peer.clock.monotonic()
         breaker.record(permit, "success", now - started, now)

@@ -44,6 +44,20 @@ class Route(msgspec.Struct, frozen=True):
     exact: bool
 
 
+class Only(msgspec.Struct, frozen=True):
+    """What was found where there was no choice: one ready instance of an agent. It holds while nothing changes there."""
+
+    listings: Sequence[Listing]
+    listing: Listing
+    record: Instance
+    route: Route
+
+    def holds(self, listings: Sequence[Listing]) -> bool:
+        """Whether that is still who is there."""
+        listing = self.listing
+        return listings is self.listings and listing.record is self.record and not listing.suspicion
+
+
 class Routing:
     """Chooses instances out of the directory."""
 
@@ -55,6 +69,7 @@ class Routing:
         self._ids = ids
         self.outstanding: Counter[str] = Counter()
         self._routes: dict[tuple[Listing, str, str, bool], tuple[Instance, Route]] = {}
+        self._only: dict[tuple[str, str], Only] = {}
 
     def resolve(
         self,
@@ -72,9 +87,15 @@ class Routing:
         """
         if isinstance(target, Listing):
             return self._route(target, command, "", exact=True)
+        only = self._only.get((target, command)) if constraints is None else None
+        if only is not None and only.holds(self._directory.instances(target)):
+            return only.route
         listings, capability, exact = self._named(target)
         if len(listings) == 1 and constraints is None and listings[0].state == "ready":
-            return self._route(listings[0], command, capability, exact=exact)
+            route = self._route(listings[0], command, capability, exact=exact)
+            if not capability and not exact:
+                self._only[target, command] = Only(listings, listings[0], listings[0].record, route)
+            return route
         fitting = [each for each in listings if constraints is None or constraints.admits(each.record.labels)]
         if not fitting:
             raise Refused(f"no instance of {target!r} has the labels asked for", detail={"reason": "labels"})
@@ -142,6 +163,7 @@ class Routing:
             return known[1]
         if len(self._routes) >= ROUTES:
             self._routes.clear()
+            self._only.clear()
         route = self._make_route(listing, command, capability, exact=exact)
         self._routes[asked] = (listing.record, route)
         return route

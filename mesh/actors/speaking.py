@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from mesh.actors.asking import Asking, OnProgress, OnUsage
@@ -36,7 +36,7 @@ class Speaking:
     _asking: Asking
     _states: States
 
-    async def ask(
+    def ask(
         self,
         target: Target,
         payload: Any = None,
@@ -50,7 +50,7 @@ class Speaking:
         key: str = "",
         lineage: Lineage | None = None,
         on_usage: OnUsage | None = None,
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
         """Ask an agent, `agent.instance`, capability or Listing to do something, and wait for what it returns.
 
         `command` is needed where the agent has several. `timeout` (seconds, default: the command's own) is the deadline
@@ -61,7 +61,7 @@ class Speaking:
             UnknownAgent · UnknownCommand · NoResponders · Overloaded · BreakerOpen · DeadlineExceeded · TimedOut
             (inactivity) · BadPayload · BadResult · HandlerFailed, or whatever typed error the handler raised.
         """
-        return await self._asking.ask(Wish(
+        return self._asking.ask(Wish(
             target, payload, lineage or self.root, command=command, returns=returns, timeout=timeout,
             inactivity=inactivity, on_progress=on_progress, constraints=constraints, key=key, on_usage=on_usage,
         ))  # fmt: skip

@@ -1,6 +1,7 @@
-"""`protect`: one call under a deadline, with bounded retries. Each attempt goes through its breaker by itself.
+"""`repeat`: the attempts after a first that failed, bounded and under the call's deadline; each has its own breaker.
 
-The first attempt is made as it is; tenacity only comes in when there is something to repeat.
+The first attempt is the caller's own: it checks the deadline, tells the budget (`called`) and makes the attempt, with
+nothing between it and its caller. Tenacity only comes in when there is something to repeat.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ Attempt = Callable[[int], Awaitable[T]]
 DEFAULT = RetryPolicy()
 
 
-async def protect(
+async def repeat(
     attempt: Attempt[T],
+    first: MeshError,
     *,
     deadline: Deadline,
     clock: Clock,
@@ -38,17 +40,13 @@ async def protect(
     policy: RetryPolicy = DEFAULT,
     what: object = "the call",
 ) -> T:
-    """Make `attempt(1)`, and again while that is safe, may help, and time and budget allow. `what` is for messages only.
+    """`attempt(1)` has failed with `first`: make further ones while that is safe, may help, and time and budget allow.
+
+    `what` is for messages only.
 
     Raises:
         DeadlineExceeded: the time is up; its cause is the last attempt's error. Otherwise that error itself.
     """
-    deadline.check(what)
-    budget.called()
-    try:
-        return await attempt(1)
-    except MeshError as error:
-        first = error
     if policy.attempts > 1 and repeatable(first, effect):
         return await _Retries(deadline, clock, source, budget, effect, policy, what).run(attempt, first)
     raise at_the_end(first, deadline, what)

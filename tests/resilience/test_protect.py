@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from mesh.protocols.errors import (
 from mesh.protocols.ports import Clock, Ids
 from mesh.resilience.budget import RetryBudget
 from mesh.resilience.deadline import Deadline
-from mesh.resilience.pipeline import protect
+from mesh.resilience.pipeline import repeat
 
 pytestmark = pytest.mark.virtual
 NOT_BEGUN = {"begun": False}
@@ -43,6 +44,18 @@ class Attempts:
         if self.errors:
             raise self.errors.pop(0)
         return "done"
+
+
+async def protect(
+    attempt: Callable[[int], Awaitable[Any]], *, deadline: Deadline, budget: RetryBudget, **about: Any
+) -> Any:
+    """A first attempt as an ask makes it, then what `repeat` makes of its failure."""
+    deadline.check()
+    budget.called()
+    try:
+        return await attempt(1)
+    except MeshError as error:
+        return await repeat(attempt, error, deadline=deadline, budget=budget, **about)
 
 
 @pytest.fixture
