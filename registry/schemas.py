@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -48,14 +50,14 @@ class Schemas:
             ValueError: a digest is not the one of its schema.
         """
         bucket = await self._open()
-        for each in schemas:
-            if digest_of(each.schema) != each.digest:
-                raise ValueError(f"schema digest {each.digest!r} is not the digest of its schema")
-            self._known[each.digest] = each.schema
-            try:
-                await bucket.put(each.digest, _bytes(each.schema), revision=0)
-            except Conflict:
-                continue  # it is there already: that is what stored once means
+        await asyncio.gather(*(self._publish(bucket, each) for each in schemas))
+
+    async def _publish(self, bucket: Bucket, one: Schema) -> None:
+        if digest_of(one.schema) != one.digest:
+            raise ValueError(f"schema digest {one.digest!r} is not the digest of its schema")
+        self._known[one.digest] = one.schema
+        with suppress(Conflict):  # it is there already: that is what stored once means
+            await bucket.put(one.digest, _bytes(one.schema), revision=0)
 
     async def get(self, digest: str) -> dict[str, Any] | None:
         """The schema, or None when it is not there or is not what its digest says."""

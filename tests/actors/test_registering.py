@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from mesh.actors.definition import Agent
 from mesh.actors.handler import command, on_event
+from mesh.actors.peer import Identity, Peer
 from mesh.actors.supervision import Poisoned, RestartPolicy
+from mesh.contract_net.participant import Participant
 from mesh.protocols.errors import HandlerFailed, Refused
 from mesh.protocols.ports import Clock
 from mesh.testing.virtual_time import until
@@ -127,3 +130,42 @@ async def test_a_client_that_hosts_nothing_leaves_no_trace(neighbours: Neighbour
     client = await neighbours.client()
     await asyncio.sleep(5)
     assert [lease.process for lease in client.directory.processes()] == ["host"]
+
+
+async def test_many_hosted_at_once_share_one_subscription_for_discovery_and_one_for_calls(
+    neighbours: Neighbours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = await neighbours.peer("crowded")
+    Participant(peer).start()
+    heard: list[str] = []
+    subscribe = peer.bus.subscribe
+
+    async def counted(subject: str, *given: Any, **named: Any) -> Any:
+        heard.append(subject)
+        return await subscribe(subject, *given, **named)
+
+    monkeypatch.setattr(peer.bus, "subscribe", counted)
+    await asyncio.gather(*(peer.host(Reviewer, instance=f"r{number}") for number in range(20)))
+    assert len(heard) == len(set(heard))
+    assert {"$SRV.>", peer.subjects.cfp_inbox("review.code")} < set(heard)
+    assert len(peer.directory.lookup("review.code")) == 20
+
+
+async def test_who_does_not_watch_hosts_without_waiting_for_an_echo(neighbours: Neighbours) -> None:
+    client = await neighbours.client()
+    bus = neighbours.server.connect("blind")
+    peer = Peer(bus, identity=Identity(process="blind", pid=1), clock=neighbours.clock, ids=neighbours.ids)
+    await peer.start(watch=False)
+    before = neighbours.clock.monotonic()
+    await peer.host(Reviewer, instance="r1")
+    assert neighbours.clock.monotonic() - before < 0.5
+    assert not peer.directory.instances()
+    await until(lambda: bool(client.directory.lookup("review.code")))
+    await peer.stop()
+    await bus.close()
+
+
+async def test_whoever_hosts_knows_its_own_at_once(neighbours: Neighbours) -> None:
+    peer = await neighbours.peer("host")
+    await peer.host(Reviewer, instance="r1")
+    assert [each.record.instance for each in peer.directory.lookup("review.code")] == ["r1"]
