@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "job_rules": shapes.job_rules,
     "artifacts": lambda: shapes.shapes(shapes.ARTIFACTS),
     "letters": lambda: shapes.shapes(shapes.LETTERS),
+    "telemetry": lambda: shapes.shapes(shapes.TELEMETRY),
     "faults": shapes.faults,
     "limits": shapes.limits,
 }

@@ -9,13 +9,14 @@ from typing import Any, get_args
 import msgspec
 from msgspec import inspect as types
 
-from mesh.actors import dispatch
+from mesh.actors import batch, dispatch
 from mesh.contract_net import negotiation, participant
 from mesh.protocols import acts, artifacts, awards, constraints, dead_letters, envelope, errors, references, submission
 from mesh.protocols import job_events as jobs
 from mesh.protocols.job_rules import STEP_TRANSITIONS, TRANSITIONS
 from mesh.protocols.selection import SelectionPolicy
 from mesh.registry import beats, directory, records
+from mesh.telemetry import broadcast, report
 
 OFFERS = (acts.Bid, acts.Proposal, acts.Refusal)
 REGISTRY = (records.Lease, records.Instance, records.Capability, records.Beat, records.Figures)
@@ -29,6 +30,7 @@ ENTRIES = (
     awards.Score,
 )
 ARTIFACTS = (artifacts.Artifact, artifacts.Provenance, artifacts.Evidence, artifacts.Confidence, artifacts.Verdict)
+TELEMETRY = (report.Tune, report.Report, report.Told)
 LETTERS = (dead_letters.DeadLetter, dead_letters.Source)
 ENVELOPE = (constraints.Constraints, constraints.Budget, constraints.Usage, envelope.Stamps, errors.Fault)
 EVENTS: tuple[type[msgspec.Struct], ...] = tuple(
@@ -88,6 +90,10 @@ def limits() -> str:
         ("large payloads that one process fetches at once", str(dispatch.FETCHES)),
         ("instances in one part of a beat", str(beats.PART)),
         ("a directory that opens asks at most", f"{directory.ASK_AT_START} processes"),
+        ("unstored events in one message of ours", f"{batch.MOST}, and {batch.BYTES // 1024} KiB unless one has more"),
+        ("an unstored event of ours waits for others at most", f"{batch.WINDOW * 1000:g} ms"),
+        ("telemetry events in one message", f"{broadcast.FULL // 1024} KiB; one has no more"),
+        ("a wish to hear telemetry lasts at most", f"{report.AT_MOST:g} s"),
         ("an award is confirmed if no result is ready after", f"{participant.CONFIRM_AFTER * 1000:g} ms"),
         ("our initiators await proposals for", f"{policy.window * 1000:g} ms, at most half of the time left"),
         ("our initiators await the first answer to an award for", f"{policy.patience * 1000:g} ms"),

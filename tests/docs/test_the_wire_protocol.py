@@ -11,11 +11,13 @@ import msgspec
 import pytest
 from msgspec import inspect as types
 
+from mesh.actors.batch import decode_batch
 from mesh.actors.events import event_stream
 from mesh.contract_net.composing import content_of
 from mesh.protocols import acts, dead_letters, envelope, job_events, references, submission
 from mesh.protocols.subjects import Subjects
 from mesh.registry import records
+from mesh.telemetry import report
 from mesh.transport.nats import objects
 from mesh.transport.nats.streams import bucket_config, stream_config
 from tests.docs.generated import DOCS
@@ -95,6 +97,9 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "ref": lambda text: _struct(references.Reference, text),
     "object": lambda text: _struct(objects._Entry, text),
     "permissions": lambda text: _equal(set(json.loads(text)), {"publish", "subscribe"}),  # tests/foreign lives by them
+    "batch": lambda text: _equal([each.kind for each in decode_batch(text.encode(), pytest.fail)], ["event", "event"]),
+    "tune": lambda text: _struct(report.Tune, text),
+    "report": lambda text: _struct(report.Report, text),
     "micro": lambda text: _equal(json.loads(text)["type"], "io.nats.micro.v1.ping_response"),
 }
 
@@ -127,7 +132,9 @@ def test_the_table_of_the_envelope_has_every_field_with_its_default() -> None:
             )
 
 
-@pytest.mark.parametrize("family", [name for name in vars(Subjects) if name in ("rpc", "reply", "cfp", "beat", "event", "live", "roll", "ingress", "submit", "job", "dead_letter", "inbox", "hint")])  # fmt: skip
+@pytest.mark.parametrize("family", [name for name in vars(Subjects) if name in ("rpc", "reply", "cfp", "beat", "event", "live", "roll", "ingress", "submit", "job", "dead_letter", "inbox", "hint", "now", "telemetry", "tune")])  # fmt: skip
 def test_every_family_of_subjects_is_listed(family: str) -> None:
-    made = {"reply": "rep", "event": "evt", "ingress": "in", "dead_letter": "dlq"}.get(family, family)
+    made = {"reply": "rep", "event": "evt", "ingress": "in", "dead_letter": "dlq", "telemetry": "tel"}.get(
+        family, family
+    )
     assert f"`<ns>.{made}." in PAGE
