@@ -4,7 +4,7 @@ An auction opens a call for proposals, evaluates what came, awards the work, and
 
 - The call closes when everybody expected has answered or its window is over. Standing bids close it at once.
 - Nobody listens (503): no bids, at once. Nobody acceptable: another round, while that may help and time is left.
-- A decline falls to the next best; after two declines of standing awards, instances are asked before they are awarded.
+- A decline falls to the next best; after a declined standing award, instances are asked before they are awarded.
 - A winner that does not answer is probed with a copy of the award. No answer, or a 503: it is lost, and told to stop.
 - Lost work is awarded again if its effect allows; work that may be done at most once is in doubt, unless the winner
   certainly never got it: a 503 to the first copy, or its own refusal to begin.

@@ -47,12 +47,12 @@ class SelectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     floor: float = 0.05
     tie: float = 0.001
     sample: int = 5
-    directed: int = 4
+    directed: int = 3
     window: float = 0.25
     rounds: int = 5
     busy: float = 2.0
     pause: float = 0.1
-    declines: int = 2
+    declines: int = 1
     patience: float = 0.25
     probe: float = 0.25
     probes: int = 2

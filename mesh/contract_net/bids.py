@@ -48,7 +48,7 @@ class Seat:
         self.actor = actor
         self.handler = handler
         self.key = actor.key
-        self.stamps = msgspec.structs.replace(definition.stamps, agent_version=definition.version)
+        self.stamps = definition.stamps
 
 
 class Bids:

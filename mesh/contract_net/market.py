@@ -25,7 +25,7 @@ SCANNED = 256
 WEIGHT = 0.25
 """How much the newest award counts in the share of declined ones."""
 CROWDED = 0.05
-"""The share of declined awards above which instances are asked first: two declines, and the next eight calls ask."""
+"""The share of declined awards above which instances are asked first: one decline, and the next six calls ask."""
 UNHEARD = Bid(latency=0.05)
 """Assumed of an instance that has told no figures yet."""
 SILENT = "declined: it makes no standing bid at the moment"

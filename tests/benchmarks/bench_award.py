@@ -94,7 +94,10 @@ async def bench(ground: Ground) -> list[Row]:
         crowd = await ground.take_turns(
             ground.pick(3, 9), **contenders(ground, here, sides, at_once, ground.pick(8, 60))
         )
-    return [*rows(one, "1 in flight: median time", upside_down=False), *rows(crowd, "64 in flight: time an award", upside_down=True)]
+    return [
+        *rows(one, "1 in flight: median time", upside_down=False),
+        *rows(crowd, "64 in flight: time an award", upside_down=True),
+    ]
 
 
 def contenders(ground: Ground, here: Mesh, sides: dict[str, list[Other]], measure: Callable, turns: int) -> Contenders:

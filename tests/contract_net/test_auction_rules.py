@@ -20,10 +20,13 @@ C = TypeVar("C")
 POLICY = SelectionPolicy()
 
 
-def auction(mode: Mode = "broadcast", *, effect: Effect = "costly", deadline: float = 100.0) -> Auction:
+def auction(
+    mode: Mode = "broadcast", *, effect: Effect = "costly", deadline: float = 100.0, declines: int = POLICY.declines
+) -> Auction:
     numbers = itertools.count(1)
     terms = m.Terms(conversation="talk", capability="do", deadline=deadline, effect=effect, mode=mode)
-    return Auction(terms, POLICY, Random(1), new_id=lambda: f"award-{next(numbers)}", wall=lambda: 0.0)
+    policy = msgspec.structs.replace(POLICY, declines=declines)
+    return Auction(terms, policy, Random(1), new_id=lambda: f"award-{next(numbers)}", wall=lambda: 0.0)
 
 
 def bid(
@@ -118,8 +121,8 @@ def test_a_proposal_that_has_lapsed_is_passed_over() -> None:
     assert only(machine.handle(m.Declined("award-1", "a", refusal("capacity")), 0.1), m.Award).winner.process == "c"
 
 
-def test_after_two_declines_of_standing_awards_instances_are_asked_first() -> None:
-    machine = auction("standing")
+def test_after_as_many_declines_of_standing_awards_as_the_policy_bears_instances_are_asked_first() -> None:
+    machine = auction("standing", declines=2)
     machine.open(0.0)
     bids = tuple(bid(name, proposal="") for name in "abc")
     first = only(machine.handle(m.Called(candidates=bids, known=9), 0.0), m.Award)
