@@ -11,16 +11,24 @@ _FORBIDDEN = re.compile(r"[\s\x00*>]")
 _BLANK = re.compile(r"[\s\x00]")
 
 
-@lru_cache(maxsize=8192)
 def check_subject(subject: str) -> bytes:
     """The subject as bytes, if a message may be published to it: no wildcards, no empty tokens, no blanks.
 
     Raises:
         InvalidName: it may not; a line break would even reach the server as a command.
     """
-    if not subject or _FORBIDDEN.search(subject) or ".." in subject or subject[0] == "." or subject[-1] == ".":
+    stem, _, last = subject.rpartition(".")
+    if last.isalnum() and stem and _sound(stem):  # replies: the last token is new each time, what stands before is not
+        return subject.encode()
+    if not _sound(subject):
         raise InvalidName(f"cannot publish to {subject!r}: a subject has no blanks, wildcards or empty tokens")
     return subject.encode()
+
+
+@lru_cache(maxsize=8192)
+def _sound(subject: str) -> bool:
+    outside = not subject or subject[0] == "." or subject[-1] == "."
+    return not (outside or ".." in subject or _FORBIDDEN.search(subject))
 
 
 def check_pattern(pattern: str) -> str:
