@@ -12,7 +12,7 @@ from mesh.registry.records import Figures, Instance, InstanceState
 ChangeKind = Literal["process-up", "process-down", "instance-up", "instance-changed", "instance-down"]
 
 
-class Listing(msgspec.Struct, eq=False):
+class Listing(msgspec.Struct, eq=False, gc=False):
     """An instance's record, its latest figures, and what is held against it.
 
     Kept up to date in place: whoever holds a listing sees the present figures. `seen_at` is the monotonic time at which

@@ -1,4 +1,7 @@
-"""What the registry keeps: one record an instance, one lease a process, and the figures that travel in heartbeats."""
+"""What the registry keeps: one record an instance, one lease a process, and the figures that travel in heartbeats.
+
+None of these can be part of a cycle, and there may be a hundred thousand: they are kept out of garbage collections.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ logger = logging.getLogger("mesh.registry")
 InstanceState = Literal["starting", "ready", "draining", "suspect"]
 
 
-class Capability(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Capability(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Something an agent can do. `input` and `output` are digests of JSON Schemas kept once, in the schema bucket.
 
     `command` is the handler's name on the agent; `timeout` the default seconds for one call; `streams` says that the
@@ -36,7 +39,7 @@ class Capability(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     description: str = ""
 
 
-class Instance(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Instance(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One running copy of an agent, under the key `<process>.<agent>.<instance>` of the registry bucket.
 
     `started_at` is in Unix seconds. `incarnation` is that of the process's lease: a record left by an earlier start of the
@@ -70,7 +73,7 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return next((each for each in self.capabilities if each.name == capability), None)
 
 
-class Lease(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Lease(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """The life of one process, under the key `proc.<process>` of the lease bucket; renewed by CAS with a TTL.
 
     `server_id` and `client_id` name the connection that a disconnect advisory would name; they are rewritten on every
@@ -88,7 +91,7 @@ class Lease(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     release: str = ""
 
 
-class Figures(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Figures(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """How one instance does at the moment: its load and its standing bids by capability.
 
     `latency` is the decayed mean of seconds a call, `success` the decayed share of calls that succeeded; `breakers` lists

@@ -116,7 +116,7 @@ class Registration:
             capabilities=definition.capabilities,
             commands=definition.commands,
             events=tuple(sorted({each.mark.event_type for each in definition.reactions})),
-            stamps=msgspec.structs.replace(definition.stamps, agent_version=definition.version),
+            stamps=definition.stamps,
             description=definition.description,
             incarnation=identity.incarnation,
         )

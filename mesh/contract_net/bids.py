@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
-import msgspec
-
 from mesh.actors.actor import Actor
 from mesh.actors.handler import Handler
 from mesh.actors.inbound import Inbound
