@@ -262,13 +262,17 @@ class Exchange:
 
     async def respond(self, inbound: Inbound, envelope: Envelope) -> None:
         """Answer a message on the subject built from its pinned sender; nothing happens if no answer was asked for."""
-        if not inbound.token:
-            return
-        subject, data = self._reply(inbound.sender, self.process) + inbound.token, encode(envelope)
-        if len(data) > LIMIT:
-            await self.send(subject, envelope)
-        else:
-            self.bus.publish(subject, data)
+        if not self.responded(inbound, envelope):
+            await self.send(self._reply(inbound.sender, self.process) + inbound.token, envelope)
+
+    def responded(self, inbound: Inbound, envelope: Envelope) -> bool:
+        """`respond`, if the answer is small; False: it has to wait for the object store."""
+        if inbound.token:
+            data = encode(envelope)
+            if len(data) > LIMIT:
+                return False
+            self.bus.publish(self._reply(inbound.sender, self.process) + inbound.token, data)
+        return True
 
     def respond_now(self, inbound: Inbound, envelope: Envelope) -> None:
         """`respond` for small answers, from code that cannot wait.

@@ -95,6 +95,8 @@ class Parameters(msgspec.Struct, frozen=True):
         if len(self.names) == 1 and data[:1] != b"{":
             data = b'{"%s":%s}' % (self.names[0].encode(), data)
         value = self.contract.decode(data)
+        if len(self.names) == 1:
+            return {self.names[0]: getattr(value, self.names[0])}
         return {name: getattr(value, name) for name in self.names}
 
 

@@ -78,7 +78,8 @@ class ReplyResponder:
             payload=value, seq=self._items, usage=usage, stamps=self._stamps,
         )  # fmt: skip
         try:
-            await self._exchange.respond(self._inbound, reply)
+            if not self._exchange.responded(self._inbound, reply):
+                await self._exchange.respond(self._inbound, reply)
         except TooLarge as error:
             await self.failure(error, usage)
 

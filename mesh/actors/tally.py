@@ -31,13 +31,16 @@ class Mean(msgspec.Struct, gc=False):
 
     def add(self, seconds: float, succeeded: bool, times: int = 1) -> None:
         """One more call, or so many alike."""
-        settled = times == 1 and self.handled >= SETTLED
         self.busy += seconds * times
-        self.latency = seconds + (KEPT if settled else self._kept(times)) * (self.latency - seconds)
-        self.success = succeeded + (KEPT if times == 1 else KEPT**times) * (self.success - succeeded)
+        if times == 1 and succeeded and self.handled >= SETTLED:
+            self.latency += WEIGHT * (seconds - self.latency)
+            self.success += WEIGHT * (1.0 - self.success)
+            self.handled += 1
+            return
+        self.latency = seconds + self._kept(times) * (self.latency - seconds)
+        self.success = succeeded + KEPT**times * (self.success - succeeded)
         self.handled += times
-        if not succeeded:
-            self.failed += times
+        self.failed += 0 if succeeded else times
 
     def _kept(self, times: int) -> float:
         """How much the mean keeps of itself: the first calls count alike, from then on the newest counts `WEIGHT`."""
@@ -48,7 +51,7 @@ class Mean(msgspec.Struct, gc=False):
         return handled / (handled + alike) * KEPT ** (times - alike)
 
 
-class Tally(msgspec.Struct):
+class Tally(msgspec.Struct, gc=False):
     """The record of one instance since its process started: it survives restarts of the actor."""
 
     whole: Mean = msgspec.field(default_factory=Mean)
