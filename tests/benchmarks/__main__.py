@@ -31,7 +31,7 @@ from tests.benchmarks.trial import attempt
 FOLDER = Path(__file__).parent
 DEFAULT = Path(".mesh") / "bench.json"
 PROC = Path("/proc/self/task")
-LIMITS = {True: 30.0, False: 180.0}
+LIMITS = {True: 45.0, False: 180.0}
 """Seconds after which a bench counts as hung, in quick rounds and in full ones."""
 
 

@@ -112,16 +112,15 @@ def _cells(row: Row) -> list[Text]:
     verdict = Text() if target.floor is None else Text("pass", "green") if row.passed else Text("FAIL", "bold red")
     return [
         Text(f"{figure(row.figure)} {target.unit}".rstrip(), style="bold"), Text(spread, style="dim"),
-        Text(_bound(target, target.floor)), Text(_bound(target, target.aim), style="dim"), verdict,
+        Text(bound(target, target.floor)), Text(bound(target, target.aim), style="dim"), verdict,
     ]  # fmt: skip
 
 
-def _bound(target: Target, bound: float | None) -> str:
-    return (
-        ""
-        if bound is None
-        else f"{'≤' if target.better == 'lower' else '≥'} {f'{bound:g}' if bound < 10_000 else figure(bound)}"
-    )
+def bound(target: Target, limit: float | None) -> str:
+    """A floor or an aim, for people."""
+    if limit is None:
+        return ""
+    return f"{'≤' if target.better == 'lower' else '≥'} {f'{limit:g}' if limit < 10_000 else figure(limit)}"
 
 
 def _change(row: Row, before: Row | None) -> Text:

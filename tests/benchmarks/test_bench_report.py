@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from tests.benchmarks.figures import BEGIN, DOCUMENT, END, renewed
 from tests.benchmarks.machine import facts, unsteady
 from tests.benchmarks.report import Report, figure
 from tests.benchmarks.results import Outcome, Results
@@ -142,6 +143,24 @@ def test_the_file_has_every_figure_and_is_read_again(tmp_path: Path) -> None:
     assert (good["figure"], good["least"], good["most"], good["target"]["floor"]) == (0.75, 0.7, 0.9, 1.0)
     assert (missed["ours"]["here"], missed["base"]["figure"], told["target"]["floor"]) == (9e-6, 3e-6, None)
     assert Results.read(path) == results
+
+
+def test_the_figures_of_a_run_stand_in_the_documentation() -> None:
+    text = f"before\n{BEGIN}former\n{END}after\n"
+    results = run(BOTH, Outcome(bench="beside_one", rows=[TOLD]), noise="load 3.0 on 2 cores")
+    new = renewed(text, results)
+    assert renewed(new, results) == new
+    assert "former" not in new
+    assert new.startswith("before\n")
+    assert new.endswith("after\n")
+    assert "| one | good / raw | 0.750 x | 0.700 to 0.900 | ≤ 1 | ≤ 0.5 | holds |" in new
+    assert "| one | missed a second | 108k /s |  | ≥ 200k |  | **missed** |" in new
+    assert "load 3.0 on 2 cores" in new
+    assert "beside_one" not in new
+
+
+def test_the_documentation_has_a_place_for_figures() -> None:
+    assert "| one | good / raw |" in renewed(DOCUMENT.read_text(encoding="utf-8"), run(BOTH))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}'])
