@@ -113,7 +113,8 @@ class Roster:
         return [Change("instance-changed", instance.process, listing) if listed else change]
 
     def _first(self, instance: Instance) -> list[Change]:
-        if alike := next(iter(self.by_agent.get(instance.agent, {}).values()), None):
+        alike = next(iter(self.by_agent.get(instance.agent, {}).values()), None)
+        if alike is not None and alike.record.host is not instance.host:
             share(instance, alike.record)
         listing = Listing(instance)
         if early := self._early.pop(instance.key, None):

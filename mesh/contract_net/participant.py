@@ -91,6 +91,8 @@ class Participant:
 
     async def _hosted(self, actor: Actor) -> None:
         for capability in self.bids.add(actor):
+            if capability in self._subscriptions:
+                continue
             async with self._subscribing:  # many are hosted at once: one subscription for all of them
                 if capability not in self._subscriptions:
                     inbox = self.peer.subjects.cfp_inbox(capability)

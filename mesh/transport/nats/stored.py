@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -46,7 +47,9 @@ def position(reply: bytes) -> Position:
 
 def from_delivery(where: Position, subject: bytes, block: bytes, data: bytes) -> Stored:
     """The stored message that a consumer delivered."""
-    return Stored(subject.decode(), data, where.sequence, where.time, BlockHeaders(block) if block else None)
+    return Stored(
+        subject.decode("utf-8", "replace"), data, where.sequence, where.time, BlockHeaders(block) if block else None
+    )
 
 
 def from_direct_get(message: Message) -> Stored:
@@ -62,7 +65,7 @@ def from_direct_get(message: Message) -> Stored:
         raise Refused(f"an answer to a direct get does not say which message it is: {block[:200]!r}")
     subject, sequence, time = found.groups()
     own = BlockHeaders(block[:end] + _END) if end > _VERSION_SIZE else None
-    return Stored(subject.decode(), message.data, int(sequence), unix_time(time.decode()), own)
+    return Stored(subject.decode("utf-8", "replace"), message.data, int(sequence), unix_time(time.decode()), own)
 
 
 def status(message: Message) -> str:
@@ -90,7 +93,8 @@ def rfc3339(seconds: float) -> str:
 def key_value(stored: Stored, prefix: int) -> KeyValue:
     """The key and value in a bucket's message; `prefix` is the length of `$KV.<bucket>.`. A marker has no value."""
     gone = not stored.data and stored.headers is not None and _is_marker(stored.headers)
-    return KeyValue(stored.subject[prefix:], None if gone else stored.data, stored.sequence)
+    key = sys.intern(stored.subject[prefix:])  # the tables of whoever watches are kept by it
+    return KeyValue(key, None if gone else stored.data, stored.sequence)
 
 
 def _is_marker(headers: Headers) -> bool:
