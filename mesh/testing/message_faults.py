@@ -14,8 +14,9 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
+from mesh.actors.batch import OPENING, decode_batch
 from mesh.protocols.envelope import Envelope, decode
-from mesh.protocols.errors import MeshError
+from mesh.protocols.errors import BadEnvelope, MeshError
 from mesh.protocols.ports import Message
 from mesh.protocols.subjects import Subjects
 from mesh.transport.matching import matches
@@ -31,7 +32,7 @@ class Which:
 
     `agent` is whom it is for, `name` or `name.instance`; the author, of events and answers. `command` is a command's name
     or a capability's. `event` is an event's type, `*` and `>` allowed. `act` is a performative of the contract net.
-    Answers are meant only with `answer`, events only with `event`.
+    Answers are meant only with `answer`, events only with `event`; unstored ones that leave together count as one message.
     """
 
     agent: str = ""
@@ -82,17 +83,27 @@ def about(message: Message) -> About | None:
     root, _, rest = message.subject.partition(".")
     namespace, _, rest = rest.partition(".")
     family = rest.partition(".")[0]
-    if root != "mesh" or family not in ("rpc", "rep", "cfp", "evt"):
+    if root != "mesh" or family not in ("rpc", "rep", "cfp", "evt", "now"):
         return None
     try:
-        return _read(Subjects(namespace), family, message.subject, decode(message.data))
+        return _read(Subjects(namespace), family, message.subject, _first(message.data))
     except MeshError:
         return None
 
 
+def _first(data: bytes) -> Envelope:
+    """Its envelope; of a batch of events the first: they are all of one type and one author."""
+    if data[:1] != OPENING:
+        return decode(data)
+    found = decode_batch(data, lambda error: None)
+    if not found:
+        raise BadEnvelope("an empty batch")
+    return found[0]
+
+
 def _read(subjects: Subjects, family: str, subject: str, envelope: Envelope) -> About:
     sender, act, command = envelope.sender, "", ""
-    if family == "evt":
+    if family in ("evt", "now"):
         event = subjects.parse_event(subject)
         return About("evt", event.agent, sender.instance, event=event.type)
     if envelope.kind == "act":

@@ -215,7 +215,9 @@ async def test_events_that_are_none_are_passed_over_by_the_durable_and_the_other
         for agent in ("client", "stranger", "worker"):
             thrown = junk.envelopes(kind="event", name=kind)
             numbers = junk.with_payload(b"1e400", kind="event", name=kind, sender=dict.fromkeys(SENDER, agent))
+            together = {f"[{what}": b"[%b]" % data for what, data in thrown.items()}
             await stranger.throw(f"{ROOT}.evt.default.{agent}.{kind}", {**thrown, "numbers": numbers})
+            await stranger.throw(f"{ROOT}.now.default.{agent}.{kind}", {**thrown, **together, "numbers": numbers})
     followed = mesh.events("shop.closed", after=0)
     await mesh.emit("shop.closed", "honest")
     async with asyncio.timeout(10):
@@ -294,7 +296,17 @@ async def test_questions_of_micro_clients_are_answered_to_whom_they_may_be(stran
 
 
 async def test_whatever_else_is_said_in_the_mesh_is_passed_over(stranger: Stranger) -> None:
-    for family in ("tel.one", "hint.default.2", "hint.default.x", "inbox.default.x", "tim.set.x", "dlq.default", "x"):
+    for family in (
+        "tel.one",
+        "tune.one",
+        "now.x",
+        "hint.default.2",
+        "hint.default.x",
+        "inbox.default.x",
+        "tim.set.x",
+        "dlq.default",
+        "x",
+    ):
         await stranger.throw(f"{ROOT}.{family}", junk.envelopes())
     for short in ("rpc.one", "rpc.one.worker", "rpc.one.worker.one.stranger.more", "rep.client", "rep.client.a.b.c"):
         await stranger.throw(f"{ROOT}.{short}", junk.envelopes(), f"{ROOT}.rep.stranger.one.t#")

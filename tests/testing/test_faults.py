@@ -268,6 +268,18 @@ async def test_a_lost_event_is_not_heard_but_stored(mesh_local: Mesh, other: Mes
         break
 
 
+async def test_unstored_events_go_astray_message_by_message(mesh_local: Mesh, other: Mesh, faults: Faults) -> None:
+    faults.drop(event="news.*")
+    for what in ("alone, and lost", "first of two", "second of two"):
+        await mesh_local.emit("news.out", {"what": what}, stored=False)
+    await until(lambda: worker(other).heard == ["first of two", "second of two"])
+    faults.drop(event="news.*", times=2)
+    for what in ("alone", "first of two", "second of two"):
+        await mesh_local.emit("news.out", {"what": what}, stored=False)
+    await until(lambda: not faults.due)
+    assert worker(other).heard == ["first of two", "second of two"]
+
+
 async def test_an_event_whose_ack_is_lost_is_stored_and_times_out(
     mesh_local: Mesh, other: Mesh, faults: Faults
 ) -> None:
