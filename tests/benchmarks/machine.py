@@ -12,8 +12,10 @@ from pathlib import Path
 
 from tests.servers import server_binary
 
-LOAD_A_CORE = 0.4
-"""Load average a core above which others are at work here."""
+BUSY = 0.1
+"""Share of the processors above which others are at work here. The load average tells of the last minute, of our own too."""
+LOOK = 0.25
+"""Seconds of looking at what others do."""
 JITTER = 1.15
 """How much slower the slow tenth of equal pieces of work may be than the median before the clock counts as unsteady."""
 
@@ -31,16 +33,28 @@ def facts() -> dict[str, str | int]:
 
 
 def noise() -> str:
-    """Why figures are noisy here at this moment; empty when the machine is quiet. Takes a quarter of a second."""
-    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
-    found = [f"load {load:.1f} on {cores} cores"] if load > LOAD_A_CORE * cores else []
-    return ", ".join([*found, *unsteady([_piece() for _ in range(100)])])
+    """Why figures are noisy here at this moment; empty when the machine is quiet. Takes half a second."""
+    before = _processors()
+    time.sleep(LOOK)
+    return ", ".join([*busy(before, _processors(), os.getloadavg()[0]), *unsteady([_piece() for _ in range(100)])])
+
+
+def busy(before: tuple[int, int], after: tuple[int, int], load: float) -> list[str]:
+    """What the idle and the whole time of the processors, before and after we slept, say of others: nothing when they rest."""
+    idle, whole = (late - early for early, late in zip(before, after, strict=True))
+    share = 1 - idle / whole if whole else 0.0
+    return [f"others use {share:.0%} of the processors (load {load:.1f})"] if share > BUSY else []
 
 
 def unsteady(times: list[float]) -> list[str]:
     """What equal pieces of work, which took these times, say of the clock: nothing when it is steady."""
     slow = statistics.quantiles(times, n=10)[-1] / statistics.median(times)
     return [f"the same work takes up to {slow:.1f}x as long"] if slow > JITTER else []
+
+
+def _processors() -> tuple[int, int]:
+    times = [int(field) for field in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]]
+    return times[3] + times[4], sum(times)
 
 
 def _piece() -> float:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from tests.benchmarks.figures import BEGIN, DOCUMENT, END, renewed
-from tests.benchmarks.machine import facts, unsteady
+from tests.benchmarks.machine import busy, facts, unsteady
 from tests.benchmarks.report import Report, figure
 from tests.benchmarks.results import Outcome, Results
 from tests.benchmarks.rows import Row, Side, Target
@@ -120,6 +120,12 @@ def test_it_says_how_many_floors_hold_how_long_each_took_and_what_broke() -> Non
 def test_a_run_that_takes_longer_than_it_should_is_told() -> None:
     assert "more than the 60 s" in shown(run(BOTH, seconds=61.0))
     assert "more than" not in shown(run(BOTH, seconds=59.0))
+
+
+def test_others_at_work_are_noise() -> None:
+    assert busy((100, 200), (195, 300), 0.1) == []
+    assert busy((100, 200), (150, 300), 1.25) == ["others use 50% of the processors (load 1.2)"]
+    assert busy((100, 200), (100, 200), 9.0) == [], "no time has passed"
 
 
 def test_a_clock_that_is_unsteady_is_noise() -> None:
