@@ -115,6 +115,13 @@ class Auction:
         return self.state == "open" and self.rounds.paused
 
     @property
+    def heard_out(self) -> bool:
+        """Whether nobody who was asked can still make a proposal, a late one."""
+        return self.mode == "standing" or (
+            self.mode == "directed" and self.rounds.number == 1 and self._tender.complete
+        )
+
+    @property
     def mode(self) -> Mode:
         """How candidates are found at present."""
         return self.rounds.mode

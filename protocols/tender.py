@@ -98,6 +98,11 @@ class Tender:
         return bool(reasons) and not any(reason in PASSING for reason in reasons)
 
     @property
+    def complete(self) -> bool:
+        """Whether everybody expected has answered."""
+        return self.phase == "collecting" and not self._waiting
+
+    @property
     def silent(self) -> bool:
         """Whether nobody answered anything."""
         return not self._offers and not self.refusals

@@ -227,14 +227,11 @@ class Exchange:
             raise
         return conversation
 
-    def expect(self, waiter: Waiter) -> str:
-        """Hand `waiter` every answer to the token returned, until `forget`: for exchanges that are more than one answer."""
-        token = self.ids.token()
-        self._waiting[token] = waiter
-        return token
+    def expect(self, waiter: Direct) -> str:
+        """Hand `waiter` every answer to the token returned, until `forget`: for exchanges that are more than one answer.
 
-    def expect_directly(self, waiter: Direct) -> str:
-        """`expect`, for who hears one responder only; `waiter.reply` is the subject to ask for answers on from now on."""
+        `waiter.reply` is the subject to ask for answers on from now on.
+        """
         token = self.ids.token()
         waiter.reply = self._reply(self.process, waiter.responder) + token
         self._waiting[token] = waiter

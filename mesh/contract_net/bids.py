@@ -198,7 +198,7 @@ class Bids:
     def _propose(self, inbound: Inbound, call: CallForProposal, seat: Seat, offer: Bid, now: float) -> Proposal:
         actor, left = seat.actor, inbound.envelope.remaining
         proposal = Proposal(
-            id=self._peer.ids.uuid(),
+            id=f"{self._peer.process}.{self._peer.ids.token()}",
             agent=actor.definition.name,
             instance=actor.instance,
             process=self._peer.process,

@@ -16,6 +16,7 @@ import msgspec
 from mesh.actors.subcontract import Subcontract
 from mesh.contract_net.calls import Call, CallLike, Contracted, call_of, subcontracted
 from mesh.contract_net.ledger import AwardLedger
+from mesh.contract_net.mail import Addresses
 from mesh.contract_net.market import Market
 from mesh.contract_net.negotiation import Negotiation, OnItem, OnProgress
 from mesh.contract_net.quiet import QuietAward
@@ -28,7 +29,7 @@ from mesh.protocols.auction_messages import Terms
 from mesh.protocols.awards import AwardRecord
 from mesh.protocols.constraints import Effect
 from mesh.protocols.selection import Chooser, SelectionPolicy, choose
-from mesh.registry.listing import Change, Listing
+from mesh.registry.listing import Change
 
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
@@ -37,8 +38,6 @@ LINGERS = 5.0
 """Seconds for which late proposals are still rejected after a call has ended."""
 LINGERING = 1000
 """Ended negotiations that are still listened to, at most."""
-SUBJECTS = 10_000
-"""Subjects of instances that are remembered, at most."""
 
 
 class Initiator:
@@ -50,8 +49,8 @@ class Initiator:
         self.reputation = Reputation()
         self.market = Market(peer, self.reputation)
         self.quiet: set[QuietAward] = set()
+        self.addresses = Addresses(peer)
         self._chooser = chooser
-        self._subjects: dict[str, str] = {}
         self._held: dict[str, dict[Negotiation, None]] = {}
         self._paused: dict[str, dict[Negotiation, None]] = {}
         self._lingering: OrderedDict[Negotiation, None] = OrderedDict()
@@ -158,17 +157,6 @@ class Initiator:
             chooser=self._chooser,
         )
 
-    def subject(self, listing: Listing) -> str:
-        """Where the acts of ours go that are meant for this instance."""
-        found = self._subjects.get(listing.key)
-        if found is None:
-            if len(self._subjects) >= SUBJECTS:
-                self._subjects.clear()
-            record = listing.record
-            found = self.peer.subjects.rpc(record.process, record.agent, record.instance, self.peer.process)
-            self._subjects[listing.key] = found
-        return found
-
     def timeout(self, capability: str) -> float | None:
         """The default seconds of the capability, as somebody declares it."""
         declared = self.market.declared(capability)
@@ -246,7 +234,7 @@ class Initiator:
         """It is over. It is listened to a little longer: late proposals are rejected, late results are evidence."""
         self._unwatch(negotiation, self._winners.get(negotiation, ""))
         self._paused.get(negotiation.call.capability, {}).pop(negotiation, None)
-        if not negotiation.auction.given_up and negotiation.auction.mode == "standing":
+        if not negotiation.auction.given_up and negotiation.auction.heard_out:
             negotiation.close()
             return
         self._lingering[negotiation] = None

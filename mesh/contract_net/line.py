@@ -49,6 +49,10 @@ class Line:
         self.token = ""
         self.hears = hears
 
+    def answered(self, envelope: Envelope) -> None:
+        """An answer came from the one who was asked."""
+        self.heard(Inbound(envelope=envelope, sender=self.responder, token=self.token))
+
     def heard(self, answer: Inbound) -> None:
         """An answer came: a malformed one is as none."""
         if answer.envelope.ref is not None:

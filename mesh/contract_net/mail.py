@@ -18,6 +18,9 @@ from mesh.protocols.references import LIMIT
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
 
+ADDRESSES = 10_000
+"""Subjects that are remembered, at most."""
+
 SendLater = Callable[[Callable[[], Awaitable[None]], Line], None]
 
 
@@ -37,11 +40,30 @@ class Addressee(Protocol):
         """Its name."""
 
 
+class Addresses:
+    """The subjects of instances, as this process writes to them; kept, since it writes to the same ones again and again."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._known: dict[tuple[str, str, str], str] = {}
+
+    def of(self, whom: Addressee) -> str:
+        """Where acts for this instance go."""
+        name = whom.process, whom.agent, whom.instance
+        found = self._known.get(name)
+        if found is None:
+            if len(self._known) >= ADDRESSES:
+                self._known.clear()
+            found = self._known[name] = self._peer.subjects.rpc(*name, self._peer.process)
+        return found
+
+
 class Mail:
     """Sends acts and expects their answers on lines. `later` is handed what has to be awaited: large messages."""
 
-    def __init__(self, peer: Peer, call: Call, later: SendLater) -> None:
+    def __init__(self, peer: Peer, addresses: Addresses, call: Call, later: SendLater) -> None:
         self._peer = peer
+        self._addresses = addresses
         self._call = call
         self._later = later
         self._sender = call.sender or Sender("", "", peer.process)
@@ -55,12 +77,12 @@ class Mail:
         self, whom: Addressee, content: msgspec.Struct, line: Line, *, key: str = "", attempt: int = 1
     ) -> bool:
         """Send an act to one instance. False: it is large, and leaves a little later."""
-        return self._send(self._subject(whom), self._envelope(content, key, attempt), line)
+        return self._send(self._addresses.of(whom), self._envelope(content, key, attempt), line)
 
     def tell(self, whom: Addressee, content: msgspec.Struct) -> None:
         """Send what nobody answers, and what may as well get lost: leases and deadlines do the same, later."""
         with contextlib.suppress(MeshError):
-            self._peer.bus.publish(self._subject(whom), encode(self._envelope(content)))
+            self._peer.bus.publish(self._addresses.of(whom), encode(self._envelope(content)))
 
     def keep(self, token: str) -> None:
         """Somebody else sent a message of this negotiation, with this token."""
@@ -76,16 +98,12 @@ class Mail:
         version = self._peer.tongue.version
         return act(self._call, self._sender, self._peer.ids, content, key=key, attempt=attempt, version=version)
 
-    def _subject(self, whom: Addressee) -> str:
-        return self._peer.subjects.rpc(whom.process, whom.agent, whom.instance, self._peer.process)
-
     def _send(self, subject: str, envelope: Envelope, line: Line) -> bool:
         line.token = self._peer.exchange.expect(line)
         self._tokens.append(line.token)
-        reply = self._peer.subjects.reply(self._peer.process, line.responder, line.token)
         data = encode(envelope)
         if len(data) <= LIMIT:
-            self._peer.bus.publish(subject, data, reply=reply)
+            self._peer.bus.publish(subject, data, reply=line.reply)
             return True
-        self._later(lambda: self._peer.exchange.send(subject, envelope, reply=reply), line)
+        self._later(lambda: self._peer.exchange.send(subject, envelope, reply=line.reply), line)
         return False

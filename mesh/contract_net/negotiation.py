@@ -64,14 +64,14 @@ class Negotiation:
         self._market = initiator.market
         self._hands_over = hands_over
         self._ledger, self._on_progress, self._on_item = ledger, on_progress, on_item
-        self._mail = Mail(self._peer, call, self._send_later)
+        self._mail = Mail(self._peer, initiator.addresses, call, self._send_later)
         self._loop = asyncio.get_running_loop()
         self._commands: deque[m.Command] = deque()
         self._later: deque[Callable[[], Awaitable[None]]] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._timer: Alarm | None = None
         self._timer_due: float | None = None
-        self._linger: asyncio.TimerHandle | None = None
+        self._linger: Alarm | None = None
         self._busy = False
         self._error: Exception | None = None
         self._unanswered = ""
@@ -156,7 +156,8 @@ class Negotiation:
 
     def expire_after(self, seconds: float) -> None:
         """Hear what still comes for so long."""
-        self._linger = self._loop.call_later(seconds, self._initiator.forget, self)
+        due = self._peer.clock.monotonic() + seconds
+        self._linger = alarms().at(due, lambda: self._initiator.forget(self))
 
     def close(self) -> None:
         """Hear nothing more. Again: nothing happens."""

@@ -83,7 +83,7 @@ class QuietAward:
                 raise faults.expired(self.call.capability, "awarded")
         here = alarms()
         self._ending = here.loop.create_future()
-        self.token = self._peer.exchange.expect_directly(self)
+        self.token = self._peer.exchange.expect(self)
         self._initiator.quiet.add(self)
         try:
             if self._admitted():
@@ -109,7 +109,7 @@ class QuietAward:
         return True
 
     async def _send(self) -> None:
-        peer, subject, envelope = self._peer, self._initiator.subject(self.sample.won), self._envelope()
+        peer, subject, envelope = self._peer, self._initiator.addresses.of(self.sample.won.record), self._envelope()
         if peer.telemetry.heard:
             self._initiator.awarded(self.call, self.record)
         data = encode(envelope)
