@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from mesh.actors.peer import Peer
 
 _STATES: dict[str, InstanceState] = {"ready": "ready", "draining": "draining"}
-_NONE_YET: dict[str, Callable[..., Any]] = {}
-"""The functions of an actor that was never asked: an empty dict each would be a tenth of its memory. Never written to."""
+_NONE_YET: dict[str, Any] = {}
+_NO_DRAINS: list[asyncio.Task[None]] = []
+"""What an actor has that was never asked: empty tables of its own would be a tenth of its memory. Never written to."""
 
 
 class Actor:
@@ -78,9 +79,9 @@ class Actor:
         self.started_at = peer.clock.now()
         self.hooks = Hooks(self)
         self._target: Any = None
-        self._functions = _NONE_YET
-        self._running: dict[str, tuple[Work, asyncio.Task[None]]] = {}
-        self._drains: list[asyncio.Task[None]] = []
+        self._functions: dict[str, Callable[..., Any]] = _NONE_YET
+        self._running: dict[str, tuple[Work, asyncio.Task[None]]] = _NONE_YET
+        self._drains = _NO_DRAINS
         self._starting = False
 
     # -- what others see
@@ -198,6 +199,8 @@ class Actor:
             self._start_drain()
 
     def _start_drain(self) -> None:
+        if self._drains is _NO_DRAINS:
+            self._drains = []
         self._drains.append(self.loop.create_task(self._drain(), name=f"drain {self.key}"))
 
     async def _drain(self) -> None:
@@ -233,6 +236,8 @@ class Actor:
 
     async def _finish(self, work: Work, invocation: Invocation, task: asyncio.Task[None]) -> Outcome:
         """The handler waits for something: it is seen to run, and can be cancelled."""
+        if self._running is _NONE_YET:
+            self._running = {}
         self._running[work.envelope.id] = (work, task)
         self.peer.changed(self)
         try:

@@ -169,7 +169,8 @@ class Peer(Speaking):
         key = f"{definition.name}.{name}"
         if key in self.actors:
             raise Refused(f"{key} runs in {self.process} already; give it another instance name")
-        actor = self.actors[key] = Actor(self, definition, name, labels=labels, capacity=capacity)
+        actor = Actor(self, definition, name, labels=labels, capacity=capacity)
+        self.actors[actor.key] = actor
         try:
             await actor.start()
             await self._reactions.add(actor)

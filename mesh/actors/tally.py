@@ -55,11 +55,13 @@ class Tally(msgspec.Struct, gc=False):
     """The record of one instance since its process started: it survives restarts of the actor."""
 
     whole: Mean = msgspec.field(default_factory=Mean)
-    by_command: dict[str, Mean] = msgspec.field(default_factory=dict)
+    by_command: dict[str, Mean] | None = None
 
     def add(self, command: str, seconds: float, succeeded: bool, error: str = "", *, times: int = 1) -> None:
         """One more call of `command`, or so many of `seconds` each; `error` says how it ended, empty if well."""
         self.whole.add(seconds, succeeded, times)
+        if self.by_command is None:
+            self.by_command = {}
         mean = self.by_command.get(command)
         if mean is None:
             mean = self.by_command[command] = Mean()
@@ -69,7 +71,7 @@ class Tally(msgspec.Struct, gc=False):
 
     def of(self, command: str) -> Mean:
         """The record of one command; a fresh one if it has not run."""
-        return self.by_command.get(command) or Mean()
+        return (self.by_command and self.by_command.get(command)) or Mean()
 
     def bid(self, handler: Handler, *, waiting: int, running: int, capacity: int) -> Bid:
         """The bid the figures speak for: `latency` counts those ahead, each taking the mean time, `capacity` at once."""
