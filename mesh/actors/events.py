@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mesh.actors.announcing import Announcing
 from mesh.actors.contract import encode_payload
 from mesh.actors.event import Event as Event
-from mesh.actors.hearing import Heard, Hearing
+from mesh.actors.hearing import Ear, Hearing
 from mesh.actors.lineage import Lineage
 from mesh.protocols.envelope import Envelope, decode, encode
 from mesh.protocols.errors import BadEnvelope, InvalidName, VersionUnsupported
@@ -106,13 +106,13 @@ class Events:
                 except Exception:
                     log.exception("a subscriber of %s raised; the subscription goes on", about.type)
 
-        return await self.listen(heard, event_type, agent=agent, tenant=tenant, queue=queue)
+        return await self.listen(Ear(heard), event_type, agent=agent, tenant=tenant, queue=queue)
 
     async def listen(
-        self, heard: Heard, event_type: str = ">", *, agent: str = "*", tenant: str = "*", queue: str = ""
+        self, ear: Ear, event_type: str = ">", *, agent: str = "*", tenant: str = "*", queue: str = ""
     ) -> Subscription:
         """The same for who needs the envelopes alone."""
-        return await self._hearing.listen(heard, tenant, agent, event_type, queue)
+        return await self._hearing.listen(ear, tenant, agent, event_type, queue)
 
     async def follow(
         self,

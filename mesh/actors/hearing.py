@@ -25,6 +25,24 @@ KNOWN = 4096
 """Subjects whose parts are remembered."""
 
 
+class Ear:
+    """Who listens on one subscription, and how what comes there is read: one envelope, or many."""
+
+    __slots__ = ("heard", "many", "one")
+
+    def __init__(self, heard: Heard) -> None:
+        self.heard = heard
+        self.read()
+
+    def read(
+        self,
+        one: Callable[[bytes], Envelope] = decode,
+        many: Callable[[bytes, Callable[[MeshError], None]], list[Envelope]] = decode_batch,
+    ) -> None:
+        """Read like this from now on."""
+        self.one, self.many = one, many
+
+
 class Hearing:
     """The ears of one process."""
 
@@ -32,13 +50,13 @@ class Hearing:
         self._peer = peer
         self._about = lru_cache(maxsize=KNOWN)(peer.subjects.parse_event)
 
-    async def listen(self, heard: Heard, tenant: str, agent: str, event_type: str, queue: str) -> Subscription:
-        """Hear both kinds from now on; `heard` is called in the order of arrival on each subject."""
+    async def listen(self, ear: Ear, tenant: str, agent: str, event_type: str, queue: str) -> Subscription:
+        """Hear both kinds from now on; the ear hears in the order of arrival on each subject."""
         subjects, bus = self._peer.subjects, self._peer.bus
         stored, now = subjects.event_filter(tenant, agent, event_type), subjects.now_filter(tenant, agent, event_type)
-        first = await bus.subscribe(stored, partial(self._came, heard, False), queue=queue)
+        first = await bus.subscribe(stored, partial(self._came, ear, False), queue=queue)
         try:
-            second = await bus.subscribe(now, partial(self._came, heard, True), queue=queue)
+            second = await bus.subscribe(now, partial(self._came, ear, True), queue=queue)
         except BaseException:
             await first.close()
             raise
@@ -59,11 +77,11 @@ class Hearing:
         """Something came that is no event."""
         self._peer.count("bad-event", message=str(error))
 
-    def _came(self, heard: Heard, batches: bool, message: Message) -> None:
+    def _came(self, ear: Ear, batches: bool, message: Message) -> None:
         """Hand over what is an event of its subject and whole; fetch what is not whole, and count what is none."""
         data = message.data
         try:
-            envelopes = decode_batch(data, self.bad) if batches and data[:1] == OPENING else [decode(data)]
+            envelopes = ear.many(data, self.bad) if batches and data[:1] == OPENING else [ear.one(data)]
             about = self._about(message.subject)
         except (BadEnvelope, VersionUnsupported, InvalidName) as error:
             self.bad(error)
@@ -71,10 +89,10 @@ class Hearing:
         _, agent, name = about
         for each in envelopes:
             if each.name != name or each.sender.agent != agent or each.kind != "event" or each.ref is not None:
-                envelopes = self._whole(about, envelopes, heard)
+                envelopes = self._whole(about, envelopes, ear.heard)
                 break
         if envelopes:
-            heard(about, envelopes)
+            ear.heard(about, envelopes)
 
     def _whole(self, about: About, envelopes: list[Envelope], heard: Heard) -> list[Envelope]:
         """Those that are as they should be; the others are counted, or fetched first."""

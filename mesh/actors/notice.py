@@ -15,6 +15,7 @@ import msgspec
 from mesh.actors.begun import Begun
 from mesh.actors.handler import Handler
 from mesh.actors.invocation import DONE, Invocation
+from mesh.actors.typed_reading import untyped
 from mesh.actors.work import Work
 from mesh.protocols.errors import MeshError
 
@@ -46,6 +47,8 @@ def heard_out(actor: Actor, work: Work) -> Work | None:
             break
     if following is not work:
         actor.supervision.succeeded()
+    if isinstance(following, Notice) and not following.begun:
+        following.envelope = untyped(following.envelope)
     return following
 
 
@@ -93,7 +96,13 @@ def _starter(actor: Actor, handler: Handler) -> Start:
         return lambda notice: function(**parameters.arguments(notice.envelope.payload))
     if parameters.contract.annotation is msgspec.Raw:
         return lambda notice: function(notice.envelope.payload)
-    return lambda notice: function(decode(notice.envelope.payload))
+
+    def start(notice: Notice) -> Coroutine[Any, Any, Any]:
+        payload: Any = notice.envelope.payload
+        coroutine: Coroutine[Any, Any, Any] = function(decode(payload) if type(payload) is msgspec.Raw else payload)
+        return coroutine
+
+    return start
 
 
 def _context(actor: Actor, notice: Notice, name: str) -> dict[str, Context]:

@@ -15,7 +15,9 @@ import msgspec
 
 from mesh.actors.events import Event
 from mesh.actors.handler import Reaction
+from mesh.actors.hearing import Ear
 from mesh.actors.notice import Notice
+from mesh.actors.typed_reading import TypedReading
 from mesh.actors.work import NOBODY, Nobody, Work
 from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import Envelope
@@ -56,6 +58,7 @@ class Reactions:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._listening: dict[Place, Hearers] = {}
+        self._ears: dict[Place, Ear] = {}
         self._subscriptions: dict[Place, Subscription] = {}
         self._pulls: dict[Place, asyncio.Task[None]] = {}
 
@@ -67,6 +70,8 @@ class Reactions:
             self._listening.setdefault(place, []).append((actor, reaction))
             if first:
                 await self._open(place, reaction)
+            else:
+                self._choose_reading(place)
 
     async def remove(self, actor: Actor) -> None:
         """Hear no more for an actor; a subscription that nobody needs is closed."""
@@ -75,6 +80,8 @@ class Reactions:
             if not hearers:
                 del self._listening[place]
                 await self._close(place)
+            else:
+                self._choose_reading(place)
 
     def _place(self, actor: Actor, reaction: Reaction) -> Place:
         mark, agent = reaction.mark, actor.definition.name
@@ -96,14 +103,25 @@ class Reactions:
             self._pulls[place] = self._peer.spawn(self._pull(place, consumer), f"events {place.durable}")
         else:
             mark = reaction.mark
+            heard = self._heard_by_one if place.queue else self._heard_by_all
+            ear = self._ears[place] = Ear(partial(heard, self._listening[place]))
+            self._choose_reading(place)
             self._subscriptions[place] = await self._peer.events.listen(
-                partial(self._heard_by_one if place.queue else self._heard_by_all, self._listening[place]),
-                mark.event_type,
-                agent=mark.agent,
-                queue=place.queue,
+                ear, mark.event_type, agent=mark.agent, queue=place.queue
             )
 
+    def _choose_reading(self, place: Place) -> None:
+        """A single hearer's contract reads what comes; several need a value each, so that none sees what another does to it."""
+        ear, hearers = self._ears.get(place), self._listening[place]
+        if ear is not None:
+            reading = TypedReading.of(hearers[0][1].handler) if len(hearers) == 1 else None
+            if reading is None:
+                ear.read()
+            else:
+                ear.read(reading.one, reading.many)
+
     async def _close(self, place: Place) -> None:
+        self._ears.pop(place, None)
         subscription, pull = self._subscriptions.pop(place, None), self._pulls.pop(place, None)
         if subscription is not None:
             await subscription.close()
@@ -114,20 +132,17 @@ class Reactions:
     # -- live
 
     def _heard_by_all(self, hearers: Hearers, about: About, envelopes: list[Envelope]) -> None:
+        clock = self._peer.clock
         for actor, reaction in hearers:
-            self._tell(actor, reaction, envelopes)
+            handler, deadline = reaction.handler, Deadline(clock, clock.monotonic() + reaction.mark.timeout)
+            notices = [Notice(each, handler, NOBODY, deadline, each.sender.process) for each in envelopes]
+            if not actor.hear(notices):
+                self._offer_each(actor, notices)
 
     def _heard_by_one(self, hearers: Hearers, about: About, envelopes: list[Envelope]) -> None:
         for envelope in envelopes:
             if hearers:
-                self._tell(*_idlest(hearers), [envelope])
-
-    def _tell(self, actor: Actor, reaction: Reaction, envelopes: list[Envelope]) -> None:
-        handler, clock = reaction.handler, self._peer.clock
-        deadline = Deadline(clock, clock.monotonic() + reaction.mark.timeout)
-        notices = [Notice(each, handler, NOBODY, deadline, each.sender.process) for each in envelopes]
-        if not actor.hear(notices):
-            self._offer_each(actor, notices)
+                self._heard_by_all([_idlest(hearers)], about, [envelope])
 
     def _offer_each(self, actor: Actor, notices: list[Notice]) -> None:
         for notice in notices:
