@@ -120,6 +120,20 @@ def wire_choice(environ: Mapping[str, str] | None = None) -> str:
     return found
 
 
+def batches_choice(environ: Mapping[str, str] | None = None) -> bool:
+    """`MESH_EVENT_BATCHES`: `on` (also when nothing is said): unstored events that follow one another leave together; `off`:
+    each is a message of its own. Both do the same.
+
+    Raises:
+        BadSettings: it is neither.
+    """
+    env = os.environ if environ is None else environ
+    found = env.get("MESH_EVENT_BATCHES") or "on"
+    if found not in ("on", "off"):
+        raise BadSettings(f"MESH_EVENT_BATCHES: {found!r} is neither on nor off")
+    return found == "on"
+
+
 # -- the order in which settings win
 
 

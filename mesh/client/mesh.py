@@ -25,7 +25,7 @@ from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.ports import Clock, Ids, Subscription
 from mesh.protocols.subjects import check_name
-from mesh.settings import ServerTarget, find_server, target_of
+from mesh.settings import ServerTarget, batches_choice, find_server, target_of
 from mesh.telemetry.broadcast import Broadcast
 from mesh.telemetry.telemetry import Telemetry
 
@@ -60,13 +60,13 @@ class Mesh:
         process: str = "",
         host: str = "",
         telemetry: Telemetry | None = None,
-        event_batches: bool = True,
+        event_batches: bool | None = None,
     ) -> AsyncIterator[Mesh]:
         """A mesh over a server: a URL, a target, or the one that settings name.
 
         `process` is the name of this process in the mesh, unique there; without one it is made from `name` and chance.
-        `host` is where it runs, `telemetry` hears what happens. Without `event_batches` each unstored event is a message
-        of its own.
+        `host` is where it runs, `telemetry` hears what happens. `event_batches` says whether unstored events may
+        leave together (without it, the setting `MESH_EVENT_BATCHES` does).
 
         Raises:
             Unavailable: no server is configured, or none answers. The message says what to do.
@@ -97,7 +97,7 @@ class Mesh:
         host: str = "",
         namespace: str = "default",
         telemetry: Telemetry | None = None,
-        event_batches: bool = True,
+        event_batches: bool | None = None,
     ) -> AsyncIterator[Mesh]:
         """A mesh over a connection that is there already, in memory or not; the connection stays open."""
         from mesh.protocols.envelope import VERSION
@@ -107,7 +107,7 @@ class Mesh:
         )
         peer = Peer(
             connection, identity=identity, namespace=namespace, clock=clock, ids=ids, telemetry=telemetry or Telemetry(clock.now),
-            event_batches=event_batches,
+            event_batches=batches_choice() if event_batches is None else event_batches,
         )  # fmt: skip
         mesh = cls(connection, peer)
         try:
