@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from mesh.protocols.errors import TimedOut, Unavailable
+from mesh.protocols.errors import TimedOut, TooLarge, Unavailable
 from mesh.protocols.ports import Message
 from mesh.settings import ServerTarget
 from mesh.transport.connection import connect
@@ -46,9 +46,39 @@ async def test_a_pong_for_a_flush_that_was_given_up_does_no_harm() -> None:
         await connection.close()
 
 
+async def test_news_of_the_server_before_its_first_pong_do_not_confuse_the_login() -> None:
+    async with fake_server() as server:
+        server.refuse = b'INFO {"max_payload": 4096}\r\nPONG\r\n'
+        connection = await connect(ServerTarget(url=server.url))
+        server.refuse = b""
+        await connection.bus.flush()
+        assert connection.bus.max_payload == 4096
+        await connection.close()
+
+
+async def test_a_new_limit_of_the_server_holds_from_then_on() -> None:
+    async with fake_server() as server:
+        connection = await connect(ServerTarget(url=server.url))
+        await server.say(b'INFO {"max_payload": 100}\r\n')
+        await eventually(lambda: connection.bus.max_payload == 100)
+        with pytest.raises(TooLarge):
+            connection.bus.publish("a", bytes(101))
+        await connection.close()
+
+
 @pytest.mark.parametrize(
     "noise",
-    [b"GARBAGE\r\n", b"MSG too few\r\n", b"HMSG a 1 x y\r\n", b"-ERR\r\nGARBAGE\r\n", b"\xff\xfe\r\n"],
+    [
+        b"GARBAGE\r\n",
+        b"MSG too few\r\n",
+        b"HMSG a 1 x y\r\n",
+        b"-ERR\r\nGARBAGE\r\n",
+        b"\xff\xfe\r\n",
+        b"MSG a 1 999999999\r\n",
+        b"MSG a 1 1\r\nxyz\r\n",
+        b"INFO no json\r\n",
+        b"x" * 1_100_000,
+    ],
 )
 async def test_noise_on_the_line_ends_in_a_reconnect_not_in_silence(noise: bytes) -> None:
     async with fake_server() as server:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mesh.protocols.errors import Overloaded, Refused, TimedOut, Unavailable
+from mesh.protocols.errors import Overloaded, Refused, Unavailable
 from mesh.protocols.ports import BucketSpec, StreamSpec
 from mesh.settings import ServerTarget
 from mesh.transport.connection import connect
 from tests.contract.places import eventually
 from tests.servers import RealServer, free_port
+from tests.transport.conftest import Dial
 from tests.transport.fake_server import fake_server
 
 pytestmark = pytest.mark.server
@@ -35,17 +36,16 @@ async def test_a_server_that_never_greets_is_given_up_in_time() -> None:
             await connect(ServerTarget(url=server.url), timeout=0.5)
 
 
-async def test_refused_credentials_are_said_to_be_refused(tmp_path: Path) -> None:
+async def test_refused_credentials_are_said_to_be_refused(tmp_path: Path, dial: Dial) -> None:
     with RealServer(tmp_path, anonymous=False) as server:
         with pytest.raises(Unavailable, match="refused the credentials"):
-            await connect(ServerTarget(url=server.url, user="mesh", password="wrong"))
+            await dial(server.url, user="mesh", password="wrong")
         with pytest.raises(Unavailable, match="refused the credentials"):
-            await connect(ServerTarget(url=server.url))
-        connection = await connect(ServerTarget(url=server.url, user="mesh", password="mesh"))
-        await connection.close()
+            await dial(server.url)
+        await dial(server.url, user="mesh", password="mesh")
 
 
-async def test_an_nkey_logs_in_and_logs_in_again_after_a_restart(tmp_path: Path) -> None:
+async def test_an_nkey_logs_in_and_logs_in_again_after_a_restart(tmp_path: Path, dial: Dial) -> None:
     import nkeys
 
     seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
@@ -57,19 +57,17 @@ async def test_an_nkey_logs_in_and_logs_in_again_after_a_restart(tmp_path: Path)
         server.restart()
         await eventually(lambda: connection.bus.client != before and connection.bus.connected)
         await connection.bus.flush()
-        await connection.close()
 
 
-async def test_of_several_servers_one_that_answers_is_enough(tmp_path: Path) -> None:
+async def test_of_several_servers_one_that_answers_is_enough(tmp_path: Path, dial: Dial) -> None:
     with RealServer(tmp_path) as server:
-        connection = await connect(ServerTarget(url=f"nats://127.0.0.1:{free_port()},{server.url}"))
+        connection = await dial(f"nats://127.0.0.1:{free_port()},{server.url}")
         await connection.bus.flush()
-        await connection.close()
 
 
-async def test_what_is_not_permitted_is_refused_and_everything_else_goes_on(tmp_path: Path) -> None:
+async def test_what_is_not_permitted_is_refused_and_everything_else_goes_on(tmp_path: Path, dial: Dial) -> None:
     with RealServer(tmp_path, users=LIMITED) as server:
-        connection = await connect(ServerTarget(url=server.url, user="limited", password="pw"))
+        connection = await dial(server.url, user="limited", password="pw")
         heard: list[bytes] = []
         await connection.bus.subscribe("ok.A", lambda m: heard.append(m.data))
         with pytest.raises(Refused, match=r"no permission to subscribe to Secret\.x"):
@@ -80,16 +78,14 @@ async def test_what_is_not_permitted_is_refused_and_everything_else_goes_on(tmp_
         connection.bus.publish("ok.A", b"fine")
         await eventually(lambda: heard == [b"fine"])
         assert connection.bus.connected
-        await connection.close()
 
 
-async def test_an_inbox_prefix_of_its_own_is_used(tmp_path: Path) -> None:
+async def test_an_inbox_prefix_of_its_own_is_used(tmp_path: Path, dial: Dial) -> None:
     private = '{ user: own, password: pw, permissions: { publish: ["x", "_OWN.>"], subscribe: ["x", "_OWN.>"] } }'
     with RealServer(tmp_path, users=private) as server:
-        connection = await connect(ServerTarget(url=server.url, user="own", password="pw", inbox_prefix="_OWN"))
+        connection = await dial(server.url, user="own", password="pw", inbox_prefix="_OWN")
         await connection.bus.subscribe("x", lambda m: connection.bus.publish(m.reply, b"yes"))
         assert (await connection.bus.request("x", b"", timeout=2)).data == b"yes"
-        await connection.close()
 
 
 def test_everything_runs_on_uvloop_too(tmp_path: Path) -> None:
@@ -116,26 +112,9 @@ def test_everything_runs_on_uvloop_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault
-async def test_a_frozen_server_is_noticed_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.transport.nats.options.PING_INTERVAL", 0.2)
+async def test_a_server_that_takes_nothing_makes_publishers_overloaded(tmp_path: Path, dial: Dial) -> None:
     with RealServer(tmp_path) as server:
-        connection = await connect(ServerTarget(url=server.url))
-        server.freeze()
-        for _ in range(8):
-            connection.bus.publish("a", bytes(1_000_000))
-        with pytest.raises((Unavailable, TimedOut)):
-            await connection.bus.flush(10)
-        await eventually(lambda: not connection.bus.connected)
-        server.thaw()
-        await eventually(lambda: connection.bus.connected)
-        await connection.bus.flush()
-        await connection.close()
-
-
-@pytest.mark.fault
-async def test_a_server_that_takes_nothing_makes_publishers_overloaded(tmp_path: Path) -> None:
-    with RealServer(tmp_path) as server:
-        connection = await connect(ServerTarget(url=server.url))
+        connection = await dial(server.url)
         server.freeze()
 
         def publish_without_end() -> None:
@@ -147,7 +126,6 @@ async def test_a_server_that_takes_nothing_makes_publishers_overloaded(tmp_path:
         assert caught.value.retry_after
         server.thaw()
         await connection.bus.flush(10)
-        await connection.close()
 
 
 def test_neither_nats_py_nor_aiohttp_is_loaded_before_it_is_needed(tmp_path: Path) -> None:
