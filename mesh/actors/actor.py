@@ -7,7 +7,7 @@ It has no task and no subscription of its own: a drain task exists only while it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -227,8 +227,8 @@ class Actor:
         if outcome is None:
             self._widen()
             outcome = await self._finish(work, invocation, task)
-        else:
-            await invocation.answer(outcome)
+        elif (rest := invocation.answer(outcome)) is not None:
+            await rest
         if outcome is DONE:
             self.supervision.succeeded()
             return True
@@ -242,7 +242,8 @@ class Actor:
         self.peer.changed(self)
         try:
             outcome = await invocation.finish(task)
-            await invocation.answer(outcome)
+            if (rest := invocation.answer(outcome)) is not None:
+                await rest
             if invocation.thread is not None and not invocation.thread.done():
                 self.peer.telemetry.emit("agent.stuck", level="warning", agent=self.key, command=work.handler.name)
                 await asyncio.wait([invocation.thread])
@@ -255,7 +256,7 @@ class Actor:
         """The caller has given up while it waited: it is not begun."""
         self.peer.count("expired", agent=self.definition.name, where="mailbox")
         error = DeadlineExceeded(f"the deadline passed in the mailbox of {self.key}", detail={"begun": False})
-        await work.respond.failure(error, Usage())
+        await _sent(work.respond.failure(error, Usage()))
 
     def _judge(self, outcome: Outcome) -> bool:
         if outcome.stop:
@@ -302,7 +303,7 @@ class Actor:
         waiting = self.mailbox.withdraw(message_id, requester)
         if waiting is not None:
             waiting.cancelled = True
-            self.hooks.later(waiting.respond.failure(Cancelled("the caller cancelled it"), Usage()))
+            self.hooks.later(_sent(waiting.respond.failure(Cancelled("the caller cancelled it"), Usage())))
             return True
         work, task = self._running.get(message_id, (None, None))
         if work is None or task is None or work.requester != requester or work.settled:
@@ -342,4 +343,9 @@ class Actor:
     async def flush(self, error: MeshError) -> None:
         """Answer everything that waits with `error`."""
         while (work := self.mailbox.take()) is not None:
-            await work.respond.failure(error, Usage())
+            await _sent(work.respond.failure(error, Usage()))
+
+
+async def _sent(answer: Awaitable[None] | None) -> None:
+    if answer is not None:
+        await answer

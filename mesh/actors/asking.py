@@ -39,7 +39,8 @@ class Asking:
     async def ask(self, wish: Wish) -> Any:
         """As `Peer.ask`."""
         question = Question(self._peer, self._routing, wish)
-        question.deadline.check(question)
+        if question.deadline.at <= question.started:
+            question.deadline.check(question)
         budget = self._budget(wish.target)
         budget.called()
         try:

@@ -105,8 +105,7 @@ class Dispatch:
     # -- commands
 
     def _command(self, inbound: Inbound) -> None:
-        actor = self.actor(inbound)
-        envelope = inbound.envelope
+        actor, envelope = self.actor(inbound), inbound.envelope
         handler = actor.definition.handlers.get(envelope.name)
         if handler is None:
             known = ", ".join(actor.definition.handlers) or "none"

@@ -115,18 +115,33 @@ class Invocation:
             while work.cancelled and task.cancelling() > before:
                 task.uncancel()
 
-    async def answer(self, outcome: Outcome) -> None:
-        """Put it on record, and send it to whoever waits."""
+    def answer(self, outcome: Outcome) -> Awaitable[None] | None:
+        """Put it on record, and send it to whoever waits; None: that was all, else await the rest."""
         seconds = self._actor.peer.clock.monotonic() - self.started
-        usage = self._used(outcome, seconds)
+        if self._context is None and outcome is DONE:
+            usage = Usage(duration=seconds, exit_status="success")
+        else:
+            usage = self._used(outcome, seconds)
         self.tell(outcome, seconds)
+        respond = self._work.respond
         try:
             if outcome.error is None:
-                await self._work.respond.result(self._value, usage)
+                rest = respond.result(self._value, usage)
             else:
-                await self._work.respond.failure(outcome.error, usage)
+                rest = respond.failure(outcome.error, usage)
         except MeshError as error:
-            self._actor.peer.count("unanswered", error=error.code, agent=self._actor.definition.name)
+            self._unanswered(error)
+            return None
+        return None if rest is None else self._rest(rest)
+
+    async def _rest(self, rest: Awaitable[None]) -> None:
+        try:
+            await rest
+        except MeshError as error:
+            self._unanswered(error)
+
+    def _unanswered(self, error: MeshError) -> None:
+        self._actor.peer.count("unanswered", error=error.code, agent=self._actor.definition.name)
 
     def _ended(self, error: BaseException) -> Outcome:
         """What an exception of the handler's means."""

@@ -50,7 +50,18 @@ class Question:
     Calling it makes an attempt: one envelope, one reply, and the breaker hears how it went. `route` is the latest one's.
     """
 
-    __slots__ = ("_constraints", "_failed", "_key", "_payload", "_peer", "_routing", "_wish", "deadline", "route")
+    __slots__ = (
+        "_constraints",
+        "_failed",
+        "_key",
+        "_payload",
+        "_peer",
+        "_routing",
+        "_wish",
+        "deadline",
+        "route",
+        "started",
+    )
 
     def __init__(self, peer: Peer, routing: Routing, wish: Wish) -> None:
         lineage = wish.lineage
@@ -62,8 +73,8 @@ class Question:
         self.route = route = routing.resolve(wish.target, wish.command, constraints=constraints)
         if lineage.hops or lineage.chain:
             lineage.check_call(route.agent)
-        now = peer.clock.monotonic()
-        at = now + (route.timeout if wish.timeout is None else wish.timeout)
+        self.started = peer.clock.monotonic()
+        at = self.started + (route.timeout if wish.timeout is None else wish.timeout)
         inherited = lineage.deadline
         self.deadline = Deadline(peer.clock, at) if inherited is None or at <= inherited.at else inherited
         self._key = wish.key or (peer.ids.uuid() if route.effect == "idempotent" else "")
@@ -78,7 +89,7 @@ class Question:
         if number > 1:
             self._take_another_route()
         wish, route, peer = self._wish, self.route, self._peer
-        exchange, ask, started = peer.exchange, None, peer.clock.monotonic()
+        exchange, ask, started = peer.exchange, None, self.started if number == 1 else peer.clock.monotonic()
         envelope = self.envelope(number, started)
         breaker = peer.breakers.of(route.key, route.what, timeout=route.timeout)
         permit = breaker.admit(started)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
@@ -71,15 +72,20 @@ class ReplyResponder:
         await self._exchange.respond(self._inbound, self._answer(kind="item", payload=value, seq=self._items))
         self._items += 1
 
-    async def result(self, value: msgspec.Raw, usage: Usage) -> None:
+    def result(self, value: msgspec.Raw, usage: Usage) -> Awaitable[None] | None:
         """The reply; after a stream, `seq` is the number of items there should have been."""
         reply = answer(
             self._inbound, self._sender, self._exchange.ids.uuid(),
             payload=value, seq=self._items, usage=usage, stamps=self._stamps,
         )  # fmt: skip
         try:
-            if not self._exchange.responded(self._inbound, reply):
-                await self._exchange.respond(self._inbound, reply)
+            return None if self._exchange.responded(self._inbound, reply) else self._large(reply, usage)
+        except TooLarge as error:
+            return self.failure(error, usage)
+
+    async def _large(self, reply: Envelope, usage: Usage) -> None:
+        try:
+            await self._exchange.respond(self._inbound, reply)
         except TooLarge as error:
             await self.failure(error, usage)
 

@@ -6,6 +6,7 @@ actor does not know the difference.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class Responder(Protocol):
-    """Where the outcome goes. `result` or `failure` is called once, last; items and progress come before."""
+    """Where the outcome goes. `result` or `failure` is called once, last; items and progress come before.
+
+    Those two may be done when they return None, else they are to be awaited.
+    """
 
     def progress(self, value: Any) -> None:
         """It is being worked on; `value` is JSON-able and small. Renews the asker's inactivity timeout."""
@@ -29,10 +33,10 @@ class Responder(Protocol):
     async def item(self, value: msgspec.Raw) -> None:
         """One item of a streamed result."""
 
-    async def result(self, value: msgspec.Raw, usage: Usage) -> None:
+    def result(self, value: msgspec.Raw, usage: Usage) -> Awaitable[None] | None:
         """It is done, and this came out (null after a stream)."""
 
-    async def failure(self, error: MeshError, usage: Usage) -> None:
+    def failure(self, error: MeshError, usage: Usage) -> Awaitable[None] | None:
         """It was not done."""
 
 
@@ -45,11 +49,13 @@ class Nobody:
     async def item(self, value: msgspec.Raw) -> None:
         """Nobody looks."""
 
-    async def result(self, value: msgspec.Raw, usage: Usage) -> None:
+    def result(self, value: msgspec.Raw, usage: Usage) -> Awaitable[None] | None:
         """Nobody looks."""
+        return None
 
-    async def failure(self, error: MeshError, usage: Usage) -> None:
+    def failure(self, error: MeshError, usage: Usage) -> Awaitable[None] | None:
         """The actor has told telemetry already."""
+        return None
 
 
 NOBODY = Nobody()
