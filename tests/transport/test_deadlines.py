@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
@@ -19,7 +20,7 @@ async def test_everybody_waits_as_long_as_was_asked_for_and_no_more_than_a_tick_
     waits = [0.0, 0.05, 7.0, *(number / 7 for number in range(1, 30))]
     random.Random(3).shuffle(waits)
     for number, wait in enumerate(waits):
-        deadlines.add(b"%d" % number, wait)
+        deadlines.add(asyncio.get_running_loop(), b"%d" % number, wait)
     await clock.sleep(10)
     assert len(rung) == len(waits)
     for number, wait in enumerate(waits):
@@ -29,8 +30,8 @@ async def test_everybody_waits_as_long_as_was_asked_for_and_no_more_than_a_tick_
 async def test_who_was_answered_is_not_rung_and_wakes_nobody(clock: Clock) -> None:
     rung: list[bytes] = []
     deadlines = Deadlines(rung.append)
-    deadlines.add(b"answered", 1.0).discard(b"answered")
-    deadlines.add(b"waiting", 3.0)
+    deadlines.add(asyncio.get_running_loop(), b"answered", 1.0).discard(b"answered")
+    deadlines.add(asyncio.get_running_loop(), b"waiting", 3.0)
     await clock.sleep(2)
     assert rung == []
     await clock.sleep(2)
@@ -40,8 +41,8 @@ async def test_who_was_answered_is_not_rung_and_wakes_nobody(clock: Clock) -> No
 async def test_an_earlier_deadline_set_later_rings_first(clock: Clock) -> None:
     rung: list[bytes] = []
     deadlines = Deadlines(rung.append)
-    deadlines.add(b"late", 5.0)
-    deadlines.add(b"early", 1.0)
+    deadlines.add(asyncio.get_running_loop(), b"late", 5.0)
+    deadlines.add(asyncio.get_running_loop(), b"early", 1.0)
     await clock.sleep(2)
     assert rung == [b"early"]
     await clock.sleep(4)
@@ -51,9 +52,9 @@ async def test_an_earlier_deadline_set_later_rings_first(clock: Clock) -> None:
 async def test_after_clearing_nobody_is_rung(clock: Clock) -> None:
     rung: list[bytes] = []
     deadlines = Deadlines(rung.append)
-    deadlines.add(b"a", 1.0)
+    deadlines.add(asyncio.get_running_loop(), b"a", 1.0)
     deadlines.clear()
     await clock.sleep(2)
-    deadlines.add(b"b", 1.0)
+    deadlines.add(asyncio.get_running_loop(), b"b", 1.0)
     await clock.sleep(2)
     assert rung == [b"b"]

@@ -156,7 +156,8 @@ class NatsBus:
         It fails by itself as `request` does; who does not want the answer any more cancels it. `block` is a header block
         as `encode_headers` makes it.
         """
-        self.check_connected()
+        if self._closed or not self._wire.connected:
+            self.check_connected()
         target = check_subject(subject)
         reply, answer = self._replies.ask(subject, timeout)
         try:

@@ -25,9 +25,8 @@ class Deadlines:
         self._order: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, token: bytes, timeout: float) -> set[bytes]:
+    def add(self, loop: asyncio.AbstractEventLoop, token: bytes, timeout: float) -> set[bytes]:
         """Returns the slot the token is in; taking it out of there is all that ends its wait."""
-        loop = asyncio.get_running_loop()
         tick = int((loop.time() + timeout) * TICKS) + 1
         slot = self._slots.get(tick)
         if slot is None:

@@ -33,8 +33,9 @@ class Replies:
         Who does not want the answer any more cancels it; it is forgotten when its time is up.
         """
         token = self._token()
-        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._questions[token] = (answer, subject, timeout, self._deadlines.add(token, timeout))
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Message] = loop.create_future()
+        self._questions[token] = (answer, subject, timeout, self._deadlines.add(loop, token, timeout))
         return self._prefix + token, answer
 
     def converse(self, handler: Callable[[Message], None]) -> str:
