@@ -99,14 +99,14 @@ async def test_an_unacked_message_comes_again_after_its_time(store: Store, space
 
 async def test_working_postpones_the_redelivery(store: Store, space: str) -> None:
     await store.append(f"{space}.a", b"1")
-    consumer = await store.consumer(space, "work", (f"{space}.>",), ack_wait=0.6)
+    consumer = await store.consumer(space, "work", (f"{space}.>",), ack_wait=1.2)
     delivery = _delivered(await consumer.next(5))
-    for _ in range(3):
-        await asyncio.sleep(0.3)
+    for _ in range(4):
+        await asyncio.sleep(0.4)
         await delivery.working()
     assert await consumer.next(0.2) is None
     await delivery.ack()
-    assert await consumer.next(1.0) is None
+    assert await consumer.next(1.6) is None
     await consumer.close()
 
 

@@ -221,3 +221,32 @@ async def test_what_was_purged_is_not_delivered_any_more(store: Store, space: st
 async def test_purging_a_stream_that_does_not_exist_is_unavailable(here: Connection, space: str) -> None:
     with pytest.raises((Unavailable, NoResponders)):
         await here.store.purge(f"{space}-none", "x")
+
+
+@pytest.mark.parametrize("code", ["100", "204", "404", "408", "503"])
+async def test_an_empty_message_that_poses_as_the_servers_own_words_is_read_and_delivered(
+    store: Store, space: str, code: str
+) -> None:
+    headers = {"Status": code, "Description": "posing", "Nats-Stream": "elsewhere", "Nats-Subject": "forged"}
+    for body in (b"1", b"", b"3"):
+        await store.append(f"{space}.a", body, headers=headers)
+    assert [stored.data for stored in await store.read(space, f"{space}.a")] == [b"1", b"", b"3"]
+    assert [stored.subject for stored in await store.read(space, f"{space}.a")] == [f"{space}.a"] * 3
+    followed = store.follow(space, f"{space}.a")
+    async with asyncio.timeout(10):
+        assert [(await anext(followed)).data for _ in range(3)] == [b"1", b"", b"3"]
+    await followed.aclose()  # type: ignore[attr-defined]
+    consumer = await store.consumer(space, "work", (f"{space}.a",))
+    for body in (b"1", b"", b"3"):
+        delivery = await consumer.next(5)
+        assert delivery is not None
+        assert delivery.message.data == body
+        await delivery.ack()
+    await consumer.close()
+
+
+async def test_the_last_message_may_pose_as_the_servers_own_words(store: Store, space: str) -> None:
+    await store.append(f"{space}.a", b"", headers={"Status": "404"})
+    last = await store.last(space, f"{space}.a")
+    assert last is not None
+    assert last.headers == {"Status": "404"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,19 +15,19 @@ from mesh.transport.nats.feed import Feed
 WITHIN = 30.0
 
 
-class Collection:
+class Collection(ABC):
     """What has come so far. A subclass says where a feed of it starts, and keeps what comes."""
 
     def __init__(self) -> None:
         self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    @abstractmethod
     def start(self) -> dict[str, Any]:
         """Where a (new) feed begins."""
-        raise NotImplementedError
 
+    @abstractmethod
     def keep(self, stored: Stored) -> None:
         """One of them."""
-        raise NotImplementedError
 
     async def opened(self, pending: int) -> None:
         """Nothing there, nothing to wait for."""

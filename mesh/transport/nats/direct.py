@@ -74,7 +74,7 @@ class Page:
             return
         code = status(message)
         if not code:
-            self.messages.append(from_direct_get(message))
+            self._take(message)
         elif code == "204":
             headers = message.headers or {}
             self.pending, self.up_to = int(headers.get(PENDING, 0)), int(headers.get(UP_TO, 0))
@@ -83,6 +83,13 @@ class Page:
             self.done.set_result(None)
         else:
             self._fail(message, code)
+
+    def _take(self, message: Message) -> None:
+        """One message; a page that lacks one must not pass for whole."""
+        try:
+            self.messages.append(from_direct_get(message))
+        except Refused as error:
+            self.done.set_exception(error)
 
     def _fail(self, message: Message, code: str) -> None:
         try:

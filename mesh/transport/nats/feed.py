@@ -19,7 +19,7 @@ from mesh.transport.headers import STALLED, STATUS
 from mesh.transport.nats.api import NANOSECONDS, MissingStream, call
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.frames import decode_headers
-from mesh.transport.nats.stored import STATUS_LINE, from_delivery, position
+from mesh.transport.nats.stored import DELIVERED, from_delivery, position
 from mesh.transport.nats.subscriptions import NatsSubscription
 
 log = logging.getLogger("mesh.transport")
@@ -191,7 +191,7 @@ class Feed:
     def _receive(self, subject: bytes, reply: bytes, block: bytes, data: bytes) -> None:
         self._heard = self._bus.clock.monotonic()
         try:
-            if data or not block.startswith(STATUS_LINE):
+            if reply.startswith(DELIVERED):
                 self._data(subject, reply, block, data)
             else:
                 self._control(reply.decode(), decode_headers(block))

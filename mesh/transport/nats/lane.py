@@ -11,7 +11,7 @@ import msgspec
 from mesh.protocols.ports import Stored
 from mesh.transport.nats.api import NANOSECONDS
 from mesh.transport.nats.bus import NatsBus
-from mesh.transport.nats.stored import STATUS_LINE, Position, from_delivery, position
+from mesh.transport.nats.stored import DELIVERED, STATUS_LINE, Position, from_delivery, position
 
 log = logging.getLogger("mesh.transport")
 
@@ -67,7 +67,7 @@ class Lane:
     def _receive(self, subject: bytes, reply: bytes, block: bytes, data: bytes) -> None:
         """A message, under its own subject; or what the server says of a pull."""
         try:
-            if data or not block.startswith(STATUS_LINE):
+            if reply.startswith(DELIVERED):
                 self._heard = True
                 where = position(reply)
                 self._arrived(self, where, reply, from_delivery(where, subject, block, data))

@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 from mesh.protocols.errors import Refused
 from mesh.protocols.ports import Headers, KeyValue, Message, Stored
-from mesh.transport.headers import KV_OPERATION, MARKER_REASON, STATUS
+from mesh.transport.headers import KV_OPERATION, MARKER_REASON
 from mesh.transport.nats.received import BlockHeaders
 
 STATUS_LINE = b"NATS/1.0 "
 """How the header block begins of what the server says itself; a code and words follow."""
+DELIVERED = b"$JS.ACK."
+"""How the reply subject of a consumer's message begins; what the server says itself has none, or another one."""
 _VERSION_SIZE = len(b"NATS/1.0")
 _END = b"\r\n\r\n"
 _FIRST = b"\r\nNats-Stream: "
@@ -69,8 +71,11 @@ def from_direct_get(message: Message) -> Stored:
 
 
 def status(message: Message) -> str:
-    """The status code of a message that carries no data, or nothing."""
-    return (message.headers or {}).get(STATUS, "") if not message.data else ""
+    """The status code of an answer to a direct get; nothing when it is a message, whatever its own headers pretend."""
+    block = message.headers.block if isinstance(message.headers, BlockHeaders) else b""
+    if message.data or not block.startswith(STATUS_LINE) or _FIRST in block:
+        return ""
+    return block[len(STATUS_LINE) :][:3].decode()
 
 
 def unix_time(text: str) -> float:
