@@ -16,7 +16,7 @@ Every auction ends: its deadline is the last of its timers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, Literal
 
@@ -72,11 +72,20 @@ class Auction:
         self._probe(self._vigil, now)
         return self._flush()
 
-    def adopt(self, called: m.Called, record: AwardRecord, now: float, sent_at: float | None) -> None:
-        """Go on from a standing award that was made outside: as if it had been called and chosen at `now`, and sent at
+    def adopt(
+        self,
+        called: m.Called,
+        record: AwardRecord,
+        now: float,
+        sent_at: float | None,
+        proposed: Iterable[m.Proposed] = (),
+    ) -> None:
+        """Go on from an award that was made outside: as if it had been called, `proposed` and chosen at `now`, and sent at
         `sent_at` (None: it has not left yet). Once, instead of `open`.
         """
         self._tender.called(called, now, self.terms.deadline)
+        for each in proposed:
+            self._tender.proposed(each, now)
         self.state, self._number = "awarded", record.number
         self._vigil = Vigil(record, record.won, self.policy)
         if sent_at is not None:

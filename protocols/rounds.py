@@ -38,8 +38,8 @@ class Rounds:
         return self.tender.phase == "paused"
 
     def window(self, now: float) -> float:
-        """How long proposals are awaited: half of the time left at most, since the work needs some, too."""
-        return min(self._policy.window, max(0.0, (self._deadline - now) / 2))
+        """How long proposals are awaited."""
+        return window(self._policy, now, self._deadline)
 
     def survey(self, now: float, mode: Mode | None = None) -> Survey:
         """Ask now, in another way if `mode` is given. The round stays the same."""
@@ -85,6 +85,11 @@ class Rounds:
             terms, choice, award, at, mode=self.mode, round=self.number, number=number, known=self.tender.known,
             refusals=tuple(self.tender.refusals),
         )  # fmt: skip
+
+
+def window(policy: SelectionPolicy, now: float, deadline: float) -> float:
+    """How many seconds proposals are awaited: half of the time left at most, since the work needs some, too."""
+    return min(policy.window, max(0.0, (deadline - now) / 2))
 
 
 def written(

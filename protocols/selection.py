@@ -213,9 +213,9 @@ def explain(
     *,
     known: int = 0,
 ) -> Choice:
-    """The choice among these standing bids that fell, by `share`, on the one whose key is `winner`: what `choose` says of it."""
+    """The choice among these that fell on the one whose key is `winner`: what `choose` says of it."""
     judged = judge(candidates, constraints, remaining, policy)
-    return _choice(judged, policy, known, random, lambda first, chance: first.key == winner)
+    return _choice(judged, policy, known, random, lambda first, chance: first.key == winner, winner)
 
 
 def _choice(
@@ -224,13 +224,14 @@ def _choice(
     known: int,
     random: Random,
     falls: Callable[[Candidate, float], bool],
+    fell: str = "",
 ) -> Choice:
     """`falls` says whether the draw of two standing bids falls on the better one, given it and its chance."""
     ranked = sorted((each for each in judged if not each.rejected_because), key=_total)
     if not ranked:
         return Choice(judged, None, _why_none(judged))
     if ranked[0].proposal or len(ranked) == 1:
-        return Choice(judged, *_best(ranked, policy, random))
+        return Choice(judged, *_best(ranked, policy, random, fell))
     chance = share(_total(ranked[0]), _total(ranked[1]))
     return Choice(judged, *_drawn(ranked, chance, max(known, len(judged)), first=falls(ranked[0], chance)))
 
@@ -239,10 +240,24 @@ def _total(candidate: Candidate) -> float:
     return candidate.score.total if candidate.score else 0.0
 
 
-def _best(ranked: Sequence[Candidate], policy: SelectionPolicy, random: Random) -> tuple[Candidate, str]:
-    limit = _total(ranked[0]) * (1.0 + policy.tie) + 1e-9
+def best(ranked: Sequence[tuple[float, int]], policy: SelectionPolicy, random: Random) -> int:
+    """The place of the cheapest of these, as `rank` has ranked them; of equals, one by chance."""
+    limit = _limit(ranked[0][0], policy)
+    equal = [place for cost, place in ranked if cost <= limit]
+    return equal[0] if len(equal) == 1 else random.choice(equal)
+
+
+def _limit(least: float, policy: SelectionPolicy) -> float:
+    return least * (1.0 + policy.tie) + 1e-9
+
+
+def _best(
+    ranked: Sequence[Candidate], policy: SelectionPolicy, random: Random, fell: str = ""
+) -> tuple[Candidate, str]:
+    limit = _limit(_total(ranked[0]), policy)
     equal = [each for each in ranked if _total(each) <= limit]
-    winner = random.choice(equal) if len(equal) > 1 else ranked[0]
+    drawn = [each for each in equal if each.key == fell] or equal
+    winner = random.choice(drawn) if len(drawn) > 1 else drawn[0]
     if len(ranked) == 1:
         return winner, f"the only acceptable bid: {_cost(winner)}"
     if len(equal) > 1:

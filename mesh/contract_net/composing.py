@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from mesh.actors.tongue import answer_in
 from mesh.contract_net.calls import Call
-from mesh.protocols.acts import ACTS, InformResult
+from mesh.protocols.acts import ACTS, CallForProposal, InformResult, Propose
 from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import NULL, VERSION, Envelope, Kind, Sender, Stamps
 from mesh.protocols.errors import BadEnvelope, Fault, NotUnderstood
 from mesh.protocols.ports import Ids
+from mesh.registry.listing import Listing
+
+INLINE = 16 * 1024
+"""Inputs up to this many bytes travel in the call for proposals."""
 
 _encoder = msgspec.json.Encoder()
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {name: msgspec.json.Decoder(kind) for name, kind in ACTS.items()}
+_proposals = msgspec.json.Decoder(Propose)
 _results = msgspec.json.Decoder(InformResult)
 _names: dict[type[msgspec.Struct], str] = {kind: name for name, kind in ACTS.items()}
 
@@ -55,6 +61,29 @@ def act(
         ext=call.ext,
         payload=msgspec.Raw(_encoder.encode(content)),
     )
+
+
+def call_for_proposals(
+    call: Call, conversation: str, window: float, *, round: int = 1, instances: tuple[str, ...] = ()
+) -> CallForProposal:
+    """The call to everybody, or to these instances of one process."""
+    size = len(memoryview(call.input))
+    return CallForProposal(
+        conversation=conversation,
+        capability=call.capability,
+        window=window,
+        effect=call.effect or "costly",
+        round=round,
+        input=call.input if size <= INLINE else NULL,
+        input_size=size,
+        constraints=call.constraints,
+        instances=instances,
+    )
+
+
+def names(listings: Sequence[Listing]) -> tuple[str, ...]:
+    """The `instances` of a call to these, which are in one process; none if the subject says it already."""
+    return tuple(f"{each.agent}.{each.record.instance}" for each in listings) if len(listings) > 1 else ()
 
 
 def reply(
@@ -115,6 +144,16 @@ def result_in(envelope: Envelope) -> InformResult | None:
         return None
     try:
         return _results.decode(envelope.payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def proposals_in(envelope: Envelope) -> Propose | None:
+    """What a process proposes in answer to a call; None for any other answer, and where it has to be fetched first."""
+    if envelope.name != "propose" or envelope.kind != "act" or envelope.ref is not None:
+        return None
+    try:
+        return _proposals.decode(envelope.payload)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 

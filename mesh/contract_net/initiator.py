@@ -20,6 +20,7 @@ from mesh.contract_net.mail import Addresses
 from mesh.contract_net.market import Market
 from mesh.contract_net.negotiation import Negotiation, OnItem, OnProgress
 from mesh.contract_net.quiet import QuietAward
+from mesh.contract_net.quiet_call import QuietCall
 from mesh.contract_net.reputation import Reputation
 from mesh.contract_net.sampling import Sample
 from mesh.protocols import auction_messages as m
@@ -29,7 +30,7 @@ from mesh.protocols.auction_messages import Terms
 from mesh.protocols.awards import AwardRecord
 from mesh.protocols.constraints import Effect
 from mesh.protocols.selection import Chooser, SelectionPolicy, choose
-from mesh.registry.listing import Change
+from mesh.registry.listing import Change, Listing
 
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
@@ -119,19 +120,22 @@ class Initiator:
         call.deadline.check(call.capability)
         mode: Mode = "directed" if call.mode == "standing" and self.market.crowded(call.capability) else call.mode
 
-        def negotiation(mode: Mode, first: int = 1) -> Negotiation:
+        def take_up(first: int) -> Negotiation:
             auction = self._auction(call.terms(conversation, mode), policy, first)
             return Negotiation(self, call, auction, ledger=ledger, **heard)
 
-        if resume is None and mode == "standing" and (sample := self._pick(call, policy)) is not None:
-            return QuietAward(self, call, policy, sample, conversation, lambda: negotiation("standing", 2)).run(ledger)
-        return negotiation(mode).run(resume)
+        if resume is None and self._chooser is choose:
+            if mode == "standing" and (sample := self._pick(call, policy)) is not None:
+                return QuietAward(self, call, policy, sample, conversation, take_up).run(ledger)
+            if mode == "directed" and (asked := self._whom(call, policy))[0]:
+                return QuietCall(self, call, policy, asked, conversation, take_up).run(ledger)
+        return take_up(1).run(resume)
 
     def _pick(self, call: Call, policy: SelectionPolicy) -> Sample | None:
-        """Somebody to award at once; None if nobody in sight will do, or others are to choose."""
-        if self._chooser is not choose:
-            return None
         return self.market.pick(call.capability, call.constraints, call.deadline.at, policy, chain=call.chain)
+
+    def _whom(self, call: Call, policy: SelectionPolicy) -> tuple[dict[str, list[Listing]], int]:
+        return self.market.directed(call.capability, call.constraints, policy, chain=call.chain)
 
     def _effect(self, capability: str) -> Effect:
         declared = self.market.declared(capability)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
 from mesh.contract_net.calls import Call
 from mesh.contract_net.composing import act
 from mesh.contract_net.line import Line
+from mesh.protocols.acts import Proposal, RejectProposal
+from mesh.protocols.awards import Candidate
 from mesh.protocols.envelope import Envelope, Sender, encode
 from mesh.protocols.errors import MeshError
 from mesh.protocols.references import LIMIT
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 ADDRESSES = 10_000
 """Subjects that are remembered, at most."""
 
+RejectReason = Literal["outbid", "late", "unacceptable", "cancelled"]
 SendLater = Callable[[Callable[[], Awaitable[None]], Line], None]
 
 
@@ -61,7 +64,7 @@ class Addresses:
 class Mail:
     """Sends acts and expects their answers on lines. `later` is handed what has to be awaited: large messages."""
 
-    def __init__(self, peer: Peer, addresses: Addresses, call: Call, later: SendLater) -> None:
+    def __init__(self, peer: Peer, addresses: Addresses, call: Call, later: SendLater | None = None) -> None:
         self._peer = peer
         self._addresses = addresses
         self._call = call
@@ -84,6 +87,12 @@ class Mail:
         with contextlib.suppress(MeshError):
             self._peer.bus.publish(self._addresses.of(whom), encode(self._envelope(content)))
 
+    def reject(self, conversation: str, proposals: Sequence[Proposal | Candidate], reason: RejectReason) -> None:
+        """Tell one process that these of its proposals are not taken."""
+        first, *others = (each.id if isinstance(each, Proposal) else each.proposal for each in proposals)
+        content = RejectProposal(conversation=conversation, proposal=first, reason=reason, others=tuple(others))
+        self.tell(proposals[0], content)
+
     def keep(self, token: str) -> None:
         """Somebody else sent a message of this negotiation, with this token."""
         self._tokens.append(token)
@@ -105,5 +114,6 @@ class Mail:
         if len(data) <= LIMIT:
             self._peer.bus.publish(subject, data, reply=line.reply)
             return True
+        assert self._later is not None
         self._later(lambda: self._peer.exchange.send(subject, envelope, reply=line.reply), line)
         return False

@@ -140,8 +140,8 @@ class Market:
         *,
         chain: tuple[str, ...] = (),
         avoid: frozenset[str] = frozenset(),
-    ) -> tuple[Sequence[Listing], int]:
-        """Whom to ask: the best by their standing bids of a sample twice as large, and how many are known.
+    ) -> tuple[dict[str, list[Listing]], int]:
+        """Whom to ask, by process: the best by their standing bids of a sample twice as large; and how many are known.
 
         Raises:
             CallCycle: as `standing`.
@@ -156,7 +156,10 @@ class Market:
                 cost(offers[each].bid, offers[each].reputation, policy),
             ),
         )
-        return [drawn[each] for each in ranked[: policy.directed]], len(listings)
+        asked: dict[str, list[Listing]] = {}
+        for place in ranked[: policy.directed]:
+            asked.setdefault(drawn[place].process, []).append(drawn[place])
+        return asked, len(listings)
 
     # -- the sample
 

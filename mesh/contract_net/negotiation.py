@@ -9,24 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mesh.actors.inbound import Inbound
 from mesh.contract_net.calls import Call, Contracted
+from mesh.contract_net.composing import call_for_proposals, names
 from mesh.contract_net.ledger import AwardLedger
 from mesh.contract_net.line import AwardLine, CallLine, Line
 from mesh.contract_net.mail import Mail
 from mesh.protocols import auction_messages as m
-from mesh.protocols.acts import AcceptProposal, Bid, CallForProposal, Cancel, Refusal, RejectProposal
+from mesh.protocols.acts import AcceptProposal, Bid, CallForProposal, Cancel, Refusal
 from mesh.protocols.auction import Auction
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import BreakerOpen, MeshError, Overloaded, TimedOut, Unavailable, from_fault
 from mesh.protocols.subjects import ANYONE
-from mesh.registry.listing import Listing
 from mesh.resilience.alarms import Alarm, alarms
 from mesh.resilience.breaker import Breaker, Permit
 from mesh.resilience.breakers import verdict
@@ -34,9 +34,6 @@ from mesh.resilience.breakers import verdict
 if TYPE_CHECKING:
     from mesh.contract_net.initiator import Initiator
     from mesh.contract_net.quiet import QuietAward
-
-INLINE = 16 * 1024
-"""Inputs up to this many bytes travel in the call for proposals."""
 
 OnProgress = Callable[[Any], None]
 OnItem = Callable[[msgspec.Raw], None]
@@ -113,14 +110,20 @@ class Negotiation:
         self._end()
 
     def adopt(self, quiet: QuietAward, started: float, permit: tuple[Breaker, Permit, float] | None) -> None:
-        """Go on from a standing award that is not quiet any more."""
-        sample = quiet.sample
+        """Go on from an award that is not quiet any more."""
         self._mail.keep(quiet.token)
         self._permit = permit
-        self._unanswered = sample.won.key if quiet.sent_at is not None else ""
-        called = m.Called(candidates=sample.candidates(), known=sample.known)
-        self.auction.adopt(called, quiet.record, started, quiet.sent_at)
+        self._unanswered = quiet.sample.key if quiet.sent_at is not None else ""
+        called, proposed = quiet.sample.heard()
+        self.auction.adopt(called, quiet.record, started, quiet.sent_at, proposed)
         self._set_timer()
+
+    def adopt_call(self, called: m.Called, tokens: Iterable[str], started: float) -> None:
+        """Go on from a call that is out already, and is not quiet any more; its answers come next."""
+        for each in tokens:
+            self._mail.keep(each)
+        self.auction.open(started)
+        self._carry_out(self.auction.handle(called, started))
 
     async def _next(self) -> None:
         if self._error is not None:
@@ -262,39 +265,19 @@ class Negotiation:
             self._mail.to_everybody(call.capability, self._call_for_proposals(survey), CallLine(self, ANYONE))
             self.event(m.Called(expected=expected, known=len(expected)))
             return
-        listings, known = market.directed(
-            call.capability, call.constraints, policy, chain=call.chain, avoid=survey.avoid
-        )
-        asked: dict[str, list[Listing]] = {}
-        for each in listings:
-            asked.setdefault(each.process, []).append(each)
+        asked, known = market.directed(call.capability, call.constraints, policy, chain=call.chain, avoid=survey.avoid)
         for process, there in asked.items():
-            names = tuple(f"{each.agent}.{each.record.instance}" for each in there) if len(there) > 1 else ()
-            payload = self._call_for_proposals(survey, names)
-            self._mail.to_instance(there[0].record, payload, CallLine(self, process, process))
+            self._mail.to_instance(
+                there[0].record, self._call_for_proposals(survey, names(there)), CallLine(self, process, process)
+            )
         self.event(m.Called(expected=frozenset(asked), known=known))
 
     def _call_for_proposals(self, survey: m.Survey, instances: tuple[str, ...] = ()) -> CallForProposal:
-        call, size = self.call, len(memoryview(self.call.input))
-        small = {"input": call.input} if size <= INLINE else {}
-        return CallForProposal(
-            conversation=self.auction.terms.conversation,
-            capability=call.capability,
-            window=survey.window,
-            effect=self.auction.terms.effect,
-            round=survey.round,
-            input_size=size,
-            constraints=call.constraints,
-            instances=instances,
-            **small,
-        )
+        talk = self.auction.terms.conversation
+        return call_for_proposals(self.call, talk, survey.window, round=survey.round, instances=instances)
 
     def _reject(self, reject: m.Reject) -> None:
-        candidate = reject.candidate
-        talk = self.auction.terms.conversation
-        others = tuple(each.proposal for each in reject.others)
-        content = RejectProposal(conversation=talk, proposal=candidate.proposal, reason=reject.reason, others=others)
-        self._mail.tell(candidate, content)
+        self._mail.reject(self.auction.terms.conversation, (reject.candidate, *reject.others), reject.reason)
 
     # -- commands: the award
 

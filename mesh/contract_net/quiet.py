@@ -1,4 +1,4 @@
-"""`QuietAward`: a standing award that goes as nearly all do: one message there, the result back, and nothing else happens.
+"""`QuietAward`: an award that goes as nearly all do: one message there, the result back, and nothing else happens.
 
 It costs little more than an ask, since the auction behind it is not made. The moment anything else happens (a decline, a
 confirm, silence, a death, a cancel), the auction is made as if it had been there from the beginning, and decides from then on.
@@ -15,7 +15,8 @@ from mesh.contract_net.calls import Call, Contracted
 from mesh.contract_net.composing import act, result_in
 from mesh.contract_net.ledger import AwardLedger
 from mesh.contract_net.line import AwardLine
-from mesh.contract_net.sampling import Sample
+from mesh.contract_net.mail import Mail
+from mesh.contract_net.sampling import Proposals, Sample
 from mesh.protocols import auction_faults as faults
 from mesh.protocols import auction_messages as m
 from mesh.protocols.acts import AcceptProposal, InformResult, Refusal
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from mesh.contract_net.negotiation import Negotiation
 
 UNUSED, UNSTAMPED = Usage(), Stamps()
-TakeUp = Callable[[], "Negotiation"]
+TakeUp = Callable[[int], "Negotiation"]
+"""Makes the auction whose next award has this number."""
 
 
 class QuietAward:
@@ -50,7 +52,7 @@ class QuietAward:
         initiator: Initiator,
         call: Call,
         policy: SelectionPolicy,
-        sample: Sample,
+        sample: Sample | Proposals,
         conversation: str,
         take_up: TakeUp,
     ) -> None:
@@ -59,7 +61,7 @@ class QuietAward:
         self.sample = sample
         self.conversation = conversation
         self.award = f"{conversation}.1"
-        self.responder = sample.won.process
+        self.responder = sample.address.process
         self.reply = self.token = ""
         self.sent_at: float | None = None
         self._initiator = initiator
@@ -77,15 +79,14 @@ class QuietAward:
 
     async def run(self, ledger: AwardLedger | None) -> Contracted:
         """Award, and wait for what is delivered: quietly, or by the auction that takes over. Raises as `Negotiation.run`."""
-        if ledger is not None:
-            await ledger.award(self.record)
-            if self.call.deadline.expired:
-                raise faults.expired(self.call.capability, "awarded")
-        here = alarms()
-        self._ending = here.loop.create_future()
-        self.token = self._peer.exchange.expect(self)
-        self._initiator.quiet.add(self)
+        self._ending = alarms().loop.create_future()
         try:
+            if ledger is not None:
+                await ledger.award(self.record)
+                if self.call.deadline.expired:
+                    raise faults.expired(self.call.capability, "awarded")
+            self.token = self._peer.exchange.expect(self)
+            self._initiator.quiet.add(self)
             if self._admitted():
                 await self._send()
             ended = await self._ending
@@ -96,20 +97,19 @@ class QuietAward:
 
     def _admitted(self) -> bool:
         """Ask the breaker for one call; a refusal of it is as a decline of the winner."""
-        won, capability = self.sample.won, self.call.capability
-        declared = won.record.offers(capability)
+        capability, initiator = self.call.capability, self._initiator
         try:
-            breaker = self._peer.breakers.of(won.key, capability, timeout=declared.timeout if declared else None)
+            breaker = self._peer.breakers.of(self.sample.key, capability, timeout=initiator.timeout(capability))
             self._permit = breaker, breaker.admit(self._started), self._started
         except BreakerOpen as error:
-            record = won.record
-            refusal = Refusal(agent=record.agent, instance=record.instance, reason="breaker", message=error.message)
+            winner = self.sample.address
+            refusal = Refusal(agent=winner.agent, instance=winner.instance, reason="breaker", message=error.message)
             self.event(m.Declined(self.award, self.responder, refusal))
             return False
         return True
 
     async def _send(self) -> None:
-        peer, subject, envelope = self._peer, self._initiator.addresses.of(self.sample.won.record), self._envelope()
+        peer, subject, envelope = self._peer, self._initiator.addresses.of(self.sample.address), self._envelope()
         if peer.telemetry.heard:
             self._initiator.awarded(self.call, self.record)
         data = encode(envelope)
@@ -125,6 +125,7 @@ class QuietAward:
             conversation=self.conversation,
             award=self.award,
             capability=call.capability,
+            proposal=self.sample.proposal,
             effect=call.effect or "costly",
             input=call.input,
         )
@@ -136,14 +137,14 @@ class QuietAward:
         if self._line is not None:
             self._line.hears.event(m.Sent(self.award))
             return
-        self._initiator.market.sent(self.sample.won.key)
+        self._initiator.market.sent(self.sample.key)
         self.sent_at = self._peer.clock.monotonic()
         due = min(self.call.deadline.at, self.sent_at + self.policy.patience)
         self._alarm = alarms().at(due, self._ticked)
 
     def _leave(self, error: BaseException) -> None:
-        """The caller has gone, or nothing could be sent."""
-        if self._line is None and self.sent_at is None:
+        """The caller has gone, or nothing could be sent: whoever has bid is told."""
+        if self._line is None and self.sent_at is None and not self.sample.proposal:
             self._close()
             self._peer.exchange.forget(self.token)
             self._settle_breaker("ignored")
@@ -168,7 +169,7 @@ class QuietAward:
         self._loud().failed(error)
 
     def _deliver(self, envelope: Envelope, result: InformResult) -> None:
-        initiator, key, capability = self._initiator, self.sample.won.key, self.call.capability
+        initiator, key, capability = self._initiator, self.sample.key, self.call.capability
         self._close()
         self._peer.exchange.forget(self.token)
         if result.bid is not None:
@@ -178,6 +179,10 @@ class QuietAward:
         initiator.settled(key, kept=True)
         self._settle_breaker("success")
         initiator.freed(capability)
+        if losers := self.sample.losers():
+            mail = Mail(self._peer, initiator.addresses, self.call)
+            for each in losers:
+                mail.reject(self.conversation, each, "outbid")
         self._delivered = True
         if not self._ending.done():
             usage, stamps = envelope.usage or UNUSED, envelope.stamps or UNSTAMPED
@@ -207,7 +212,7 @@ class QuietAward:
         """The line of the auction that has taken over; from now on, if it has not before."""
         if self._line is None:
             self._close()
-            negotiation = self._take_up()
+            negotiation = self._take_up(2)
             self._line = AwardLine(negotiation, self.record.won, self.award, 1)
             negotiation.adopt(self, self._started, self._permit)
             if not self._ending.done():
@@ -220,10 +225,12 @@ class QuietAward:
         if self._record is None:
             call, sample = self.call, self.sample
             choice = explain(
-                sample.candidates(), sample.won.key, call.constraints, call.deadline.at - sample.at, self.policy,
+                sample.candidates(), sample.key, call.constraints, call.deadline.at - sample.at, self.policy,
                 self._peer.ids.random, known=sample.known,
             )  # fmt: skip
-            clock, terms = self._peer.clock, call.terms(self.conversation, "standing")
+            clock, terms = self._peer.clock, call.terms(self.conversation, sample.mode)
             at = clock.now() - (clock.monotonic() - sample.at)
-            self._record = written(terms, choice, self.award, at, known=sample.known)
+            self._record = written(
+                terms, choice, self.award, at, mode=sample.mode, known=sample.known, refusals=sample.refusals()
+            )
         return self._record

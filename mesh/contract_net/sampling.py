@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import TypeVar
 
+from mesh.contract_net.mail import Addressee
+from mesh.contract_net.reputation import Reputation
+from mesh.protocols import auction_messages as m
+from mesh.protocols.acts import Mode, Proposal, Propose, Refusal
 from mesh.protocols.awards import Candidate
-from mesh.protocols.selection import Offer, spent
+from mesh.protocols.constraints import Constraints
+from mesh.protocols.selection import Offer, SelectionPolicy, best, rank, spent
 from mesh.registry.listing import Listing
 
 T = TypeVar("T")
@@ -50,10 +55,18 @@ class Sample:
         self.at = at
         self.winner = -1
 
+    mode: Mode = "standing"
+    proposal = ""
+
     @property
-    def won(self) -> Listing:
-        """Whom the draw fell on."""
-        return self.listings[self.winner]
+    def key(self) -> str:
+        """Who that is: `<process>.<agent>.<instance>`."""
+        return self.listings[self.winner].key
+
+    @property
+    def address(self) -> Addressee:
+        """And where."""
+        return self.listings[self.winner].record
 
     def narrowed(self, count: int) -> Sample:
         """The first so many of the acceptable ones: looking at more of them would be choosing among more."""
@@ -61,6 +74,18 @@ class Sample:
         ranked = [(cost, kept.index(place)) for cost, place in self.ranked if place in kept]
         listings, offers = [self.listings[each] for each in kept], [self.offers[each] for each in kept]
         return Sample(listings, offers, ranked, self.known, self.at)
+
+    def losers(self) -> Iterable[list[Proposal]]:
+        """Proposals that were not taken, by process, the winner's apart: of standing bids there are none."""
+        return ()
+
+    def heard(self) -> tuple[m.Called, Sequence[m.Proposed]]:
+        """As an auction would have heard of them."""
+        return m.Called(candidates=self.candidates(), known=self.known), ()
+
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Those who were asked and made no bid."""
+        return ()
 
     def candidates(self) -> tuple[Candidate, ...]:
         """All of them, as an auction judges them."""
@@ -79,3 +104,76 @@ class Sample:
             reputation=offer.reputation,
             rejected_because=offer.objection,
         )
+
+
+class Proposals:
+    """What the processes that were asked have answered: as a `Sample`, but binding."""
+
+    mode: Mode = "directed"
+    __slots__ = ("_answers", "_made", "_offers", "_reputation", "at", "known", "proposal", "winner")
+
+    def __init__(self, answers: dict[str, Propose], reputation: Reputation, known: int, at: float) -> None:
+        self.known = known
+        self.at = at
+        self.winner = -1
+        self.proposal = ""
+        self._answers = answers
+        self._reputation = reputation
+        self._made = [
+            each for process, answer in answers.items() for each in answer.proposals if each.process == process
+        ]
+
+    def choose(self, constraints: Constraints, until: float, policy: SelectionPolicy, random: Random) -> bool:
+        """Take the best. False if none will do."""
+        offers = [Offer(each.bid, each.labels, 0, self._reputation.of(_key(each))) for each in self._made]
+        ranked = rank(offers, constraints, until - self.at, policy)
+        if ranked:
+            self.winner = best(ranked, policy, random)
+            self.proposal = self._made[self.winner].id
+        return bool(ranked)
+
+    @property
+    def key(self) -> str:
+        """Who was chosen: `<process>.<agent>.<instance>`."""
+        return _key(self._made[self.winner])
+
+    @property
+    def address(self) -> Addressee:
+        """And where."""
+        return self._made[self.winner]
+
+    def losers(self) -> Iterable[list[Proposal]]:
+        """Proposals that were not taken, by process, the winner's apart: that one knows."""
+        theirs = self.address.process
+        return [
+            [each for each in answer.proposals if each.process == process]
+            for process, answer in self._answers.items()
+            if process != theirs and answer.proposals
+        ]
+
+    def heard(self) -> tuple[m.Called, Sequence[m.Proposed]]:
+        """As an auction would have heard of them."""
+        proposed = [
+            m.Proposed(
+                process,
+                tuple(self._candidate(each) for each in answer.proposals if each.process == process),
+                answer.refusals,
+            )
+            for process, answer in self._answers.items()
+        ]
+        return m.Called(expected=frozenset(self._answers), known=self.known), proposed
+
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Those who were asked and made no bid."""
+        return tuple(each for answer in self._answers.values() for each in answer.refusals)
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All of them, as an auction judges them."""
+        return tuple(self._candidate(each) for each in self._made)
+
+    def _candidate(self, proposal: Proposal) -> Candidate:
+        return Candidate.of(proposal, self._reputation.of(_key(proposal)))
+
+
+def _key(proposal: Proposal) -> str:
+    return f"{proposal.process}.{proposal.agent}.{proposal.instance}"

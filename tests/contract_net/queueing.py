@@ -150,8 +150,8 @@ class Initiator:
         sample = self.market.pick("do", ANYTHING, FOR_EVER, POLICY) if mode == "standing" else None
         if sample is None:
             self._carry_out(auction, auction.open(self.world.now), since)
-        elif not self._award(sample.won.key, since):
-            now, key = self.world.now, sample.won.key
+        elif not self._award(sample.key, since):
+            now, key = self.world.now, sample.key
             choice = explain(
                 sample.candidates(), key, ANYTHING, FOR_EVER - now, POLICY, self.world.random, known=sample.known
             )
@@ -178,8 +178,8 @@ class Initiator:
             self._handle(auction, m.Called(candidates=candidates, known=known), since)
             return
         asked, known = self.market.directed("do", ANYTHING, POLICY)
-        self._handle(auction, m.Called(expected=frozenset(each.process for each in asked), known=known), since)
-        for each in asked:
+        self._handle(auction, m.Called(expected=frozenset(asked), known=known), since)
+        for [each] in asked.values():
             bidder = self._by_key[each.key]
             self.hear(bidder, bidder.bid, self.world.now)
             self._handle(auction, _answer(bidder), since)
