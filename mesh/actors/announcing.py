@@ -46,7 +46,8 @@ class Announcing:
         """
         content = payload if isinstance(payload, msgspec.Raw) else encode_payload(payload)
         if lineage is None:
-            subject, letterhead = self._letterhead(event_type)
+            known = self._letterheads.get(event_type) if self._tongue.version == self._version else None
+            subject, letterhead = known or self._new_letterhead(event_type)
             data = letterhead.write(self._event_ids.draw(), content)
         else:
             subject, data = self._compose(event_type, content, lineage)
@@ -61,19 +62,15 @@ class Announcing:
         """What waits for company leaves now."""
         self._batches.flush()
 
-    def _letterhead(self, event_type: str) -> tuple[str, Letterhead]:
-        version = self._tongue.version
-        if version != self._version or len(self._letterheads) > KEPT:
+    def _new_letterhead(self, event_type: str) -> tuple[str, Letterhead]:
+        root, version = self._peer.root, self._tongue.version
+        if version != self._version or len(self._letterheads) >= KEPT:
             self._letterheads.clear()
             self._version = version
-        found = self._letterheads.get(event_type)
-        if found is None:
-            root = self._peer.root
-            subject = self._peer.subjects.now(root.tenant, root.sender.agent, event_type)
-            found = self._letterheads[event_type] = (
-                subject, Letterhead.of(self._peer.ids, root, event_type, version)
-            )  # fmt: skip
-        return found
+        subject = self._peer.subjects.now(root.tenant, root.sender.agent, event_type)
+        made = subject, Letterhead.of(self._peer.ids, root, event_type, version)
+        self._letterheads[event_type] = made
+        return made
 
     def _compose(self, event_type: str, content: msgspec.Raw, lineage: Lineage) -> tuple[str, bytes]:
         subject = self._peer.subjects.now(lineage.tenant, lineage.sender.agent, event_type)

@@ -39,17 +39,8 @@ class Batch:
         self.waiting: list[bytes] = []
         self.size = 0
 
-    def fits(self, data: bytes) -> bool:
-        """Whether one more stays within what one message may hold."""
-        return self.size + len(data) <= BYTES
-
-    def add(self, data: bytes) -> None:
-        """One more."""
-        self.waiting.append(data)
-        self.size += len(data) + 1
-
     def take(self) -> bytes:
-        """The message, and begin anew."""
+        """One message of them all; what comes next is gathered anew."""
         waiting, self.waiting, self.size = self.waiting, [], 0
         return b"[%b]" % b",".join(waiting) if len(waiting) > 1 else waiting[0]
 
@@ -67,7 +58,7 @@ class Batches:
         """Let an envelope leave: at once if it is alone, else with the others.
 
         Raises:
-            As `Bus.publish` does, where it leaves alone.
+            As `Bus.publish` does, where something leaves at once; what waits and cannot leave later is counted.
         """
         batch = self._open.get(subject)
         if batch is None:
@@ -76,11 +67,14 @@ class Batches:
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(WINDOW, self._close_windows)
             return
-        if not batch.fits(data):
-            self._leave(subject, batch)
-        batch.add(data)
-        if len(batch.waiting) >= MOST:
-            self._leave(subject, batch)
+        waiting, size = batch.waiting, batch.size + len(data) + 1
+        if size > BYTES and waiting:
+            self._must_leave(subject, batch)
+            waiting, size = batch.waiting, len(data) + 1
+        waiting.append(data)
+        batch.size = size
+        if len(waiting) >= MOST:
+            self._must_leave(subject, batch)
 
     def flush(self) -> None:
         """Everything leaves now."""
@@ -98,14 +92,22 @@ class Batches:
         if self._open:
             self._timer = asyncio.get_running_loop().call_later(WINDOW, self._close_windows)
 
-    def _leave(self, subject: str, batch: Batch) -> None:
+    def _must_leave(self, subject: str, batch: Batch) -> None:
+        """Who emits too fast, or for nobody, hears of it."""
+        error = self._leave(subject, batch)
+        if error is not None:
+            raise error
+
+    def _leave(self, subject: str, batch: Batch) -> MeshError | None:
         number = len(batch.waiting)
         if not number:
-            return
+            return None
         try:
             self._publish(subject, batch.take())
         except MeshError as error:
             self._lost(number, error)
+            return error
+        return None
 
 
 def decode_batch(data: bytes, bad: Callable[[MeshError], None]) -> list[Envelope]:

@@ -247,12 +247,12 @@ class Settled(Nobody):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.outcome: asyncio.Future[MeshError | None] = loop.create_future()
 
-    async def result(self, value: msgspec.Raw, usage: Usage) -> None:
+    def result(self, value: msgspec.Raw, usage: Usage) -> None:
         """It is done."""
         if not self.outcome.done():
             self.outcome.set_result(None)
 
-    async def failure(self, error: MeshError, usage: Usage) -> None:
+    def failure(self, error: MeshError, usage: Usage) -> None:
         """It is not."""
         if not self.outcome.done():
             self.outcome.set_result(error)

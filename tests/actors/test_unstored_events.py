@@ -13,8 +13,9 @@ from mesh.actors.context import Context
 from mesh.actors.definition import Agent, agent
 from mesh.actors.event import Event
 from mesh.actors.handler import on_event
+from mesh.actors.peer import Peer
 from mesh.protocols.envelope import Envelope, decode, encode
-from mesh.protocols.errors import BadPayload, InvalidName, TooLarge
+from mesh.protocols.errors import BadPayload, InvalidName, TooLarge, Unavailable
 from mesh.protocols.ports import Message
 from mesh.testing.virtual_time import until
 from tests.actors.neighbours import Neighbours
@@ -191,6 +192,22 @@ async def test_what_cannot_leave_is_counted(neighbours: Neighbours) -> None:
     await client.bus.close()
     await asyncio.sleep(0.01)
     assert client.counts["event-unsent"] == 2
+
+
+async def _emit(client: Peer, *payloads: Any) -> None:
+    for payload in payloads:
+        await client.emit("n", payload, stored=False)
+
+
+async def test_who_emits_more_than_can_leave_hears_of_it(neighbours: Neighbours, batches: bool) -> None:
+    client = await neighbours.peer("client", event_batches=batches)
+    await client.emit("n", 0, stored=False)
+    await client.bus.close()
+    with pytest.raises(Unavailable):
+        await _emit(client, *range(MOST))
+    assert client.counts["event-unsent"] == (MOST if batches else 0)
+    with pytest.raises(Unavailable):
+        await _emit(client, *["x" * 10_000] * 3)
 
 
 # -- what cannot be emitted, and what others send
