@@ -105,6 +105,9 @@ async def test_workers_outlive_a_nursery_that_is_killed_and_their_end_is_still_s
     assert nursery._process is not None
     os.kill(nursery._process.pid, signal.SIGKILL)
     await nursery._process.wait()
+    async with asyncio.timeout(20):
+        while nursery._socket is not None:  # noqa: ASYNC110 - until its end is noticed: the socket tells it, the process may be first
+            await asyncio.sleep(0.005)
     again = await bear(nursery, tmp_path)
     assert mark_of(born.process.pid) is not None
     for each in (born, again):
