@@ -21,7 +21,7 @@ from tests.benchmarks.rows import Row, Target
 
 MANY, MOST = 10_000, 100_000
 TOGETHER = 500
-SETTLED, WATCHED = 8.0, 10.0
+SETTLED, WATCHED = 14.0, 10.0
 MEMORY = Target(name="10,000 idle actors: memory over the empty process", floor=20, aim=5, unit="MB")
 TIME = Target(name="10,000 actors started and registered", floor=0.5, unit="s")
 MEMORY_OF_MOST = Target(name="100,000 idle actors: memory over the empty process", floor=200, unit="MB")
