@@ -93,7 +93,9 @@ async def test_reading_gives_matching_messages_above_a_sequence_in_order(store: 
 
 
 @pytest.mark.parametrize("count", [1200, 2500])
-async def test_reading_goes_on_for_as_long_as_there_is_more(store: Store, space: str, count: int) -> None:
+async def test_reading_goes_on_for_as_long_as_there_is_more(here: Connection, space: str, count: int) -> None:
+    store = here.store
+    await store.ensure_stream(StreamSpec(name=space, subjects=(f"{space}.>",), storage="memory"))
     await asyncio.gather(*(store.append(f"{space}.a", b"%d" % n, headers={"X": "y"}) for n in range(count)))
     found = await store.read(space, f"{space}.a")
     assert [stored.sequence for stored in found] == list(range(1, count + 1))
