@@ -97,6 +97,19 @@ async def test_the_first_reason_for_the_end_stands_and_nothing_is_heard_after_it
     assert heard == [b"x"]
 
 
+async def test_a_surprise_in_what_takes_the_bytes_ends_the_connection_and_is_logged(
+    inlet: Inlet, caplog: pytest.LogCaptureFixture
+) -> None:
+    def break_down(_: bytes) -> None:
+        raise KeyError("surprise")
+
+    task = asyncio.ensure_future(inlet.stream(break_down, b""))
+    await asyncio.sleep(0)
+    inlet.data_received(bytes(3 * SLICE))
+    assert isinstance(await task, KeyError)
+    assert "surprise" in caplog.text
+
+
 async def test_who_waits_for_a_full_socket_hears_of_its_end(inlet: Inlet) -> None:
     inlet.pause_writing()
     draining = asyncio.ensure_future(inlet.drain())

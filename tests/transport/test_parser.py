@@ -184,6 +184,14 @@ def test_messages_of_subscriptions_that_have_ended_are_passed_over() -> None:
     assert ours.told == [("msg", 1, b"a", b"", b"", b"y")]
 
 
+def test_a_receiver_that_raises_is_logged_and_the_next_message_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    ours = Ours()
+    parser = Parser({b"1": lambda *_: {}["broken"], b"2": ours._receiver(2)}, ours)
+    parser.feed(b"MSG a 1 0\r\n\r\nMSG b 2 0\r\n\r\n")
+    assert ours.told == [("msg", 2, b"b", b"", b"", b"")]
+    assert "broken" in caplog.text
+
+
 def test_after_a_reset_nothing_is_left_of_the_frame_before() -> None:
     ours = Ours()
     ours.feed(b"MSG a 1 100\r\nhalf of it")

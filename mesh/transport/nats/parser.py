@@ -11,13 +11,16 @@ known from its first line, so that its pieces are joined once and not with every
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from mesh.transport.nats.library import Error
 
 Receiver = Callable[[bytes, bytes, bytes, bytes], None]
-"""Called with subject, reply (empty: none is wanted), header block (empty: none) and payload. It must not raise."""
+"""Called with subject, reply (empty: none is wanted), header block (empty: none) and payload. It should not raise: that is only logged."""
+
+log = logging.getLogger("mesh.transport")
 
 LONGEST_LINE = 1024 * 1024
 """Bytes of a control line; the longest ones are INFOs that name every server of a cluster."""
@@ -119,9 +122,12 @@ class Parser:
             if data[end] != _CARRIAGE_RETURN:
                 raise ValueError("a message that is not as long as its first line says")
             receiver = receiver_of(words[2])
-            if receiver is not None:
-                receiver(words[1], words[3] if count > least else b"", data[body:payload], data[payload:end])
             begin = end + 2
+            if receiver is not None:
+                try:
+                    receiver(words[1], words[3] if count > least else b"", data[body:payload], data[payload:end])
+                except Exception:
+                    log.exception("the receiver of %r raised; the connection goes on", words[1])
         return begin
 
     def _tell_control(self, kind: bytes, line: bytes) -> None:

@@ -7,6 +7,7 @@ itself. nats-py opens the connection, upgrades it to TLS, logs in and closes it;
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import Callable, Iterable
@@ -16,6 +17,8 @@ from urllib.parse import ParseResult
 from mesh.transport.nats.internals import Transport
 from mesh.transport.nats.library import Error, UnexpectedEOF
 from mesh.transport.nats.parser import MalformedFrame
+
+log = logging.getLogger("mesh.transport")
 
 LONGEST_GREETING = 1024 * 1024
 """Bytes of a line that we wait for while greeting."""
@@ -153,6 +156,9 @@ class Inlet(asyncio.Protocol):
         try:
             self._feed(data)
         except Error as error:
+            self.end(error)
+        except Exception as error:
+            log.exception("what arrived could not be dealt with; the connection is made anew")
             self.end(error)
 
     def _take_in_turns(self, full: bool) -> None:
