@@ -10,7 +10,7 @@ import msgspec
 from msgspec import inspect as types
 
 from mesh.actors import batch, dispatch
-from mesh.contract_net import negotiation, participant
+from mesh.contract_net import composing, participant
 from mesh.protocols import acts, artifacts, awards, constraints, dead_letters, envelope, errors, references, submission
 from mesh.protocols import job_events as jobs
 from mesh.protocols.job_rules import STEP_TRANSITIONS, TRANSITIONS
@@ -82,13 +82,14 @@ def limits() -> str:
     rows = [
         ("a payload, or whole envelope, that our side sends in the message itself", f"{references.LIMIT // 1024} KiB"),
         ("a payload by reference", f"{references.LARGEST >> 20} MiB"),
-        ("an input that travels in a call for proposals", f"{negotiation.INLINE // 1024} KiB"),
+        ("an input that travels in a call for proposals", f"{composing.INLINE // 1024} KiB"),
         ("nesting of a job's input", f"{submission.MAX_DEPTH} levels"),
         ("the value of `Mesh-Key`, `Mesh-Boundary` and the ids in headers", "256 printable characters"),
         ("agents waiting for one another in a chain (`hops`)", "8"),
         ("`remaining` that is honoured", f"{dispatch.LONGEST / 3600:g} h"),
         ("large payloads that one process fetches at once", str(dispatch.FETCHES)),
         ("instances in one part of a beat", str(beats.PART)),
+        ("instances in one beat, or in one answer to a roll call", str(beats.MOST)),
         ("a directory that opens asks at most", f"{directory.ASK_AT_START} processes"),
         ("unstored events in one message of ours", f"{batch.MOST}, and {batch.BYTES // 1024} KiB unless one has more"),
         ("an unstored event of ours waits for others at most", f"{batch.WINDOW * 1000:g} ms"),
