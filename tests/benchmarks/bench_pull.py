@@ -34,12 +34,12 @@ CONFIRMED = Target(name="the same / fetch and ack_sync of nats-py", better="high
 
 async def bench(ground: Ground) -> list[Row]:
     """Everything in a stream, once for each contender and round."""
-    count = ground.pick(3_000, 20_000)
+    count = ground.pick(2_500, 20_000)
     raw = await nats.connect(ground.url)
     async with await connect(ServerTarget(url=ground.url), name="pulls") as ours:
         await _fill(ours, count)
         found = await ground.take_turns(
-            ground.pick(4, 11),
+            ground.pick(7, 11),
             raw=lambda: _fetched(ground, raw.jetstream(), count, confirmed=False),
             confirmed=lambda: _fetched(ground, raw.jetstream(), count, confirmed=True),
             ours=lambda: _pulled(ground, ours.store, count),
