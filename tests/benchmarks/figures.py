@@ -1,6 +1,7 @@
 """Puts the figures of a run into docs/performance.md: `python -m tests.benchmarks.figures [FILE]`, after `make bench`.
 
-They stand between two marks there, with the machine they are from. Neighbours have a table of their own and stay out.
+They stand between two marks there, with the machine they are from. Neighbours have tables of their own; what a run is
+without stays as it is.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from tests.benchmarks.rows import Row
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: python -m tests.benchmarks.figures -->\n", "<!-- end of figures -->\n"
+BESIDE, BESIDE_END = "<!-- side by side -->\n", "<!-- end of side by side -->\n"
 _HEADING = "| bench | what | figure | least to most | floor | aim | |\n|---|---|---|---|---|---|---|\n"
 
 
@@ -29,13 +31,57 @@ def table(results: Results) -> str:
     )
 
 
+def beside(results: Results) -> str:
+    """The neighbours: requests, then auctions; nothing when there are none."""
+    found: dict[str, dict[str, Row]] = {}
+    for bench, row in results.rows():
+        if bench.startswith("beside"):
+            name, _, what = row.target.name.partition(", ")
+            found.setdefault(name, {})[what.partition(":")[0]] = row  # ours stands beside each of them: the last one
+    if not found:
+        return ""
+    asked = sorted((rows for rows in found.items() if len(rows[1]) == 2), key=lambda each: _first(each[1]).figure)
+    called = sorted((rows for rows in found.items() if len(rows[1]) == 1), key=lambda each: _first(each[1]).figure)
+    return (
+        "| | 1 in flight: time over a raw request | 64 in flight: a second over raw requests | measured | processor time |\n"
+        "|---|---|---|---|---|\n"
+        + "".join(_asked(name, *rows.values()) for name, rows in asked)
+        + "\n| among 50 bidders, until the result is there | time over a raw request | measured | processor time |\n|---|---|---|---|\n"
+        + "".join(
+            f"| {name} | {figure(_first(rows).figure)}x | {_first(rows).about} | {_processor(_first(rows))} |\n"
+            for name, rows in called
+        )
+    )
+
+
 def renewed(text: str, results: Results) -> str:
     """The document with these figures instead of those it has."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"{DOCUMENT.name} has no place for figures: {BEGIN.strip()} … {END.strip()}")
-    return f"{before}{BEGIN}{table(results)}{END}{after}"
+    if any(not bench.startswith("beside") for bench, _ in results.rows()):
+        text = _between(text, BEGIN, END, table(results))
+    others = beside(results)
+    return _between(text, BESIDE, BESIDE_END, others) if others else text
+
+
+def _between(text: str, begin: str, end: str, words: str) -> str:
+    before, begun, rest = text.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not (begun and ended):
+        raise SystemExit(f"{DOCUMENT.name} has no place for figures: {begin.strip()} … {end.strip()}")
+    return f"{before}{begin}{words}{end}{after}"
+
+
+def _first(rows: dict[str, Row]) -> Row:
+    return next(iter(rows.values()))
+
+
+def _asked(name: str, one: Row, many: Row) -> str:
+    measured = "; ".join(each.about.partition(", raw")[0] for each in (one, many))
+    return f"| {name} | {figure(one.figure)}x | {figure(many.figure)}x | {measured} | {_processor(many)} |\n"
+
+
+def _processor(row: Row) -> str:
+    """Of an operation, in all the processes that were watched."""
+    return f"{(row.ours.here + row.ours.there + row.ours.server) * 1e6:,.0f} µs" if row.ours else ""
 
 
 def _line(bench: str, row: Row) -> str:

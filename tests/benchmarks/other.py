@@ -9,6 +9,7 @@ import socket
 from contextlib import suppress
 
 READY_WITHIN = 30.0
+ANSWERS_WITHIN = 120.0
 GONE_WITHIN = 5.0
 _LINE_LIMIT = 16 * 1024 * 1024
 
@@ -39,7 +40,10 @@ class Other:
     async def say(self, line: str) -> str:
         """Write a line to it and return the line it answers."""
         self._words.write(f"{line}\n".encode())
-        answer = await asyncio.wait_for(self._lines.readline(), READY_WITHIN)
+        try:
+            answer = await asyncio.wait_for(self._lines.readline(), ANSWERS_WITHIN)
+        except TimeoutError as error:
+            raise TimeoutError(f"process {self._pid} did not answer {line!r} within {ANSWERS_WITHIN:.0f} s") from error
         if not answer:
             raise RuntimeError(f"process {self._pid} ended instead of answering {line!r}")
         return answer.decode().rstrip("\n")

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from tests.benchmarks.figures import BEGIN, DOCUMENT, END, renewed
+from tests.benchmarks.figures import BEGIN, BESIDE, BESIDE_END, DOCUMENT, END, renewed
 from tests.benchmarks.machine import busy, facts, unsteady
 from tests.benchmarks.report import Report, figure
 from tests.benchmarks.results import Outcome, Results
@@ -153,7 +153,7 @@ def test_the_file_has_every_figure_and_is_read_again(tmp_path: Path) -> None:
 
 def test_the_figures_of_a_run_stand_in_the_documentation() -> None:
     text = f"before\n{BEGIN}former\n{END}after\n"
-    results = run(BOTH, Outcome(bench="beside_one", rows=[TOLD]), noise="load 3.0 on 2 cores")
+    results = run(BOTH, noise="load 3.0 on 2 cores")
     new = renewed(text, results)
     assert renewed(new, results) == new
     assert "former" not in new
@@ -162,7 +162,35 @@ def test_the_figures_of_a_run_stand_in_the_documentation() -> None:
     assert "| one | good / raw | 0.750 x | 0.700 to 0.900 | ≤ 1 | ≤ 0.5 | holds |" in new
     assert "| one | missed a second | 108k /s |  | ≥ 200k |  | **missed** |" in new
     assert "load 3.0 on 2 cores" in new
-    assert "beside_one" not in new
+
+
+def test_neighbours_stand_in_a_table_of_their_own() -> None:
+    rows = [
+        Row(
+            target=Target(name=f"{name}, {what}: over raw"),
+            figure=ratio,
+            about=about,
+            ours=Side(figure=0.0, here=1e-6, server=2e-6),
+        )
+        for name, what, ratio, about in (
+            ("Other", "1 in flight", 3.9, "1,800 µs, raw 442 µs"),
+            ("ask", "1 in flight", 0.6, "260 µs, raw 442 µs"),
+            ("Other", "64 in flight", 0.054, "812/s, raw 15,000/s"),
+            ("ask", "64 in flight", 2.0, "30,000/s, raw 15,000/s"),
+            ("Other's auction", "50 bidders", 300.0, "135.00 ms"),
+        )
+    ]
+    text = f"{BEGIN}kept\n{END}{BESIDE}former\n{BESIDE_END}"
+    new = renewed(text, run(Outcome(bench="beside_other", rows=rows)))
+    ask, other = (
+        new.index("| ask | 0.600x | 2.00x | 260 µs; 30,000/s | 3 µs |"),
+        new.index("| Other | 3.90x | 0.0540x | 1,800 µs; 812/s | 3 µs |"),
+    )
+    assert ask < other
+    assert "| Other's auction | 300x | 135.00 ms | 3 µs |" in new
+    assert "former" not in new
+    assert "kept" in new
+    assert "former" in renewed(text, run(BOTH)), "a run without neighbours leaves theirs alone"
 
 
 def test_the_documentation_has_a_place_for_figures() -> None:
