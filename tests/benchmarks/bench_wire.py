@@ -20,9 +20,9 @@ from tests.benchmarks.rows import Row, Target
 
 DATA = bytes(PAYLOAD)
 ONE = Target(name="bus request, 1 in flight: median time / nats-py", floor=0.8, aim=0.5)
-MANY = Target(name="bus requests, 64 in flight / nats-py", floor=1.6, aim=3.0, better="higher")
-CROWD = Target(name="bus requests, 256 in flight / nats-py", floor=1.6, aim=3.0, better="higher")
-ONE_WAY = Target(name="bus publish to handler, 1 KiB / nats-py", floor=1.5, aim=2.3, better="higher")
+MANY = Target(name="bus requests, 64 in flight / nats-py", floor=1.4, aim=3.0, better="higher")
+CROWD = Target(name="bus requests, 256 in flight / nats-py", floor=1.4, aim=3.0, better="higher")
+ONE_WAY = Target(name="bus publish to handler, 1 KiB / nats-py", floor=1.2, aim=2.3, better="higher")
 
 
 async def main(url: str) -> AsyncIterator[str]:

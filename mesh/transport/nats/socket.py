@@ -62,14 +62,13 @@ class Inlet(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come; a parser that cannot read them ends the connection."""
-        if self._feed is not None and not self._paused and len(data) <= SLICE:
-            self._take(data)
-            return
-        self._kept += data
-        if self._feed is None:
+        if self._feed is None or self._paused:
+            self._kept += data
             self._wake()
-        elif not self._paused:
-            self._take_in_turns(len(data) >= FULL_READ)
+        elif len(data) <= SLICE:
+            self._take(data)
+        else:
+            self._take_in_turns(data)
 
     def eof_received(self) -> bool:
         """The server has closed its side."""
@@ -161,23 +160,30 @@ class Inlet(asyncio.Protocol):
             log.exception("what arrived could not be dealt with; the connection is made anew")
             self.end(error)
 
-    def _take_in_turns(self, full: bool) -> None:
+    def _take_in_turns(self, data: bytes) -> None:
         """Much has come, and others want the loop, too: a turn's worth of it now, the rest in the next turns.
 
         Nothing is read meanwhile, nor right after a full read: uvloop reads up to 32 times before it does anything else.
         """
-        started = time.monotonic()  # not the loop's time: uvloop's stands still while handlers run
-        while self._kept:
-            piece = bytes(self._kept[:SLICE])
-            del self._kept[:SLICE]
-            self._take(piece)
-            if time.monotonic() - started >= TURN:
+        began, taken = time.monotonic(), 0  # not the loop's time: uvloop's stands still while handlers run
+        while taken < len(data):
+            self._take(data[taken : taken + SLICE])
+            taken += SLICE
+            if time.monotonic() - began >= TURN:
                 break
-        if full:
+        if len(data) >= FULL_READ:
             self._full_read_at = time.monotonic()
-        if self._kept or full:
+        if taken < len(data) or len(data) >= FULL_READ:
             self._pause()
-            self._loop.call_soon(self._take_in_turns, False)
+            self._loop.call_soon(self._go_on, data[taken:])
+        else:
+            self._resume()
+
+    def _go_on(self, rest: bytes) -> None:
+        rest += self._kept
+        self._kept.clear()
+        if rest:
+            self._take_in_turns(rest)
         else:
             self._resume()
 
