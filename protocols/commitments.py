@@ -20,7 +20,7 @@ from mesh.protocols.bids_in_air import BidsInAir
 from mesh.protocols.commitment import AwardReceived, Commitment, Finished
 from mesh.protocols.errors import Unavailable
 
-REMEMBERED = 20_000
+REMEMBERED = 100_000
 """Awards kept at most; a book that is full of awards whose deadline has not come takes no more."""
 CONTENT = 64 * 1024 * 1024
 """Bytes of results kept at most."""

@@ -257,6 +257,7 @@ class Initiator:
     # -- what happens around
 
     def _changed(self, change: Change) -> None:
+        self.market.changed()
         if change.kind in ("process-down", "instance-down"):
             for quiet in [each for each in self.quiet if each.responder == change.process]:
                 quiet.event(m.Suspected(change.process))

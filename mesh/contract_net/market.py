@@ -40,7 +40,7 @@ class Market:
         self._reputation = reputation
         self._unanswered: Counter[str] = Counter()
         self._declined: dict[str, float] = {}
-        self._declared: dict[str, tuple[Sequence[Listing], Capability]] = {}
+        self._declared: dict[str, Capability] = {}
 
     # -- our own awards
 
@@ -78,15 +78,18 @@ class Market:
     # -- looking
 
     def declared(self, capability: str) -> Capability | None:
-        """What somebody who offers it declares of it."""
-        found = self._peer.directory.lookup(capability, state=None)
+        """What somebody who offers it declares of it; kept until `changed`."""
         known = self._declared.get(capability)
-        if known is not None and known[0] is found:
-            return known[1]
-        declared = found[0].record.offers(capability) if found else None
-        if declared is not None:
-            self._declared[capability] = found, declared
-        return declared
+        if known is None:
+            found = self._peer.directory.lookup(capability, state=None)
+            known = found[0].record.offers(capability) if found else None
+            if known is not None:
+                self._declared[capability] = known
+        return known
+
+    def changed(self) -> None:
+        """Somebody came, went, or declares something else."""
+        self._declared.clear()
 
     def processes(self, capability: str) -> frozenset[str]:
         """Every process with an instance that offers it and is ready."""

@@ -97,9 +97,11 @@ class QuietAward:
 
     def _admitted(self) -> bool:
         """Ask the breaker for one call; a refusal of it is as a decline of the winner."""
-        capability, initiator = self.call.capability, self._initiator
+        key, capability, breakers = self.sample.key, self.call.capability, self._peer.breakers
         try:
-            breaker = self._peer.breakers.of(self.sample.key, capability, timeout=initiator.timeout(capability))
+            breaker = breakers.find(key, capability)
+            if breaker is None:
+                breaker = breakers.of(key, capability, timeout=self._initiator.timeout(capability))
             self._permit = breaker, breaker.admit(self._started), self._started
         except BreakerOpen as error:
             winner = self.sample.address

@@ -89,6 +89,10 @@ class Breakers:
             self._bound()
         return breaker
 
+    def find(self, target: str, capability: str) -> Breaker | None:
+        """The breaker of a target's capability, if it was needed before."""
+        return self._breakers.get((target, capability))
+
     def guard(self, target: str, capability: str, *, timeout: float | None = None, timed: bool = True) -> Guard:
         """A call through the breaker; `timed` false where its length says nothing of the target, as of a stream's.
 

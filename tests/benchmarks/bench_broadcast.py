@@ -15,7 +15,7 @@ from tests.benchmarks.ground import Ground, there
 from tests.benchmarks.rounds import one_by_one, ratio_row
 from tests.benchmarks.rows import Row, Target
 
-CURVE = ((5, 1), (50, 1), (500, 1), (5, 5), (48, 4), (500, 4), (48, 8), (496, 8))
+CURVE = ((5, 1), (50, 1), (500, 1), (48, 4), (500, 4), (48, 8), (496, 8))
 """Bidders and the processes they are in."""
 BASE = (5, 1)
 GROWTH = Target(name="broadcast, one process: 500 bidders / 5", floor=2.0)
