@@ -84,6 +84,9 @@ async def test_everything_on_the_page_can_be_done_with_these_permissions(confine
     event = speaker.envelope("event", "tea.ready")
     await host.emit("so.that", "the stream is there")
     await kept.append(confined, "mesh.default.evt.default.mirror.tea.ready", json.dumps(event).encode())
+    confined.publish("mesh.default.now.default.mirror.tea.ready", json.dumps([event, event]).encode())
+    confined.publish("mesh.default.tune.me", b"{}")
+    confined.publish("mesh.default.tel.me", b'{"events": []}')
 
     (answer,) = await confined.request("mesh.default.submit.default.letter", b'{"text": "x"}')
     journal = await kept.follow(
@@ -104,6 +107,8 @@ async def test_everything_on_the_page_can_be_done_with_these_permissions(confine
         "mesh.default.rpc.host.clerk.desk.host",
         "mesh.default.rep.host.host.t1",
         "mesh.default.evt.default.clerk.tea.ready",
+        "mesh.default.now.default.clerk.tea.ready",
+        "mesh.default.tel.host",
         "mesh.default.beat.host",
         "$KV.mesh_default_leases.proc.host",
         "$KV.mesh_default_registry.host.clerk.desk",

@@ -72,6 +72,60 @@ async def test_a_stranger_hears_events_and_reads_those_it_missed(stranger: Speak
     assert json.loads((await asyncio.wait_for(heard.get(), 5)).data)["kind"] == "event"
 
 
+async def test_unstored_events_of_a_stranger_are_heard_alone_and_many_in_a_message(
+    stranger: Speaker, ours: Mesh
+) -> None:
+    heard: list[Event] = []
+    await ours.subscribe(heard.append, "weather.*")
+    events = [stranger.envelope("event", "weather.changed", number) for number in range(3)]
+    forged = {**events[0], "sender": {**events[0]["sender"], "agent": "clerk"}}
+    subject = f"{stranger.ns}.now.default.stranger.weather.changed"
+    stranger.wire.publish(subject, json.dumps(events[0]).encode())
+    stranger.wire.publish(subject, json.dumps([events[1], forged, {"junk": 1}, events[2]]).encode())
+    await until(lambda: len(heard) == 3)
+    assert [event.payload for event in heard] == [0, 1, 2]
+    assert ours.peer.counts["bad-event"] == 2
+
+
+async def test_a_stranger_hears_unstored_events_in_their_order(stranger: Speaker, ours: Mesh) -> None:
+    heard: list[Any] = []
+
+    def listen(message: Any) -> None:
+        said = json.loads(message.data)
+        heard.extend(said if isinstance(said, list) else [said])
+
+    stranger.wire.subscribe(f"{stranger.ns}.now.*.*.tea.>", listen)
+    await kept.everything(stranger.wire, f"{stranger.names}leases")  # an answer: the server knows the subscription
+    for number in range(100):
+        await ours.emit("tea.poured", number, stored=False)
+    await until(lambda: len(heard) == 100)
+    assert [each["payload"] for each in heard] == list(range(100))
+    assert {(each["kind"], each["name"]) for each in heard} == {("event", "tea.poured")}
+
+
+# -- telemetry
+
+
+async def test_a_stranger_hears_what_processes_tell_while_it_says_that_it_listens(
+    stranger: Speaker, ours: Mesh
+) -> None:
+    heard: list[Any] = []
+    stranger.wire.subscribe(f"{stranger.ns}.tel.*", lambda message: heard.append(json.loads(message.data)))
+    stranger.wire.publish(f"{stranger.ns}.tune.other", b'{"process": "nobody"}')
+
+    def is_known_to_listen() -> bool:
+        stranger.wire.publish(f"{stranger.ns}.tune.other", json.dumps({"seconds": 5}).encode())
+        return ours.peer.telemetry.heard
+
+    await until(is_known_to_listen)
+    ours.peer.telemetry.emit("tea.spilled", cups=2, password="hunter2")
+    await until(lambda: bool(heard))
+    (told,) = heard[0]["events"]
+    assert (told["event"], told["fields"], heard[0]["dropped"]) == (
+        "tea.spilled", {"cups": 2, "password": "[redacted]"}, 0,
+    )  # fmt: skip
+
+
 # -- jobs
 
 
