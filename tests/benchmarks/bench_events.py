@@ -33,6 +33,7 @@ STUCK = 5.0
 
 ONE_TYPED = Target(name="events one by one, typed body / raw pub-sub", floor=1.0, aim=1.3, better="higher")
 ONE_RAW = Target(name="events one by one, Raw body / raw pub-sub", floor=1.2, aim=1.6, better="higher")
+ONE_CALLBACK = Target(name="events one by one to a subscriber's callback / raw pub-sub", better="higher")
 MANY_TYPED = Target(name="events in batches, typed body / raw pub-sub", better="higher")
 MANY_RAW = Target(name="events in batches, Raw body / raw pub-sub", floor=2.0, better="higher")
 
@@ -96,7 +97,7 @@ AGENTS = {"typed": Typed, "raw": Untouched}
 
 
 async def main(url: str, kind: str) -> AsyncIterator[str]:
-    """The hearing process: `plain` for the raw subscriber, or the kind of body."""
+    """The hearing process: `plain` for the raw subscriber, `callback` for ours, or the kind of body a handler hears."""
     if kind == "plain":
         connection = await nats.connect(url)
         told: set[asyncio.Task[None]] = set()
@@ -115,8 +116,12 @@ async def main(url: str, kind: str) -> AsyncIterator[str]:
         await connection.close()
         return
     async with Mesh.connect(url, name="hears") as here:
-        AGENTS[kind].seen = Seen(lambda count: here.peer.bus.publish(f"seen.{kind}", count))
-        await here.host(AGENTS[kind])
+        seen = Seen(lambda count: here.peer.bus.publish(f"seen.{kind}", count))
+        if kind == "callback":
+            await here.subscribe(lambda event: seen.one(), "reading.callback")
+        else:
+            AGENTS[kind].seen = seen
+            await here.host(AGENTS[kind])
         yield ""
 
 
@@ -160,7 +165,8 @@ class Stretch:
 async def bench(ground: Ground) -> list[Row]:
     """One by one and in batches, typed and `Raw`, beside raw pub-sub."""
     stretches = {
-        kind: Stretch(ground, await ground.other("bench_events", kind), kind) for kind in ("plain", "typed", "raw")
+        kind: Stretch(ground, await ground.other("bench_events", kind), kind)
+        for kind in ("plain", "typed", "raw", "callback")
     }
     async with AsyncExitStack() as stack:
         raw = await nats.connect(ground.url)
@@ -170,7 +176,7 @@ async def bench(ground: Ground) -> list[Row]:
         one = await stack.enter_async_context(Mesh.connect(ground.url, name="one", event_batches=False))
         many = await stack.enter_async_context(Mesh.connect(ground.url, name="many", event_batches=True))
         await there(lambda: one.directory.instances("typed") and one.directory.instances("untouched"))
-        number = ground.pick(40, 400) * TOLD_EVERY
+        number = ground.pick(32, 120) * TOLD_EVERY
         body = reading()
         data = msgspec.json.encode(body)
         untouched = msgspec.Raw(data)
@@ -179,6 +185,9 @@ async def bench(ground: Ground) -> list[Row]:
             plain=lambda: stretches["plain"].round(lambda: raw.publish("reading.plain", data), number),
             one_typed=lambda: stretches["typed"].round(lambda: one.emit("reading.typed", body, stored=False), number),
             one_raw=lambda: stretches["raw"].round(lambda: one.emit("reading.raw", untouched, stored=False), number),
+            one_callback=lambda: stretches["callback"].round(
+                lambda: one.emit("reading.callback", untouched, stored=False), number
+            ),
             many_typed=lambda: stretches["typed"].round(lambda: many.emit("reading.typed", body, stored=False), number),
             many_raw=lambda: stretches["raw"].round(lambda: many.emit("reading.raw", untouched, stored=False), number),
         )
@@ -186,6 +195,7 @@ async def bench(ground: Ground) -> list[Row]:
     return [
         ratio_row(target, found[name], base, f"{found[name].median:,.0f}/s, raw {base.median:,.0f}/s")
         for target, name in (
-            (ONE_TYPED, "one_typed"), (ONE_RAW, "one_raw"), (MANY_TYPED, "many_typed"), (MANY_RAW, "many_raw")
+            (ONE_TYPED, "one_typed"), (ONE_RAW, "one_raw"), (ONE_CALLBACK, "one_callback"),
+            (MANY_TYPED, "many_typed"), (MANY_RAW, "many_raw")
         )
     ]  # fmt: skip
