@@ -41,6 +41,8 @@ from mesh.registry.records import Figures, InstanceState
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
 
+TURN = 0.01
+"""Seconds after which a drain lets others have the loop: a full mailbox must not keep the heartbeats waiting."""
 _STATES: dict[str, InstanceState] = {"ready": "ready", "draining": "draining"}
 _NONE_YET: dict[str, Any] = {}
 _NO_DRAINS: list[asyncio.Task[None]] = []
@@ -207,12 +209,16 @@ class Actor:
         task = asyncio.current_task()
         assert task is not None
         self._starting = False
+        turn_ends = self.peer.clock.monotonic() + TURN
         try:
             while self.supervision.state in ("ready", "draining") and (work := self.mailbox.take()) is not None:
                 if isinstance(work, Notice) and (work := heard_out(self, work)) is None:
                     break
                 if not await self._handle(work, task):
                     return
+                if self.peer.clock.monotonic() >= turn_ends:
+                    await asyncio.sleep(0)
+                    turn_ends = self.peer.clock.monotonic() + TURN
         finally:
             self._drains.remove(task)
             self.peer.changed(self)

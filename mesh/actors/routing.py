@@ -7,7 +7,7 @@ instances the least loaded is taken: its figures from the heartbeats, and what t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -77,7 +77,7 @@ class Routing:
         command: str = "",
         *,
         constraints: Constraints | None = None,
-        avoid: Iterable[str] = (),
+        avoid: Collection[str] = (),
     ) -> Route:
         """The route to take now; `avoid` are keys that just failed, taken only if there is no other.
 
@@ -96,12 +96,13 @@ class Routing:
             if not capability and not exact:
                 self._only[target, command] = Only(listings, listings[0], listings[0].record, route)
             return route
-        fitting = [each for each in listings if constraints is None or constraints.admits(each.record.labels)]
+        fitting = listings
+        if constraints is not None:
+            fitting = [each for each in listings if constraints.admits(each.record.labels)]
         if not fitting:
             raise Refused(f"no instance of {target!r} has the labels asked for", detail={"reason": "labels"})
-        return self._route(
-            self._best(target, fitting, capability, command, set(avoid)), command, capability, exact=exact
-        )
+        best = self._best(target, fitting, capability, command, avoid)
+        return self._route(best, command, capability, exact=exact)
 
     def begun(self, key: str) -> None:
         """Something is under way at this instance from here, until `ended`."""
@@ -133,27 +134,62 @@ class Routing:
         return named, "", True
 
     def _best(
-        self, target: str, listings: Sequence[Listing], capability: str, command: str, avoid: set[str]
+        self, target: str, listings: Sequence[Listing], capability: str, command: str, avoid: Collection[str]
     ) -> Listing:
+        """The least loaded; of many, of some that are drawn, unless none of those will do."""
+        drawn = listings
+        if len(listings) > SAMPLE:
+            chance, number = self._ids.random.random, len(listings)
+            drawn = [listings[int(chance() * number)] for _ in range(SAMPLE)]
+        best = self._least_loaded(drawn, capability, command, avoid)
+        if best is None and drawn is not listings:
+            best = self._least_loaded(listings, capability, command, avoid)
+        return best or self._least_bad(target, listings, capability, command, avoid)
+
+    def _least_loaded(
+        self, listings: Sequence[Listing], capability: str, command: str, avoid: Collection[str]
+    ) -> Listing | None:
+        """Of those that are ready, have not failed just now, and are let through by their breakers."""
+        chance, best, least = self._ids.random.random, None, (0.0, 0.0)
+        for each in listings:
+            if each.suspicion or each.record.state != "ready":
+                continue
+            key, what = self._known_as(each, capability, command)
+            if key in avoid or (what and not self._breakers.allows(key, what)):
+                continue
+            load = (self._load(each, key), chance())
+            if best is None or load < least:
+                best, least = each, load
+        return best
+
+    def _least_bad(
+        self, target: str, listings: Sequence[Listing], capability: str, command: str, avoid: Collection[str]
+    ) -> Listing:
+        """Nobody is as they should be: those in doubt only if nobody is ready, then who has not failed, then who is let through."""
         candidates = [each for each in listings if each.state == "ready"] or [
             each for each in listings if each.state in ("suspect", "starting")
         ]
         if not candidates:
             raise Draining(f"every instance of {target!r} is going away", detail={"begun": False})
-        if len(candidates) == 1:
-            return candidates[0]
         fresh = [each for each in candidates if each.key not in avoid] or candidates
         willing = [each for each in fresh if self._willing(each, capability, command)] or fresh
-        drawn = willing if len(willing) <= SAMPLE else self._ids.random.sample(willing, SAMPLE)
-        return min(drawn, key=lambda each: (self._load(each), self._ids.random.random()))
+        return min(willing, key=lambda each: (self._load(each, each.key), self._ids.random.random()))
 
     def _willing(self, listing: Listing, capability: str, command: str) -> bool:
-        declared = _declared(listing, capability, command)
-        return declared is None or self._breakers.allows(listing.key, declared.name or declared.command)
+        key, what = self._known_as(listing, capability, command)
+        return not what or self._breakers.allows(key, what)
 
-    def _load(self, listing: Listing) -> float:
+    def _known_as(self, listing: Listing, capability: str, command: str) -> tuple[str, str]:
+        """The names of its breaker; the second is empty where it declares no such command."""
+        known = self._routes.get((listing, command, capability, False))
+        if known is not None and known[0] is listing.record:
+            return known[1].key, known[1].what
+        declared = _declared(listing, capability, command)
+        return listing.key, "" if declared is None else declared.name or declared.command
+
+    def _load(self, listing: Listing, key: str) -> float:
         figures = listing.figures
-        return (figures.queue + figures.running + self.outstanding[listing.key]) / max(1, figures.capacity)
+        return (figures.queue + figures.running + self.outstanding.get(key, 0)) / (figures.capacity or 1)
 
     def _route(self, listing: Listing, command: str, capability: str, *, exact: bool) -> Route:
         """The route to an instance; the same one until its record changes."""
