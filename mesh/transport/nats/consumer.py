@@ -56,6 +56,7 @@ class NatsConsumer:
         self._lanes: list[Lane] = []
         self._coming = 0
         self._called = 0.0
+        self._asking = False
         self._closed = False
         self._repair: asyncio.Task[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
@@ -99,7 +100,7 @@ class NatsConsumer:
         place: asyncio.Future[NatsDelivery] = asyncio.get_running_loop().create_future()
         self._waiting[place] = self._called + timeout
         try:
-            self._refill(timeout)
+            self._refill_soon()
             async with asyncio.timeout(timeout):
                 return await place
         except TimeoutError:
@@ -117,6 +118,16 @@ class NatsConsumer:
             place.cancel()
 
     # -- pulls
+
+    def _refill_soon(self) -> None:
+        """Ask at the end of this turn of the loop: one pull for all who have come in it."""
+        if not self._asking:
+            self._asking = True
+            asyncio.get_running_loop().call_soon(self._ask)
+
+    def _ask(self) -> None:
+        self._asking = False
+        self._refill(0.0)
 
     def _refill(self, patience: float) -> None:
         """Ask for more once half of what should be here and on its way is used up, or a caller would get nothing.
