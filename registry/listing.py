@@ -27,7 +27,7 @@ class Listing(msgspec.Struct, eq=False, gc=False):
     key: str = ""
 
     def __post_init__(self) -> None:
-        self.key = self.record.key
+        self.key = self.key or self.record.key
 
     @property
     def agent(self) -> str:

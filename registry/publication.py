@@ -47,8 +47,9 @@ class Publication:
 
     def set(self, record: Instance, schemas: Iterable[Schema] = ()) -> None:
         """The record should be there, as it is here."""
-        self._wanted[record.key] = record
-        self._due.add(record.key)
+        key = record.key
+        self._wanted[key] = record
+        self._due.add(key)
         for each in schemas:
             if self._declared.setdefault(each.digest, each) is each:
                 self._schemas_due.add(each.digest)

@@ -98,7 +98,7 @@ class Roster:
         self._revisions[key] = revision
         listing = self._records.get(key)
         if listing is None:
-            return self._first(instance)
+            return self._first(key, instance)
         listed = key in self.listed
         if listed and listing.record == instance:
             return []
@@ -112,15 +112,15 @@ class Roster:
         change = self._list(listing)
         return [Change("instance-changed", instance.process, listing) if listed else change]
 
-    def _first(self, instance: Instance) -> list[Change]:
+    def _first(self, key: str, instance: Instance) -> list[Change]:
         alike = next(iter(self.by_agent.get(instance.agent, {}).values()), None)
         if alike is not None and alike.record.host is not instance.host:
             share(instance, alike.record)
-        listing = Listing(instance)
-        if early := self._early.pop(instance.key, None):
+        listing = Listing(instance, key=key)
+        if early := self._early.pop(key, None):
             listing.figures, listing.seen_at = early
-        self._records[instance.key] = listing
-        self._of_process.setdefault(instance.process, {})[instance.key] = listing
+        self._records[key] = listing
+        self._of_process.setdefault(instance.process, {})[key] = listing
         return [self._list(listing)] if self._belongs(instance) else []
 
     def forget(self, key: str, why: str) -> list[Change]:
