@@ -50,28 +50,27 @@ def redacted_fields(fields: Mapping[Any, Any]) -> dict[Any, Any]:
     """The same for fields with names: a telling one hides its text."""
     found = dict(fields)
     for name, value in fields.items():
-        if type(value) in _PLAIN:
-            continue
-        if not isinstance(value, str):
-            found[name] = redacted(value)
-        elif _TELLING[name]:
-            found[name] = BLOT
-        elif (len(value) >= _SHORT or "://" in value) and _suspicious(value):
-            found[name] = _SHAPES.sub(BLOT, value)
+        kind = type(value)
+        if kind is str:
+            telling = _known.get(name)
+            if telling or (telling is None and _tells(name)):
+                found[name] = BLOT
+            elif (len(value) >= _SHORT or "://" in value) and _suspicious(value):
+                found[name] = _SHAPES.sub(BLOT, value)
+        elif kind not in _PLAIN:
+            found[name] = BLOT if isinstance(value, str) and _tells(name) else redacted(value)
     return found
 
 
-class _Telling(dict[Any, bool]):
-    """Whether a field of this name holds a secret; the same few names come again and again."""
-
-    def __missing__(self, name: Any) -> bool:
-        if len(self) >= _KNOWN:
-            self.clear()
-        found = self[name] = isinstance(name, str) and _TELLING_NAME.search(name) is not None
-        return found
+_known: dict[Any, bool] = {}
+"""Whether a field of this name holds a secret: the same few names come again and again."""
 
 
-_TELLING = _Telling()
+def _tells(name: Any) -> bool:
+    if len(_known) >= _KNOWN:
+        _known.clear()
+    found = _known[name] = isinstance(name, str) and _TELLING_NAME.search(name) is not None
+    return found
 
 
 def _suspicious(text: str) -> bool:

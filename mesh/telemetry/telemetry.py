@@ -51,7 +51,9 @@ class Telemetry:
         """
         if not self._sinks:
             return
-        whole = {**self._common, **redacted_fields(fields)}
+        whole = redacted_fields(fields)
+        if self._common:
+            whole = {**self._common, **whole}
         at = self._now()
         for sink in self._sinks:
             try:
