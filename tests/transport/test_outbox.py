@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mesh.transport.nats.outbox import PING, PONG, WRITE_AT_ONCE, Outbox
+from mesh.transport.nats.outbox import MEMORY, PING, PONG, WRITE_AT_ONCE, Outbox
 
 
 def _open() -> tuple[Outbox, list[bytes]]:
@@ -23,34 +23,35 @@ async def test_many_frames_are_gathered_over_a_turn_of_the_loop_in_their_order()
     outbox, written = _open()
     for number in range(10):
         outbox.put(b"%d" % number)
-    assert len(written) == 2
+    assert written == [b"0"]
     await asyncio.sleep(0)
-    assert written == [b"0", b"1", b"23456789"]
+    assert written == [b"0", b"123456789"]
     assert outbox.waiting == 0
 
 
-async def test_what_is_said_in_answer_to_one_read_is_written_together_at_its_end() -> None:
+async def test_a_question_and_an_answer_in_turn_are_each_written_at_once() -> None:
     outbox, written = _open()
-    outbox.reading()
-    outbox.put(b"a")
-    outbox.put(b"b")
-    assert written == []
-    outbox.answered()
-    assert written == [b"ab"]
+    for number in range(5):
+        outbox.put(b"%d" % number)
+        assert written[-1] == b"%d" % number
+        outbox.heard()
 
 
-async def test_whoever_said_much_before_a_read_is_gathered_after_it_too() -> None:
+async def test_a_busy_time_is_remembered_for_a_while() -> None:
     outbox, written = _open()
     for _ in range(10):
         outbox.put(b"a")
     await asyncio.sleep(0)
-    outbox.reading()
-    outbox.answered()
+    outbox.heard()
     del written[:]
     outbox.put(b"b")
     assert written == []
     await asyncio.sleep(0)
     assert written == [b"b"]
+    for _ in range(MEMORY):
+        outbox.heard()
+    outbox.put(b"c")
+    assert written == [b"b", b"c"]
 
 
 async def test_a_lot_is_written_without_waiting_for_the_end_of_the_turn() -> None:

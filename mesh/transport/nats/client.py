@@ -110,11 +110,8 @@ class StreamingClient(Client):
         await self._process_op_err(await stream.stream(self._take))
 
     def _take(self, data: bytes) -> None:
-        self._outbox.reading()
-        try:
-            self._parser.feed(data)
-        finally:
-            self._outbox.answered()
+        self._outbox.heard()
+        self._parser.feed(data)
 
     async def _process_op_err(self, e: Exception) -> None:
         if self._broken or self.is_closed:

@@ -1,8 +1,9 @@
 """What we say to the server, on its way to the socket: kept while nothing can be written, gathered while there is much.
 
 Each write costs a system call, and so does each turn of the event loop that is spent on waiting for more to write. So a
-lone frame is written at once, and when frames are many they are gathered: over one turn of the loop, or over what is said
-in answer to one read. Few or many is what was said since the read before last.
+lone frame is written at once where one frame was all there was to say lately, between one read and the next; otherwise
+frames are gathered over a turn of the loop. Frames that leave in large batches come back in large batches, so a busy
+time is remembered for a while: a single small read is no reason to break it up.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-FEW = 2
-"""Frames said over two reads that are written at once: a question, its answer, a question."""
+MEMORY = 64
+"""Reads after which a busy time is forgotten."""
 WRITE_AT_ONCE = 64 * 1024
 """Bytes gathered before they are written without waiting for more."""
 PING, PONG = b"PING\r\n", b"PONG\r\n"
@@ -25,8 +26,7 @@ class Outbox:
         """Bytes that are not with the socket yet."""
         self._frames: list[bytes] = []
         self._said = 0
-        self._said_before = 0
-        self._reading = False
+        self._said_lately = 0
         self._kicked = False
         self._socket: Callable[[bytes], None] | None = None
         self._write: Callable[[bytes], None] | None = None
@@ -34,8 +34,8 @@ class Outbox:
     def put(self, frame: bytes) -> None:
         """Write a frame soon; keep it while there is no connection, or one that takes no more."""
         self._said += 1
-        if not (self._reading or self._kicked):
-            if self._said + self._said_before <= FEW and self._write is not None:
+        if not self._kicked:
+            if self._said == 1 and self._said_lately <= 1 and self._write is not None:
                 self._write(frame)
                 return
             self._kicked = True
@@ -45,16 +45,10 @@ class Outbox:
         if self.waiting > WRITE_AT_ONCE:
             self.flush()
 
-    def reading(self) -> None:
-        """What is said from now on answers what is being read: it is written together, by `answered`."""
-        self._said_before, self._said = self._said, 0
-        self._reading = True
-
-    def answered(self) -> None:
-        """Everything that was read has been dealt with."""
-        self._reading = False
-        if self._frames and not self._kicked:
-            self.flush()
+    def heard(self) -> None:
+        """The server has said something: what is said from now on may answer it, and is counted anew."""
+        self._said_lately = min(MEMORY, max(self._said, self._said_lately - 1))
+        self._said = 0
 
     def open(self, socket: Callable[[bytes], None]) -> None:
         """There is a connection: write what has been kept, and everything from now on."""
