@@ -45,7 +45,7 @@ async def bench(ground: Ground) -> list[Row]:
         await there(lambda: here.directory.instances("greet"))
         try:
             found = await ground.take_turns(
-                ground.pick(4, 25),
+                ground.pick(4, 15),
                 empty=lambda: ended(ground, "-c", "import asyncio"),
                 agent=lambda: seen(ground, here),
                 listing=lambda: ended(ground, MESH, "registry", "ls"),
