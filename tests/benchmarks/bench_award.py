@@ -89,10 +89,10 @@ async def bench(ground: Ground) -> list[Row]:
             await there(partial(known, here, crowd, ANSWERING if crowd == "most" else count))
         pretend(here, "most", CROWDS["most"])
         one = await ground.take_turns(
-            ground.pick(5, 15), **contenders(ground, here, sides, one_by_one, ground.pick(60, 400))
+            ground.pick(5, 9), **contenders(ground, here, sides, one_by_one, ground.pick(60, 120))
         )
         crowd = await ground.take_turns(
-            ground.pick(3, 9), **contenders(ground, here, sides, at_once, ground.pick(8, 60))
+            ground.pick(3, 5), **contenders(ground, here, sides, at_once, ground.pick(8, 24))
         )
     return [
         *rows(one, "1 in flight: median time", upside_down=False),

@@ -41,9 +41,7 @@ async def bench(ground: Ground) -> list[Row]:
     for bidders, processes in CURVE:
         capability = f"call.n{bidders}.p{processes}"
         each = str(bidders // processes)
-        sides[bidders, processes] = [
-            await ground.other("bench_broadcast", capability, each) for _ in range(processes)
-        ]
+        sides[bidders, processes] = [await ground.other("bench_broadcast", capability, each) for _ in range(processes)]
     async with Mesh.connect(ground.url, name="calls") as here:
 
         async def call(capability: str) -> None:
@@ -63,9 +61,7 @@ async def bench(ground: Ground) -> list[Row]:
         name = f"{bidders} in {processes}"
         target = Target(name=f"broadcast, {bidders} bidders in {processes} process(es): median time", unit="µs")
         samples = [each.figure * 1e6 for each in found[name].samples]
-        rows.append(
-            Row(target=target, figure=found[name].median * 1e6, least=min(samples), most=max(samples))
-        )
+        rows.append(Row(target=target, figure=found[name].median * 1e6, least=min(samples), most=max(samples)))
     return rows
 
 
