@@ -87,7 +87,7 @@ async def bench(ground: Ground) -> list[Row]:
             await here.ask("take", text="")
             return meter.sample(number / (time.perf_counter() - started), number)
 
-        turns, many = ground.pick(300, 2000), ground.pick(40, 200)
+        turns, many = ground.pick(300, 1000), ground.pick(40, 100)
         one = await ground.take_turns(
             ground.pick(5, 15),
             raw=lambda: one_by_one(ground, raw_side, ask_raw, turns),
