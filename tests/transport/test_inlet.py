@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from mesh.transport.nats import socket as under_test
+from mesh.transport.nats import inlet as under_test
+from mesh.transport.nats.inlet import SLICE, Inlet
 from mesh.transport.nats.library import UnexpectedEOF
 from mesh.transport.nats.parser import MalformedFrame
-from mesh.transport.nats.socket import SLICE, Inlet
 
 
 class Wire(asyncio.Transport):
