@@ -28,6 +28,7 @@ PRELOADED = (
     "mesh.host.worker",
     "mesh.client.mesh",
     "mesh.transport.nats.bus",
+    "mesh.transport.nats.fast",
     "mesh.transport.nats.store",
     "mesh.jobs.host",
     "uvloop",

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from mesh.settings import wire_choice
 from mesh.transport.nats.library import Client
-from mesh.transport.nats.plain import PlainWire
 from mesh.transport.nats.wire import Told, Wire
 
 log = logging.getLogger("mesh.transport")
@@ -46,11 +45,11 @@ _READ = (
 def make_wire(told: Told, wanted: str | None = None) -> Wire:
     """The wire that was asked for, by the caller or by `MESH_WIRE`; the plain one where the fast one cannot be trusted."""
     if (wanted or wire_choice()) == "plain":
-        return PlainWire(told)
+        return _plain(told)
     found = objections()
     if found:
         _warn_once(found)
-        return PlainWire(told)
+        return _plain(told)
     from mesh.transport.nats.fast import FastWire
 
     return FastWire(told)
@@ -83,6 +82,12 @@ def installed_version() -> str:
         return metadata.version("nats-py")
     except metadata.PackageNotFoundError:
         return "of unknown version"
+
+
+def _plain(told: Told) -> Wire:
+    from mesh.transport.nats.plain import PlainWire
+
+    return PlainWire(told)
 
 
 def _parameters(method: str) -> list[str] | None:
