@@ -102,6 +102,8 @@ def _advice(target: ServerTarget, cause: Exception) -> str:
     said = str(cause) or type(cause).__name__
     if "authorization" in said.lower() or "authentication" in said.lower():
         return f"the NATS server at {where} refused the credentials: {said}. Check user, token or credentials file"
+    if isinstance(cause, ConnectionResetError):  # a refusal is followed by a reset, which may overtake its words
+        return f"the NATS server at {where} cut the login: it has probably refused the credentials. Check user, token or credentials file"
     if isinstance(cause, ssl.SSLError):
         return f"no TLS connection to {where}: {said}. Name the certificate authority (NATS_CA, or the context's `ca`)"
     return f"no NATS server answers at {where}: {said}. Start one with `mesh up`, or name another with --server"
