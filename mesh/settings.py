@@ -127,10 +127,23 @@ def batches_choice(environ: Mapping[str, str] | None = None) -> bool:
     Raises:
         BadSettings: it is neither.
     """
-    env = os.environ if environ is None else environ
-    found = env.get("MESH_EVENT_BATCHES") or "on"
+    return _on_or_off("MESH_EVENT_BATCHES", environ)
+
+
+def quiet_awards_choice(environ: Mapping[str, str] | None = None) -> bool:
+    """`MESH_QUIET_AWARDS`: `on` (also when nothing is said): an award that goes well makes no auction; `off`: each does. Both
+    do the same.
+
+    Raises:
+        BadSettings: it is neither.
+    """
+    return _on_or_off("MESH_QUIET_AWARDS", environ)
+
+
+def _on_or_off(name: str, environ: Mapping[str, str] | None) -> bool:
+    found = (os.environ if environ is None else environ).get(name) or "on"
     if found not in ("on", "off"):
-        raise BadSettings(f"MESH_EVENT_BATCHES: {found!r} is neither on nor off")
+        raise BadSettings(f"{name}: {found!r} is neither on nor off")
     return found == "on"
 
 

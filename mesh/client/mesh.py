@@ -25,7 +25,7 @@ from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.ports import Clock, Ids, Subscription
 from mesh.protocols.subjects import check_name
-from mesh.settings import ServerTarget, batches_choice, find_server, target_of
+from mesh.settings import ServerTarget, batches_choice, find_server, quiet_awards_choice, target_of
 from mesh.telemetry.broadcast import Broadcast
 from mesh.telemetry.telemetry import Telemetry
 
@@ -44,7 +44,7 @@ class Mesh:
     def __init__(self, connection: Connected, peer: Peer) -> None:
         self._connection = connection
         self.peer = peer
-        self.initiator = Initiator(peer)
+        self.initiator = Initiator(peer, quietly=quiet_awards_choice())
         self.participant = Participant(peer)
         self._broadcast = Broadcast(peer.telemetry, peer.bus, peer.clock, peer.subjects, peer.process)
         self._jobs: JobHost | None = None

@@ -42,9 +42,11 @@ LINGERING = 1000
 
 
 class Initiator:
-    """Holds auctions. `policy` weighs the bids, `chooser` picks among them."""
+    """Holds auctions. `policy` weighs the bids, `chooser` picks among them; unless `quietly`, each award has an auction made."""
 
-    def __init__(self, peer: Peer, *, policy: SelectionPolicy | None = None, chooser: Chooser = choose) -> None:
+    def __init__(
+        self, peer: Peer, *, policy: SelectionPolicy | None = None, chooser: Chooser = choose, quietly: bool = True
+    ) -> None:
         self.peer = peer
         self.policy = policy or SelectionPolicy()
         self.reputation = Reputation()
@@ -52,6 +54,7 @@ class Initiator:
         self.quiet: set[QuietAward] = set()
         self.addresses = Addresses(peer)
         self._chooser = chooser
+        self._quietly = quietly and chooser is choose
         self._held: dict[str, dict[Negotiation, None]] = {}
         self._paused: dict[str, dict[Negotiation, None]] = {}
         self._lingering: OrderedDict[Negotiation, None] = OrderedDict()
@@ -124,7 +127,7 @@ class Initiator:
             auction = self._auction(call.terms(conversation, mode), policy, first)
             return Negotiation(self, call, auction, ledger=ledger, **heard)
 
-        if resume is None and self._chooser is choose:
+        if resume is None and self._quietly:
             if mode == "standing" and (sample := self._pick(call, policy)) is not None:
                 return QuietAward(self, call, policy, sample, conversation, take_up).run(ledger)
             if mode == "directed" and (asked := self._whom(call, policy))[0]:

@@ -10,8 +10,8 @@ from mesh.protocols.ports import Clock, Ids
 from tests.contract_net.market_place import MarketPlace
 
 
-@pytest.fixture
-async def place(clock: Clock, ids: Ids) -> AsyncIterator[MarketPlace]:
-    place = MarketPlace(clock, ids)
+@pytest.fixture(params=["quietly", "by-auction"])
+async def place(request: pytest.FixtureRequest, clock: Clock, ids: Ids) -> AsyncIterator[MarketPlace]:
+    place = MarketPlace(clock, ids, quietly=request.param == "quietly")
     yield place
     await place.leave()

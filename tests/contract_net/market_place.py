@@ -25,8 +25,9 @@ from tests.actors.neighbours import Neighbours
 class MarketPlace(Neighbours):
     """`await place.trader("a")` makes or finds a process with both sides of the contract net."""
 
-    def __init__(self, clock: Clock, ids: Ids) -> None:
+    def __init__(self, clock: Clock, ids: Ids, *, quietly: bool = True) -> None:
         super().__init__(clock, ids)
+        self.quietly = quietly
         self.participants: dict[str, Participant] = {}
         self.initiators: dict[str, Initiator] = {}
         self.ledger = MemoryLedger()
@@ -44,7 +45,7 @@ class MarketPlace(Neighbours):
         if new:
             self.participants[process] = Participant(peer)
             self.participants[process].start()
-            self.initiators[process] = Initiator(peer)
+            self.initiators[process] = Initiator(peer, quietly=self.quietly)
             self.initiators[process].start()
         return peer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
@@ -19,6 +20,7 @@ from mesh.protocols.auction import Auction
 from mesh.protocols.awards import Candidate
 from mesh.protocols.constraints import Constraints
 from mesh.protocols.errors import Cancelled, NoBids
+from mesh.protocols.ports import Clock, Ids
 from mesh.protocols.selection import Offer, SelectionPolicy, best, choose, cost, explain, rank, score
 from tests.contract_net.market_place import MarketPlace, until
 
@@ -30,6 +32,13 @@ bids = st.builds(
     success=st.floats(0, 1),
     capacity=st.integers(0, 2),
 )
+
+
+@pytest.fixture
+async def place(clock: Clock, ids: Ids) -> AsyncIterator[MarketPlace]:
+    place = MarketPlace(clock, ids, quietly=True)
+    yield place
+    await place.leave()
 
 
 @pytest.fixture

@@ -1,29 +1,34 @@
-"""Whether unstored events may leave together is a setting, and an argument wins over it."""
+"""What makes the usual case fast can be switched off by a setting; an argument wins over it."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from mesh.client.mesh import Mesh
 from mesh.protocols.ports import Clock, Ids, Message
-from mesh.settings import BadSettings, batches_choice
+from mesh.settings import BadSettings, batches_choice, quiet_awards_choice
 from mesh.testing.virtual_time import until
 from mesh.transport.memory.server import MemoryServer
 
 
-def test_the_setting_is_on_or_off() -> None:
-    assert batches_choice({})
-    assert batches_choice({"MESH_EVENT_BATCHES": "on"})
-    assert not batches_choice({"MESH_EVENT_BATCHES": "off"})
-    with pytest.raises(BadSettings, match="neither on nor off"):
-        batches_choice({"MESH_EVENT_BATCHES": "perhaps"})
+@pytest.mark.parametrize(
+    ("name", "choice"), [("MESH_EVENT_BATCHES", batches_choice), ("MESH_QUIET_AWARDS", quiet_awards_choice)]
+)
+def test_the_settings_are_on_or_off(name: str, choice: Callable[[Mapping[str, str]], bool]) -> None:
+    assert choice({})
+    assert choice({name: "on"})
+    assert not choice({name: "off"})
+    with pytest.raises(BadSettings, match=f"{name}.*neither on nor off"):
+        choice({name: "perhaps"})
 
 
 @pytest.mark.virtual
 @pytest.mark.parametrize(
     ("setting", "argument", "messages"), [("on", None, 2), ("off", None, 3), ("off", True, 2), ("on", False, 3)]
 )
-async def test_a_mesh_does_as_it_is_told(
+async def test_events_leave_together_or_not(
     clock: Clock, ids: Ids, monkeypatch: pytest.MonkeyPatch, setting: str, argument: bool | None, messages: int
 ) -> None:
     monkeypatch.setenv("MESH_EVENT_BATCHES", setting)
