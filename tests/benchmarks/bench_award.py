@@ -95,8 +95,8 @@ async def bench(ground: Ground) -> list[Row]:
             ground.pick(3, 5), **contenders(ground, here, sides, at_once, ground.pick(8, 24))
         )
     return [
-        *rows(one, "1 in flight: median time", upside_down=False),
-        *rows(crowd, "64 in flight: time an award", upside_down=True),
+        *rows(one, "1 in flight: median time"),
+        *rows({name: series.inverted() for name, series in crowd.items()}, "64 in flight: time an award"),
     ]
 
 
@@ -118,12 +118,11 @@ def contenders(ground: Ground, here: Mesh, sides: dict[str, list[Other]], measur
     return found
 
 
-def rows(found: dict[str, Series], what: str, *, upside_down: bool) -> list[Row]:
-    """Each mode beside ask, and its growth with the number of bidders. `upside_down`: the figures are awards a second."""
+def rows(found: dict[str, Series], what: str) -> list[Row]:
+    """Each mode beside ask, and its growth with the number of bidders."""
 
     def row(name: str, ours: str, base: str, floor: float) -> Row:
-        over, under = (base, ours) if upside_down else (ours, base)
-        return ratio_row(Target(name=f"{name}, {what}", floor=floor), found[over], found[under])
+        return ratio_row(Target(name=f"{name}, {what}", floor=floor), found[ours], found[base])
 
     made = []
     for mode, floor in BESIDE_ASK.items():

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import msgspec
 import nats
@@ -44,13 +45,14 @@ class Heard(msgspec.Struct, frozen=True):
     size: int = 0
 
 
-async def main(url: str, kind: str) -> AsyncIterator[str]:
+async def main(url: str, kind: str) -> AsyncGenerator[str, None]:
     """The crowd, or a bystander who counts."""
-    async for line in crowd(url) if kind == "crowd" else bystander(url):
-        yield line
+    async with aclosing(crowd(url) if kind == "crowd" else bystander(url)) as lines:
+        async for line in lines:
+            yield line
 
 
-async def bystander(url: str) -> AsyncIterator[str]:
+async def bystander(url: str) -> AsyncGenerator[str, None]:
     """Counts beats and renewals."""
     connection = await nats.connect(url)
     messages = size = 0
@@ -67,7 +69,7 @@ async def bystander(url: str) -> AsyncIterator[str]:
         yield msgspec.json.encode(Heard(messages, size)).decode()
 
 
-async def crowd(url: str) -> AsyncIterator[str]:
+async def crowd(url: str) -> AsyncGenerator[str, None]:
     """All the processes; told `busy`, figures begin to change."""
     clock = SystemClock()
     async with await connect(target_of(url, "bench"), name="crowd") as connection:

@@ -38,6 +38,10 @@ class Series(msgspec.Struct, frozen=True):
         found = [mine.figure / its.figure for mine, its in zip(self.samples, base.samples, strict=True)]
         return statistics.median(found), min(found), max(found)
 
+    def inverted(self) -> Series:
+        """Time an operation where the figures are operations a second."""
+        return Series(tuple(msgspec.structs.replace(each, figure=1 / each.figure) for each in self.samples))
+
     def side(self) -> Side:
         """The medians, as a row keeps them."""
         return Side(
