@@ -390,3 +390,31 @@ async def test_progress_never_moves_the_deadline(neighbours: Neighbours) -> None
     with pytest.raises(DeadlineExceeded):
         await client.ask("busy", inactivity=1.0)
     assert neighbours.clock.monotonic() - began == pytest.approx(3.0, abs=0.1)
+
+
+async def test_an_ask_that_has_no_time_left_is_not_even_sent(neighbours: Neighbours) -> None:
+    actor = await neighbours.host(Worker)
+    client = await neighbours.client()
+    with pytest.raises(DeadlineExceeded):
+        await client.ask("worker", 0.0, command="sleep", timeout=0.0)
+    assert actor.target.begun == 0
+    assert not (await neighbours.peer("host")).counts, "something came that had to be refused"
+
+
+async def test_at_most_a_tenth_of_the_asks_is_repeated(neighbours: Neighbours) -> None:
+    attempts = 0
+
+    @agent(effect="pure")
+    async def busy() -> None:
+        nonlocal attempts
+        attempts += 1
+        raise Overloaded("too much to do", retry_after=0.01)
+
+    await neighbours.host(busy)
+    client = await neighbours.client()
+    asks = 200
+    for _ in range(asks):
+        with pytest.raises((Overloaded, BreakerOpen)):
+            await client.ask("busy")
+    reserve = 3
+    assert asks < attempts <= asks * 1.1 + reserve
