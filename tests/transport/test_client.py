@@ -1,4 +1,4 @@
-"""The client between nats-py and us, on bad days."""
+"""The client between nats-py and us, on bad days; on the fast wire, whoever chooses the plain one for everything else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.transport.fake_server import fake_server
 
 async def test_the_server_hears_every_frame_in_the_order_of_the_calls() -> None:
     async with fake_server() as server:
-        connection = await connect(ServerTarget(url=server.url))
+        connection = await connect(ServerTarget(url=server.url), wire="fast")
         connection.bus.publish("a", b"1")
         subscription = await connection.bus.subscribe("b", lambda m: None)
         connection.bus.publish("c", b"2", reply="d", headers={"X": "y"})
@@ -35,7 +35,7 @@ async def test_the_server_hears_every_frame_in_the_order_of_the_calls() -> None:
 
 async def test_a_pong_for_a_flush_that_was_given_up_does_no_harm() -> None:
     async with fake_server() as server:
-        connection = await connect(ServerTarget(url=server.url))
+        connection = await connect(ServerTarget(url=server.url), wire="fast")
         server.silent = True
         with pytest.raises(TimedOut):
             await connection.bus.flush(timeout=0.05)
@@ -49,7 +49,7 @@ async def test_a_pong_for_a_flush_that_was_given_up_does_no_harm() -> None:
 async def test_news_of_the_server_before_its_first_pong_do_not_confuse_the_login() -> None:
     async with fake_server() as server:
         server.refuse = b'INFO {"max_payload": 4096}\r\nPONG\r\n'
-        connection = await connect(ServerTarget(url=server.url))
+        connection = await connect(ServerTarget(url=server.url), wire="fast")
         server.refuse = b""
         await connection.bus.flush()
         assert connection.bus.max_payload == 4096
@@ -58,7 +58,7 @@ async def test_news_of_the_server_before_its_first_pong_do_not_confuse_the_login
 
 async def test_a_new_limit_of_the_server_holds_from_then_on() -> None:
     async with fake_server() as server:
-        connection = await connect(ServerTarget(url=server.url))
+        connection = await connect(ServerTarget(url=server.url), wire="fast")
         await server.say(b'INFO {"max_payload": 100}\r\n')
         await eventually(lambda: connection.bus.max_payload == 100)
         with pytest.raises(TooLarge):
@@ -82,7 +82,7 @@ async def test_a_new_limit_of_the_server_holds_from_then_on() -> None:
 )
 async def test_noise_on_the_line_ends_in_a_reconnect_not_in_silence(noise: bytes) -> None:
     async with fake_server() as server:
-        connection = await connect(ServerTarget(url=server.url))
+        connection = await connect(ServerTarget(url=server.url), wire="fast")
         await server.say(noise)
         await eventually(lambda: server.connections == 2 and connection.bus.connected)
         await connection.bus.flush()
@@ -91,7 +91,7 @@ async def test_noise_on_the_line_ends_in_a_reconnect_not_in_silence(noise: bytes
 
 async def test_odd_messages_reach_the_handler_and_harm_nobody() -> None:
     async with fake_server() as server:
-        connection = await connect(ServerTarget(url=server.url))
+        connection = await connect(ServerTarget(url=server.url), wire="fast")
         heard: list[Message] = []
         await connection.bus.subscribe("a", heard.append)
         await server.say(b"MSG a 99 1\r\nx\r\n")
@@ -113,7 +113,7 @@ def _message_with_headers(block: bytes, data: bytes) -> bytes:
 )
 async def test_a_complaint_that_ends_the_connection_is_followed_by_a_new_one(words: bytes) -> None:
     async with fake_server() as server:
-        connection = await connect(ServerTarget(url=server.url))
+        connection = await connect(ServerTarget(url=server.url), wire="fast")
         await server.say(b"-ERR " + words + b"\r\n")
         server.hang_up()
         await eventually(lambda: server.connections == 2 and connection.bus.connected)
@@ -123,7 +123,7 @@ async def test_a_complaint_that_ends_the_connection_is_followed_by_a_new_one(wor
 
 async def test_credentials_that_stay_refused_keep_the_connection_trying_and_calls_typed() -> None:
     async with fake_server() as server:
-        connection = await connect(ServerTarget(url=server.url))
+        connection = await connect(ServerTarget(url=server.url), wire="fast")
         server.refuse = b"-ERR 'Authorization Violation'\r\n"
         await server.say(b"-ERR 'User Authentication Expired'\r\n")
         server.hang_up()
@@ -138,7 +138,7 @@ async def test_credentials_that_stay_refused_keep_the_connection_trying_and_call
 
 async def test_a_complaint_that_ends_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     async with fake_server() as server:
-        connection = await connect(ServerTarget(url=server.url))
+        connection = await connect(ServerTarget(url=server.url), wire="fast")
         with caplog.at_level(logging.ERROR, "mesh.transport"):
             await server.say(b"-ERR 'Invalid Publish Subject'\r\n")
             await eventually(lambda: "invalid publish subject" in caplog.text)
@@ -150,7 +150,7 @@ async def test_a_complaint_that_ends_nothing_is_logged(caplog: pytest.LogCapture
 async def test_a_closed_connection_leaves_no_task_behind() -> None:
     async with fake_server() as server:
         before = asyncio.all_tasks()
-        connection = await connect(ServerTarget(url=server.url))
+        connection = await connect(ServerTarget(url=server.url), wire="fast")
         await connection.bus.subscribe("a", lambda m: None)
         await connection.close()
         mine = {t for t in asyncio.all_tasks() - before if "FakeServer" not in repr(t.get_coro())}
@@ -159,7 +159,7 @@ async def test_a_closed_connection_leaves_no_task_behind() -> None:
 
 async def test_a_connection_that_comes_and_goes_leaves_no_question_behind() -> None:
     async with fake_server() as server:
-        connection = await connect(ServerTarget(url=server.url))
+        connection = await connect(ServerTarget(url=server.url), wire="fast")
         questions = [asyncio.ensure_future(connection.bus.request("a", b"", timeout=30)) for _ in range(10)]
         await connection.bus.flush()
         server.hang_up()
