@@ -38,6 +38,7 @@ class Wire:
         self._reader, self._writer = reader, writer
         self._handlers: dict[str, Callable[[Message], None]] = {}
         self._waiting: dict[str, asyncio.Queue[Message]] = {}
+        self._pongs: asyncio.Queue[None] = asyncio.Queue()
         self._inbox = f"_INBOX.{inbox}"
         self._reading = asyncio.create_task(self._read())
         self.subscribe(f"{self._inbox}.*", self._answered)
@@ -79,6 +80,11 @@ class Wire:
         else:
             self._writer.write(f"PUB {subject} {reply} {len(data)}\r\n".encode() + data + b"\r\n")
 
+    async def flush(self) -> None:
+        """Until the server has taken everything that was said so far: a subscription is in force from then on."""
+        self._writer.write(b"PING\r\n")
+        await asyncio.wait_for(self._pongs.get(), 5)
+
     async def request(
         self, subject: str, data: bytes = b"", headers: Mapping[str, str] | None = None, *, until: str = ""
     ) -> list[Message]:
@@ -105,6 +111,8 @@ class Wire:
             verb, *rest = line.decode().split()
             if verb == "PING":
                 self._writer.write(b"PONG\r\n")
+            elif verb == "PONG":
+                self._pongs.put_nowait(None)
             elif verb in ("MSG", "HMSG"):
                 self._deliver(rest, await self._reader.readexactly(int(rest[-1]) + 2), verb == "HMSG")
             elif verb == "-ERR":
