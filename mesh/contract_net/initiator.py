@@ -15,10 +15,11 @@ import msgspec
 
 from mesh.actors.subcontract import Subcontract
 from mesh.contract_net.calls import Call, CallLike, Contracted, call_of, subcontracted
+from mesh.contract_net.items import OnItem
 from mesh.contract_net.ledger import AwardLedger
 from mesh.contract_net.mail import Addresses
 from mesh.contract_net.market import Market
-from mesh.contract_net.negotiation import Negotiation, OnItem, OnProgress
+from mesh.contract_net.negotiation import Negotiation, OnProgress
 from mesh.contract_net.quiet import QuietAward
 from mesh.contract_net.quiet_call import QuietCall
 from mesh.contract_net.reputation import Reputation

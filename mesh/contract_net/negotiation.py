@@ -17,6 +17,7 @@ import msgspec
 from mesh.actors.inbound import Inbound
 from mesh.contract_net.calls import Call, Contracted
 from mesh.contract_net.composing import call_for_proposals, names
+from mesh.contract_net.items import Items, OnItem
 from mesh.contract_net.ledger import AwardLedger
 from mesh.contract_net.line import AwardLine, CallLine, Line
 from mesh.contract_net.mail import Mail
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from mesh.contract_net.quiet import QuietAward
 
 OnProgress = Callable[[Any], None]
-OnItem = Callable[[msgspec.Raw], None]
 
 
 class Negotiation:
@@ -60,7 +60,7 @@ class Negotiation:
         self._peer = initiator.peer
         self._market = initiator.market
         self._hands_over = hands_over
-        self._ledger, self._on_progress, self._on_item = ledger, on_progress, on_item
+        self._ledger, self._on_progress = ledger, on_progress
         self._mail = Mail(self._peer, initiator.addresses, call, self._send_later)
         self._loop = asyncio.get_running_loop()
         self._commands: deque[m.Command] = deque()
@@ -73,8 +73,7 @@ class Negotiation:
         self._error: Exception | None = None
         self._unanswered = ""
         self._permit: tuple[Breaker, Permit, float] | None = None
-        self._items: list[msgspec.Raw] = []
-        self._streaming = ""
+        self._items = Items(on_item)
 
     # -- the caller's coroutine
 
@@ -140,7 +139,7 @@ class Negotiation:
         if outcome.fault is not None:
             raise from_fault(outcome.fault)
         assert outcome.record is not None
-        items = tuple(self._items)
+        items = self._items.all()
         content = outcome.content
         if items and bytes(content) == b"null":
             content = msgspec.Raw(b"[" + b",".join(bytes(each) for each in items) + b"]")
@@ -362,24 +361,15 @@ class Negotiation:
         record = self.auction.record
         if record is None or award != record.award or self.auction.over:
             return
-        if envelope.kind == "item" and not self._item(award, envelope):
-            return
+        if envelope.kind == "item":
+            try:
+                self._items.take(award, envelope)
+            except TimedOut as error:
+                self.broken(error)
+                return
         if envelope.kind == "progress" and self._on_progress is not None:
             self._on_progress(msgspec.json.decode(envelope.payload))
         self.event(m.Progressed(award, by))
-
-    def _item(self, award: str, envelope: Envelope) -> bool:
-        if award != self._streaming:
-            self._streaming = award
-            self._items.clear()
-        if envelope.seq > len(self._items):
-            self.broken(TimedOut(f"item {len(self._items)} of {envelope.sender.agent} was lost"))
-            return False
-        if envelope.seq == len(self._items):
-            self._items.append(envelope.payload)
-            if self._on_item is not None:
-                self._on_item(envelope.payload)
-        return True
 
     def learn(self, process: str, agent: str, instance: str, bid: Bid | None) -> None:
         """A fresh bid came along."""
