@@ -21,6 +21,7 @@ from mesh.contract_net.items import Items, OnItem
 from mesh.contract_net.ledger import AwardLedger
 from mesh.contract_net.line import AwardLine, CallLine, Line
 from mesh.contract_net.mail import Mail
+from mesh.contract_net.permission import Permission
 from mesh.protocols import auction_messages as m
 from mesh.protocols.acts import AcceptProposal, Bid, CallForProposal, Cancel, Refusal
 from mesh.protocols.auction import Auction
@@ -29,7 +30,6 @@ from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import BreakerOpen, MeshError, Overloaded, TimedOut, Unavailable, from_fault
 from mesh.protocols.subjects import ANYONE
 from mesh.resilience.alarms import Alarm, alarms
-from mesh.resilience.breaker import Breaker, Permit
 from mesh.resilience.breakers import verdict
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Negotiation:
         self._busy = False
         self._error: Exception | None = None
         self._unanswered = ""
-        self._permit: tuple[Breaker, Permit, float] | None = None
+        self._permission: Permission | None = None
         self._items = Items(on_item)
 
     # -- the caller's coroutine
@@ -108,10 +108,10 @@ class Negotiation:
             self._stop(str(error) if isinstance(error, MeshError) else "the caller went away")
         self._end()
 
-    def adopt(self, quiet: QuietAward, started: float, permit: tuple[Breaker, Permit, float] | None) -> None:
+    def adopt(self, quiet: QuietAward, started: float, permission: Permission | None) -> None:
         """Go on from an award that is not quiet any more."""
         self._mail.keep(quiet.token)
-        self._permit = permit
+        self._permission = permission
         self._unanswered = quiet.sample.key if quiet.sent_at is not None else ""
         called, proposed = quiet.sample.heard()
         self.auction.adopt(called, quiet.record, started, quiet.sent_at, proposed)
@@ -323,7 +323,7 @@ class Negotiation:
         target, what = self._market.breaker(listing, record.capability) if listing else (winner.key, record.capability)
         breaker = self._peer.breakers.of(target, what, timeout=self._initiator.timeout(record.capability))
         try:
-            self._permit = (breaker, breaker.admit(now), now)
+            self._permission = Permission.ask(breaker, now)
         except BreakerOpen as error:
             refusal = Refusal(agent=winner.agent, instance=winner.instance, reason="breaker", message=error.message)
             self.event(m.Declined(record.award, winner.process, refusal))
@@ -331,10 +331,9 @@ class Negotiation:
         return True
 
     def _settle_breaker(self, error: MeshError | None, *, lost: bool = False) -> None:
-        if self._permit is not None:
-            (breaker, permit, started), self._permit = self._permit, None
-            now = self._peer.clock.monotonic()
-            breaker.record(permit, "failure" if lost else verdict(error), now - started, now)
+        permission, self._permission = self._permission, None
+        if permission is not None:
+            permission.settle("failure" if lost else verdict(error), self._peer.clock)
 
     def _cancel(self, cancel: m.CancelAward) -> None:
         content = Cancel(conversation=cancel.record.conversation, award=cancel.record.award, reason=cancel.reason)

@@ -16,6 +16,7 @@ from mesh.contract_net.composing import act, result_in
 from mesh.contract_net.ledger import AwardLedger
 from mesh.contract_net.line import AwardLine
 from mesh.contract_net.mail import Mail
+from mesh.contract_net.permission import Permission
 from mesh.contract_net.sampling import Proposals, Sample
 from mesh.protocols import auction_faults as faults
 from mesh.protocols import auction_messages as m
@@ -28,7 +29,6 @@ from mesh.protocols.references import LIMIT
 from mesh.protocols.rounds import written
 from mesh.protocols.selection import SelectionPolicy, explain
 from mesh.resilience.alarms import Alarm, alarms
-from mesh.resilience.breaker import Breaker, Permit
 
 if TYPE_CHECKING:
     from mesh.contract_net.initiator import Initiator
@@ -43,7 +43,7 @@ class QuietAward:
     """One award to the winner of `sample`. `run` it once; it is the waiter for its own answer."""
 
     __slots__ = (
-        "_alarm", "_delivered", "_ending", "_initiator", "_line", "_peer", "_permit", "_record", "_started",
+        "_alarm", "_delivered", "_ending", "_initiator", "_line", "_peer", "_permission", "_record", "_started",
         "_take_up", "award", "call", "conversation", "policy", "reply", "responder", "sample", "sent_at", "token",
     )  # fmt: skip
 
@@ -72,7 +72,7 @@ class QuietAward:
         self._delivered = False
         self._line: AwardLine | None = None
         self._alarm: Alarm | None = None
-        self._permit: tuple[Breaker, Permit, float] | None = None
+        self._permission: Permission | None = None
         self._record: AwardRecord | None = None
 
     # -- the caller's coroutine
@@ -102,7 +102,7 @@ class QuietAward:
             breaker = breakers.find(key, capability)
             if breaker is None:
                 breaker = breakers.of(key, capability, timeout=self._initiator.timeout(capability))
-            self._permit = breaker, breaker.admit(self._started), self._started
+            self._permission = Permission.ask(breaker, self._started)
         except BreakerOpen as error:
             winner = self.sample.address
             refusal = Refusal(agent=winner.agent, instance=winner.instance, reason="breaker", message=error.message)
@@ -191,10 +191,9 @@ class QuietAward:
             self._ending.set_result(Contracted(result.content, usage, lambda: self.record, stamps))
 
     def _settle_breaker(self, verdict: Literal["success", "ignored"]) -> None:
-        if self._permit is not None:
-            (breaker, permit, started), self._permit = self._permit, None
-            now = self._peer.clock.monotonic()
-            breaker.record(permit, verdict, now - started, now)
+        permission, self._permission = self._permission, None
+        if permission is not None:
+            permission.settle(verdict, self._peer.clock)
 
     def _close(self) -> None:
         self._initiator.quiet.discard(self)
@@ -216,7 +215,7 @@ class QuietAward:
             self._close()
             negotiation = self._take_up(2)
             self._line = AwardLine(negotiation, self.record.won, self.award, 1)
-            negotiation.adopt(self, self._started, self._permit)
+            negotiation.adopt(self, self._started, self._permission)
             if not self._ending.done():
                 self._ending.set_result(negotiation)
         return self._line
