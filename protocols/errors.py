@@ -25,6 +25,8 @@
     │   ├── BudgetExceeded     the work would cost more than is left
     │   ├── CallCycle · TooManyHops
     │   ├── InDoubt            an at-most-once effect may or may not have happened
+    │   ├── Denied             a person said no
+    │   ├── WaitExpired        nobody answered in time
     │   ├── Cancelled          somebody asked for it to stop
     │   ├── KeyReused          the key names another job already
     │   ├── BranchesMissing    fewer branches of a gather succeeded than were needed
@@ -300,6 +302,20 @@ class InDoubt(Semantic):
     """An at-most-once effect may or may not have happened; it is never re-run silently."""
 
     code = "in-doubt"
+
+
+class Denied(Semantic):
+    """A person said no. `detail` has `by` and `reason`."""
+
+    code = "denied"
+    blame = "nobody"
+
+
+class WaitExpired(Semantic):
+    """Nobody answered, or no signal came, in the time that there was."""
+
+    code = "wait-expired"
+    blame = "nobody"
 
 
 class Cancelled(Semantic):

@@ -1,5 +1,8 @@
 """What happens to a job, in the past tense, and the `Entry` that journals it.
 
+The events themselves stand by family in `job_life_events`, `job_step_events`, `job_wait_events`, `job_saga_events` and
+`job_history_events`; this is the one place to import them from.
+
 An entry is a list of events appended at once, under one compare-and-set on the job's exact subject. Its fields `epoch` and
 `previous` are what readers fence by; its `head` sums the job up, so that a listing needs only each journal's last entry.
 
@@ -9,179 +12,49 @@ and a job that has one is shown, and not owned, here.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from mesh.protocols.artifacts import Artifact
-from mesh.protocols.awards import AwardRecord
-from mesh.protocols.constraints import Constraints, Effect, Usage
-from mesh.protocols.envelope import NULL, Stamps
-from mesh.protocols.errors import Fault, JournalCorrupt
-from mesh.protocols.references import Reference
-
-JobStatus = Literal[
-    "submitted",
-    "running",
-    "waiting",
-    "paused",
-    "completed",
-    "failed",
-    "cancelled",
-    "compensated",
-    "dead_lettered",
-]
-"""What `job ls` shows. `submitted`: stored, and nobody drives it now."""
-
-StepKind = Literal["call", "local", "branch"]
-"""`call`: awarded to an agent. `local`: run by the owner. `branch`: several steps that were given one time limit."""
-
-
-class Value(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A JSON value: `inline`, or, above 64 KiB, the object that `ref` names."""
-
-    inline: msgspec.Raw = NULL
-    ref: Reference | None = None
-
-
-class JobEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="type"):
-    """Every event of a job."""
-
-
-# -- the life of the job
-
-
-class Submitted(JobEvent, frozen=True, tag="submitted"):
-    """The job exists. Always the first event.
-
-    `digest` is that of the input, so that a key that is used again with another input is noticed. `deadline` is in seconds
-    from submission, null for none. `received_at` is the server's timestamp of the message in the ingress stream, and 0
-    where there was none: then the entry's own timestamp counts. `source` is `stream:<name>:<sequence>` or `request`.
-    """
-
-    workflow: str
-    version: int
-    input: Value
-    digest: str
-    constraints: Constraints = Constraints()
-    deadline: float | None = None
-    key: str = ""
-    source: str = "request"
-    received_at: float = 0.0
-    correlation: str = ""
-    causation: str = ""
-    trace: str = ""
-
-
-class OwnerClaimed(JobEvent, frozen=True, tag="owner.claimed"):
-    """A process drives the job from here on, under the entry's epoch. `incarnation` tells a restarted process apart."""
-
-    process: str
-    incarnation: str = ""
-
-
-class OwnerReleased(JobEvent, frozen=True, tag="owner.released"):
-    """The owner handed the job back: anybody may claim it at once."""
-
-    reason: str
-
-
-class Completed(JobEvent, frozen=True, tag="completed"):
-    """The workflow returned."""
-
-    output: Value
-
-
-class Failed(JobEvent, frozen=True, tag="failed"):
-    """The workflow raised."""
-
-    fault: Fault
-
-
-class Cancelled(JobEvent, frozen=True, tag="cancelled"):
-    """The workflow ended because somebody asked it to."""
-
-    fault: Fault
-
-
-class DeadLettered(JobEvent, frozen=True, tag="dead_lettered"):
-    """Nobody will drive the job until a person decides. `letter` is the message id of its dead letter."""
-
-    fault: Fault
-    letter: str = ""
-
-
-# -- steps
-
-
-class StepStarted(JobEvent, frozen=True, tag="step.started"):
-    """The step is about to run: journaled before its effect. A step that is awarded carries the award.
-
-    `digest` is that of the input; `attempt` counts from 1 and goes up when a new owner runs the step again.
-    """
-
-    key: str
-    name: str
-    kind: StepKind
-    digest: str
-    effect: Effect = "costly"
-    attempt: int = 1
-    award: AwardRecord | None = None
-
-
-class Awarded(JobEvent, frozen=True, tag="award"):
-    """The step was given to somebody else: the last winner declined or was lost."""
-
-    key: str
-    award: AwardRecord
-
-
-class StepSucceeded(JobEvent, frozen=True, tag="step.succeeded"):
-    """The step's result. `name`, `kind` and `digest` stand here where no `step.started` said them. `by` is `<agent>.<instance>`."""
-
-    key: str
-    output: Value
-    name: str = ""
-    kind: StepKind = "call"
-    digest: str = ""
-    usage: Usage = Usage()
-    stamps: Stamps = Stamps()
-    by: str = ""
-
-
-class StepFailed(JobEvent, frozen=True, tag="step.failed"):
-    """The step failed for good: whoever runs the workflow again meets the same error here."""
-
-    key: str
-    fault: Fault
-    name: str = ""
-    kind: StepKind = "call"
-    digest: str = ""
-    usage: Usage = Usage()
-    by: str = ""
-
-
-class StepInDoubt(JobEvent, frozen=True, tag="step.in_doubt"):
-    """An at-most-once step was started and its owner was lost: its effect may or may not have happened."""
-
-    key: str
-    reason: str
-
-
-# -- what steps leave behind
-
-
-class ArtifactPut(JobEvent, frozen=True, tag="artifact.put"):
-    """The job has one more artifact."""
-
-    artifact: Artifact
-
-
-class Progressed(JobEvent, frozen=True, tag="progressed"):
-    """The workflow, or an agent working for it, said how far it is. Shown, never decided by."""
-
-    text: str
-    step: str = ""
+from mesh.protocols.errors import JournalCorrupt
+from mesh.protocols.job_facts import JobEvent, JobStatus, StepKind, Value
+from mesh.protocols.job_history_events import Archived, Forked, PatchMarker, Snapshot
+from mesh.protocols.job_life_events import (
+    Cancelled,
+    Compensated,
+    Completed,
+    DeadLettered,
+    Failed,
+    OwnerClaimed,
+    OwnerReleased,
+    Parent,
+    Parked,
+    Paused,
+    Submitted,
+    Suspended,
+    Woken,
+)
+from mesh.protocols.job_saga_events import CompFailed, CompStarted, CompSucceeded
+from mesh.protocols.job_step_events import (
+    ArtifactPut,
+    Awarded,
+    Progressed,
+    StepFailed,
+    StepInDoubt,
+    StepStarted,
+    StepSucceeded,
+)
+from mesh.protocols.job_wait_events import (
+    CancelRequested,
+    How,
+    InboxPassed,
+    PauseRequested,
+    Resumed,
+    SignalReceived,
+    WaitKind,
+    WaitOpened,
+    WaitResolved,
+)
 
 
 class Unknown(JobEvent, frozen=True, tag="unknown"):
@@ -191,15 +64,37 @@ class Unknown(JobEvent, frozen=True, tag="unknown"):
     content: msgspec.Raw
 
 
-Life = Submitted | OwnerClaimed | OwnerReleased | Completed | Failed | Cancelled | DeadLettered
+Life = (
+    Submitted | OwnerClaimed | OwnerReleased | Suspended | Parked | Paused | Woken
+    | Completed | Failed | Cancelled | Compensated | DeadLettered
+)  # fmt: skip
 Step = StepStarted | Awarded | StepSucceeded | StepFailed | StepInDoubt
+Wait = WaitOpened | WaitResolved | SignalReceived
+Control = CancelRequested | PauseRequested | Resumed | InboxPassed
+Saga = CompStarted | CompSucceeded | CompFailed
+History = PatchMarker | Forked | Snapshot | Archived
 Trace = ArtifactPut | Progressed
-Event = Life | Step | Trace | Unknown
-"""Every event. Waits, compensation, budgets, control, patches and snapshots get families of their own beside these."""
+Event = Life | Step | Wait | Control | Saga | History | Trace | Unknown
+"""Every event."""
+
+
+class OpenWait(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a job waits for, in one line; the fields are those of `WaitOpened`."""
+
+    key: str
+    kind: WaitKind
+    name: str = ""
+    digest: str = ""
+    risk: str = ""
+    until: float | None = None
 
 
 class JobHead(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A job in one line. `submitted_at` is Unix seconds by the server's clock, 0 in a first entry that knows none yet."""
+    """A job in one line. `submitted_at` is Unix seconds by the server's clock, 0 in a first entry that knows none yet.
+
+    `waits` are those that are open, at most `MOST_WAITS`. `snapshot` is the sequence of the last entry with a snapshot, of
+    those before this one.
+    """
 
     workflow: str
     version: int
@@ -208,6 +103,13 @@ class JobHead(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     owner: str = ""
     incarnation: str = ""
     submitted_at: float = 0.0
+    priority: int = 2
+    waits: tuple[OpenWait, ...] = ()
+    snapshot: int = 0
+
+
+MOST_WAITS = 32
+"""Open waits that a head names; there may be more."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -280,3 +182,63 @@ def _known(data: msgspec.Raw) -> Event:
     except (msgspec.ValidationError, ValueError):
         return Unknown(type_name=_type_decoder.decode(data).type, content=msgspec.Raw(bytes(data)))
     return event
+
+
+__all__ = [
+    "MOST_WAITS",
+    "Archived",
+    "ArtifactPut",
+    "Awarded",
+    "CancelRequested",
+    "Cancelled",
+    "CompFailed",
+    "CompStarted",
+    "CompSucceeded",
+    "Compensated",
+    "Completed",
+    "Control",
+    "DeadLettered",
+    "Entry",
+    "Event",
+    "Failed",
+    "Forked",
+    "History",
+    "How",
+    "InboxPassed",
+    "JobEvent",
+    "JobHead",
+    "JobStatus",
+    "Life",
+    "OpenWait",
+    "OwnerClaimed",
+    "OwnerReleased",
+    "Parent",
+    "Parked",
+    "PatchMarker",
+    "PauseRequested",
+    "Paused",
+    "Progressed",
+    "Resumed",
+    "Saga",
+    "SignalReceived",
+    "Snapshot",
+    "Step",
+    "StepFailed",
+    "StepInDoubt",
+    "StepKind",
+    "StepStarted",
+    "StepSucceeded",
+    "Submitted",
+    "Suspended",
+    "Trace",
+    "Unknown",
+    "Value",
+    "Wait",
+    "WaitKind",
+    "WaitOpened",
+    "WaitResolved",
+    "Woken",
+    "decode_entry",
+    "encode_entry",
+    "tag_of",
+]  # fmt: skip

@@ -13,38 +13,52 @@ from typing import NamedTuple
 import msgspec
 
 from mesh.protocols.artifacts import Artifact
-from mesh.protocols.awards import AwardRecord
-from mesh.protocols.constraints import Effect, Usage
-from mesh.protocols.envelope import Stamps
+from mesh.protocols.constraints import Usage
 from mesh.protocols.errors import Fault
 from mesh.protocols.job_events import (
+    Archived,
     ArtifactPut,
     Awarded,
     Cancelled,
+    CancelRequested,
+    Compensated,
+    CompFailed,
     Completed,
+    CompStarted,
+    CompSucceeded,
     DeadLettered,
     Entry,
     Event,
     Failed,
+    Forked,
     JobHead,
     OwnerClaimed,
     OwnerReleased,
+    Parked,
+    PatchMarker,
+    Paused,
+    PauseRequested,
     Progressed,
+    Resumed,
+    SignalReceived,
+    Snapshot,
     StepFailed,
     StepInDoubt,
-    StepKind,
     StepStarted,
     StepSucceeded,
     Submitted,
+    Suspended,
     Unknown,
     Value,
-    tag_of,
+    WaitOpened,
+    WaitResolved,
 )
-from mesh.protocols.job_rules import STEP_TRANSITIONS, TERMINAL, TRANSITIONS, StepStatus, illegal, misplaced
+from mesh.protocols.job_head import advance
+from mesh.protocols.job_rules import TERMINAL, UNOWNED, Family, illegal, misplaced
+from mesh.protocols.job_step_state import NO_STAMPS, NO_USAGE, StepState
+from mesh.protocols.job_wait_state import Signal, WaitState
 
 PROGRESS_KEPT = 200
-NO_USAGE = Usage()
-NO_STAMPS = Stamps()
 
 
 class Recorded(NamedTuple):
@@ -84,39 +98,13 @@ class Note(NamedTuple):
 
 
 @dataclass(slots=True)
-class StepState:
-    """One step as the journal knows it. Times are job time; `epoch` is the owner under which it last started or ended."""
-
-    key: str
-    state: StepStatus = "started"
-    name: str = ""
-    kind: StepKind = "call"
-    effect: Effect = "costly"
-    digest: str = ""
-    attempt: int = 1
-    epoch: int = 0
-    awards: list[AwardRecord] = field(default_factory=list)
-    output: Value | None = None
-    fault: Fault | None = None
-    usage: Usage = NO_USAGE
-    stamps: Stamps = NO_STAMPS
-    by: str = ""
-    started_at: float = 0.0
-    ended_at: float = 0.0
-
-    @property
-    def ended(self) -> bool:
-        """Whether its outcome is settled."""
-        return not STEP_TRANSITIONS[self.state]
-
-
-@dataclass(slots=True)
 class JobState:
     """One job as its journal tells it.
 
-    `barren` counts the claims since a step last ended: owners that died, or were lost, without getting anywhere.
-    `sequence` is that of the last message on its subject, void ones included. `unreadable` names an event type of a later
-    release: from there on only the fences are checked, and each entry's own head is believed.
+    `barren` counts the claims since the job last got anywhere: owners that died, or were lost. `sequence` is that of the last
+    message on its subject, void ones included; `inbox` that of the last message of its inbox that has been journaled.
+    `cancel` and `pause` are set while they are asked for, `parked` says why a person must decide. `unreadable` names an event
+    type of a later release: from there on only the fences are checked, and each entry's own head is believed.
     """
 
     job: str = ""
@@ -124,8 +112,17 @@ class JobState:
     epoch: int = 0
     head: JobHead | None = None
     submitted: Submitted | None = None
+    forked: Forked | None = None
+    archived: Archived | None = None
     entries: int = 0
     steps: dict[str, StepState] = field(default_factory=dict)
+    waits: dict[str, WaitState] = field(default_factory=dict)
+    signals: list[Signal] = field(default_factory=list)
+    inbox: int = 0
+    cancel: CancelRequested | None = None
+    pause: PauseRequested | None = None
+    parked: str = ""
+    patches: set[str] = field(default_factory=set)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)
     progress: list[Note] = field(default_factory=list)
@@ -148,6 +145,16 @@ class JobState:
         """Whether it is over for good."""
         return self.status in TERMINAL
 
+    @property
+    def unowned(self) -> bool:
+        """Whether nobody drives it, so that anybody may write down what was said to it."""
+        return self.status in UNOWNED
+
+    @property
+    def open_waits(self) -> list[WaitState]:
+        """What it waits for, in the order in which it began to."""
+        return [each for each in self.waits.values() if each.answer is None]
+
     def apply(self, recorded: Recorded) -> bool:
         """Take one more entry, in order; False, and nothing changed but the sequence, when it is void."""
         reason = self.objection(recorded.entry)
@@ -161,22 +168,41 @@ class JobState:
         self.updated_at = max(self.updated_at, recorded.at)
         for event in recorded.entry.events:
             _take(self, event, recorded)
-        head = (
-            recorded.entry.head if self.unreadable else advance(self.head, recorded.entry.tenant, recorded.entry.events)
-        )
-        self.head = _dated(head, recorded)
+        self.head = self._head_after(recorded)
         return True
 
     def objection(self, entry: Entry) -> str:
         """Why the entry cannot follow, or nothing."""
+        if self.head is None and is_tombstone(entry):
+            return ""
         wrong = misplaced(self.head, self.job, self.sequence, self.epoch, entry)
         if wrong or self.unreadable or any(isinstance(event, Unknown) for event in entry.events):
             return wrong
-        return illegal(self.status, self._step_status, entry.events)
+        return illegal(self.status, self._known, entry.events)
 
-    def _step_status(self, key: str) -> StepStatus | None:
+    def _head_after(self, recorded: Recorded) -> JobHead:
+        entry = recorded.entry
+        if self.unreadable or (self.head is None and is_tombstone(entry)):
+            head = entry.head
+        else:
+            head = advance(self.head, entry.tenant, entry.events)
+        if isinstance(entry.events[-1], Snapshot):
+            head = msgspec.structs.replace(head, snapshot=recorded.sequence)
+        return head if head.submitted_at else msgspec.structs.replace(head, submitted_at=recorded.time)
+
+    def _known(self, family: Family, key: str) -> str | None:
+        if family == "wait":
+            wait = self.waits.get(key)
+            return wait.status if wait else None
         step = self.steps.get(key)
-        return step.state if step else None
+        if step is None:
+            return None
+        return step.state if family == "step" else step.undoing
+
+
+def is_tombstone(entry: Entry) -> bool:
+    """Whether the entry stands for a journal that was archived: then nothing needs to stand before it."""
+    return len(entry.events) == 1 and isinstance(entry.events[0], Archived)
 
 
 def fold(records: Iterable[Recorded]) -> JobState:
@@ -187,51 +213,15 @@ def fold(records: Iterable[Recorded]) -> JobState:
     return state
 
 
-def advance(head: JobHead | None, tenant: str, events: tuple[Event, ...]) -> JobHead:
-    """The head after `events`, which are known to fit: what a writer puts into the entry."""
-    for event in events:
-        head = _advanced(head, event, tenant)
-    if head is None:
-        raise ValueError("an entry needs at least one event")
-    return head
-
-
-def _advanced(head: JobHead | None, event: Event, tenant: str) -> JobHead:
-    state = TRANSITIONS[head.state if head else "new"][tag_of(event)]
-    if isinstance(event, Submitted):
-        return JobHead(
-            workflow=event.workflow,
-            version=event.version,
-            tenant=tenant,
-            state=state,
-            submitted_at=event.received_at,
-        )
-    if head is None:
-        raise ValueError("a journal begins with 'submitted'")
-    if isinstance(event, OwnerClaimed):
-        return msgspec.structs.replace(head, state=state, owner=event.process, incarnation=event.incarnation)
-    if isinstance(event, OwnerReleased):
-        return msgspec.structs.replace(head, state=state, owner="", incarnation="")
-    return head if head.state == state else msgspec.structs.replace(head, state=state)
-
-
-def _dated(head: JobHead, recorded: Recorded) -> JobHead:
-    return head if head.submitted_at else msgspec.structs.replace(head, submitted_at=recorded.time)
-
-
 def _take(state: JobState, event: Event, recorded: Recorded) -> None:
     match event:
-        case Submitted():
-            state.submitted = event
-        case OwnerClaimed():
-            state.claims.append(Claim(recorded.entry.epoch, event.process, recorded.at))
-            state.barren += 1
-        case OwnerReleased():
+        case StepStarted() | Awarded() | StepSucceeded() | StepFailed() | StepInDoubt():
+            _take_step(state, event, recorded)
+        case WaitOpened() | WaitResolved() | SignalReceived() | CancelRequested() | PauseRequested() | Resumed():
+            _take_word(state, event, recorded.at)
+        case CompStarted() | CompSucceeded() | CompFailed():
+            state.steps.setdefault(event.key, StepState(event.key)).undo(event)
             state.barren = 0
-        case Completed():
-            state.output = event.output
-        case Failed() | Cancelled() | DeadLettered():
-            state.fault = event.fault
         case ArtifactPut():
             state.artifacts[event.artifact.id] = event.artifact
         case Progressed():
@@ -240,42 +230,78 @@ def _take(state: JobState, event: Event, recorded: Recorded) -> None:
             del state.progress[:-PROGRESS_KEPT]
         case Unknown():
             state.unreadable = event.type_name
-        case StepStarted() | Awarded() | StepSucceeded() | StepFailed() | StepInDoubt():
-            _take_step(state, event, recorded)
+        case _:
+            _take_life(state, event, recorded)
+    state.inbox = max(state.inbox, getattr(event, "inbox", 0))
+
+
+def _take_life(state: JobState, event: Event, recorded: Recorded) -> None:
+    match event:
+        case Submitted():
+            state.submitted = event
+        case OwnerClaimed():
+            state.claims.append(Claim(recorded.entry.epoch, event.process, recorded.at))
+            state.barren += 1
+            state.parked = ""
+        case OwnerReleased() | Suspended() | Paused():
+            state.barren = 0
+        case Parked():
+            state.barren = 0
+            state.parked = event.reason
+        case Completed():
+            state.output = event.output
+        case Failed() | Cancelled() | Compensated() | DeadLettered():
+            state.fault = event.fault
+        case Forked():
+            state.forked = event
+        case PatchMarker():
+            state.patches.add(event.name)
+        case Archived():
+            state.archived, state.output = event, event.output
 
 
 def _take_step(
     state: JobState, event: StepStarted | Awarded | StepSucceeded | StepFailed | StepInDoubt, recorded: Recorded
 ) -> None:
     step = state.steps.setdefault(event.key, StepState(event.key, started_at=recorded.at))
-    step.state = STEP_TRANSITIONS["started"][tag_of(event)]
-    step.epoch = recorded.entry.epoch
-    if isinstance(event, StepStarted):
-        _start(step, event)
-    elif isinstance(event, Awarded):
-        step.awards.append(event.award)
-    else:
-        step.ended_at = recorded.at
+    step.take(event, recorded.entry.epoch, recorded.at)
+    if isinstance(event, StepSucceeded | StepFailed):
+        state.usage = state.usage + event.usage
+    if isinstance(event, StepSucceeded | StepFailed | StepInDoubt):
         state.barren = 0
-        _end(state, step, event)
 
 
-def _start(step: StepState, event: StepStarted) -> None:
-    step.name, step.kind, step.digest = event.name, event.kind, event.digest
-    step.effect, step.attempt = event.effect, event.attempt
-    if event.award is not None:
-        step.awards.append(event.award)
+def _take_word(
+    state: JobState,
+    event: WaitOpened | WaitResolved | SignalReceived | CancelRequested | PauseRequested | Resumed,
+    at: float,
+) -> None:
+    match event:
+        case WaitOpened():
+            state.waits[event.key] = WaitState(event, at)
+            state.barren = 0
+        case WaitResolved():
+            _resolve(state, event, at)
+        case SignalReceived():
+            state.signals.append(Signal(event.inbox, event.name, event.value, event.by))
+        case CancelRequested():
+            state.cancel, state.pause = event, None
+        case PauseRequested():
+            state.pause = event
+        case Resumed():
+            state.pause = None
 
 
-def _end(state: JobState, step: StepState, event: StepSucceeded | StepFailed | StepInDoubt) -> None:
-    if isinstance(event, StepInDoubt):
-        step.fault = Fault(code="in-doubt", error_class="semantic", message=event.reason)
-        return
-    if event.name:
-        step.name, step.kind, step.digest = event.name, event.kind, event.digest
-    step.by, step.usage = event.by, event.usage
-    state.usage = state.usage + event.usage
-    if isinstance(event, StepSucceeded):
-        step.output, step.stamps = event.output, event.stamps
-    else:
-        step.fault = event.fault
+def _resolve(state: JobState, event: WaitResolved, at: float) -> None:
+    wait = state.waits.get(event.key)
+    if wait is not None:
+        state.waits[event.key] = wait._replace(answer=event, resolved_at=event.at or at)
+    if event.inbox:
+        state.signals = [each for each in state.signals if each.inbox != event.inbox]
+    state.barren = 0
+
+
+__all__ = [
+    "NO_STAMPS", "NO_USAGE", "Claim", "JobState", "Note", "Recorded", "StepState", "Void", "WaitState", "advance", "fold",
+    "is_tombstone",
+]  # fmt: skip

@@ -1,0 +1,46 @@
+"""What makes an old journal fit today: patches, forks, snapshots, and the tombstone of what was archived."""
+
+from __future__ import annotations
+
+from mesh.protocols.job_facts import JobEvent, JobStatus, Value
+
+
+class PatchMarker(JobEvent, frozen=True, tag="patch.marker"):
+    """From its first coming to `job.patched(name)` on, this job does what the patched workflow does."""
+
+    name: str
+
+
+class Forked(JobEvent, frozen=True, tag="forked_from"):
+    """The job goes on from what another one had done: always beside its `submitted`, and before the `snapshot` that holds it.
+
+    `sequence` is that of the last entry taken over; `at` the key of the first step that is done anew; `changes` says in
+    words what is different.
+    """
+
+    job: str
+    sequence: int
+    at: str = ""
+    changes: tuple[str, ...] = ()
+
+
+class Snapshot(JobEvent, frozen=True, tag="snapshot"):
+    """Everything before in one value: a `JobState` as JSON. Readers may begin here. Always the last event of its entry."""
+
+    state: Value
+
+
+class Archived(JobEvent, frozen=True, tag="archived"):
+    """The tombstone of an ended job: everything before it is in an archive, and purged.
+
+    `key` is the submission's, so that its repetition is still told the outcome; `digest` that of the input, `outcome` that
+    of the result or fault; `output` the result itself, where it is small. `archive` says where the rest is.
+    """
+
+    state: JobStatus
+    archive: str
+    entries: int
+    key: str = ""
+    digest: str = ""
+    outcome: str = ""
+    output: Value | None = None

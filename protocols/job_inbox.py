@@ -1,0 +1,211 @@
+"""What may be said to a job, and what the job makes of it.
+
+A message of a job's inbox is JSON, so that any NATS client can send one: `{"type": "approve", "key": "publish", …}`. It is
+stored before anybody acts on it, and becomes exactly one event of the journal: `taken` says which. Who decides that is
+whoever owns the job, or, where nobody does, whoever hears of it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from mesh.protocols.envelope import NULL
+from mesh.protocols.errors import BadPayload, Fault
+from mesh.protocols.job_events import (
+    CancelRequested,
+    Event,
+    How,
+    InboxPassed,
+    PauseRequested,
+    Resumed,
+    SignalReceived,
+    Value,
+    WaitResolved,
+)
+from mesh.protocols.job_state import JobState, WaitState
+from mesh.protocols.references import Reference
+
+MOST_SIGNALS = 1000
+"""Signals that a job keeps for later; those beyond are passed over."""
+
+
+class InboxMessage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="type"):
+    """Everything that may be said to a job. `by` is who says it, `reason` why."""
+
+    by: str = ""
+    reason: str = ""
+
+
+class Approve(InboxMessage, frozen=True, kw_only=True, tag="approve"):
+    """Yes to the action that `digest` names exactly, at the wait `key`."""
+
+    key: str
+    digest: str
+
+
+class Deny(InboxMessage, frozen=True, kw_only=True, tag="deny"):
+    """No to it."""
+
+    key: str
+    digest: str
+
+
+class Telling(InboxMessage, frozen=True, kw_only=True):
+    """A message with a JSON `value` for the workflow, or, where that is large, the object that `ref` names."""
+
+    value: msgspec.Raw = NULL
+    ref: Reference | None = None
+
+    def kept(self) -> Value:
+        """The value as the journal carries it."""
+        return Value(inline=self.value, ref=self.ref)
+
+
+class SendSignal(Telling, frozen=True, kw_only=True, tag="signal"):
+    """Something that the workflow waits for by name, or will."""
+
+    name: str
+
+
+class Cancel(InboxMessage, frozen=True, kw_only=True, tag="cancel"):
+    """End the job, and undo what it says how to undo."""
+
+
+class Pause(InboxMessage, frozen=True, kw_only=True, tag="pause"):
+    """Begin nothing more; with `now`, also stop what is under way: it is done again later."""
+
+    now: bool = False
+
+
+class Resume(InboxMessage, frozen=True, kw_only=True, tag="resume"):
+    """Go on."""
+
+
+class Resolve(Telling, frozen=True, kw_only=True, tag="resolve"):
+    """What became of a step in doubt, or what is to be done with a compensation that failed, at the wait `key`."""
+
+    key: str
+    how: Literal["succeeded", "failed", "retry"]
+
+
+class ChildEnded(InboxMessage, frozen=True, kw_only=True, tag="child.ended"):
+    """The child of the wait `key` is over, or will be in a moment: its journal says whether, and how."""
+
+    key: str
+    job: str
+
+
+Said = Approve | Deny | SendSignal | Cancel | Pause | Resume | Resolve | ChildEnded
+
+_decoder: msgspec.json.Decoder[Said] = msgspec.json.Decoder(Said)
+
+
+def read_said(data: bytes) -> Said:
+    """What a message says.
+
+    Raises:
+        BadPayload: nothing that a job understands.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise BadPayload(f"no message for a job: {error}") from None
+
+
+class ChildOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a child ended: its `output`, or its `fault`."""
+
+    output: Value | None = None
+    fault: Fault | None = None
+
+
+def taken(state: JobState, said: Said, sequence: int, time: float, child: ChildOutcome | None = None) -> Event:
+    """The event that a message becomes. `time` is the server's timestamp of it; `child` is needed for `ChildEnded`."""
+    match said:
+        case Cancel() if state.cancel is None:
+            return CancelRequested(by=said.by, reason=said.reason, inbox=sequence)
+        case Pause() if state.cancel is None:
+            return PauseRequested(by=said.by, reason=said.reason, now=said.now, inbox=sequence)
+        case Resume() if state.pause is not None:
+            return Resumed(by=said.by, reason=said.reason, inbox=sequence)
+        case SendSignal():
+            return _signal(state, said, sequence, time)
+        case Approve() | Deny() | Resolve() | ChildEnded():
+            return _answer(state, said, sequence, time, child)
+    return _passed(said, sequence, _idle(state, said))
+
+
+def unreadable(sequence: int, reason: str) -> InboxPassed:
+    """The event that a message becomes which says nothing."""
+    return InboxPassed(inbox=sequence, message="", reason=reason)
+
+
+def _signal(state: JobState, said: SendSignal, sequence: int, time: float) -> Event:
+    waiting = [each for each in state.open_waits if each.opened.kind == "signal" and each.opened.name == said.name]
+    for each in waiting:
+        if not each.due(time):
+            return WaitResolved(
+                key=each.opened.key, how="signalled", value=said.kept(), by=said.by, reason=said.reason, at=time, inbox=sequence
+            )  # fmt: skip
+    if len(state.signals) >= MOST_SIGNALS:
+        return _passed(said, sequence, f"{MOST_SIGNALS} signals wait already")
+    return SignalReceived(name=said.name, inbox=sequence, value=said.kept(), by=said.by)
+
+
+def _answer(
+    state: JobState, said: Approve | Deny | Resolve | ChildEnded, sequence: int, time: float, child: ChildOutcome | None
+) -> Event:
+    wait = state.waits.get(said.key)
+    objection = _objection(wait, said, time)
+    if wait is None or objection:
+        return _passed(said, sequence, objection)
+    how, value, fault = _verdict(said, child)
+    return WaitResolved(
+        key=said.key, how=how, value=value, fault=fault, by=said.by, reason=said.reason, at=time, inbox=sequence
+    )
+
+
+def _verdict(
+    said: Approve | Deny | Resolve | ChildEnded, child: ChildOutcome | None
+) -> tuple[How, Value | None, Fault | None]:
+    match said:
+        case Approve():
+            return "approved", None, None
+        case Deny():
+            return "denied", None, None
+        case Resolve():
+            return said.how, said.kept(), None
+    if child is None:
+        raise ValueError("how the child ended is not given")
+    return "ended", child.output, child.fault
+
+
+def _objection(wait: WaitState | None, said: Approve | Deny | Resolve | ChildEnded, time: float) -> str:
+    """Why the message is no answer to what is waited for, or nothing."""
+    if wait is None:
+        return f"nothing waits at {said.key!r}"
+    opened, answer = wait.opened, wait.answer
+    if opened.kind != _KINDS[type(said)]:
+        return f"{said.key!r} waits for a {opened.kind}"
+    if answer is not None:
+        return f"{said.key!r} was {answer.how} before" + (f" by {answer.by}" if answer.by else "")
+    if isinstance(said, ChildEnded) and said.job != opened.child:
+        return f"{said.key!r} waits for another job"
+    if isinstance(said, Approve | Deny) and said.digest != opened.digest:
+        return f"{said.key!r} is about another action than the one that was answered"
+    return f"{said.key!r} had expired" if wait.due(time) else ""
+
+
+def _idle(state: JobState, said: Said) -> str:
+    if isinstance(said, Resume):
+        return "the job is not paused"
+    return "the job is being cancelled already"
+
+
+def _passed(said: Said, sequence: int, reason: str) -> InboxPassed:
+    return InboxPassed(inbox=sequence, message=str(said.__struct_config__.tag), reason=reason, by=said.by)
+
+
+_KINDS = {Approve: "approval", Deny: "approval", Resolve: "resolution", ChildEnded: "child"}

@@ -1,0 +1,95 @@
+"""One step of a job, as the journal knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mesh.protocols.awards import AwardRecord
+from mesh.protocols.constraints import Effect, Usage
+from mesh.protocols.envelope import Stamps
+from mesh.protocols.errors import Fault
+from mesh.protocols.job_events import (
+    Awarded,
+    CompFailed,
+    CompStarted,
+    CompSucceeded,
+    StepFailed,
+    StepInDoubt,
+    StepKind,
+    StepStarted,
+    StepSucceeded,
+    Value,
+    tag_of,
+)
+from mesh.protocols.job_rules import COMP_TRANSITIONS, STEP_TRANSITIONS, CompStatus, StepStatus
+
+NO_USAGE = Usage()
+NO_STAMPS = Stamps()
+
+
+@dataclass(slots=True)
+class StepState:
+    """Times are job time; `epoch` is the owner under which it last started or ended. `undoing` tells how far its
+    compensation is, None before it began; `undo_fault` why it failed."""
+
+    key: str
+    state: StepStatus = "started"
+    name: str = ""
+    kind: StepKind = "call"
+    effect: Effect = "costly"
+    digest: str = ""
+    attempt: int = 1
+    epoch: int = 0
+    awards: list[AwardRecord] = field(default_factory=list)
+    output: Value | None = None
+    fault: Fault | None = None
+    usage: Usage = NO_USAGE
+    stamps: Stamps = NO_STAMPS
+    by: str = ""
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    undoing: CompStatus | None = None
+    undo_attempt: int = 0
+    undo_fault: Fault | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether its outcome is settled."""
+        return not STEP_TRANSITIONS[self.state]
+
+    def take(
+        self, event: StepStarted | Awarded | StepSucceeded | StepFailed | StepInDoubt, epoch: int, at: float
+    ) -> None:
+        """One more event of this step, journaled under `epoch` at job time `at`."""
+        self.state = STEP_TRANSITIONS["started"][tag_of(event)]
+        self.epoch = epoch
+        if isinstance(event, StepStarted):
+            self.name, self.kind, self.digest = event.name, event.kind, event.digest
+            self.effect, self.attempt, self.fault = event.effect, event.attempt, None
+            if event.award is not None:
+                self.awards.append(event.award)
+        elif isinstance(event, Awarded):
+            self.awards.append(event.award)
+        else:
+            self.ended_at = at
+            self._end(event)
+
+    def undo(self, event: CompStarted | CompSucceeded | CompFailed) -> None:
+        """One more event of its compensation."""
+        self.undoing = COMP_TRANSITIONS["started"][tag_of(event)]
+        if isinstance(event, CompStarted):
+            self.undo_attempt = event.attempt
+        elif isinstance(event, CompFailed):
+            self.undo_fault = event.fault
+
+    def _end(self, event: StepSucceeded | StepFailed | StepInDoubt) -> None:
+        if isinstance(event, StepInDoubt):
+            self.fault = Fault(code="in-doubt", error_class="semantic", message=event.reason)
+            return
+        if event.name:
+            self.name, self.kind, self.digest = event.name, event.kind, event.digest
+        self.by, self.usage = event.by, event.usage
+        if isinstance(event, StepSucceeded):
+            self.output, self.stamps, self.fault = event.output, event.stamps, None
+        else:
+            self.fault = event.fault
