@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from mesh.protocols.snapshots import Snapshots
 
 Headers = Mapping[str, str]
 
@@ -131,6 +134,19 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     headers: Headers | None = None
 
 
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream as it is: how much is in it (`size` in bytes; `limit` is the most it may have, None for no limit), and the
+    sequences of its first and last message. `last` also counts what was removed since."""
+
+    name: str
+    storage: Literal["file", "memory"] = "file"
+    messages: int = 0
+    size: int = 0
+    limit: int | None = None
+    first: int = 0
+    last: int = 0
+
+
 class Ack(msgspec.Struct, frozen=True, gc=False):
     """The server stored it. `duplicate`: it had it already, by message id."""
 
@@ -220,11 +236,25 @@ class Bucket(Protocol):
         a server restart) the watch goes on on the new one, and is told of each key that is no longer there."""
 
 
+class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
+    """One object as its store lists it. `time`: when it was last put, Unix seconds by the server's clock, to within `FRESH`;
+    `revision` changes whenever that does."""
+
+    digest: str
+    size: int
+    time: float
+    revision: int
+
+
+FRESH = 3600.0
+"""Seconds. An object that is put again after that counts as put anew."""
+
+
 class Objects(Protocol):
     """Payloads by content digest (`sha256:<hex>`)."""
 
     async def put(self, data: bytes) -> str:
-        """Store, and return the digest. Again: the same digest, stored once."""
+        """Store, and return the digest. Again: the same digest, stored once; it counts as just put (see `FRESH`)."""
 
     async def get(self, digest: str) -> bytes:
         """The bytes, verified against the digest.
@@ -233,9 +263,22 @@ class Objects(Protocol):
             KeyError: no such object.
         """
 
+    async def all(self) -> list[StoredObject]:
+        """Every object, the one put longest ago first."""
+
+    async def delete(self, found: StoredObject) -> None:
+        """Remove the object, if nobody has put it again since it was listed so. Again: nothing happens.
+
+        Raises:
+            Conflict: somebody has; it stays.
+        """
+
 
 class Store(Protocol):
     """Streams, buckets and objects."""
+
+    async def streams(self, prefix: str) -> list[StreamState]:
+        """Every stream whose name begins so, by name. What is behind buckets and object stores has other names."""
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
         """Create the stream, or bring an existing one to this shape. Again: nothing happens."""
@@ -274,6 +317,12 @@ class Store(Protocol):
         """Remove every message on `subject` (exact or with wildcards) with a sequence up to and with `up_to` (None: all),
         for good, and say how many those were. Again: 0. A purged subject's guard is 0 again; sequences are never reused."""
 
+    async def counts(self, stream: str, subjects: str) -> dict[str, int]:
+        """How many messages are stored on each subject that matches."""
+
+    async def handled(self, stream: str, durable: str) -> int:
+        """The sequence up to which that consumer is done with everything; 0 where there is no such consumer."""
+
     def follow(
         self, stream: str, subject: str, *, after: int | None = 0, since: float | None = None
     ) -> AsyncIterator[Stored]:
@@ -303,6 +352,13 @@ class Store(Protocol):
 
     async def objects(self, name: str) -> Objects:
         """Open the object store, creating it if needed."""
+
+    def snapshots(self) -> Snapshots:
+        """Copies of whole streams.
+
+        Raises:
+            Refused: this store is in memory: it is gone with its process, and there is nothing to save.
+        """
 
 
 class Clock(Protocol):

@@ -5,6 +5,7 @@ import hashlib
 
 import pytest
 
+from mesh.protocols.errors import Conflict
 from mesh.transport.connection import Connection
 
 
@@ -33,3 +34,36 @@ async def test_putting_the_same_at_once_leaves_one_whole_object(here: Connection
 async def test_an_unknown_digest_is_a_key_error(here: Connection, space: str) -> None:
     with pytest.raises(KeyError):
         await (await here.store.objects(space)).get("sha256:" + "0" * 64)
+
+
+async def test_objects_are_listed_with_their_size_and_when_they_were_put(here: Connection, space: str) -> None:
+    objects = await here.store.objects(space)
+    assert await objects.all() == []
+    digests = [await objects.put(bytes([number]) * size) for number, size in enumerate((3, 200_000))]
+    found = await objects.all()
+    assert [(each.digest, each.size) for each in found] == [(digests[0], 3), (digests[1], 200_000)]
+    assert 0 < found[0].time <= found[1].time
+
+
+async def test_a_removed_object_is_gone_and_may_be_put_again(here: Connection, space: str) -> None:
+    objects = await here.store.objects(space)
+    digest = await objects.put(b"z" * 200_000)
+    (found,) = await objects.all()
+    await objects.delete(found)
+    await objects.delete(found)
+    assert await objects.all() == []
+    with pytest.raises(KeyError):
+        await objects.get(digest)
+    assert await objects.put(b"z" * 200_000) == digest
+    assert await objects.get(digest) == b"z" * 200_000
+
+
+async def test_an_object_that_was_put_again_is_not_removed_by_who_saw_the_old_one(here: Connection, space: str) -> None:
+    objects = await here.store.objects(space)
+    digest = await objects.put(b"again")
+    (old,) = await objects.all()
+    await objects.delete(old)
+    await objects.put(b"again")
+    with pytest.raises(Conflict):
+        await objects.delete(old)
+    assert await objects.get(digest) == b"again"

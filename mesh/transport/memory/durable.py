@@ -94,6 +94,11 @@ class Durable:
         if self._release(sequence):
             self._start_timer(sequence)
 
+    @property
+    def handled(self) -> int:
+        """The sequence up to which everything is done with."""
+        return min([self._cursor + 1, *self._in_hand, *self._later, *self._again]) - 1
+
     def forget_time(self) -> None:
         """The server has crashed: everything in hand comes again at once."""
         for timers in (self._in_hand, self._later):

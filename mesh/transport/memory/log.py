@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from mesh.protocols.errors import Conflict, Unavailable
-from mesh.protocols.ports import Ack, Headers, Stored, StreamSpec
+from mesh.protocols.ports import Ack, Headers, Stored, StreamSpec, StreamState
 from mesh.transport.matching import has_wildcard, matches
 
 
@@ -79,6 +79,22 @@ class Log:
         """The newest message of every matching subject, in order of sequence."""
         newest = [held[-1] for subject, held in self._by_subject.items() if matches(pattern, subject)]
         return [self._messages[sequence] for sequence in sorted(newest)]
+
+    def counts(self, pattern: str) -> dict[str, int]:
+        """How many messages are on each matching subject."""
+        return {subject: len(held) for subject, held in self._by_subject.items() if matches(pattern, subject)}
+
+    def state(self) -> StreamState:
+        """How much is in it."""
+        return StreamState(
+            name=self.spec.name,
+            storage=self.spec.storage,
+            messages=len(self._messages),
+            size=self._bytes,
+            limit=self.spec.max_bytes,
+            first=next(iter(self._messages), self.last_sequence + 1),
+            last=self.last_sequence,
+        )
 
     def remove(self, sequence: int) -> None:
         """Forget one message. Again: nothing happens."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 from mesh.protocols.errors import NoResponders, Unavailable
-from mesh.protocols.ports import Ack, BucketSpec, Clock, Message, StreamSpec
+from mesh.protocols.ports import Ack, BucketSpec, Clock, Message, StreamSpec, StreamState
 from mesh.transport.headers import EXPECTED, MESSAGE_ID, SCHEDULE
 from mesh.transport.memory.bucket import KeySpace
 from mesh.transport.memory.durable import Durable
@@ -13,12 +14,21 @@ from mesh.transport.memory.log import Log
 from mesh.transport.memory.schedules import Schedules
 
 
+class HeldObject(NamedTuple):
+    """One object: its bytes, when it was last put, and the count of such moments."""
+
+    data: bytes
+    time: float
+    revision: int
+
+
 class Storage:
     """The server's JetStream. While `available` is False every request to it is answered like a server without one."""
 
     def __init__(self, clock: Clock) -> None:
         self.available = True
-        self.objects: dict[str, dict[str, bytes]] = {}
+        self.objects: dict[str, dict[str, HeldObject]] = {}
+        self._puts = 0
         self._clock = clock
         self._logs: dict[str, Log] = {}
         self._durables: dict[tuple[str, str], Durable] = {}
@@ -50,6 +60,18 @@ class Storage:
             raise Unavailable(f"stream {stream} does not exist; ensure_stream creates it")
         log.expire(self._clock.now())
         return log
+
+    def states(self, prefix: str) -> list[StreamState]:
+        """Every stream whose name begins so, by name."""
+        names = sorted(name for name in self._logs if name.startswith(prefix))
+        return [self.log(name).state() for name in names]
+
+    def keep_object(self, held: dict[str, HeldObject], digest: str, data: bytes, fresh: float) -> None:
+        """Keep an object; one that is there and was put longer than `fresh` seconds ago counts as put now."""
+        now, there = self._clock.now(), held.get(digest)
+        if there is None or now - there.time >= fresh:
+            self._puts += 1
+            held[digest] = HeldObject(data, now, self._puts)
 
     def capturing(self, subject: str) -> Log | None:
         """The stream that captures a subject."""
@@ -89,6 +111,11 @@ class Storage:
         if key not in self._durables:
             self._durables[key] = Durable(self.log(stream), name)
         return self._durables[key]
+
+    def handled(self, stream: str, name: str) -> int:
+        """Up to which sequence the durable consumer of that name is done with everything; 0 where there is none."""
+        durable = self._durables.get((stream, name))
+        return 0 if durable is None else durable.handled
 
     def space(self, spec: BucketSpec) -> KeySpace:
         """The bucket, made if needed."""

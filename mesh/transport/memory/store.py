@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from mesh.protocols.errors import NoResponders, TimedOut, TooLarge, Unavailable
-from mesh.protocols.ports import Ack, BucketSpec, Headers, Message, Stored, StreamSpec
+from mesh.protocols.errors import NoResponders, Refused, TimedOut, TooLarge, Unavailable
+from mesh.protocols.ports import Ack, BucketSpec, Headers, Message, Stored, StreamSpec, StreamState
 from mesh.transport.headers import EXPECTED, MESSAGE_ID
 from mesh.transport.matching import check_subject
 from mesh.transport.memory.consumer import MemoryConsumer
@@ -15,6 +15,7 @@ from mesh.transport.memory.keys import MemoryBucket
 from mesh.transport.memory.objects import MemoryObjects
 
 if TYPE_CHECKING:
+    from mesh.protocols.snapshots import Snapshots
     from mesh.transport.memory.bus import MemoryBus
     from mesh.transport.memory.server import MemoryServer
 
@@ -31,6 +32,13 @@ class MemoryStore:
         await self._ask()
         self._server.storage.ensure(spec)
         await self._bus.round_trip()
+
+    async def streams(self, prefix: str) -> list[StreamState]:
+        """Every stream whose name begins so."""
+        await self._ask()
+        found = self._server.storage.states(prefix)
+        await self._bus.round_trip()
+        return found
 
     async def append(
         self,
@@ -91,6 +99,20 @@ class MemoryStore:
         await self._bus.round_trip()
         return removed
 
+    async def counts(self, stream: str, subjects: str) -> dict[str, int]:
+        """How many messages are stored on each subject that matches."""
+        await self._ask()
+        found = self._server.storage.log(stream).counts(subjects)
+        await self._bus.round_trip()
+        return found
+
+    async def handled(self, stream: str, durable: str) -> int:
+        """The sequence up to which that consumer is done with everything."""
+        await self._ask()
+        found = self._server.storage.handled(stream, durable)
+        await self._bus.round_trip()
+        return found
+
     async def follow(
         self, stream: str, subject: str, *, after: int | None = 0, since: float | None = None
     ) -> AsyncIterator[Stored]:
@@ -143,6 +165,14 @@ class MemoryStore:
         await self._ask()
         await self._bus.round_trip()
         return MemoryObjects(self._bus, self._server.storage, name)
+
+    def snapshots(self) -> Snapshots:
+        """There are none.
+
+        Raises:
+            Refused: always.
+        """
+        raise Refused("this mesh is in memory: it is gone with its process, and there is nothing to save or put back")
 
     async def _ask(self) -> None:
         await self._bus.round_trip()

@@ -1,7 +1,9 @@
 """`Objects` over a real server, in the layout of NATS object stores (`nats object ls` shows them).
 
 Chunks come first, under a name of their own; the entry that names them last, and only where there is none. So an object is
-either whole or not there, and two who store the same content at once store it once.
+either whole or not there, and two who store the same content at once store it once. An entry is replaced, by
+compare-and-set, when its object is put again after a while, so that nobody removes as old what was just put; and when the
+object is removed, before its chunks are.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ import hashlib
 import msgspec
 
 from mesh.protocols.errors import Conflict, NoResponders
+from mesh.protocols.ports import FRESH, Stored, StoredObject
+from mesh.transport.headers import ROLLUP
 from mesh.transport.nats.append import append, append_block
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.direct import get_last
-from mesh.transport.nats.reading import read_from
+from mesh.transport.nats.reading import newest_of_each, read_from
 from mesh.transport.nats.streams import ensure, object_store_config, object_stream, purge
 
 CHUNK = 128 * 1024
@@ -36,6 +40,7 @@ class _Entry(msgspec.Struct):
     digest: str
     mtime: str
     options: _Options = _Options()
+    deleted: bool = False
 
 
 class NatsObjects:
@@ -54,8 +59,16 @@ class NatsObjects:
     async def put(self, data: bytes) -> str:
         """Store, and return the digest. Again: the same digest, stored once."""
         digest = _digest(data)
-        if await self._entry(digest) is not None:
-            return digest
+        while not await self._put(digest, data):
+            pass
+        return digest
+
+    async def _put(self, digest: str, data: bytes) -> bool:
+        """Whether it is there now; False: somebody changed its entry meanwhile, look again."""
+        there = await self._last(digest)
+        entry = _entry_of(there)
+        if there is not None and entry is not None:
+            return self._bus.clock.now() - there.time < FRESH or await self._write(digest, entry, there.sequence)
         nuid = self._bus.ids.uuid().replace("-", "")
         chunks = [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
         for chunk in chunks:
@@ -69,11 +82,10 @@ class NatsObjects:
             digest="SHA-256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode(),
             mtime="0001-01-01T00:00:00Z",
         )
-        try:
-            await append(self._bus, self._entry_subject(digest), msgspec.json.encode(entry), append_block(expected=0))
-        except Conflict:
-            await self._purge(nuid)
-        return digest
+        if await self._write(digest, entry, 0 if there is None else there.sequence):
+            return True
+        await self._purge(nuid)
+        return False
 
     async def get(self, digest: str) -> bytes:
         """The bytes, verified against the digest.
@@ -81,7 +93,7 @@ class NatsObjects:
         Raises:
             KeyError: no such object, or its bytes are not what the digest says.
         """
-        entry = await self._entry(digest)
+        entry = _entry_of(await self._last(digest))
         if entry is None:
             raise KeyError(digest)
         chunks = await read_from(self._bus, self._stream, self._chunk_subject(entry.nuid), 0) if entry.chunks else []
@@ -90,13 +102,51 @@ class NatsObjects:
             raise KeyError(f"{digest}: the stored bytes are damaged")
         return data
 
-    async def _entry(self, digest: str) -> _Entry | None:
+    async def all(self) -> list[StoredObject]:
+        """Every object, the one put longest ago first."""
+        found: list[StoredObject] = []
+        for each in await newest_of_each(self._bus, self._stream, f"$O.{self._name}.M.>"):
+            entry = msgspec.json.decode(each.data, type=_Entry)
+            if entry.deleted:
+                await self._forget(entry.name, each)  # whoever removed it was interrupted
+            else:
+                found.append(StoredObject(digest=entry.name, size=entry.size, time=each.time, revision=each.sequence))
+        return found
+
+    async def delete(self, found: StoredObject) -> None:
+        """Remove the object, if nobody has put it again since."""
+        there = await self._last(found.digest)
+        entry = _entry_of(there)
+        if there is None or entry is None:
+            await self._forget(found.digest, there)
+            return
+        gone = msgspec.structs.replace(entry, deleted=True)
+        if there.sequence != found.revision or not await self._write(found.digest, gone, there.sequence):
+            raise Conflict(f"object {found.digest} was put again: it stays")
+        await self._purge(entry.nuid)
+        await self._forget(found.digest, await self._last(found.digest))
+
+    async def _forget(self, digest: str, marker: Stored | None) -> None:
+        """Remove the entry that says that it is gone; one that came after it stays."""
+        if marker is not None and _entry_of(marker) is None:
+            await self._purge(msgspec.json.decode(marker.data, type=_Entry).nuid)
+            await purge(self._bus, self._stream, self._entry_subject(digest), marker.sequence)
+
+    async def _write(self, digest: str, entry: _Entry, over: int) -> bool:
+        """Replace exactly that entry; False: another one is there."""
+        block = append_block(expected=over, headers={ROLLUP: "sub"})
         try:
-            stored = await get_last(self._bus, self._stream, self._entry_subject(digest))
+            await append(self._bus, self._entry_subject(digest), msgspec.json.encode(entry), block)
+        except Conflict:
+            return False
+        return True
+
+    async def _last(self, digest: str) -> Stored | None:
+        try:
+            return await get_last(self._bus, self._stream, self._entry_subject(digest))
         except NoResponders:
             await self.create()
             return None
-        return None if stored is None else msgspec.json.decode(stored.data, type=_Entry)
 
     async def _purge(self, nuid: str) -> None:
         await purge(self._bus, self._stream, self._chunk_subject(nuid))
@@ -106,6 +156,12 @@ class NatsObjects:
 
     def _entry_subject(self, digest: str) -> str:
         return f"$O.{self._name}.M.{base64.urlsafe_b64encode(digest.encode()).decode()}"
+
+
+def _entry_of(stored: Stored | None) -> _Entry | None:
+    """What is there; nothing where an object was removed."""
+    entry = None if stored is None else msgspec.json.decode(stored.data, type=_Entry)
+    return None if entry is None or entry.deleted else entry
 
 
 def _digest(data: bytes) -> str:

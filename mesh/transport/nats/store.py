@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from mesh.protocols.ports import Ack, BucketSpec, Clock, Headers, Ids, Stored, StreamSpec
+from mesh.protocols.ports import Ack, BucketSpec, Clock, Headers, Ids, Stored, StreamSpec, StreamState
 from mesh.transport.nats.api import NANOSECONDS
 from mesh.transport.nats.append import append, append_block
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.consumer import NatsConsumer
 from mesh.transport.nats.direct import get_last
 from mesh.transport.nats.follow import follow
+from mesh.transport.nats.inventory import counts, handled, listed
 from mesh.transport.nats.keys import NatsBucket
 from mesh.transport.nats.objects import NatsObjects
 from mesh.transport.nats.reading import newest_of_each, read_from
+from mesh.transport.nats.snapshots import NatsSnapshots
 from mesh.transport.nats.streams import ensure, purge, stream_config
 
 
@@ -29,6 +31,10 @@ class NatsStore:
     async def ensure_stream(self, spec: StreamSpec) -> None:
         """Create the stream, or bring an existing one to this shape."""
         await ensure(self._bus, stream_config(spec, self._replicas))
+
+    async def streams(self, prefix: str) -> list[StreamState]:
+        """Every stream whose name begins so."""
+        return await listed(self._bus, (prefix,))
 
     async def append(
         self,
@@ -58,6 +64,14 @@ class NatsStore:
     async def purge(self, stream: str, subject: str, *, up_to: int | None = None) -> int:
         """Remove what is stored on matching subjects."""
         return await purge(self._bus, stream, subject, up_to)
+
+    async def counts(self, stream: str, subjects: str) -> dict[str, int]:
+        """How many messages are stored on each subject that matches."""
+        return await counts(self._bus, stream, subjects)
+
+    async def handled(self, stream: str, durable: str) -> int:
+        """The sequence up to which that consumer is done with everything."""
+        return await handled(self._bus, stream, durable)
 
     def follow(
         self, stream: str, subject: str, *, after: int | None = 0, since: float | None = None
@@ -104,3 +118,7 @@ class NatsStore:
         objects = NatsObjects(self._bus, name, self._replicas)
         await objects.create()
         return objects
+
+    def snapshots(self) -> NatsSnapshots:
+        """Copies of whole streams."""
+        return NatsSnapshots(self._bus)

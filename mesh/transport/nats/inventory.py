@@ -1,0 +1,89 @@
+"""What is there: the streams of an account, how much they hold, and how far their consumers are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mesh.protocols.ports import StreamState
+from mesh.transport.nats.api import MissingConsumer, call
+from mesh.transport.nats.bus import NatsBus
+
+
+class _Counts(msgspec.Struct):
+    messages: int = 0
+    bytes: int = 0
+    first_seq: int = 0
+    last_seq: int = 0
+    subjects: dict[str, int] = {}
+
+
+class Listed(msgspec.Struct):
+    """A stream in the words of the server."""
+
+    config: dict[str, Any]
+    state: _Counts
+
+    def as_state(self) -> StreamState:
+        """The same in ours."""
+        limit = self.config.get("max_bytes", -1)
+        return StreamState(
+            name=self.config["name"],
+            storage=self.config["storage"],
+            messages=self.state.messages,
+            size=self.state.bytes,
+            limit=limit if limit > 0 else None,
+            first=self.state.first_seq,
+            last=self.state.last_seq,
+        )
+
+
+class _Page(msgspec.Struct):
+    total: int
+    streams: list[Listed] | None = None
+
+
+class _Floor(msgspec.Struct):
+    stream_seq: int = 0
+
+
+class _Consumer(msgspec.Struct):
+    ack_floor: _Floor
+
+
+async def listed(bus: NatsBus, prefixes: tuple[str, ...]) -> list[StreamState]:
+    """Every stream whose name begins with one of these, by name."""
+    found: list[StreamState] = []
+    seen = 0
+    while True:
+        page = msgspec.json.decode(await call(bus, "STREAM.LIST", {"offset": seen}), type=_Page)
+        streams = page.streams or []
+        seen += len(streams)
+        found += [each.as_state() for each in streams if str(each.config["name"]).startswith(prefixes)]
+        if not streams or seen >= page.total:
+            return sorted(found, key=lambda each: each.name)
+
+
+async def counts(bus: NatsBus, stream: str, subjects: str) -> dict[str, int]:
+    """How many messages are stored on each matching subject; the server answers in pages."""
+    found: dict[str, int] = {}
+    while True:
+        question = {"subjects_filter": subjects, "offset": len(found)}
+        page = msgspec.json.decode(await call(bus, f"STREAM.INFO.{stream}", question), type=Listed).state.subjects
+        found |= page
+        if len(page) < PAGE:
+            return found
+
+
+PAGE = 100_000
+"""How many subjects the server names in one answer."""
+
+
+async def handled(bus: NatsBus, stream: str, durable: str) -> int:
+    """The sequence up to which the consumer is done with everything; 0 where there is none."""
+    try:
+        answer = await call(bus, f"CONSUMER.INFO.{stream}.{durable}")
+    except MissingConsumer:
+        return 0
+    return msgspec.json.decode(answer, type=_Consumer).ack_floor.stream_seq

@@ -1,0 +1,167 @@
+"""`Snapshots` over a real server: its own copies of streams, handed over and taken back in pieces.
+
+Taking: the server sends pieces to a private subject, and goes on as they are acknowledged; an empty message is the end.
+Putting back: pieces are asked in, a few on their way at once; the answer to an empty one says what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from mesh.protocols.errors import MeshError, TimedOut, Unavailable
+from mesh.protocols.ports import Message, StreamState
+from mesh.protocols.snapshots import Kept, Kind, Shape
+from mesh.transport.headers import DESCRIPTION, STATUS
+from mesh.transport.nats.api import ApiError, MissingStream, call, refusal
+from mesh.transport.nats.bus import NatsBus
+from mesh.transport.nats.inventory import Listed, listed
+from mesh.transport.nats.streams import bucket_stream, ensure, object_stream
+
+PIECE = 128 * 1024
+ON_THE_WAY = 16
+"""Pieces that are on their way to the server at once."""
+SILENCE = 30.0
+"""Seconds without a word from the server after which a copy is given up."""
+LAST_WORD = 600.0
+"""Seconds that the server may take to read through a stream that it was given back."""
+
+
+class _Whole(msgspec.Struct):
+    error: ApiError | None = None
+    deliver_subject: str = ""
+
+
+class NatsSnapshots:
+    """The copies that one account's server makes."""
+
+    def __init__(self, bus: NatsBus) -> None:
+        self._bus = bus
+
+    async def version(self) -> str:
+        """The server's version, as it stands in what it says of any stream; `unknown` while there is none."""
+        for state in await listed(self._bus, ("",)):
+            answer = msgspec.json.decode(await call(self._bus, f"STREAM.INFO.{state.name}"), type=Listed)
+            return str(answer.config.get("metadata", {}).get("_nats.ver", "unknown"))
+        return "unknown"
+
+    async def kept(self, prefix: str) -> list[Kept]:
+        """Everything whose name begins with `prefix`."""
+        names: dict[Kind, str] = {"stream": prefix, "bucket": bucket_stream(prefix), "objects": object_stream(prefix)}
+        found = await listed(self._bus, tuple(names.values()))
+        return [
+            Kept(kind=next(kind for kind, start in names.items() if state.name.startswith(start)), state=state)
+            for state in found
+        ]
+
+    async def take(self, stream: str, write: Callable[[bytes], None], *, consumers: bool) -> Shape:
+        """Hand a copy of the stream to `write`, piece by piece."""
+        taking = _Taking(self._bus, stream, write)
+        inbox = self._bus.converse(taking.receive)
+        self._bus.on_disconnect(taking.interrupt)
+        try:
+            question = {"deliver_subject": inbox, "no_consumers": not consumers, "chunk_size": PIECE, "jsck": True}
+            answer = await call(self._bus, f"STREAM.SNAPSHOT.{stream}", question, timeout=SILENCE)
+            await taking.whole()
+        finally:
+            self._bus.off_disconnect(taking.interrupt)
+            self._bus.hang_up(inbox)
+        return msgspec.json.decode(answer, type=Shape)
+
+    async def put_back(self, shape: Shape, pieces: Iterable[bytes]) -> StreamState:
+        """Make the stream again from its copy."""
+        name = shape.config["name"]
+        answer = await call(self._bus, f"STREAM.RESTORE.{name}", shape, timeout=SILENCE)
+        subject = msgspec.json.decode(answer, type=_Whole).deliver_subject
+        asked: deque[asyncio.Future[Message]] = deque()
+        try:
+            for piece in pieces:
+                if len(asked) >= ON_THE_WAY:
+                    _check(await asked.popleft(), name)
+                asked.append(self._bus.ask(subject, piece, timeout=SILENCE))
+            while asked:
+                _check(await asked.popleft(), name)
+            last = await self._bus.ask(subject, b"", timeout=LAST_WORD)
+        finally:
+            for each in asked:
+                each.cancel()
+        _check(last, name)
+        return msgspec.json.decode(last.data, type=Listed).as_state()
+
+    async def reshape(self, config: dict[str, Any]) -> None:
+        """Give a stream this configuration, or make an empty one with it."""
+        await ensure(self._bus, config)
+
+    async def remove(self, stream: str) -> None:
+        """Remove a stream with everything in it."""
+        try:
+            await call(self._bus, f"STREAM.DELETE.{stream}", timeout=SILENCE)
+        except MissingStream:
+            return
+
+
+class _Taking:
+    """One copy on its way here."""
+
+    def __init__(self, bus: NatsBus, stream: str, write: Callable[[bytes], None]) -> None:
+        self._bus = bus
+        self._stream = stream
+        self._write = write
+        self._heard = asyncio.Event()
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def whole(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            Unavailable · TimedOut: it never came, or the server gave up.
+        """
+        while not self._done.done():
+            self._heard.clear()
+            try:
+                async with asyncio.timeout(SILENCE):
+                    await self._heard.wait()
+            except TimeoutError:
+                raise TimedOut(f"no word of {self._stream} from the server for {SILENCE:g} s") from None
+        self._done.result()
+
+    def receive(self, message: Message) -> None:
+        """One piece, or the end."""
+        if self._done.done():
+            return None
+        self._heard.set()
+        if not message.data:
+            return self._end(message)
+        try:
+            self._write(message.data)
+            if message.reply:
+                self._bus.publish(message.reply, b"")
+        except (OSError, MeshError) as error:
+            self._done.set_exception(error)
+
+    def interrupt(self) -> None:
+        """The connection was lost: the rest will not come."""
+        self._fail("the connection was lost")
+
+    def _end(self, message: Message) -> None:
+        headers = message.headers or {}
+        if headers.get(STATUS, "204") == "204":
+            self._done.set_result(None)
+        else:
+            self._fail(f"{headers[STATUS]} {headers.get(DESCRIPTION, '')}")
+
+    def _fail(self, why: str) -> None:
+        if not self._done.done():
+            self._done.set_exception(Unavailable(f"the server's copy of {self._stream} broke off: {why}; try again"))
+            self._heard.set()
+
+
+def _check(answer: Message, stream: str) -> None:
+    if answer.data:
+        error = msgspec.json.decode(answer.data, type=_Whole).error
+        if error is not None:
+            raise refusal(error, f"putting {stream} back")
