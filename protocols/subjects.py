@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
+from zlib import crc32
 
 from mesh.protocols.errors import InvalidName
 
@@ -22,6 +23,9 @@ DISCONNECTS = "$SYS.ACCOUNT.*.DISCONNECT"
 
 ANYONE = "_"
 """Stands for the responder in a reply subject whose responder is not known yet (a broadcast)."""
+
+SHARDS = tuple("0123456789abcdef")
+"""The streams that journals are spread over: a stream syncs one message after the other to the disk, several at once."""
 
 
 def check_token(token: str, what: str = "token") -> str:
@@ -65,6 +69,15 @@ def check_event_type(event_type: str) -> str:
             f"event type {event_type!r} is not allowed: use letters, digits and '-', in parts joined by '.'"
         )
     return event_type
+
+
+def shard_of(job: str) -> str:
+    """Which of the SHARDS a job's journal is in: the last four bits of the CRC-32 (as in zlib) of its id, in hexadecimal.
+
+    Raises:
+        InvalidName: it can be no job's id.
+    """
+    return SHARDS[crc32(check_token(job, "job").encode()) % len(SHARDS)]
 
 
 def may_be_answered(reply: str) -> bool:
@@ -114,10 +127,18 @@ class Event(NamedTuple):
 
 
 class JobSubject(NamedTuple):
-    """`job.<tenant>.<id>` in its parts."""
+    """`job.<tenant>.<shard>.<id>` and `inbox.<tenant>.<id>` in their parts; the shard follows from the id."""
 
     tenant: str
     job: str
+
+
+class Timer(NamedTuple):
+    """`tim.set.<tenant>.<id>.<token>` and `tim.due.…` in their parts: a job's timers are told apart by token."""
+
+    tenant: str
+    job: str
+    token: str
 
 
 class Subjects:
@@ -257,23 +278,31 @@ class Subjects:
 
     def job(self, tenant: str, job: str) -> str:
         """The one exact subject of a job's journal."""
-        return f"{self.prefix}.job.{check_name(tenant, 'tenant')}.{check_token(job, 'job')}"
+        return f"{self.prefix}.job.{check_name(tenant, 'tenant')}.{shard_of(job)}.{job}"
 
     def job_filter(self, tenant: str = "*") -> str:
-        """The journals of one tenant, or of all."""
-        return f"{self.prefix}.job.{tenant if tenant == '*' else check_name(tenant, 'tenant')}.*"
+        """The journals of one tenant, or of all; in one shard's stream those of that shard."""
+        return f"{self.prefix}.job.{tenant if tenant == '*' else check_name(tenant, 'tenant')}.*.*"
 
     def find_job(self, job: str) -> str:
         """One job's journal whoever its tenant is."""
-        return f"{self.prefix}.job.*.{check_token(job, 'job')}"
+        return f"{self.prefix}.job.*.{shard_of(job)}.{job}"
+
+    def job_shard(self, shard: str) -> str:
+        """Every journal of one shard: what its stream captures."""
+        return f"{self.prefix}.job.*.{check_token(shard, 'shard')}.*"
 
     def job_all(self) -> str:
-        """Every journal: what the stream JOB captures."""
-        return f"{self.prefix}.job.*.*"
+        """Every journal."""
+        return f"{self.prefix}.job.*.*.*"
 
     def inbox(self, tenant: str, job: str) -> str:
         """Approvals, cancels and signals to a job; never under the journal's subject."""
         return f"{self.prefix}.inbox.{check_name(tenant, 'tenant')}.{check_token(job, 'job')}"
+
+    def inbox_filter(self, tenant: str = "*") -> str:
+        """The inboxes of one tenant's jobs, or of all: what the stream INBOX captures."""
+        return f"{self.prefix}.inbox.{tenant if tenant == '*' else check_name(tenant, 'tenant')}.*"
 
     def hint(self, tenant: str, priority: int) -> str:
         """Work hints: a job of that tenant may need an owner."""
@@ -291,19 +320,35 @@ class Subjects:
         """Dead letters of one tenant."""
         return f"{self.prefix}.dlq.{check_name(tenant, 'tenant')}"
 
-    def timer_set(self, *path: str) -> str:
-        """Where a timer is set (a scheduled message); it comes due on the same path below `tim.due`."""
-        return f"{self.prefix}.tim.set.{'.'.join(check_token(part) for part in path)}"
+    def timer_set(self, tenant: str, job: str, token: str) -> str:
+        """Where a timer of a job is set (a scheduled message); set again under its token, it replaces the one before."""
+        return self._timer("set", tenant, job, token)
 
-    def timer_due(self, *path: str) -> str:
-        """Where a timer comes due."""
-        return f"{self.prefix}.tim.due.{'.'.join(check_token(part) for part in path)}"
+    def timer_due(self, tenant: str, job: str, token: str) -> str:
+        """Where that timer comes due."""
+        return self._timer("due", tenant, job, token)
+
+    def timer_due_all(self) -> str:
+        """Every timer that came due."""
+        return f"{self.prefix}.tim.due.*.*.*"
+
+    def timer_all(self) -> str:
+        """Timers, set and due: what the stream TIM captures."""
+        return f"{self.prefix}.tim.>"
+
+    def _timer(self, family: str, tenant: str, job: str, token: str) -> str:
+        tenant = check_name(tenant, "tenant")
+        return f"{self.prefix}.tim.{family}.{tenant}.{check_token(job, 'job')}.{check_token(token)}"
 
     # -- streams and buckets
 
     def stream(self, name: str) -> str:
-        """The name of a stream, such as `mesh_default_JOB`."""
+        """The name of a stream, such as `mesh_default_EVT`."""
         return f"mesh_{self.namespace}_{check_token(name, 'stream')}"
+
+    def job_stream(self, shard: str) -> str:
+        """The name of a shard's stream of journals, such as `mesh_default_JOB_0`."""
+        return self.stream(f"JOB_{shard}")
 
     def bucket(self, name: str) -> str:
         """The name of a key-value bucket or object store, such as `mesh_default_registry`."""
@@ -344,7 +389,26 @@ class Subjects:
 
     def parse_job(self, subject: str) -> JobSubject:
         """The tenant and id of a journal's subject."""
-        return JobSubject(*self._parts(subject, "job", 2))
+        tenant, shard, job = self._parts(subject, "job", 3)
+        if shard != shard_of(job):
+            raise InvalidName(f"{subject!r} is no journal's subject: job {job} is in shard {shard_of(job)}")
+        return JobSubject(tenant, job)
+
+    def parse_inbox(self, subject: str) -> JobSubject:
+        """The tenant and id of the job that a message is for.
+
+        Raises:
+            InvalidName: anybody may publish there, so the tokens are checked.
+        """
+        tenant, job = self._parts(subject, "inbox", 2)
+        return JobSubject(check_name(tenant, "tenant"), check_token(job, "job"))
+
+    def parse_timer(self, subject: str) -> Timer:
+        """The tenant, job and token of a timer's subject, whether it is the one it is set on or the one it comes due on, checked."""
+        family, tenant, job, token = self._parts(subject, "tim", 4)
+        if family not in ("set", "due"):
+            raise InvalidName(f"{subject!r} is no timer of {self.prefix}: it is neither set nor due")
+        return Timer(check_name(tenant, "tenant"), check_token(job, "job"), check_token(token))
 
     def parse_telemetry(self, subject: str) -> str:
         """The process whose telemetry comes on a subject."""

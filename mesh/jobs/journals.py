@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterable, Iterator
 
-from mesh.jobs.streams import JOURNAL
 from mesh.protocols.errors import JournalCorrupt, UnknownJob
 from mesh.protocols.job_events import decode_entry
 from mesh.protocols.job_state import JobState, Recorded, fold
 from mesh.protocols.ports import Store, Stored
-from mesh.protocols.subjects import Subjects
+from mesh.protocols.subjects import SHARDS, Subjects, shard_of
 
 logger = logging.getLogger("mesh.jobs")
 
@@ -25,17 +25,20 @@ def recorded(stored: Stored) -> Recorded:
 
 
 class Journals:
-    """The journals of one mesh."""
+    """The journals of one mesh, over all the streams they are spread over."""
 
     def __init__(self, store: Store, subjects: Subjects) -> None:
         self.store = store
         self.subjects = subjects
-        self.stream = subjects.stream(JOURNAL)
-        self._corrupt: set[int] = set()
+        self._corrupt: set[tuple[str, int]] = set()
+
+    def stream_of(self, job: str) -> str:
+        """The stream that holds the job's journal."""
+        return self.subjects.job_stream(shard_of(job))
 
     async def read(self, tenant: str, job: str, *, after: int = 0) -> list[Recorded]:
         """A job's entries, oldest first, those that readers pass over included."""
-        stored = await self.store.read(self.stream, self.subjects.job(tenant, job), after=after)
+        stored = await self.store.read(self.stream_of(job), self.subjects.job(tenant, job), after=after)
         return [recorded(each) for each in stored]
 
     async def state(self, tenant: str, job: str) -> JobState:
@@ -50,10 +53,13 @@ class Journals:
         return state
 
     async def heads(self, tenant: str = "*") -> list[Recorded]:
-        """The last entry of every job: its `head` is the job in one line. A journal that ends in something else is left
-        out, and told of once: it must not keep the others from being found."""
-        stored = await self.store.last_each(self.stream, self.subjects.job_filter(tenant))
-        return list(self._readable(stored))
+        """The last entry of every job, the oldest first: its `head` is the job in one line. A journal that ends in something
+        else is left out, and told of once: it must not keep the others from being found."""
+        wanted = self.subjects.job_filter(tenant)
+        shards = await asyncio.gather(
+            *(self.store.last_each(self.subjects.job_stream(shard), wanted) for shard in SHARDS)
+        )
+        return sorted((record for stored in shards for record in self._readable(stored)), key=lambda each: each.time)
 
     async def find(self, job: str) -> Recorded:
         """The last entry of the job with this id, or whose id begins so, whoever its tenant is.
@@ -61,7 +67,7 @@ class Journals:
         Raises:
             UnknownJob: there is none, or there are several.
         """
-        exact = await self.store.last_each(self.stream, self.subjects.find_job(job))
+        exact = await self.store.last_each(self.stream_of(job), self.subjects.find_job(job))
         if exact:
             return recorded(exact[-1])
         near = [each for each in await self.heads() if each.entry.job.startswith(job)]
@@ -73,7 +79,7 @@ class Journals:
 
     async def follow(self, tenant: str, job: str, *, after: int = 0) -> AsyncGenerator[Recorded, None]:
         """Every entry above sequence `after`, then those to come. Close it to stop."""
-        stream = self.store.follow(self.stream, self.subjects.job(tenant, job), after=after)
+        stream = self.store.follow(self.stream_of(job), self.subjects.job(tenant, job), after=after)
         try:
             async for stored in stream:
                 yield recorded(stored)
@@ -85,6 +91,7 @@ class Journals:
             try:
                 yield recorded(each)
             except JournalCorrupt as error:
-                if each.sequence not in self._corrupt:
-                    self._corrupt.add(each.sequence)
+                place = (each.subject, each.sequence)
+                if place not in self._corrupt:
+                    self._corrupt.add(place)
                     logger.error("%s, at sequence %d: %s", each.subject, each.sequence, error)

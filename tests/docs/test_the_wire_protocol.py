@@ -15,7 +15,7 @@ from mesh.actors.batch import decode_batch
 from mesh.actors.events import event_stream
 from mesh.contract_net.composing import content_of
 from mesh.protocols import acts, dead_letters, envelope, job_events, references, submission
-from mesh.protocols.subjects import Subjects
+from mesh.protocols.subjects import Subjects, shard_of
 from mesh.registry import records
 from mesh.telemetry import report
 from mesh.transport.nats import objects
@@ -83,11 +83,17 @@ def _ids(text: str) -> None:
         assert (by_key if kind == "key" else submission.job_id_for_message(first, int(second))) == expected
 
 
+def _shards(text: str) -> None:
+    for job, shard in json.loads(text).items():
+        assert shard_of(job) == shard
+
+
 CHECKS: dict[str, Callable[[str], None]] = {
     "envelope": _envelope,
     "entry": _entry,
     "bucket": _bucket,
     "ids": _ids,
+    "shards": _shards,
     "events": lambda text: _equal(json.loads(text), stream_config(event_stream(Subjects()), 1)),
     "lease": lambda text: _struct(records.Lease, text),
     "record": lambda text: _struct(records.Instance, text),

@@ -40,7 +40,7 @@ HOSTILE_REPLIES = (
     f"{ROOT}.beat.one",
     "mesh.other.rpc.a.b.c.d",
     "$SYS.REQ.SERVER.PING",
-    "$JS.API.STREAM.DELETE.mesh_default_JOB",
+    "$JS.API.STREAM.DELETE.mesh_default_JOB_0",
     "x" * 1000,
 )
 

@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 
 from mesh.client.mesh import Mesh
 from mesh.protocols.envelope import VERSION, Envelope, decode
+from mesh.protocols.subjects import shard_of
 from mesh.testing.virtual_time import until
 from tests.faults import junk
 from tests.faults.crew import Crew
@@ -171,13 +172,14 @@ async def test_journal_entries_with_fields_that_nobody_knows_are_read(crew: Crew
     crew.let("held")
     job = await mesh.submit("walk", ["held"])
     result = await job.result(10)
-    stored = await mesh.peer.store.read("mesh_default_JOB", f"{ROOT}.job.default.{job.id}")
+    subjects = mesh.peer.subjects
+    stored = await mesh.peer.store.read(subjects.job_stream(shard_of(job.id)), subjects.job("default", job.id))
     previous = 0
     for each in stored:
         entry = json.loads(each.data)
         entry |= {"job": "copy", "previous": previous, "head": {**entry["head"], **NEWS}, **NEWS}
         entry["events"] = [{**event, **NEWS} for event in entry["events"]]
-        acked = await raw.jetstream().publish(f"{ROOT}.job.default.copy", json.dumps(entry).encode())
+        acked = await raw.jetstream().publish(subjects.job("default", "copy"), json.dumps(entry).encode())
         previous = acked.seq
     copy = mesh.job("copy")
     assert await copy.result(5) == result

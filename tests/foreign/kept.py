@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import binascii
 import hashlib
 import json
 import secrets
@@ -104,8 +105,15 @@ async def follow(wire: Wire, stream: str, subject: str) -> asyncio.Queue[Message
     found: asyncio.Queue[Message] = asyncio.Queue()
     wire.subscribe(inbox, lambda message: None if message.status else found.put_nowait(message))
     config = {"deliver_subject": inbox, "deliver_policy": "all", "ack_policy": "none", "filter_subject": subject}
-    await api(wire, f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config})
+    config["name"] = secrets.token_hex(8)
+    await api(wire, f"CONSUMER.CREATE.{stream}.{config['name']}.{subject}", {"stream_name": stream, "config": config})
     return found
+
+
+async def journal(wire: Wire, namespace: str, tenant: str, job: str) -> asyncio.Queue[Message]:
+    """A job's journal from its first entry, then every entry as it comes."""
+    shard = f"{binascii.crc32(job.encode()) & 15:x}"
+    return await follow(wire, f"mesh_{namespace}_JOB_{shard}", f"mesh.{namespace}.job.{tenant}.{shard}.{job}")
 
 
 async def put_object(wire: Wire, store: str, data: bytes) -> dict[str, Any]:

@@ -89,9 +89,7 @@ async def test_everything_on_the_page_can_be_done_with_these_permissions(confine
     confined.publish("mesh.default.tel.me", b'{"events": []}')
 
     (answer,) = await confined.request("mesh.default.submit.default.letter", b'{"text": "x"}')
-    journal = await kept.follow(
-        confined, "mesh_default_JOB", f"mesh.default.job.default.{json.loads(answer.data)['job']}"
-    )
+    journal = await kept.journal(confined, "default", "default", json.loads(answer.data)["job"])
     async with asyncio.timeout(5):
         while json.loads((await journal.get()).data)["head"]["state"] != "completed":
             pass
@@ -112,8 +110,9 @@ async def test_everything_on_the_page_can_be_done_with_these_permissions(confine
         "mesh.default.beat.host",
         "$KV.mesh_default_leases.proc.host",
         "$KV.mesh_default_registry.host.clerk.desk",
-        "mesh.default.job.default.j1",
-        "$JS.API.STREAM.PURGE.mesh_default_JOB",
+        "mesh.default.job.default.8.j1",
+        "$JS.API.STREAM.PURGE.mesh_default_JOB_8",
+        "$JS.API.CONSUMER.CREATE.mesh_default_IN.x.mesh.default.in.default.letter",
     ],
 )
 async def test_the_server_lets_it_say_nothing_in_anothers_name(confined: Wire, subject: str) -> None:

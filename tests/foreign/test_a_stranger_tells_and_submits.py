@@ -138,7 +138,7 @@ def job_id(*parts: str) -> str:
 async def to_the_end(stranger: Speaker, job: str, tenant: str = "default") -> list[dict[str, Any]]:
     """Every entry of the job's journal, up to the one that ends it."""
     entries: list[dict[str, Any]] = []
-    journal = await kept.follow(stranger.wire, f"{stranger.names}JOB", f"{stranger.ns}.job.{tenant}.{job}")
+    journal = await kept.journal(stranger.wire, stranger.ns.removeprefix("mesh."), tenant, job)
     while not entries or entries[-1]["head"]["state"] in ("submitted", "running", "waiting", "paused"):
         entries.append(json.loads((await asyncio.wait_for(journal.get(), 5)).data))
     return entries

@@ -287,7 +287,7 @@ async def test_nothing_is_answered_into_the_meshs_own_subjects(clock: Clock, ids
     heard: list[Any] = []
     await world.client.bus.subscribe("mesh.default.job.>", heard.append)
     await world.client.bus.subscribe("free.>", heard.append)
-    for reply in ("mesh.default.job.default.x", "$JS.API.STREAM.DELETE.mesh_default_JOB", "free.inbox"):
+    for reply in ("mesh.default.job.default.0.x", "$JS.API.STREAM.DELETE.mesh_default_JOB_0", "free.inbox"):
         world.client.bus.publish(SUBMIT, b"oops", reply=reply)
     await clock.sleep(5)
     assert [each.subject for each in heard] == ["free.inbox"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.protocols.errors import InvalidName
-from mesh.protocols.subjects import ANYONE, Subjects, check_capability, check_name, check_token
+from mesh.protocols.subjects import ANYONE, SHARDS, Subjects, check_capability, check_name, check_token, shard_of
+from mesh.protocols.submission import job_id_for_key
+from mesh.transport.matching import matches
 
 HOSTILE = ["", "*", ">", "a.b", "a b", "a\r\nPUB x", "ä", "$SYS", "-a", "a" * 129, "a\n"]
 subjects = Subjects()
@@ -21,6 +25,10 @@ def test_a_token_that_would_change_the_subject_is_refused(token: str) -> None:
         lambda: subjects.reply("me", "you", token),
         lambda: subjects.ingress("default", token),
         lambda: subjects.job(token, "j"),
+        lambda: subjects.job("default", token),
+        lambda: subjects.find_job(token),
+        lambda: subjects.inbox("default", token),
+        lambda: subjects.timer_set("default", "j", token),
         lambda: Subjects(token),
     ):
         with pytest.raises(InvalidName):
@@ -51,6 +59,9 @@ def test_every_subject_parses_back_into_its_parts() -> None:
     assert subjects.parse_ingress(subjects.ingress("acme", "code-review")) == ("acme", "code-review")
     assert subjects.parse_submit(subjects.submit("acme", "code-review")) == ("acme", "code-review")
     assert subjects.parse_job(subjects.job("acme", "j1")) == ("acme", "j1")
+    assert subjects.parse_inbox(subjects.inbox("acme", "j1")) == ("acme", "j1")
+    assert subjects.parse_timer(subjects.timer_set("acme", "j1", "t9")) == ("acme", "j1", "t9")
+    assert subjects.parse_timer(subjects.timer_due("acme", "j1", "t9")) == ("acme", "j1", "t9")
     assert subjects.parse_event(subjects.event("acme", "greeter", "a.b.c")) == ("acme", "greeter", "a.b.c")
     assert subjects.parse_event(subjects.now("acme", "greeter", "a.b.c")) == ("acme", "greeter", "a.b.c")
 
@@ -65,6 +76,47 @@ def test_a_capability_keeps_no_underscore_because_dots_become_underscores() -> N
 def test_a_subject_of_another_mesh_or_family_is_not_parsed(subject: str) -> None:
     with pytest.raises(InvalidName):
         subjects.parse_rpc(subject)
+
+
+@pytest.mark.parametrize(
+    ("job", "shard"),
+    [
+        ("j1", "8"),
+        ("jcjw3et523th33iu6hl7nci7", "e"),
+        ("jh37hgcxkmc6ya5ufdncot7r", "7"),
+        ("jgqb5esqaqugb4xrvno4e2zw", "4"),
+    ],
+)
+def test_a_jobs_shard_is_part_of_the_wire_and_never_changes(job: str, shard: str) -> None:
+    assert shard_of(job) == shard
+    assert subjects.job("acme", job) == f"mesh.default.job.acme.{shard}.{job}"
+
+
+def test_ids_of_jobs_fall_into_all_shards_alike() -> None:
+    found = Counter(shard_of(job_id_for_key("acme", str(number))) for number in range(16_000))
+    assert set(found) == set(SHARDS)
+    assert max(found.values()) < 1.2 * min(found.values())
+
+
+def test_every_journal_is_captured_by_the_one_stream_of_its_shard() -> None:
+    journal = subjects.job("acme", "j1")
+    assert [shard for shard in SHARDS if matches(subjects.job_shard(shard), journal)] == [shard_of("j1")]
+    assert all(
+        matches(each, journal) for each in (subjects.job_all(), subjects.job_filter("acme"), subjects.find_job("j1"))
+    )
+
+
+def test_a_journal_in_a_shard_that_is_not_its_own_is_none() -> None:
+    with pytest.raises(InvalidName, match="shard"):
+        subjects.parse_job("mesh.default.job.acme.0.j1")
+
+
+@pytest.mark.parametrize(
+    "subject", ["tim.set.acme.j1", "tim.set.acme.j1.a.b", "tim.now.acme.j1.a", "tim.due.Acme.j1.a"]
+)
+def test_a_timer_that_names_no_job_is_none(subject: str) -> None:
+    with pytest.raises(InvalidName):
+        subjects.parse_timer(f"mesh.default.{subject}")
 
 
 def test_two_namespaces_share_no_name() -> None:
