@@ -11,7 +11,7 @@ import signal
 from collections.abc import Iterator
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 
@@ -29,7 +29,10 @@ async def stopped(pid: int) -> None:
 
 
 class Crew:
-    """Processes by name."""
+    """Processes by name. Other crews are other `terms`, and another `entry` that a process of these terms begins with."""
+
+    terms: ClassVar[Any] = Terms
+    entry: ClassVar[Any] = staticmethod(forked)
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url = url
@@ -47,9 +50,9 @@ class Crew:
 
     def launch(self, name: str, *, source: Path | None = None, **terms: Any) -> None:
         """Start a process and do not wait for it. Its stderr goes to `<name>.log`; `source` is another tree to run."""
-        whole = Terms(**{"url": self.url, "process": name, "folder": str(self.folder)} | terms)
+        whole = self.terms(**{"url": self.url, "process": name, "folder": str(self.folder)} | terms)
         self._ready(name).unlink(missing_ok=True)
-        process = _forks.Process(target=forked, args=(whole, self._log(name), source), daemon=True)
+        process = _forks.Process(target=self.entry, args=(whole, self._log(name), source), daemon=True)
         self._running[name] = process
         process.start()
 

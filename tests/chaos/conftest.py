@@ -1,0 +1,67 @@
+"""What every scenario starts with: a seed that is printed, a server, a fleet, a client; and the table at the end.
+
+`CHAOS=quick|full|soak` says how much is done, `CHAOS_SEED` repeats a run.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from mesh.client.mesh import Mesh
+from tests.chaos.fleet import Fleet
+from tests.chaos.report import Row, table
+from tests.chaos.scenario import SIZES, Scenario
+from tests.servers import RealServer
+
+ROWS: list[Row] = []
+SIZE = os.environ.get("CHAOS", "quick")
+assert SIZE in SIZES, f"CHAOS={SIZE}: write one of {', '.join(SIZES)}"
+
+
+@pytest.fixture
+def chaos(request: pytest.FixtureRequest) -> Scenario:
+    """This scenario: its number from the test's name, its fault from the docstring."""
+    number = re.search(r"\d+", request.node.name)
+    assert number, "a scenario is called test_<number>_…"
+    assert request.function.__doc__, "a scenario says: fault · what must hold"
+    seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"[{number[0]}] seed {seed} (repeat with CHAOS_SEED={seed})")  # noqa: T201 - shown when it fails
+    fault = request.function.__doc__.partition("·")[0].strip()
+    return Scenario(int(number[0]), " ".join(fault.split()), seed, SIZE, ROWS)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RealServer]:
+    with RealServer(tmp_path / "server") as running:
+        yield running
+
+
+@pytest.fixture
+def fleet(server: RealServer, tmp_path: Path, chaos: Scenario) -> Iterator[Fleet]:
+    fleet = Fleet(server.url, tmp_path, chaos.chance)
+    yield fleet
+    fleet.end()
+
+
+@pytest.fixture
+async def mesh(server: RealServer) -> AsyncIterator[Mesh]:
+    """Whoever hands jobs in."""
+    async with Mesh.connect(server.url, process="client") as mesh:
+        yield mesh
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table, where the scenarios ran in this process."""
+    if ROWS and SIZE != "quick":
+        terminalreporter.section(f"faults ({SIZE})")
+        for line in table(ROWS):
+            terminalreporter.write_line(line)
+        out = os.environ.get("CHAOS_REPORT")
+        if out:
+            Path(out).write_text("\n".join(table(ROWS)) + "\n")

@@ -1,0 +1,136 @@
+"""`Fleet`: the workers of one scenario, the jobs that were handed to them, and the targets of their effects."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import random
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mesh.client.mesh import Mesh
+from mesh.jobs.journals import Journals
+from mesh.jobs.submission import JobHandle
+from mesh.protocols.errors import MeshError, Transient
+from mesh.protocols.job_rules import TERMINAL
+from tests.chaos import worker
+from tests.chaos.doom import Doom
+from tests.chaos.plans import BLIND, LEDGER, Act
+from tests.effect_target import EffectTarget
+from tests.faults.crew import Crew
+
+multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.faults.member", "tests.chaos.worker"])
+
+HAND_IN_WITHIN = 60.0
+
+
+class Handed(msgspec.Struct, frozen=True):
+    """A job whose submission was acknowledged, and what it must come to."""
+
+    job: str
+    result: list[str]
+
+
+class Fleet(Crew):
+    """A crew of workers, with what the checker asks about afterwards."""
+
+    terms = worker.Terms
+    entry = staticmethod(worker.forked)
+
+    def __init__(self, url: str, folder: Path, chance: random.Random) -> None:
+        super().__init__(url, folder)
+        self.chance = chance
+        self.doom = Doom(folder)
+        self.handed: list[Handed] = []
+        self.ledger = EffectTarget(folder / LEDGER)
+        self.blind = EffectTarget(folder / BLIND, honours_keys=False)
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def launch(self, name: str, *, source: Path | None = None, **terms: Any) -> None:
+        """Start a process; one that is started again under its name keeps its terms."""
+        whole = {**self._known.get(name, {}), **terms}
+        self._known[name] = whole
+        super().launch(name, source=source, **({"seed": self.chance.randrange(2**32)} | whole))
+
+    async def hand_in(self, mesh: Mesh, acts: Sequence[Act], *, workflow: str = "chain", **terms: Any) -> JobHandle:
+        """Submit a job until that is acknowledged: under its key, as often as it takes."""
+        terms = {"key": f"job-{len(self.handed)}-{self.chance.randrange(2**32):x}", **terms}
+        async with asyncio.timeout(HAND_IN_WITHIN):
+            while True:
+                try:
+                    handle = await mesh.submit(workflow, list(acts), timeout=10, **terms)
+                    break
+                except Transient:
+                    await asyncio.sleep(0.05)
+        self.handed.append(Handed(handle.id, [each.key for each in acts]))
+        return handle
+
+    async def hand_in_all(
+        self, mesh: Mesh, jobs: int, acts: Sequence[Act], *, at_once: int = 16, **terms: Any
+    ) -> list[JobHandle]:
+        """So many jobs of the same acts, some at once."""
+        room = asyncio.Semaphore(at_once)
+
+        async def one() -> JobHandle:
+            async with room:
+                return await self.hand_in(mesh, acts, **terms)
+
+        return list(await asyncio.gather(*(one() for _ in range(jobs))))
+
+    @asynccontextmanager
+    async def raised_again(self, *names: str) -> Any:
+        """While this runs, whoever of them dies is started again, as a host does."""
+        keeping = asyncio.ensure_future(self._keep(names))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    async def _keep(self, names: Sequence[str]) -> None:
+        while True:
+            for name in names:
+                if not self.alive(name):
+                    self.launch(name)
+            await asyncio.sleep(0.05)
+
+    def kill(self, name: str) -> None:
+        """`kill -9`, and write it down."""
+        self.doom.died(name)
+        super().kill(name)
+
+    def living(self, *names: str) -> list[str]:
+        """Those of them that run, in their order."""
+        return [name for name in names if self.alive(name)]
+
+    def refused(self, *names: str, point: str = "", since: float = 0.0) -> list[str]:
+        """Appends of these processes that were refused because somebody else had written; those with that event only."""
+        found = []
+        for name in names:
+            for line in (self.folder / f"{name}.refused").read_text().splitlines():
+                at, subject, points = line.split(" ")
+                if float(at) >= since and (not point or point in points.split(",")):
+                    found.append(subject)
+        return found
+
+    async def over(self, mesh: Mesh, *, within: float) -> None:
+        """Until every job that was handed in has ended."""
+        journals = Journals(mesh.peer.store, mesh.peer.subjects)
+        wanted = {each.job for each in self.handed}
+        end, left = asyncio.get_running_loop().time() + within, wanted
+        while left:
+            assert asyncio.get_running_loop().time() < end, self._unfinished(left, within)
+            await asyncio.sleep(0.05)
+            try:
+                heads = await journals.heads()
+            except MeshError:
+                continue
+            left = wanted - {each.entry.job for each in heads if each.entry.head.state in TERMINAL}
+
+    def _unfinished(self, left: set[str], within: float) -> str:
+        logs = "\n".join(f"--- {name}\n{self.log(name)[-3000:]}" for name in self._known)
+        return f"{len(left)} of {len(self.handed)} jobs have not ended within {within:g} s: {sorted(left)[:5]}\n{logs}"

@@ -1,0 +1,96 @@
+"""`Act`, and the workflows that carry out any list of acts: each is an effect at a target that counts.
+
+What a job is to do stands in its input, so that one worker serves every scenario. The result of an act is its key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from mesh import Job, workflow
+from mesh.jobs.workflow import Workflow
+from mesh.protocols.constraints import Effect
+from mesh.testing.virtual_time import until
+from tests.chaos.doom import Doom
+from tests.effect_target import EffectTarget
+
+
+class Act(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One step. `how`: here in the owner, or by an agent. `ms` is how long it takes, `hold` a file that it waits for."""
+
+    key: str
+    how: Literal["here", "call"] = "here"
+    effect: Effect = "idempotent"
+    ms: int = 0
+    hold: str = ""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What an agent is asked: the act, of which job."""
+
+    job: str
+    act: Act
+
+
+def acts(count: int, **terms: object) -> list[Act]:
+    """So many acts, `step-0` and so on, on these terms."""
+    return [Act(key=f"step-{number}", **terms) for number in range(count)]  # type: ignore[arg-type]
+
+
+class Hands:
+    """Carries out acts in one process: the effect is asked for at the target, under the job's id and the act's key."""
+
+    def __init__(self, folder: Path, process: str) -> None:
+        self._folder = folder
+        self._process = process
+        self._doom = Doom(folder)
+        self._ledger = EffectTarget(folder / LEDGER)
+        self._blind = EffectTarget(folder / BLIND, honours_keys=False)
+
+    async def carry_out(self, asked: Asked) -> str:
+        """Die where it is written; else do it, and say which."""
+        act = asked.act
+        self._doom.at("before effect", self._process)
+        target = self._blind if act.effect == "at_most_once" else self._ledger
+        target.ask(f"{asked.job}/{act.key}")
+        self._doom.at("after effect", self._process)
+        if act.ms:
+            await asyncio.sleep(act.ms / 1000)
+        if act.hold:
+            await until((self._folder / f"let-{act.hold}").exists, timeout=600)
+        return act.key
+
+
+LEDGER = "ledger"
+"""The target that honours keys."""
+BLIND = "blind"
+"""The target that does every effect it is asked for: at-most-once steps go there."""
+
+
+def workflows(carry_out: Callable[[Asked], Awaitable[str]]) -> list[Workflow[list[str]]]:
+    """`chain` does its acts one after the other, `fan` all at once."""
+
+    async def do(asked: Asked) -> str:
+        return await carry_out(asked)
+
+    def begin(job: Job, act: Act) -> Awaitable[str]:
+        asked = Asked(job.id, act)
+        if act.how == "call":
+            command = "chaos.once" if act.effect == "at_most_once" else "chaos.act"
+            return job.call(command, asked, returns=str, key=act.key, effect=act.effect, timeout=60)
+        return job.step(act.key, do, asked, effect=act.effect)
+
+    @workflow("chain")
+    async def chain(job: Job, acts: list[Act]) -> list[str]:
+        return [await begin(job, act) for act in acts]
+
+    @workflow("fan")
+    async def fan(job: Job, acts: list[Act]) -> list[str]:
+        return await job.gather(*(begin(job, act) for act in acts), on_missing="raise")  # type: ignore[arg-type]
+
+    return [chain, fan]

@@ -1,0 +1,58 @@
+"""Several who want the same job at the same moment."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from mesh.client.mesh import Mesh
+from mesh.jobs.backlog import Candidate
+from mesh.protocols.job_events import Entry, Submitted, Value, encode_entry
+from mesh.protocols.job_state import advance
+from tests.chaos.fleet import Fleet, Handed
+from tests.chaos.plans import acts
+from tests.chaos.scenario import Scenario
+from tests.servers import RealServer
+
+pytestmark = [pytest.mark.server, pytest.mark.fault]
+
+PEERS = ("one", "two")
+AT_ONCE = 20
+
+
+async def test_06_two_peers_claim_together(chaos: Scenario, server: RealServer, fleet: Fleet, mesh: Mesh) -> None:
+    """two peers claim the same job together, 1,000 times · one of them drives it, the other one leaves it alone"""
+    jobs = chaos.pick(100, 1000)
+    await fleet.start(*PEERS, look_every=0.5)
+    for first in range(0, jobs, AT_ONCE):
+        names = [f"together-{number}" for number in range(first, min(jobs, first + AT_ONCE))]
+        await asyncio.gather(*(_journal(mesh, name) for name in names))
+        fleet.handed += [Handed(name, ["step-0"]) for name in names]
+        for name in names:
+            _hint(mesh, name)
+        await fleet.over(mesh, within=30)
+    refused = fleet.refused(*PEERS, point="owner.claimed")
+    assert len(refused) > jobs / 10, "they hardly ever met"
+    evidence = await chaos.conclude(
+        fleet, server.url, f"{jobs} jobs hinted to both at once", f"{len(refused)} claims refused"
+    )
+    claims = [record.entry.owner for records in evidence.journals.values() for record in records if record.entry.owner]
+    assert set(claims) == set(PEERS)
+    assert {key: count for key, count in fleet.ledger.counts().items() if count != 1} == {}
+    assert len(fleet.ledger.requests()) == jobs
+
+
+async def _journal(mesh: Mesh, job: str) -> None:
+    """A job that nobody drives, as anybody may write it."""
+    plan = msgspec.json.encode({"acts": acts(1)})
+    submitted = Submitted(workflow="chain", version=1, input=Value(inline=msgspec.Raw(plan)), digest="")
+    head = advance(None, "default", (submitted,))
+    entry = Entry(id=f"{job}-first", job=job, tenant="default", head=head, events=(submitted,))
+    await mesh.peer.store.append(mesh.peer.subjects.job("default", job), encode_entry(entry), expected=0)
+
+
+def _hint(mesh: Mesh, job: str) -> None:
+    candidate = Candidate(job=job, tenant="default", workflow="chain", version=1)
+    mesh.peer.bus.publish(mesh.peer.subjects.hint("default", 2), msgspec.json.encode(candidate))
