@@ -1,0 +1,32 @@
+"""`Limits`: how much of itself a gateway lends to whoever connects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Times are in seconds, sizes in bytes. A request's body may be as large as a message of the mesh's server."""
+
+    connections: int = 1024
+    """Above this, a connection is answered 503 and closed."""
+    streams: int = 256
+    """Event streams and long polls that wait at the same time; above this 429."""
+    line: int = 8190
+    """The request line, and each header."""
+    headers: int = 64
+    idle: float = 20.0
+    """Until a connection has sent a whole head, the first or the next."""
+    request: float = 30.0
+    """A request's whole time, its body included; what waits for a job has `wait` beside it."""
+    write: float = 30.0
+    """Until a reader of an event stream has taken what was written."""
+    wait: float = 60.0
+    """The longest long poll."""
+    heartbeat: float = 15.0
+    """Between two comments on an event stream on which nothing happens."""
+    grace: float = 20.0
+    """For what is under way when the gateway is told to stop."""
+    page: int = 200
+    """The most rows of one page."""

@@ -1,0 +1,93 @@
+"""`GET /v1/{tenant}/jobs/{id}/events`: every event of a job's journal, then those to come, up to the last one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from aiohttp import web
+
+from mesh.gateway.gateway import Gateway, gateway_of
+from mesh.gateway.positions import Position, read_position
+from mesh.gateway.reading import unknown
+from mesh.gateway.sse import HEARTBEAT, LEAVING, blocks
+from mesh.protocols.errors import Transient
+from mesh.protocols.job_state import JobState, Recorded
+
+_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
+
+
+async def stream_events(request: web.Request) -> web.StreamResponse:
+    """Server-sent events from behind `Last-Event-ID` (or `?after=`). 204 where nothing can follow: browsers then stop asking."""
+    gateway, tenant, job = gateway_of(request), request.match_info["tenant"], request.match_info["job"]
+    read = read_position(request.headers.get("Last-Event-ID") or request.query.get("after", ""))
+    with gateway.place():
+        state = JobState()
+        past = [each for each in await gateway.journals.read(tenant, job) if state.apply(each)]
+        if not past:
+            raise unknown(tenant, job)
+        news = b"".join(block for each in past for block in blocks(each, read))
+        if state.terminal and not news:
+            return web.Response(status=204)
+        response = web.StreamResponse(headers=_HEADERS)
+        await response.prepare(request)
+        try:
+            await _write(gateway, response, news)
+            await _follow(gateway, response, state, tenant, read)
+        except (ConnectionError, TimeoutError, Transient):
+            _cut(request)
+        return response
+
+
+async def _follow(gateway: Gateway, response: web.StreamResponse, state: JobState, tenant: str, read: Position) -> None:
+    """Whatever goes wrong ends the stream; whoever reads it comes back with the last id."""
+    handle = gateway.mesh.job(state.job, tenant=tenant)
+    async with aclosing(handle.follow(state)) as records:
+        async for record in _or_silence(gateway, records):
+            news = b"".join(blocks(record, read)) if record is not None else HEARTBEAT
+            await _write(gateway, response, news)
+    if not state.terminal:
+        await _write(gateway, response, LEAVING)
+
+
+async def _or_silence(
+    gateway: Gateway, records: AsyncGenerator[Recorded, None]
+) -> AsyncGenerator[Recorded | None, None]:
+    """The records as they come, and None for each heartbeat's time without one; ends when the gateway stops."""
+    stopping = asyncio.create_task(gateway.stopping.wait())
+    coming: asyncio.Task[Recorded | None] | None = None
+    try:
+        while not gateway.stopping.is_set():
+            coming = coming or asyncio.create_task(_next(records))
+            await asyncio.wait(
+                {coming, stopping}, timeout=gateway.limits.heartbeat, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not coming.done():
+                yield None
+                continue
+            record, coming = coming.result(), None
+            if record is None:
+                return
+            yield record
+    finally:
+        stopping.cancel()
+        if coming is not None:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+
+async def _next(records: AsyncGenerator[Recorded, None]) -> Recorded | None:
+    return await anext(records, None)
+
+
+async def _write(gateway: Gateway, response: web.StreamResponse, data: bytes) -> None:
+    if data:
+        async with asyncio.timeout(gateway.limits.write):
+            await response.write(data)
+
+
+def _cut(request: web.Request) -> None:
+    """Whoever does not read, or cannot be served any more, is not waited for."""
+    if request.transport is not None:
+        request.transport.abort()

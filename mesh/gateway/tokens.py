@@ -1,0 +1,142 @@
+"""`Tokens`: who may act for whom. A token is known here by its digest alone.
+
+    [tokens]
+    "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" = ["acme", "globex"]
+
+The file is read again when it has changed: a line that is taken out stops working at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesh.gateway.private_file import write_private
+from mesh.protocols.errors import InvalidName
+from mesh.protocols.subjects import check_name
+from mesh.settings import BadSettings
+
+EVERY_TENANT = frozenset({"*"})
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_LONGEST = 512
+
+logger = logging.getLogger("mesh.gateway")
+
+_Mark = tuple[int, int, int]
+_GONE: _Mark = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """Who presented a token: `name` is the beginning of its digest, which may be logged."""
+
+    name: str
+    tenants: frozenset[str]
+
+    def may_act_for(self, tenant: str) -> bool:
+        """Whether the token is good for this tenant."""
+        return self.tenants == EVERY_TENANT or tenant in self.tenants
+
+
+def digest_of(token: str) -> str:
+    """`sha256:<hex>` of a token: what `tokens.toml` has of it."""
+    return "sha256:" + hashlib.sha256(token.encode()).hexdigest()
+
+
+class Tokens:
+    """The gateway's own `token`, good for every tenant, and those of the file `bound`, if there is one."""
+
+    def __init__(self, token: str, bound: Path | None = None) -> None:
+        self._own = {digest_of(token): EVERY_TENANT}
+        self._path = bound
+        self._mark = _mark_of(bound)
+        self._bound = read_bound(bound) if bound else {}
+
+    def bearer(self, presented: str) -> Bearer | None:
+        """Who that is, or None. Every token known is compared, each in constant time."""
+        self._refresh()
+        digest = digest_of(presented) if len(presented) <= _LONGEST else ""
+        found: Bearer | None = None
+        for known, tenants in (*self._own.items(), *self._bound.items()):
+            if hmac.compare_digest(known, digest):
+                found = Bearer(known[7:15], tenants)
+        return found
+
+    def _refresh(self) -> None:
+        """A file that has become unreadable changes nothing: the tokens that were known go on working."""
+        mark = _mark_of(self._path)
+        if self._path is None or mark == self._mark:
+            return
+        self._mark = mark
+        try:
+            self._bound = read_bound(self._path)
+        except BadSettings as error:
+            logger.error("the tokens known so far stay: %s", error)
+
+
+def read_bound(path: Path) -> dict[str, frozenset[str]]:
+    """The tenants of each digest; none where there is no file.
+
+    Raises:
+        BadSettings: says which line is wrong and what to write.
+    """
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSettings(f"{path} cannot be read: {error}") from None
+    unknown = set(tables) - {"tokens"}
+    lines = tables.get("tokens", {})
+    if unknown or not isinstance(lines, dict):
+        raise BadSettings(f'{path}: only a table [tokens] may stand there, with lines such as "sha256:…" = ["acme"]')
+    return {_digest(path, digest): _tenants(path, digest, tenants) for digest, tenants in lines.items()}
+
+
+def bind(path: Path, token: str, tenants: tuple[str, ...]) -> None:
+    """Add a token to the file. Again: its tenants are those given last.
+
+    Raises:
+        BadSettings · InvalidName: the file, or a tenant, is not what it should be.
+    """
+    lines = {**read_bound(path), digest_of(token): frozenset(check_name(each, "tenant") for each in tenants)}
+    body = "".join(f'"{digest}" = [{_listed(names)}]\n' for digest, names in lines.items())
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    write_private(draft, f"# token digest = tenants; taking a line out ends the token\n[tokens]\n{body}")
+    draft.replace(path)
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(f'"{each}"' for each in sorted(names))
+
+
+def _digest(path: Path, digest: str) -> str:
+    if not _DIGEST.match(digest):
+        raise BadSettings(f"{path}: {digest!r} is no digest; `mesh gateway token --tenant T` writes such lines")
+    return digest
+
+
+def _tenants(path: Path, digest: str, tenants: object) -> frozenset[str]:
+    if tenants == ["*"]:
+        return EVERY_TENANT
+    if not isinstance(tenants, list) or not tenants or not all(isinstance(each, str) for each in tenants):
+        raise BadSettings(f'{path}: {digest[:15]}… must have a list of tenants such as ["acme"], or ["*"] for all')
+    try:
+        return frozenset(check_name(each, "tenant") for each in tenants)
+    except InvalidName as error:
+        raise BadSettings(f"{path}: {digest[:15]}…: {error}") from None
+
+
+def _mark_of(path: Path | None) -> _Mark:
+    try:
+        found = path.stat() if path else None
+    except OSError:
+        return _GONE
+    return (found.st_mtime_ns, found.st_size, found.st_ino) if found else _GONE

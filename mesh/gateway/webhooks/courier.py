@@ -1,0 +1,180 @@
+"""`Courier`: claims webhooks whose job is over, and sends each until it is taken, or given up after a bounded number of times.
+
+Each attempt is written down before the next one is waited for: another gateway that takes over goes on counting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from urllib.parse import urlsplit
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from mesh.gateway.webhooks.ledger import Entry, Ledger
+from mesh.gateway.webhooks.message import message_of
+from mesh.gateway.webhooks.sender import NeverTaken, NotTaken, Sender
+from mesh.protocols.errors import Conflict, MeshError
+from mesh.protocols.job_state import JobState
+from mesh.protocols.ports import Clock
+from mesh.telemetry.telemetry import Telemetry
+
+ATTEMPTS = 12
+FIRST = 2.0
+LONGEST = 3600.0
+"""Seconds: the n-th pause is anything up to `FIRST · 2ⁿ⁻¹`, never above this."""
+
+MOST = 512
+MOST_AT_ONE_HOST = 64
+"""How many webhooks are in hand at the same time. What is beyond stays unclaimed, for later or for others: one receiver that
+is away must not keep the messages to all others waiting."""
+
+logger = logging.getLogger("mesh.gateway")
+
+
+class Courier:
+    """`gateway` is the id under which this one claims. `attempts` bounds how often one webhook is sent."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        sender: Sender,
+        clock: Clock,
+        telemetry: Telemetry,
+        *,
+        gateway: str,
+        attempts: int = ATTEMPTS,
+        first: float = FIRST,
+    ) -> None:
+        self._ledger = ledger
+        self._sender = sender
+        self._clock = clock
+        self._telemetry = telemetry
+        self._gateway = gateway
+        self._attempts = attempts
+        self._first = first
+        self._in_hand: dict[str, Entry] = {}
+        self._at_host: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def has_room(self, entry: Entry) -> bool:
+        """Whether it could be taken now: not in hand already, and not one too many."""
+        if entry.hook.id in self._in_hand or len(self._in_hand) >= MOST:
+            return False
+        return self._at_host[_host(entry)] < MOST_AT_ONE_HOST
+
+    async def take(self, entry: Entry, state: JobState) -> None:
+        """Claim it and send it, in the background. One that somebody else has claimed meanwhile is theirs.
+
+        The state is that of its job, which is over.
+        """
+        if not self.has_room(entry):
+            return
+        self._in_hand[entry.hook.id] = entry
+        self._at_host[_host(entry)] += 1
+        try:
+            claimed = await self._ledger.change(entry, state="claimed", holder=self._gateway)
+        except BaseException as error:
+            self._let_go(entry.hook.id)
+            if isinstance(error, Conflict):
+                return
+            raise
+        self._in_hand[entry.hook.id] = claimed
+        task = asyncio.get_running_loop().create_task(self._deliver(claimed.hook.id, message_of(state)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """Send nothing more, and give back what is in hand: another gateway may have it at once. Again: nothing happens."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        left = [*self._in_hand.values()]
+        given = await asyncio.gather(
+            *(self._ledger.change(each, state="waiting", holder="", watcher="") for each in left),
+            return_exceptions=True,
+        )
+        for outcome in given:
+            if isinstance(outcome, BaseException):
+                logger.info("a webhook could not be handed back, its claim will lapse: %s", outcome)
+
+    # -- one webhook
+
+    async def _deliver(self, hook: str, body: bytes) -> None:
+        """Whatever happens, it is not in hand afterwards; what could not be written down is taken up again by the sweep."""
+        try:
+            await self._send(hook, body)
+        except Conflict:
+            logger.info("webhook %s is somebody else's by now", hook)
+        except MeshError as error:
+            logger.warning("what became of webhook %s could not be written down, it may come again: %s", hook, error)
+        self._let_go(hook)
+
+    def _let_go(self, hook: str) -> None:
+        self._at_host[_host(self._in_hand.pop(hook))] -= 1
+
+    async def _send(self, hook: str, body: bytes) -> None:
+        made = self._in_hand[hook].hook.attempts
+        retrying = AsyncRetrying(
+            sleep=self._clock.sleep,
+            stop=stop_after_attempt(max(1, self._attempts - made)),
+            wait=_Pause(self._first * 2 ** min(made, 20)),
+            retry=retry_if_exception_type(NotTaken),
+            reraise=True,
+        )
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    await self._attempt(hook, body)
+        except (NotTaken, NeverTaken) as error:
+            await self._bury(hook, error)
+
+    async def _attempt(self, hook: str, body: bytes) -> None:
+        try:
+            status = await self._sender.send(self._in_hand[hook].hook, body)
+        except (NotTaken, NeverTaken) as error:
+            status = error.status if isinstance(error, NotTaken) else 0
+            await self._change(
+                hook, status=status, reason=error.message, attempts=self._in_hand[hook].hook.attempts + 1
+            )
+            raise
+        await self._change(
+            hook,
+            state="delivered",
+            holder="",
+            status=status,
+            reason="",
+            attempts=self._in_hand[hook].hook.attempts + 1,
+        )
+        self._tell("webhook.delivered", hook, status=status)
+
+    async def _bury(self, hook: str, error: MeshError) -> None:
+        await self._change(hook, state="dead", holder="")
+        self._tell("webhook.dead", hook, level="error", reason=error.message)
+
+    async def _change(self, hook: str, **fields: object) -> None:
+        self._in_hand[hook] = await self._ledger.change(self._in_hand[hook], **fields)
+
+    def _tell(self, event: str, hook: str, **fields: object) -> None:
+        known = self._in_hand[hook].hook
+        self._telemetry.emit(
+            event, webhook=hook, job=known.job, tenant=known.tenant, host=_host(self._in_hand[hook]),
+            attempts=known.attempts, **fields,
+        )  # fmt: skip
+
+
+class _Pause:
+    """Full jitter, and at least what the receiver asked for."""
+
+    def __init__(self, first: float) -> None:
+        self._jitter = wait_random_exponential(multiplier=first, max=LONGEST)
+
+    def __call__(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        asked = error.retry_after if isinstance(error, MeshError) and error.retry_after else 0.0
+        return max(self._jitter(state), min(asked, LONGEST))
+
+
+def _host(entry: Entry) -> str:
+    return urlsplit(entry.hook.url).hostname or ""
