@@ -30,6 +30,7 @@
     │   ├── Cancelled          somebody asked for it to stop
     │   ├── KeyReused          the key names another job already
     │   ├── BranchesMissing    fewer branches of a gather succeeded than were needed
+    │   ├── StateMismatch      what is stored does not fit the type that its agent declares
     │   ├── StepMisused        a workflow used a step in a way that could not be replayed
     │   └── NotUnderstood      the act or message type is unknown to the receiver
     └── Catastrophic       halt, compensate, alert
@@ -337,6 +338,13 @@ class BranchesMissing(Semantic):
 
     code = "branches-missing"
     blame = "nobody"
+
+
+class StateMismatch(Semantic):
+    """A stored value does not fit the type that its agent declares now. `detail` carries `stored` and `declared`, the schema
+    versions, and `version`."""
+
+    code = "state-mismatch"
 
 
 class StepMisused(Semantic):

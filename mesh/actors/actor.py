@@ -294,6 +294,8 @@ class Actor:
         """Put a fresh state in place of the old one."""
         self._target = target
         self._functions = _NONE_YET
+        for kept in self.definition.keeps:
+            kept.bind(target, self.peer.keeping, self.definition.name)
 
     @property
     def target(self) -> Any:

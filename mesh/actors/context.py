@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
+from mesh.actors.doing import conversation_of
 from mesh.actors.lineage import Lineage
 from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect, Usage
@@ -20,7 +21,10 @@ from mesh.resilience.deadline import Deadline
 
 if TYPE_CHECKING:
     from mesh.actors.actor import Actor
+    from mesh.actors.effects import Effects
+    from mesh.actors.history import History
     from mesh.actors.state import State
+    from mesh.actors.state_declared import DeclaredHistories, Durable
     from mesh.actors.work import Work
 
 T = TypeVar("T")
@@ -105,6 +109,11 @@ class Context:
         return self.message.key or self.message.id
 
     @property
+    def conversation(self) -> str:
+        """What it belongs to, as its first sender named it (`ext.conversation` of the envelope), else the correlation."""
+        return conversation_of(self.message)
+
+    @property
     def constraints(self) -> Constraints:
         """What the caller demands, its budget less what has been used here so far."""
         whole = self.message.constraints or Constraints()
@@ -185,9 +194,24 @@ class Context:
         """The object store: `digest = await (await ctx.objects()).put(data)`, `get(digest)`."""
         return await self._peer.payloads.objects()
 
-    def state(self, key: str, kind: type[T]) -> State[T]:
-        """The agent's durable state under `key`, typed `kind`: shared by its instances, survives every restart."""
-        return self._peer.state(self.agent, key, kind)
+    @overload
+    def state(self, kind: Durable[T]) -> State[T]: ...
+    @overload
+    def state(self, kind: type[T]) -> State[T | None]: ...
+    def state(self, kind: Any) -> State[Any]:
+        """The agent's durable values of a type, each under a key: shared by its instances, they survive every restart. With
+        a `durable(…)` they have a default and migrations. Classes declare theirs, and have them as attributes."""
+        return self._peer.state(self.agent, kind)
+
+    def history(self, conversation: str = "", declared: DeclaredHistories | None = None) -> History:
+        """What was said in a conversation, by default this one (`conversation`), within the bounds of `histories(…)`."""
+        of_all = declared.kept(self._peer.keeping, self.agent) if declared else self._peer.histories(self.agent)
+        return of_all(conversation or self.conversation, tenant=self.tenant)
+
+    @property
+    def effects(self) -> Effects:
+        """What must happen once out there: `await ctx.effects.once(ctx.key, fn)`. One key, one effect."""
+        return self._peer.effects(self.agent, tenant=self.tenant)
 
     # -- within
 

@@ -19,6 +19,7 @@ from msgspec import structs
 from mesh.actors.handler import Handler, Reaction, Timer, first_line
 from mesh.actors.mailbox import LIMIT
 from mesh.actors.marks import B, BidHook, Command, CommandOptions, EventMark, marks
+from mesh.actors.state_declared import Binds, Declared
 from mesh.actors.supervision import RestartPolicy
 from mesh.protocols.constraints import Effect
 from mesh.protocols.envelope import Stamps
@@ -51,6 +52,7 @@ class AgentDefinition:
     mailbox: int = LIMIT
     restarts: RestartPolicy = field(default_factory=RestartPolicy)
     stamps: Stamps = field(default_factory=Stamps)
+    keeps: tuple[Binds, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name, "agent")
@@ -238,12 +240,15 @@ def _define_class(cls: type[Agent], local: Mapping[str, Any]) -> AgentDefinition
     handlers: dict[str, Handler] = {}
     reactions: list[Reaction] = []
     timers: list[Timer] = []
+    keeps: list[Binds] = []
     for name, member in inspect.getmembers_static(cls):
         if isinstance(member, Command):
             handler = Handler.of(member.function, member.options, local, method=True, bid=member.bid_hook)
             if handler.name in handlers:
                 raise TypeError(f"{cls.__qualname__} has two commands named {handler.name!r}: rename one with name=")
             handlers[handler.name] = handler
+        if isinstance(member, Declared):
+            keeps.append(member)
         for mark in marks(member):
             handler = Handler.of(member, CommandOptions(timeout=mark.timeout), local, method=True)
             check_token(name.strip("_"), "handler")
@@ -264,4 +269,5 @@ def _define_class(cls: type[Agent], local: Mapping[str, Any]) -> AgentDefinition
         mailbox=cls.mailbox,
         restarts=cls.restarts,
         stamps=cls.stamps,
+        keeps=tuple(keeps),
     )

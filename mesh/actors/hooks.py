@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.actors.context import Context
 from mesh.actors.definition import Agent
+from mesh.actors.doing import doing
 from mesh.actors.handler import Timer
 from mesh.actors.invocation import place_of
 from mesh.actors.lineage import Lineage
@@ -123,6 +124,7 @@ class Hooks:
         if hook is None or getattr(hook, "__func__", None) in (Agent.on_start, Agent.on_stop):
             return
         context = Context(self._actor, self._work(name, seconds))
+        doing.set(None)
         deadline = Deadline.after(self._peer.clock, seconds)
         async with deadline.enforce(name):
             result = hook(context) if inspect.signature(hook).parameters else hook()

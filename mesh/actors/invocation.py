@@ -11,12 +11,15 @@ import inspect
 import os
 import traceback
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from mesh.actors.begun import Begun
 from mesh.actors.context import Context
+from mesh.actors.doing import conversation_of, doing
 from mesh.actors.work import Work
 from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import NULL
@@ -25,6 +28,7 @@ from mesh.telemetry.redaction import redacted
 
 if TYPE_CHECKING:
     from mesh.actors.actor import Actor
+    from mesh.actors.effects import Effects
 
 ExitStatus = Literal["success", "semantic_failure", "exception"]
 MESSAGE_LIMIT = 500
@@ -74,6 +78,30 @@ class Invocation:
         if self._context is None:
             self._context = Context(self._actor, self._work)
         return self._context
+
+    # -- as what is being done (`doing`)
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of the work."""
+        return self._work.envelope.key or self._work.envelope.id
+
+    @property
+    def tenant(self) -> str:
+        """On whose account it is."""
+        return self._work.envelope.tenant
+
+    @property
+    def conversation(self) -> str:
+        """What it belongs to."""
+        return conversation_of(self._work.envelope)
+
+    @property
+    def effects(self) -> Effects:
+        """The agent's effects."""
+        return self._actor.peer.effects(self._actor.definition.name, tenant=self.tenant)
+
+    # -- its run
 
     def begin(self) -> Outcome | None:
         """Let the handler take its first step. None: it is not at its end; `finish` it."""
@@ -153,6 +181,7 @@ class Invocation:
         return Outcome(self._failure(error), error)
 
     def _arguments(self) -> dict[str, Any]:
+        doing.set(self)
         parameters = self._work.handler.parameters
         arguments = parameters.arguments(self._work.envelope.payload)
         if parameters.context is not None:
@@ -183,7 +212,7 @@ class Invocation:
 
     async def _in_thread(self, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         """A thread cannot be stopped: on a timeout the answer leaves at once, and the actor waits for the thread."""
-        self.thread = self._actor.loop.run_in_executor(None, lambda: function(**arguments))
+        self.thread = self._actor.loop.run_in_executor(None, partial(copy_context().run, function, **arguments))
         return await asyncio.shield(self.thread)
 
     def _used(self, outcome: Outcome, seconds: float) -> Usage:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from mesh.actors.begun import Begun
+from mesh.actors.doing import doing
 from mesh.actors.handler import Handler
 from mesh.actors.invocation import DONE, Invocation
 from mesh.actors.typed_reading import untyped
@@ -57,6 +58,7 @@ def _run(actor: Actor, handler: Handler, first: Notice) -> Work | None:
     take, start, monotonic = actor.mailbox.take, _starter(actor, handler), actor.peer.clock.monotonic
     told, mute = actor.peer.telemetry.heard, handler.output.annotation is NoneType
     notice: Work | None = first
+    doing.set(None)
     times, began = 0, monotonic()
     now = began
     while isinstance(notice, Notice) and notice.handler is handler and now < notice.deadline.at:
@@ -107,6 +109,7 @@ def _starter(actor: Actor, handler: Handler) -> Start:
 
 def _context(actor: Actor, notice: Notice, name: str) -> dict[str, Context]:
     notice.invocation = Invocation(actor, notice)
+    doing.set(notice.invocation)
     return {name: notice.invocation.context}
 
 

@@ -23,6 +23,7 @@ from mesh.actors.handler import Handler
 from mesh.actors.identity import Connected as Connected
 from mesh.actors.identity import Identity as Identity
 from mesh.actors.inbound import Inbound
+from mesh.actors.keeping import Keeping
 from mesh.actors.lineage import Lineage
 from mesh.actors.micro import Micro
 from mesh.actors.payloads import STORE, Payloads
@@ -30,7 +31,6 @@ from mesh.actors.reactions import Reactions
 from mesh.actors.registration import Registration
 from mesh.actors.routing import Routing
 from mesh.actors.speaking import Speaking
-from mesh.actors.state import States
 from mesh.actors.subcontract import Subcontract, Subcontracted
 from mesh.actors.tongue import Tongue
 from mesh.protocols.acts import Bid
@@ -118,9 +118,21 @@ class Peer(Speaking):
         self._reactions = Reactions(self)
         self._dispatch = Dispatch(self)
         self._micro = Micro(self)
-        self._states = States(self.store, self.subjects)
+        self.keeping = self._keeping()
         self.breakers.on_change(self._breaker_changed)
         self.directory.on_change(self._changed_there)
+
+    def _keeping(self) -> Keeping:
+        return Keeping(
+            self.store, self.subjects, self.clock, self.ids, self.process, self.identity.incarnation,
+            gone=self._gone, listed=lambda: self.presence.confident,
+        )  # fmt: skip
+
+    def _gone(self, process: str, incarnation: str) -> bool:
+        """Whether that start of a process has ended. While the store was away, a missing lease proves nothing."""
+        lease = self.directory.process(process)
+        doubtful = self.directory.outage.doubtful(self.clock.monotonic())
+        return not doubtful and (lease is None or lease.incarnation != incarnation)
 
     # -- its life
 

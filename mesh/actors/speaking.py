@@ -1,17 +1,23 @@
-"""`Speaking`: what a peer can say: ask, stream, tell, call, emit; and keep: state."""
+"""`Speaking`: what a peer can say: ask, stream, tell, call, emit; and what agents keep: states, histories, effects."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from mesh.actors.asking import Asking, OnProgress, OnUsage
 from mesh.actors.contract import encode_payload
+from mesh.actors.effects import Effects
 from mesh.actors.events import Events
+from mesh.actors.history import Histories
+from mesh.actors.history_turns import Bounds
+from mesh.actors.keeping import Keeping
 from mesh.actors.lineage import Lineage
 from mesh.actors.question import Wish
 from mesh.actors.routing import Target
-from mesh.actors.state import State, States
+from mesh.actors.state import State
+from mesh.actors.state_declared import Durable
+from mesh.actors.state_kind import StateKind
 from mesh.actors.subcontract import Subcontract, Subcontracted
 from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect
@@ -34,7 +40,7 @@ class Speaking:
     events: Events
     subcontract: Callable[[Subcontract], Awaitable[Subcontracted]] | None
     _asking: Asking
-    _states: States
+    keeping: Keeping
 
     def ask(
         self,
@@ -149,9 +155,22 @@ class Speaking:
         """
         return await self.events.emit(event_type, payload, lineage or self.root, stored=stored)
 
-    def state(self, agent: str, key: str, kind: type[T]) -> State[T]:
-        """The durable value of an agent under a key."""
-        return State(self._states, agent, key, kind)
+    @overload
+    def state(self, agent: str, kind: Durable[T]) -> State[T]: ...
+    @overload
+    def state(self, agent: str, kind: type[T]) -> State[T | None]: ...
+    def state(self, agent: str, kind: Any) -> State[Any]:
+        """The durable values of an agent: of a type, kept as `state`, or as `durable` declared them."""
+        declared = kind if isinstance(kind, Durable) else Durable(StateKind(kind))
+        return declared.kept(self.keeping, agent)
+
+    def histories(self, agent: str) -> Histories:
+        """The conversations of an agent, within the default bounds."""
+        return self.keeping.histories(agent, Bounds())
+
+    def effects(self, agent: str, *, tenant: str = "default") -> Effects:
+        """The effects of an agent on a tenant's account: to look at them, and to resolve those that are in doubt."""
+        return self.keeping.effects.of(agent, tenant)
 
     def _call_deadline(self, capability: str, timeout: float | None, lineage: Lineage) -> Deadline:
         if timeout is None:

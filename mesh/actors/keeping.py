@@ -1,0 +1,67 @@
+"""`Keeping`: what a process's agents keep: states, histories, and the effects they have had. Opened at first need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+from mesh.actors.effects import EffectStore
+from mesh.actors.history import Histories, Summarise
+from mesh.actors.history_turns import Bounds
+from mesh.actors.payloads import STORE, Payloads
+from mesh.actors.state import States
+from mesh.actors.state_shelf import Shelf
+from mesh.protocols.ports import Clock, Ids, Store
+from mesh.protocols.subjects import Subjects
+
+BUCKETS = ("state", "history", "effects")
+"""The buckets of a mesh that hold what its agents keep; their records may name objects: see `state_shelf.reference_in`."""
+
+
+class Keeping:
+    """One process's access to the three buckets. `gone` and `listed` as in `EffectStore`."""
+
+    def __init__(
+        self,
+        store: Store,
+        subjects: Subjects,
+        clock: Clock,
+        ids: Ids,
+        process: str,
+        incarnation: str = "",
+        *,
+        gone: Callable[[str, str], bool] = lambda process, incarnation: False,
+        listed: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._store = store
+        self._subjects = subjects
+        self._clock = clock
+        self._ids = ids
+        self._process = process
+        self._incarnation = incarnation
+        self._gone = gone
+        self._listed = listed
+
+    @cached_property
+    def states(self) -> States:
+        """The durable values of agents."""
+        return States(self._shelf("state"), self._clock, self._ids.random)
+
+    @cached_property
+    def effects(self) -> EffectStore:
+        """The effects that agents and steps have had."""
+        return EffectStore(
+            self._shelf("effects"), self._clock, self._process, self._incarnation, gone=self._gone, listed=self._listed
+        )
+
+    def histories(self, agent: str, bounds: Bounds, summarise: Summarise | None = None) -> Histories:
+        """The conversations of one agent."""
+        return Histories(self._history, self._clock, agent, bounds, summarise)
+
+    @cached_property
+    def _history(self) -> Shelf:
+        return self._shelf("history")
+
+    def _shelf(self, name: str) -> Shelf:
+        payloads = Payloads(self._store, self._subjects.bucket(STORE))
+        return Shelf(self._store, self._subjects, self._clock, self._ids, payloads, name)
