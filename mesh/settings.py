@@ -140,6 +140,21 @@ def quiet_awards_choice(environ: Mapping[str, str] | None = None) -> bool:
     return _on_or_off("MESH_QUIET_AWARDS", environ)
 
 
+def replicas_choice(environ: Mapping[str, str] | None = None) -> int | None:
+    """`MESH_REPLICAS`: on how many servers of a cluster each stream and bucket is kept, 1 to 5. None (`auto`, also when
+    nothing is said): on 3 where the server belongs to a cluster, on 1 where it stands alone.
+
+    Raises:
+        BadSettings: it is no such number.
+    """
+    found = (os.environ if environ is None else environ).get("MESH_REPLICAS") or "auto"
+    if found == "auto":
+        return None
+    if found not in ("1", "2", "3", "4", "5"):
+        raise BadSettings(f"MESH_REPLICAS: {found!r} is no number of replicas; write 1, 3 or 5, or auto")
+    return int(found)
+
+
 def _on_or_off(name: str, environ: Mapping[str, str] | None) -> bool:
     found = (os.environ if environ is None else environ).get(name) or "on"
     if found not in ("on", "off"):

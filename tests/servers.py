@@ -18,7 +18,7 @@ from types import TracebackType
 
 READY_WITHIN = 15.0
 _CONFIG = """
-server_name: mesh-test
+server_name: {name}
 host: "127.0.0.1"
 port: {port}
 pid_file: "{folder}/server.pid"
@@ -59,6 +59,7 @@ accounts {{
 }}
 system_account: SYS
 {anonymous}
+{more}
 """
 
 
@@ -82,12 +83,26 @@ class RealServer:
     """One nats-server in `folder`: `with RealServer(tmp_path) as server: ... server.url`.
 
     `users` are further users of the account MESH as they stand in a nats-server configuration; `anonymous=False` makes
-    everybody log in. `ping` is how often the server asks its clients whether they are alive.
+    everybody log in. `ping` is how often the server asks its clients whether they are alive. `more` is further
+    configuration; `before` is what the server is started by, as in `(*before, "nats-server", …)`.
     """
 
-    def __init__(self, folder: Path, *, users: str = "", anonymous: bool = True, ping: str = "10s") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        users: str = "",
+        anonymous: bool = True,
+        ping: str = "10s",
+        name: str = "mesh-test",
+        more: str = "",
+        before: tuple[str, ...] = (),
+    ) -> None:
         self.folder = folder
+        self.name = name
         self.port = free_port()
+        self._more = more
+        self._before = before
         self._users = f", {users}" if users else ""
         self._anonymous = "no_auth_user: mesh" if anonymous else ""
         self._ping = ping
@@ -157,13 +172,19 @@ class RealServer:
 
     def _render(self) -> str:
         return _CONFIG.format(
-            port=self.port, folder=self.folder, users=self._users, anonymous=self._anonymous, ping=self._ping
+            name=self.name,
+            port=self.port,
+            folder=self.folder,
+            users=self._users,
+            anonymous=self._anonymous,
+            ping=self._ping,
+            more=self._more,
         )
 
     def _spawn(self, config: Path) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [server_binary(), "-c", str(config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [*self._before, server_binary(), "-c", str(config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
 
     def _await_ready(self) -> None:

@@ -42,23 +42,26 @@ async def connect(
     name: str = "",
     clock: Clock | None = None,
     ids: Ids | None = None,
-    replicas: int = 1,
+    replicas: int | None = None,
     timeout: float = 5.0,
     wire: Literal["fast", "plain"] | None = None,
 ) -> Connection:
     """Connect to a server; from then on the connection looks after itself and reconnects for as long as it takes.
 
-    `name` is what the server shows people; `replicas` is for streams and buckets created over this connection. `wire` is
-    how messages travel, `fast` or by `plain` nats-py; when not given, `MESH_WIRE` says so, and it is `fast` otherwise.
+    `name` is what the server shows people; `replicas` is for streams and buckets created over this connection; when not
+    given, `MESH_REPLICAS` says so, and it is 3 in a cluster and 1 elsewhere. `wire` is how messages travel, `fast` or by
+    `plain` nats-py; when not given, `MESH_WIRE` says so, and it is `fast` otherwise.
 
     Raises:
         Unavailable: no server answered within `timeout` seconds, or it refused the credentials; the message says which
             server was tried, where that setting came from, and what to do.
     """
+    from mesh.settings import replicas_choice
     from mesh.transport.nats.bus import NatsBus
     from mesh.transport.nats.store import NatsStore
 
     clock = clock or SystemClock()
     ids = ids or SystemIds(clock)
+    replicas = replicas_choice() if replicas is None else replicas
     bus = await NatsBus.connect(target, name=name, clock=clock, ids=ids, timeout=timeout, wire=wire)
     return Connection(bus, NatsStore(bus, clock, ids, replicas=replicas), name=name)

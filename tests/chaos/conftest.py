@@ -17,6 +17,7 @@ from mesh.client.mesh import Mesh
 from tests.chaos.fleet import Fleet
 from tests.chaos.report import Row, table
 from tests.chaos.scenario import SIZES, Scenario
+from tests.cluster import Cluster
 from tests.servers import RealServer
 
 ROWS: list[Row] = []
@@ -53,6 +54,25 @@ def fleet(server: RealServer, tmp_path: Path, chaos: Scenario) -> Iterator[Fleet
 async def mesh(server: RealServer) -> AsyncIterator[Mesh]:
     """Whoever hands jobs in."""
     async with Mesh.connect(server.url, process="client") as mesh:
+        yield mesh
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with Cluster(tmp_path / "servers") as running:
+        yield running
+
+
+@pytest.fixture
+async def cluster_fleet(cluster: Cluster, tmp_path: Path, chaos: Scenario) -> AsyncIterator[Fleet]:
+    fleet = Fleet(cluster.url, tmp_path, chaos.chance)
+    yield fleet
+    fleet.end()
+
+
+@pytest.fixture
+async def cluster_mesh(cluster: Cluster) -> AsyncIterator[Mesh]:
+    async with Mesh.connect(cluster.url, process="client") as mesh:
         yield mesh
 
 

@@ -7,9 +7,11 @@ import bisect
 import random
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from mesh.client.mesh import Mesh
+from mesh.protocols.errors import MeshError
 from mesh.settings import target_of
 from mesh.transport.connection import connect
 from tests.chaos.checker import check
@@ -96,7 +98,8 @@ async def until_owned(mesh: Mesh, job: str, *, by: str = "", timeout: float = 15
     handle: Any = mesh.job(job)
     async with asyncio.timeout(timeout):
         while True:
-            state = await handle.state()
-            if state.status == "running" and state.head is not None and by in ("", state.head.owner):
-                return str(state.head.owner)
+            with suppress(MeshError):
+                state = await handle.state()
+                if state.status == "running" and state.head is not None and by in ("", state.head.owner):
+                    return str(state.head.owner)
             await asyncio.sleep(0.02)

@@ -78,6 +78,11 @@ class NatsBus:
         return self._wire.identity
 
     @property
+    def cluster(self) -> str:
+        """The name of the cluster that the server belongs to; empty where it stands alone."""
+        return self._wire.cluster
+
+    @property
     def max_payload(self) -> int:
         """The most bytes a message may have."""
         return self._wire.max_payload

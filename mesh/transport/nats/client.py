@@ -64,6 +64,11 @@ class StreamingClient(Client):
         """(server id, client id) of the present connection, or the last one."""
         return str(self._server_info.get("server_id", "")), int(self._client_id or 0)
 
+    @property
+    def cluster(self) -> str:
+        """The name of the cluster that the server belongs to, if any."""
+        return str(self._server_info.get("cluster") or "")
+
     def remember(self, subject: str, queue: str) -> int:
         """A number for a subscription, which is made again after every reconnect."""
         self._sid += 1

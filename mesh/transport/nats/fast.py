@@ -46,6 +46,11 @@ class FastWire:
         return self._client.identity
 
     @property
+    def cluster(self) -> str:
+        """The name of the cluster that the server belongs to, if any."""
+        return self._client.cluster
+
+    @property
     def waiting(self) -> int:
         """Bytes that are not with the socket yet."""
         return self._outbox.waiting

@@ -49,6 +49,7 @@ class PlainWire:
 
     def __init__(self, told: Told) -> None:
         self.identity = ("", 0)
+        self.cluster = ""
         self._told = told
         self._client = Client()
         self._dialled: tuple[ServerTarget, str, random.Random, float] | None = None
@@ -275,6 +276,7 @@ class PlainWire:
         try:
             answer = msgspec.json.decode((await self._asking).data)
             server = answer["server"]["id"]
+            self.cluster = answer["server"].get("cluster", "")
         except (Error, OSError, TimeoutError, asyncio.CancelledError, msgspec.MsgspecError, KeyError) as error:
             log.info("the server does not tell its id: %s", error or type(error).__name__)
         self.identity = (server, int(client.client_id or 0))

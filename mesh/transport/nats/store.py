@@ -18,15 +18,19 @@ from mesh.transport.nats.reading import newest_of_each, read_from
 from mesh.transport.nats.snapshots import NatsSnapshots
 from mesh.transport.nats.streams import ensure, purge, stream_config
 
+IN_A_CLUSTER = 3
+"""Replicas of what a cluster keeps: one server may be lost, and nothing with it."""
+
 
 class NatsStore:
-    """Streams, buckets and objects. `replicas` is for what is created here; more that an operator has set stays."""
+    """Streams, buckets and objects. `replicas` is for what is created here, by default 3 in a cluster and 1 elsewhere; more
+    that an operator has set stays."""
 
-    def __init__(self, bus: NatsBus, clock: Clock, ids: Ids, *, replicas: int = 1) -> None:
+    def __init__(self, bus: NatsBus, clock: Clock, ids: Ids, *, replicas: int | None = None) -> None:
         self._bus = bus
         self._clock = clock
         self._ids = ids
-        self._replicas = replicas
+        self._replicas = replicas or (IN_A_CLUSTER if bus.cluster else 1)
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
         """Create the stream, or bring an existing one to this shape."""

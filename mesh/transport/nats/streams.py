@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
+from mesh.protocols.errors import MeshError, Unavailable
 from mesh.protocols.ports import BucketSpec, StreamSpec
-from mesh.transport.nats.api import NANOSECONDS, OtherConfiguration, call
+from mesh.transport.nats.api import NANOSECONDS, TOO_FEW_SERVERS, OtherConfiguration, call
 from mesh.transport.nats.bus import NatsBus
 
 MARKER_TTL = 60
@@ -103,12 +104,17 @@ async def ensure(bus: NatsBus, config: dict[str, Any]) -> StreamState:
 
     Raises:
         Refused: the existing one cannot be changed in place (storage, retention).
+        Unavailable: the cluster has too few servers for its replicas now.
     """
     name = config["name"]
     try:
         return _state(await call(bus, f"STREAM.CREATE.{name}", config))
     except OtherConfiguration:
         there = await info(bus, name)
+    except MeshError as error:
+        if error.detail.get("err_code") != TOO_FEW_SERVERS:
+            raise
+        raise _too_few(name, config["num_replicas"], error) from error
     wanted = {**there.config, **config, "num_replicas": max(there.config["num_replicas"], config["num_replicas"])}
     if wanted == there.config:
         return there
@@ -132,6 +138,14 @@ async def purge(bus: NatsBus, stream: str, subject: str, up_to: int | None = Non
             return 0
         request["seq"] = up_to + 1
     return msgspec.json.decode(await call(bus, f"STREAM.PURGE.{stream}", request), type=_Purged).purged
+
+
+def _too_few(name: str, replicas: int, error: MeshError) -> Unavailable:
+    return Unavailable(
+        f"no room for {replicas} replicas of {name} in the cluster now ({error.message}): start more of its servers, or ask "
+        "for fewer with MESH_REPLICAS",
+        detail=error.detail,
+    )
 
 
 def _state(answer: bytes) -> StreamState:

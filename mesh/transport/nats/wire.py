@@ -42,6 +42,10 @@ class Wire(Protocol):
         """(server id, client id) of the present connection, or the last one."""
 
     @property
+    def cluster(self) -> str:
+        """The name of the cluster that the server belongs to; empty where it stands alone."""
+
+    @property
     def max_payload(self) -> int:
         """The most bytes a message may have, header block included."""
 
