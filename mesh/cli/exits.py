@@ -26,6 +26,10 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+class Awaited(Exception):
+    """The job waits for a person. The message says for what, and the command that answers."""
+
+
 class BadInput(Exception):
     """What the user typed cannot be used. The message says what to type instead."""
 
@@ -47,9 +51,13 @@ _BY_ERROR: tuple[tuple[tuple[type[BaseException], ...], Exit], ...] = (
         Exit.BAD_INPUT,
     ),
     ((errors.Unavailable,), Exit.NO_MESH),
-    ((errors.TimedOut, errors.DeadlineExceeded), Exit.TIMED_OUT),
-    ((errors.Refused, errors.Overloaded, errors.NoBids, errors.BreakerOpen, errors.Draining), Exit.REFUSED),
+    ((errors.TimedOut, errors.DeadlineExceeded, errors.WaitExpired), Exit.TIMED_OUT),
+    (
+        (errors.Refused, errors.Denied, errors.Overloaded, errors.NoBids, errors.BreakerOpen, errors.Draining),
+        Exit.REFUSED,
+    ),
     ((errors.Cancelled,), Exit.CANCELLED),
+    ((Awaited,), Exit.WAITING),
     ((KeyboardInterrupt,), Exit.INTERRUPTED),
 )
 

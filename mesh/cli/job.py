@@ -1,4 +1,4 @@
-"""`mesh job`: look at jobs."""
+"""`mesh job`: look at jobs; what tells them something is in `telling`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mesh.cli import telling
+from mesh.cli.awaited import UntilAwaited
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_line, print_rows, print_table, print_value, printable
 from mesh.cli.running import connected, run
@@ -16,10 +18,11 @@ from mesh.protocols.errors import TimedOut
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
     from mesh.jobs.journals import Journals
-    from mesh.jobs.submission import JobHandle
     from mesh.protocols.job_events import JobHead
 
-app = typer.Typer(help="Look at jobs: ls, show, events, result.", no_args_is_help=True)
+app = typer.Typer(help="Look at jobs, and tell them something.", no_args_is_help=True)
+for _verb in telling.VERBS:
+    app.command(_verb.__name__)(_verb)
 
 COLUMNS = {
     "id": "ID",
@@ -97,7 +100,7 @@ def events(
         from mesh.jobs.listing import event_rows
 
         async with connected(options) as mesh:
-            handle = await _find(mesh, job)
+            handle = await telling.find(mesh, job)
             if not following:
                 for record in await _journals(mesh).read(handle.tenant, handle.id):
                     for each in event_rows(record):
@@ -113,12 +116,12 @@ def events(
 
 @app.command("result")
 @shared_options
-def result(options: Options, job: Id) -> None:
+def result(options: Options, job: Id, until_awaited: UntilAwaited = None) -> None:
     """Wait for the job's end, at most --timeout seconds, and print its result."""
 
     async def work() -> Any:
         async with connected(options) as mesh:
-            return await follow(await _find(mesh, job), options.timeout)
+            return await follow(await telling.find(mesh, job), options.timeout, until_awaited)
 
     try:
         print_value(run(work()), options.output)
@@ -131,11 +134,6 @@ def _journals(mesh: Mesh) -> Journals:
     from mesh.jobs.journals import Journals
 
     return Journals(mesh.peer.store, mesh.peer.subjects)
-
-
-async def _find(mesh: Mesh, job: str) -> JobHandle:
-    found = await _journals(mesh).find(job)
-    return mesh.job(found.entry.job, tenant=found.entry.tenant)
 
 
 def _why(mesh: Mesh, head: JobHead) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from mesh.cli.exits import BadInput, Exit, exit_for
+from mesh.cli.exits import Awaited, BadInput, Exit, exit_for
 from mesh.cli.output import note
 from mesh.cli.plain_types import read_plainly
 from mesh.protocols.errors import MeshError
@@ -26,12 +26,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ps": ("mesh.cli.ps:ps", "List the hosts of this folder and their processes."),
     "review": ("mesh.cli.review:review", "Review a git diff."),
     "submit": ("mesh.cli.submit:submit", "Publish a job and follow it."),
-    "job": ("mesh.cli.job:app", "Look at jobs: ls, show, events, result."),
+    "job": ("mesh.cli.job:app", "Look at jobs, and tell them something: ls, show, result, cancel, signal, …"),
+    "approvals": ("mesh.cli.approvals:app", "What waits for somebody's yes: ls, show, approve, deny."),
     "call": ("mesh.cli.call:call", "Hold one auction for a capability and print the result."),
     "registry": ("mesh.cli.registry:app", "Who is there: ls, show, watch, ping, schema, graph."),
     "events": ("mesh.cli.events:events", "Print events, those to come with -f."),
     "logs": ("mesh.cli.logs:logs", "Find the log lines of agent calls, across processes and hosts."),
+    "gateway": ("mesh.cli.gateway:app", "The mesh over HTTP: http, token, secret, webhooks."),
     "breaker": ("mesh.cli.breaker:app", "Circuit breakers: ls."),
+    "backup": ("mesh.cli.backup:backup", "Save a namespace into a folder, while it goes on."),
+    "restore": ("mesh.cli.restore:restore", "Put a namespace back as it was saved."),
     "server": ("mesh.cli.server:app", "The embedded server: start, stop, status."),
     "doctor": ("mesh.cli.doctor:doctor", "What is configured, reachable, too old or missing, and what to do."),
     "new": ("mesh.cli.new:app", "Write a runnable, tested agent and its manifest."),
@@ -106,6 +110,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.FAILED)
+    except Awaited as awaited:
+        note(str(awaited))
+        sys.exit(Exit.WAITING)
     except (MeshError, BadInput) as error:
         note(f"error: {error}")
         sys.exit(exit_for(error))

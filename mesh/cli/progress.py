@@ -18,18 +18,29 @@ from mesh.protocols.job_events import (
     ArtifactPut,
     Awarded,
     Cancelled,
+    CancelRequested,
+    Compensated,
+    CompFailed,
     Completed,
+    CompSucceeded,
     DeadLettered,
     Event,
     Failed,
     OwnerClaimed,
     OwnerReleased,
+    Parked,
+    Paused,
+    PauseRequested,
     Progressed,
+    Resumed,
     StepFailed,
     StepInDoubt,
     StepStarted,
     StepSucceeded,
     Submitted,
+    Suspended,
+    WaitOpened,
+    WaitResolved,
 )
 from mesh.protocols.job_state import JobState, Recorded, StepState
 
@@ -76,9 +87,48 @@ def _told(event: Event, record: Recorded, state: JobState) -> list[Line]:
             return [Line(f"  artifact {event.artifact.kind}: {event.artifact.id}", "dim")]
         case Completed():
             return [Line(f"job {state.job} is done, {_spent(state)}", "bold green")]
-        case Failed() | Cancelled() | DeadLettered():
+        case Failed() | Cancelled() | Compensated() | DeadLettered():
             return [Line(f"job {state.job} {state.status}: {event.fault.code}: {event.fault.message}", "bold red")]
+    return _paused(event, state.job)
+
+
+def _paused(event: Event, job: str) -> list[Line]:
+    """What is waited for, what somebody said, and what was undone."""
+    match event:
+        case WaitOpened():
+            called = f" {event.name!r}" if event.name else ""
+            return [Line(f"  {event.key}: waits for {_KINDS.get(event.kind, event.kind)}{called}", "yellow")]
+        case WaitResolved():
+            return [Line(f"  {event.key}: {event.how}{_said(event.by, event.reason)}", "cyan")]
+        case CancelRequested() | PauseRequested():
+            what = "to be cancelled" if isinstance(event, CancelRequested) else "to be paused"
+            return [Line(f"  it is {what}{_said(event.by, event.reason)}", "yellow")]
+        case Paused():
+            return [Line("  paused", "yellow")]
+        case Resumed():
+            return [Line(f"  resumed{_said(event.by, event.reason)}", "cyan")]
+        case Suspended():
+            return [Line("  nothing to do meanwhile", "dim")]
+        case CompSucceeded():
+            return [Line(f"  ↶ {event.key} is undone{_said(event.by, '')}", "yellow")]
+        case CompFailed():
+            return [Line(f"  ✗ {event.key} could not be undone: {event.fault.message}", "red")]
+        case Parked():
+            return [Line(f"job {job} is parked until somebody decides: {event.reason}", "bold red")]
     return []
+
+
+_KINDS = {
+    "timer": "a time",
+    "approval": "approval of",
+    "signal": "the signal",
+    "child": "the job of",
+    "resolution": "a decision about",
+}
+
+
+def _said(by: str, reason: str) -> str:
+    return f"{' by ' + by if by else ''}{': ' + reason if reason else ''}"
 
 
 def award_lines(step: str, award: AwardRecord) -> list[Line]:

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from mesh.cli.exits import BadInput
+from mesh.cli.awaited import UntilAwaited, at_the_end, awaited, awaits_somebody, ends_when_awaited
+from mesh.cli.exits import Awaited, BadInput
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_value
 from mesh.cli.running import connected, run
 from mesh.protocols.constraints import Constraints
-from mesh.protocols.errors import BadPayload, TimedOut
+from mesh.protocols.errors import BadPayload, TimedOut, UnknownJob
 from mesh.protocols.submission import parse_budget, parse_labels, read_input
 
 if TYPE_CHECKING:
-    from mesh.jobs.submission import JobHandle
+    from mesh.jobs.handle import JobHandle
+    from mesh.protocols.job_state import JobState
 
 
 @shared_options
@@ -36,6 +38,7 @@ def submit(
     priority: Annotated[int, typer.Option(min=0, max=3, help="0 is the most urgent.")] = 2,
     label: Annotated[list[str] | None, typer.Option(help="A label that every agent must have: name=value.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it to its end.")] = True,
+    until_awaited: UntilAwaited = None,
 ) -> None:
     """Publish a job of WORKFLOW and follow it; its result is printed on stdout.
 
@@ -59,7 +62,7 @@ def submit(
                 workflow, data, key=key, tenant=tenant, deadline=deadline, constraints=constraints
             )
             handles.append(handle)
-            return await follow(handle, options.timeout) if wait else None
+            return await follow(handle, options.timeout, until_awaited) if wait else None
 
     try:
         result = run(work())
@@ -75,17 +78,31 @@ def submit(
         print_value({"job": handles[0].id, "duplicate": handles[0].duplicate}, options.output)
 
 
-async def follow(handle: JobHandle, timeout: float | None) -> Any:
+async def follow(handle: JobHandle, timeout: float | None, until_awaited: bool | None = False) -> Any:
     """Show the job's progress until it ends; its result.
 
     Raises:
-        TimedOut: it goes on. Whatever it failed with, as its own type.
+        TimedOut: it goes on. Awaited: somebody must say something, and that is what was asked to end at. Whatever it failed
+            with, as its own type.
     """
     from mesh.cli.progress import JobProgress
 
+    ends = ends_when_awaited(until_awaited)
     with JobProgress() as progress:
-        state = await handle.watch(progress.tell, timeout=timeout)
+        if ends:
+            state = await handle.watch(progress.tell, timeout=timeout, until=at_the_end(await _now(handle)))
+        else:
+            state = await handle.watch(progress.tell, timeout=timeout)
+    if ends and awaits_somebody(state):
+        raise Awaited(awaited(state))
     return await handle.outcome(state)
+
+
+async def _now(handle: JobHandle) -> JobState | None:
+    try:
+        return await handle.state()
+    except UnknownJob:
+        return None
 
 
 def read_argument(given: str) -> Any:

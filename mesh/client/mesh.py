@@ -31,6 +31,7 @@ from mesh.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from mesh.actors.actor import Actor
+    from mesh.jobs.approvals import Approval
     from mesh.jobs.host import JobHost
     from mesh.jobs.submission import JobHandle
     from mesh.jobs.workflow import Workflow
@@ -243,6 +244,13 @@ class Mesh:
         from mesh.jobs.submission import JobHandle
 
         return JobHandle(self.peer, job, tenant=tenant)
+
+    async def approvals(self, tenant: str = "*") -> list[Approval]:
+        """What waits for somebody's yes, of all jobs or of one tenant's. Answer with `job(…).approve(…)`."""
+        from mesh.jobs.approvals import open_approvals
+        from mesh.jobs.journals import Journals
+
+        return await open_approvals(Journals(self.peer.store, self.peer.subjects), tenant)
 
     # -- host
 

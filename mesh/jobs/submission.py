@@ -1,19 +1,16 @@
-"""The submitter's side: hand a job in, follow it, get its result. Any process may, also one that hosts nothing."""
+"""The submitter's side: hand a job in. Any process may, also one that hosts nothing; what comes of it, `handle` tells."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from mesh.actors.contract import encode_payload
+from mesh.jobs.following import Client
+from mesh.jobs.handle import JobHandle
 from mesh.jobs.hosted import KnownWorkflows
-from mesh.jobs.journals import Journals
-from mesh.jobs.local import contract_of
-from mesh.jobs.values import Values
 from mesh.protocols.constraints import Budget, Constraints
 from mesh.protocols.errors import (
     BadResult,
@@ -25,109 +22,11 @@ from mesh.protocols.errors import (
     UnknownWorkflow,
     from_fault,
 )
-from mesh.protocols.job_state import JobState, Recorded
-from mesh.protocols.ports import Bus, Clock, Ids, Store
-from mesh.protocols.subjects import Subjects
 from mesh.protocols.submission import Answer, Terms, headers_of, job_id_for_key, read_input
 from mesh.resilience.deadline import Deadline
 
 ATTEMPT = 3.0
 """Seconds that one request may take before it is made again under the same key."""
-
-PATIENCE = 60.0
-"""Seconds for which a server that is away is waited for while a job is followed."""
-
-
-class Client(Protocol):
-    """What a submitter needs; a `Peer` is one."""
-
-    bus: Bus
-    store: Store
-    clock: Clock
-    ids: Ids
-    subjects: Subjects
-
-
-class JobHandle:
-    """A job that was handed in. `duplicate`: it had been before, under the same key."""
-
-    def __init__(self, client: Client, job: str, *, tenant: str = "default", duplicate: bool = False) -> None:
-        self.id = job
-        self.tenant = tenant
-        self.duplicate = duplicate
-        self._client = client
-        self._journals = Journals(client.store, client.subjects)
-
-    def __repr__(self) -> str:
-        return f"JobHandle({self.id!r}, tenant={self.tenant!r})"
-
-    async def state(self) -> JobState:
-        """What the job amounts to now.
-
-        Raises:
-            UnknownJob: it has no journal (yet).
-        """
-        return await self._journals.state(self.tenant, self.id)
-
-    async def follow(self, state: JobState | None = None) -> AsyncGenerator[Recorded, None]:
-        """Its entries from the first, then new ones as they are stored, up to the last one; those that are void left out.
-
-        `state` is folded along, if one is given. Follows over restarts of anything; a job that is not journaled yet is
-        waited for.
-        """
-        state = JobState() if state is None else state
-        give_up = self._client.clock.monotonic() + PATIENCE
-        while not state.terminal:
-            try:
-                async with aclosing(self._journals.follow(self.tenant, self.id, after=state.sequence)) as records:
-                    async for record in records:
-                        give_up = self._client.clock.monotonic() + PATIENCE
-                        if state.apply(record):
-                            yield record
-                        if state.terminal:
-                            return
-            except Transient:
-                if self._client.clock.monotonic() >= give_up:
-                    raise
-                await self._client.clock.sleep(0.2)
-
-    async def result(self, timeout: float | None = None, *, returns: Any = Any) -> Any:
-        """What the workflow returned, once it has. `timeout` (seconds) ends the waiting, never the job.
-
-        Raises:
-            TimedOut: it goes on. Whatever the job failed with, as its own type.
-        """
-        state = await self.watch(timeout=timeout)
-        return await self.outcome(state, returns=returns)
-
-    async def watch(
-        self, tell: Callable[[Recorded, JobState], None] = lambda record, state: None, *, timeout: float | None = None
-    ) -> JobState:
-        """Follow to the end, telling each entry with the state that it led to; gives the last state.
-
-        Raises:
-            TimedOut: it goes on after `timeout` seconds.
-        """
-        state = JobState()
-        try:
-            async with asyncio.timeout(timeout):
-                async with aclosing(self.follow(state)) as records:
-                    async for record in records:
-                        tell(record, state)
-        except TimeoutError:
-            where = "not journaled yet" if state.head is None else state.status
-            raise TimedOut(f"job {self.id} is {where} after {timeout:g} s; it goes on") from None
-        return state
-
-    async def outcome(self, state: JobState, *, returns: Any = Any) -> Any:
-        """What a job that is over came to: its result, or its error raised as its own type."""
-        contract = contract_of(returns)
-        if state.fault is not None:
-            raise from_fault(state.fault)
-        if state.output is None:
-            raise BadResult(f"job {self.id} is {state.status} and has no result")
-        values = Values(self._client.store, self._client.subjects, self._client.clock)
-        return contract.decode(await values.load(state.output))
 
 
 async def submit(
@@ -235,3 +134,6 @@ async def _store(client: Client, subject: str, data: bytes, headers: dict[str, s
             pause = min(pause * 2, 1.0)
         else:
             return
+
+
+__all__ = ["Client", "JobHandle", "submit"]
