@@ -61,7 +61,10 @@ class NatsSnapshots:
     async def take(self, stream: str, write: Callable[[bytes], None], *, consumers: bool) -> Shape:
         """Hand a copy of the stream to `write`, piece by piece."""
         taking = _Taking(self._bus, stream, write)
-        inbox = self._bus.converse(taking.receive)
+        inbox = self._bus.inbox()
+        listening = self._bus.listen(
+            inbox, taking.receive
+        )  # the server looks for somebody on this very subject: 2 s, else
         self._bus.on_disconnect(taking.interrupt)
         try:
             question = {"deliver_subject": inbox, "no_consumers": not consumers, "chunk_size": PIECE, "jsck": True}
@@ -69,7 +72,7 @@ class NatsSnapshots:
             await taking.whole()
         finally:
             self._bus.off_disconnect(taking.interrupt)
-            self._bus.hang_up(inbox)
+            listening.stop()
         return msgspec.json.decode(answer, type=Shape)
 
     async def put_back(self, shape: Shape, pieces: Iterable[bytes]) -> StreamState:
@@ -140,7 +143,7 @@ class _Taking:
             self._write(message.data)
             if message.reply:
                 self._bus.publish(message.reply, b"")
-        except (OSError, MeshError) as error:
+        except MeshError as error:
             self._done.set_exception(error)
 
     def interrupt(self) -> None:

@@ -1,0 +1,160 @@
+"""`put_back`: a mesh again as a backup has it. Sequences, timestamps and timers are as they were.
+
+Nothing may run meanwhile, and nothing can start: until the last stream is there, `RESTORING` holds the subjects of one that
+every host needs, so that a host which starts on half a mesh fails instead of making the other half anew, empty. What an
+interrupted restore leaves is removed by the next one.
+
+What was done after the backup is done again: its steps run again, the effects of those that are not idempotent happen again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from mesh.protocols.errors import Refused, Unavailable
+from mesh.protocols.ports import Ids, Store, StreamState
+from mesh.protocols.snapshots import Shape, Snapshots
+from mesh.protocols.subjects import Subjects
+from mesh.upkeep.backup_folder import BackupFolder, BadBackup, Saved, Summary
+from mesh.upkeep.missed_timers import wake_the_late
+from mesh.upkeep.order import MARKER, prefix
+
+AT_ONCE = 200
+LAST = "DLQ"
+"""The stream that is given its subjects last: every host needs it, and no consumer is on it."""
+
+
+async def put_back(
+    store: Store,
+    subjects: Subjects,
+    ids: Ids,
+    folder: BackupFolder,
+    *,
+    replace: bool = False,
+    replicas: int | None = None,
+    running: Sequence[str] = (),
+    told: Callable[[Saved], None] = lambda saved: None,
+) -> Summary:
+    """Restore a namespace; everything is verified first. `replace`: remove what is there. `replicas`: other than in the
+    backup. `running` are the processes that host something of this namespace now. Again: with `replace`, the same.
+
+    Raises:
+        Refused: hosts are alive, or something is there; nothing was changed. BadBackup: it is damaged, or another
+            namespace's; nothing was changed. Unavailable · TimedOut: the server was lost in the middle: do it again.
+    """
+    summary = folder.summary()
+    if summary.namespace != subjects.namespace:
+        raise BadBackup(
+            f"{folder.path} is a backup of namespace {summary.namespace!r}, and its subjects say so: it cannot be put back as "
+            f"{subjects.namespace!r}"
+        )
+    folder.verify(summary)
+    if running:
+        raise Refused(
+            f"{len(running)} processes host agents or workflows of namespace {subjects.namespace} "
+            f"({', '.join(sorted(running)[:5])}): stop them first (`mesh down`); nothing was changed"
+        )
+    snapshots = store.snapshots()
+    await _make_room(snapshots, subjects, replace=replace)
+    return await _Restore(store, snapshots, subjects, ids, folder, replicas, told).run(summary)
+
+
+async def _make_room(snapshots: Snapshots, subjects: Subjects, *, replace: bool) -> None:
+    there = [each.state for each in await snapshots.kept(prefix(subjects)) if each.state.storage == "file"]
+    full = [each for each in there if each.messages or each.name == subjects.stream(MARKER)]
+    if full and not replace:
+        found = ", ".join(f"{each.name} ({each.messages})" for each in full[:5])
+        raise Refused(
+            f"namespace {subjects.namespace} is not empty on this server: {found}; nothing was changed. "
+            "`--replace` removes what is there first"
+        )
+    marker = subjects.stream(MARKER)
+    for each in sorted(there, key=lambda state: state.name == marker):  # the marker last: it stands for unfinished work
+        await snapshots.remove(each.name)
+
+
+class _Restore:
+    """One restore into an empty namespace."""
+
+    def __init__(
+        self,
+        store: Store,
+        snapshots: Snapshots,
+        subjects: Subjects,
+        ids: Ids,
+        folder: BackupFolder,
+        replicas: int | None,
+        told: Callable[[Saved], None],
+    ) -> None:
+        self._store = store
+        self._snapshots = snapshots
+        self._subjects = subjects
+        self._ids = ids
+        self._folder = folder
+        self._replicas = replicas
+        self._told = told
+
+    async def run(self, summary: Summary) -> Summary:
+        """Everything, one stream after the other."""
+        last = next((each for each in summary.streams if each.name == self._subjects.stream(LAST)), None)
+        await self._snapshots.reshape(self._marker(last))
+        for saved in summary.streams:
+            await self._restore(saved, hidden=saved is last)
+            self._told(saved)
+        await wake_the_late(self._store, self._subjects, self._ids)
+        await self._snapshots.remove(self._subjects.stream(MARKER))
+        if last is not None:
+            await self._snapshots.reshape(self._shape(last).config)
+        return summary
+
+    async def _restore(self, saved: Saved, *, hidden: bool) -> None:
+        shape = self._shape(saved)
+        if hidden:
+            shape = msgspec.structs.replace(shape, config={**shape.config, "subjects": [self._hiding_place()]})
+        state = await self._snapshots.put_back(shape, self._folder.pieces(saved))
+        _check(saved, state)
+        if saved.reached > state.last:
+            await self._skip(saved, saved.reached - state.last)
+
+    async def _skip(self, saved: Saved, count: int) -> None:
+        """Use up the sequences that the stream gave while the backup was made: no journal may ever name one of them twice."""
+        subject = saved.shape.subjects[0].replace("*", "skipped").replace(">", "skipped")
+        for start in range(0, count, AT_ONCE):
+            await asyncio.gather(*(self._store.append(subject, b"") for _ in range(start, min(start + AT_ONCE, count))))
+        await self._store.purge(saved.name, subject)
+
+    def _shape(self, saved: Saved) -> Shape:
+        if self._replicas is None:
+            return saved.shape
+        return msgspec.structs.replace(saved.shape, config={**saved.shape.config, "num_replicas": self._replicas})
+
+    def _marker(self, last: Saved | None) -> dict[str, object]:
+        """A stream that takes nothing."""
+        return {
+            "name": self._subjects.stream(MARKER),
+            "subjects": list(last.shape.subjects) if last is not None else [self._hiding_place()],
+            "storage": "file",
+            "retention": "limits",
+            "discard": "new",
+            "max_bytes": 1,
+            "num_replicas": 1,
+            "description": "a restore is under way, or was interrupted: `mesh restore --replace` does it again",
+        }
+
+    def _hiding_place(self) -> str:
+        return f"{prefix(self._subjects)}restoring"
+
+
+def _check(saved: Saved, state: StreamState) -> None:
+    """What came back is what was taken. A stream that keeps messages for a time only may have dropped some by now, and timers
+    that are overdue come due at once."""
+    config = saved.shape.config
+    changes = config.get("max_age") or config.get("allow_msg_schedules")
+    if state.last < saved.last or (not changes and state.messages != saved.messages):
+        raise Unavailable(
+            f"{saved.name} came back with {state.messages} messages up to {state.last}, {saved.messages} up to {saved.last} "
+            "were saved: run `mesh restore --replace` again"
+        )

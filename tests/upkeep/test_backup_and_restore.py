@@ -1,0 +1,220 @@
+"""A mesh is saved while it works, its server is lost, and it goes on elsewhere: real servers, real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from mesh import Job, Mesh, workflow
+from mesh.clock import SystemIds
+from mesh.jobs.streams import ensure_streams, specs
+from mesh.protocols.errors import Refused
+from mesh.protocols.job_state import JobState
+from mesh.protocols.ports import StreamSpec
+from mesh.protocols.subjects import Subjects
+from mesh.transport.memory.server import MemoryServer
+from mesh.upkeep.backup import NothingThere, back_up
+from mesh.upkeep.backup_folder import BackupFolder, BadBackup, Saved
+from mesh.upkeep.restore import put_back
+from tests.contract.places import eventually_none
+from tests.servers import RealServer
+from tests.upkeep.host_process import HostProcess
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[tuple[RealServer, RealServer]]:
+    """The one that is lost, and an empty one."""
+    with RealServer(tmp_path / "lost") as lost, RealServer(tmp_path / "empty") as empty:
+        yield lost, empty
+
+
+def command(server: RealServer, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("NATS_")}
+    return subprocess.run(
+        [sys.executable, "-c", "from mesh.cli.main import main; main()", *arguments, "--server", server.url, "-o", "json"],
+        cwd=server.folder, env=environ, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def client(server: RealServer) -> AsyncIterator[Mesh]:
+    async with Mesh.connect(server.url, name="test") as mesh:
+        yield mesh
+
+
+async def once(mesh: Mesh, job: str, condition: Callable[[JobState], bool]) -> None:
+    async with asyncio.timeout(20):
+        async for _ in mesh.job(job).follow(state := JobState()):
+            if condition(state):
+                return
+
+
+async def test_jobs_under_way_are_finished_on_another_server(
+    servers: tuple[RealServer, RealServer], tmp_path: Path
+) -> None:
+    lost, empty = servers
+    large = "x" * 100_000
+    with HostProcess(lost, tmp_path, "first") as host:
+        await host.ready()
+        async with client(lost) as mesh:
+            over = await mesh.submit("note", large, key="over")
+            assert await over.result(20) == large
+            started = await mesh.submit("walk", "near")
+            await once(mesh, started.id, lambda state: "first" in state.steps and state.steps["first"].ended)
+            saved = await asyncio.to_thread(command, lost, "backup", str(tmp_path / "backup"))
+            assert saved.returncode == 0, saved.stderr
+    lost.kill()
+
+    refused = await asyncio.to_thread(command, empty, "restore", str(tmp_path / "nowhere"))
+    assert (refused.returncode, "no backup" in refused.stderr) == (2, True), refused.stderr
+    restored = await asyncio.to_thread(command, empty, "restore", str(tmp_path / "backup"))
+    assert restored.returncode == 0, restored.stderr
+    assert [each["stream"] for each in json.loads(restored.stdout)["streams"]] == [
+        each["stream"] for each in json.loads(saved.stdout)["streams"]
+    ]
+    (tmp_path / "second").touch()
+    with HostProcess(empty, tmp_path, "successor") as host:
+        await host.ready()
+        async with client(empty) as mesh:
+            assert await mesh.job(started.id).result(30) == ["first", "second", "near"]
+            again = await mesh.submit("note", large, key="over")
+            assert (again.id, again.duplicate, await again.result(20)) == (over.id, True, large)
+        refused = await asyncio.to_thread(command, empty, "restore", str(tmp_path / "backup"), "--replace")
+        assert (refused.returncode, "mesh down" in refused.stderr) == (5, True), refused.stderr
+    assert host.effects() == ["first", "second"]
+    refused = await asyncio.to_thread(command, empty, "restore", str(tmp_path / "backup"))
+    assert (refused.returncode, "--replace" in refused.stderr) == (5, True), refused.stderr
+    replaced = await asyncio.to_thread(command, empty, "restore", str(tmp_path / "backup"), "--replace")
+    assert replaced.returncode == 0, replaced.stderr
+    async with client(empty) as mesh:
+        assert (await mesh.job(started.id).state()).status == "running"
+
+
+@workflow("hello")
+async def hello(job: Job, name: str) -> str:
+    return f"hello {name}"
+
+
+async def test_what_is_handed_in_while_the_backup_is_made_never_shares_its_number_with_anything_later(
+    servers: tuple[RealServer, RealServer], tmp_path: Path
+) -> None:
+    """The ingress is copied before the journals: a journal may name a message that the copy of the ingress lacks."""
+    lost, empty = servers
+    async with Mesh.connect(lost.url, process="host") as mesh:
+        await mesh.host_workflow(hello)
+        peer = mesh.peer
+        subject, meanwhile = peer.subjects.ingress("default", "hello"), []
+
+        def told(saved: Saved) -> None:
+            if saved.name == peer.subjects.stream("IN"):
+                names = (b'"Ada"', b'"Alan"')
+                meanwhile.extend(asyncio.ensure_future(peer.store.append(subject, name)) for name in names)
+
+        await peer.store.append(subject, b'"Grace"')
+        summary = await back_up(peer.store, peer.subjects, peer.clock, tmp_path / "backup", told=told)
+        last = max(ack.sequence for ack in await asyncio.gather(*meanwhile))
+    ingress = next(each for each in summary.streams if each.name == peer.subjects.stream("IN"))
+    assert (ingress.last, ingress.reached) == (1, last)
+    async with client(empty) as mesh:
+        peer = mesh.peer
+        await put_back(peer.store, peer.subjects, peer.ids, BackupFolder(tmp_path / "backup"))
+        assert (await peer.store.append(subject, b'"Barbara"')).sequence == last + 1
+        assert [each.data for each in await peer.store.read(ingress.name, subject)] == [b'"Grace"', b'"Barbara"']
+
+
+async def test_timers_that_were_set_before_come_due_after_a_restore(
+    servers: tuple[RealServer, RealServer], tmp_path: Path
+) -> None:
+    lost, empty = servers
+    subjects = Subjects()
+    async with client(lost) as mesh:
+        await ensure_streams(mesh.peer.store, subjects)
+        now = time.time()
+        for token, seconds in (("past", 0.5), ("soon", 3.0), ("far", 3600.0)):
+            at = datetime.fromtimestamp(now + seconds, UTC).isoformat().replace("+00:00", "Z")
+            headers = {"Nats-Schedule": f"@at {at}", "Nats-Schedule-Target": subjects.timer_due("default", "j1", token)}
+            await mesh.peer.store.append(subjects.timer_set("default", "j1", token), b"{}", headers=headers)
+        await back_up(mesh.peer.store, subjects, mesh.peer.clock, tmp_path / "backup")
+    lost.stop()
+    async with client(empty) as mesh:
+        store = mesh.peer.store
+        await put_back(store, subjects, mesh.peer.ids, BackupFolder(tmp_path / "backup"))
+
+        async def still_set() -> bool:
+            counts = await store.counts(subjects.stream("TIM"), subjects.timer_all())
+            return set(counts) != {
+                subjects.timer_due("default", "j1", "past"),
+                subjects.timer_due("default", "j1", "soon"),
+                subjects.timer_set("default", "j1", "far"),
+            }
+
+        await eventually_none(still_set)
+
+
+async def test_an_interrupted_restore_leaves_a_mesh_that_no_host_can_start_on(
+    servers: tuple[RealServer, RealServer], tmp_path: Path
+) -> None:
+    lost, empty = servers
+    async with Mesh.connect(lost.url, process="host") as mesh:
+        await mesh.host_workflow(hello)
+        assert await (await mesh.submit("hello", "Ada")).result(20) == "hello Ada"
+        await back_up(mesh.peer.store, mesh.peer.subjects, mesh.peer.clock, tmp_path / "backup")
+    folder = BackupFolder(tmp_path / "backup")
+
+    def break_off(saved: Saved) -> None:
+        if "JOB" in saved.name:
+            raise KeyboardInterrupt
+
+    async with client(empty) as mesh:
+        peer = mesh.peer
+        with pytest.raises(KeyboardInterrupt):
+            await put_back(peer.store, peer.subjects, peer.ids, folder, told=break_off)
+        with pytest.raises(Refused, match="overlap"):
+            await peer.store.ensure_stream(specs(peer.subjects)[-1])
+        with pytest.raises(Refused, match="--replace"):
+            await put_back(peer.store, peer.subjects, peer.ids, folder)
+        await put_back(peer.store, peer.subjects, peer.ids, folder, replace=True)
+    async with Mesh.connect(empty.url, process="host") as mesh:
+        await mesh.host_workflow(hello)
+        assert await (await mesh.submit("hello", "Alan")).result(20) == "hello Alan"
+
+
+async def test_a_damaged_backup_changes_nothing(servers: tuple[RealServer, RealServer], tmp_path: Path) -> None:
+    lost, empty = servers
+    async with client(lost) as mesh:
+        with pytest.raises(NothingThere):
+            await back_up(mesh.peer.store, mesh.peer.subjects, mesh.peer.clock, tmp_path / "none")
+        await mesh.peer.store.ensure_stream(StreamSpec(name="mesh_default_X", subjects=("x.>",)))
+        await mesh.peer.store.append("x.1", b"one")
+        await back_up(mesh.peer.store, mesh.peer.subjects, mesh.peer.clock, tmp_path / "backup")
+        with pytest.raises(BadBackup, match="not empty"):
+            await back_up(mesh.peer.store, mesh.peer.subjects, mesh.peer.clock, tmp_path / "backup")
+    file = tmp_path / "backup" / "mesh_default_X.snapshot"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    async with client(empty) as mesh:
+        peer = mesh.peer
+        with pytest.raises(BadBackup, match="damaged"):
+            await put_back(peer.store, peer.subjects, peer.ids, BackupFolder(tmp_path / "backup"))
+        with pytest.raises(BadBackup, match="namespace 'default'"):
+            await put_back(peer.store, Subjects("other"), peer.ids, BackupFolder(tmp_path / "backup"))
+        assert await peer.store.streams("mesh_default_") == []
+
+
+async def test_a_mesh_in_memory_is_not_saved(tmp_path: Path) -> None:
+    server = MemoryServer(ids=SystemIds())
+    connection = server.connect("client")
+    with pytest.raises(Refused, match="in memory"):
+        await back_up(connection.store, Subjects(), server.clock, tmp_path / "backup")
+    await connection.close()
