@@ -217,7 +217,6 @@ def _ended(record: EffectRecord, error: Exception, agent: str) -> EffectRecord:
 def _outcome(record: EffectRecord, contract: Contract) -> Any:
     if record.fault is not None:
         raise from_fault(record.fault)
-    assert record.outcome is not None
     return contract.decode(record.outcome)
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from mesh.protocols.envelope import NULL
 from mesh.protocols.errors import (
     BreakerOpen,
     Cancelled,
@@ -30,7 +31,7 @@ Next = Literal["call", "recall", "wait", "doubt"]
 
 
 class EffectRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One effect as it is stored. It is done once there is an `outcome` (JSON) or a `fault`.
+    """One effect as it is stored. Done, it has an `outcome` (JSON) or a `fault`.
 
     `by` and `incarnation` name the process that calls the target, `listed` says whether the registry knew it; `calls`
     counts, `began` is when the first was (Unix seconds); `beat` changes with each sign of life.
@@ -45,7 +46,7 @@ class EffectRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     calls: int = 1
     began: float = 0.0
     beat: int = 0
-    outcome: msgspec.Raw | None = None
+    outcome: msgspec.Raw = NULL
     fault: Fault | None = None
 
 
