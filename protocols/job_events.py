@@ -92,8 +92,8 @@ class OpenWait(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class JobHead(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A job in one line. `submitted_at` is Unix seconds by the server's clock, 0 in a first entry that knows none yet.
 
-    `waits` are those that are open, at most `MOST_WAITS`. `snapshot` is the sequence of the last entry with a snapshot, of
-    those before this one.
+    `waits` are those that are open, at most `MOST_WAITS`. `inbox` is the sequence of the last message of the inbox that is
+    journaled; `snapshot` that of the last entry with a snapshot, of those before this one.
     """
 
     workflow: str
@@ -105,6 +105,7 @@ class JobHead(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     submitted_at: float = 0.0
     priority: int = 2
     waits: tuple[OpenWait, ...] = ()
+    inbox: int = 0
     snapshot: int = 0
 
 

@@ -26,6 +26,8 @@ def advance(head: JobHead | None, tenant: str, events: tuple[Event, ...]) -> Job
     """
     for event in events:
         head = _advanced(head, event, tenant)
+        if getattr(event, "inbox", 0) > head.inbox:
+            head = msgspec.structs.replace(head, inbox=event.inbox)  # type: ignore[union-attr]
     if head is None:
         raise ValueError("an entry needs at least one event")
     return head

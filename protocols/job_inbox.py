@@ -122,7 +122,8 @@ class ChildOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def taken(state: JobState, said: Said, sequence: int, time: float, child: ChildOutcome | None = None) -> Event:
-    """The event that a message becomes. `time` is the server's timestamp of it; `child` is needed for `ChildEnded`."""
+    """The event that a message becomes. `time` is the server's timestamp of it; `child` is how the child of a `ChildEnded` did
+    end, None if it did not yet."""
     match said:
         case Cancel() if state.cancel is None:
             return CancelRequested(by=said.by, reason=said.reason, inbox=sequence)
@@ -159,6 +160,8 @@ def _answer(
 ) -> Event:
     wait = state.waits.get(said.key)
     objection = _objection(wait, said, time)
+    if not objection and isinstance(said, ChildEnded) and child is None:
+        objection = f"job {said.job} is not over yet; it is asked after again"
     if wait is None or objection:
         return _passed(said, sequence, objection)
     how, value, fault = _verdict(said, child)
@@ -177,9 +180,8 @@ def _verdict(
             return "denied", None, None
         case Resolve():
             return said.how, said.kept(), None
-    if child is None:
-        raise ValueError("how the child ended is not given")
-    return "ended", child.output, child.fault
+        case ChildEnded():
+            return "ended", child.output if child else None, child.fault if child else None
 
 
 def _objection(wait: WaitState | None, said: Approve | Deny | Resolve | ChildEnded, time: float) -> str:

@@ -15,6 +15,8 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A job that may need an owner; also what a work hint carries.
 
     `epoch` is the one whose owner is gone: if the job has a later one by now, it is left alone. -1: nobody owned it.
+    `snapshot` is where its last one stands, 0 for none; null where that is not known. `attend`: it has an owner, who should
+    look into its inbox; nobody else is meant.
     """
 
     job: str
@@ -23,6 +25,8 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     version: int
     priority: int = 2
     epoch: int = -1
+    snapshot: int | None = None
+    attend: bool = False
 
 
 class Backlog:

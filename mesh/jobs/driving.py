@@ -21,14 +21,15 @@ async def drive(run: Run, journal: Journal, values: Values) -> None:
 
 
 async def _outcome(run: Run, journal: Journal, values: Values) -> Event:
+    """How it ended. Once somebody has asked for its end, that is how, whatever the workflow makes of it."""
+    outcome: Event
     try:
-        return Completed(output=await values.keep(await run.main(), "result"))
+        outcome = Completed(output=await values.keep(await run.main(), "result"))
     except Cancelled as error:
-        journal.check()
-        return CancelledEvent(fault=error.fault())
+        outcome = CancelledEvent(fault=error.fault())
     except MeshError as error:
-        journal.check()
-        return Failed(fault=error.fault())
+        outcome = Failed(fault=error.fault())
     except Exception as error:  # noqa: BLE001 - a workflow may raise anything; it is journaled whole
-        journal.check()
-        return Failed(fault=handler_failed(error, "the workflow").fault())
+        outcome = Failed(fault=handler_failed(error, "the workflow").fault())
+    journal.check()
+    return CancelledEvent(fault=run.cancelled.fault()) if run.cancelled else outcome

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import msgspec
 
 from mesh.jobs.journals import Journals
+from mesh.jobs.snapshots import Snapshots
 from mesh.protocols.errors import (
     Conflict,
     JournalCorrupt,
@@ -64,17 +65,20 @@ class Journal:
         tenant: str,
         owner: str,
         incarnation: str = "",
+        snapshots: Snapshots | None = None,
     ) -> None:
         self.state = state
         self.tenant = tenant
         self.epoch = state.epoch
         self.lost: MeshError | None = None
+        self._frozen: MeshError | None = None
         self._leaving = False
         self._journals = journals
         self._clock = clock
         self._ids = ids
         self._owner = owner
         self._incarnation = incarnation
+        self._snapshots = snapshots
         self._subject = journals.subjects.job(tenant, state.job)
         self._anchor = (0.0, 0.0)
         self._waiting: list[_Waiting] = []
@@ -103,8 +107,29 @@ class Journal:
 
     async def release(self, reason: str) -> None:
         """Hand the job back: what was handed in before is stored first, and nothing can be added afterwards."""
-        await self.append(OwnerReleased(reason=reason))
-        self._lose(LeaseLost(f"the job was handed back: {reason}"))
+        self.freeze(f"the job was handed back: {reason}")
+        await self.let_go(OwnerReleased(reason=reason))
+
+    def freeze(self, reason: str) -> None:
+        """Take nothing more from the workflow: the job is about to be let go of, and what its code still does on the way out
+        must leave no trace."""
+        self._frozen = LeaseLost(reason)
+
+    async def drained(self) -> None:
+        """Wait until what was handed in before is stored, or is lost with the job."""
+        while self._writer is not None:
+            await asyncio.wait({self._writer})
+
+    async def let_go(self, event: Event) -> None:
+        """Store the last event under this owner, after what was handed in before; nothing can be added afterwards.
+
+        Raises:
+            LeaseLost: somebody else owns the job by now, or the stream was out of reach.
+        """
+        if self.lost is not None:
+            raise LeaseLost(self.lost.message)
+        await self._store_events((event,))
+        self._lose(self._frozen or LeaseLost("the job was let go of"))
 
     @property
     def leaving(self) -> bool:
@@ -142,8 +167,9 @@ class Journal:
         Raises:
             LeaseLost: this process is not the owner any more.
         """
-        if self.lost is not None:
-            raise LeaseLost(self.lost.message)
+        gone = self.lost or self._frozen
+        if gone is not None:
+            raise LeaseLost(gone.message)
 
     # -- what happens
 
@@ -155,6 +181,9 @@ class Journal:
             TooLarge: more than one message can hold; nothing was stored.
         """
         self.check()
+        await self._store_events(events)
+
+    async def _store_events(self, events: tuple[Event, ...]) -> None:
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         stored.add_done_callback(_seen)
         self._waiting.append(_Waiting(events, stored))
@@ -163,7 +192,7 @@ class Journal:
 
     def note(self, event: Event) -> None:
         """Store the event with the next entry, or in a moment. Nobody waits for it; it is lost with the owner."""
-        if self.lost is not None or self.state.terminal:
+        if self.lost is not None or self._frozen is not None or self.state.terminal:
             return
         self._waiting.append(_Waiting((event,), None))
         if self._writer is None and self._note_timer is None:
@@ -192,6 +221,7 @@ class Journal:
             while self._waiting and not self.state.terminal:
                 batch = self._next_batch()
                 await self._write_batch(batch)
+                await self._take_snapshot()
         except MeshError as error:
             self._lose(error)
         except Exception as error:
@@ -202,6 +232,11 @@ class Journal:
             if self.lost is not None or self.state.terminal:
                 left, self._waiting = batch + self._waiting, []
                 _settle(left, self.lost or LeaseLost(f"job {self.state.job} is {self.state.status}"))
+
+    async def _take_snapshot(self) -> None:
+        snapshot = await self._snapshots.due(self.state) if self._snapshots is not None else None
+        if snapshot is not None:
+            await self._commit((snapshot,))
 
     async def _write_batch(self, batch: list[_Waiting]) -> None:
         """One entry for all; where that is too large for a message, one each, and only what is too large fails."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterable, Iterator
 
+from mesh.jobs.snapshots import SnapshotReader, snapshot_at
 from mesh.protocols.errors import JournalCorrupt, UnknownJob
 from mesh.protocols.job_events import decode_entry
 from mesh.protocols.job_state import JobState, Recorded, fold
@@ -30,6 +31,7 @@ class Journals:
     def __init__(self, store: Store, subjects: Subjects) -> None:
         self.store = store
         self.subjects = subjects
+        self._snapshots = SnapshotReader(store, subjects)
         self._corrupt: set[tuple[str, int]] = set()
 
     def stream_of(self, job: str) -> str:
@@ -39,18 +41,34 @@ class Journals:
     async def read(self, tenant: str, job: str, *, after: int = 0) -> list[Recorded]:
         """A job's entries, oldest first, those that readers pass over included."""
         stored = await self.store.read(self.stream_of(job), self.subjects.job(tenant, job), after=after)
-        return [recorded(each) for each in stored]
+        return [await self._snapshots.whole(recorded(each)) for each in stored]
 
-    async def state(self, tenant: str, job: str) -> JobState:
-        """What the job amounts to now.
+    async def state(self, tenant: str, job: str, *, snapshot: int | None = None) -> JobState:
+        """What the job amounts to now. `snapshot` is where its last one stands, as far as the caller knows: 0 for none; None
+        has it looked up.
 
         Raises:
             UnknownJob: it has no journal.
         """
-        state = fold(await self.read(tenant, job))
+        if snapshot is None:
+            last = await self.last(tenant, job)
+            snapshot = snapshot_at(last) if last else 0
+        state = await self._resumed(tenant, job, snapshot) or fold(await self.read(tenant, job))
         if state.head is None:
             raise UnknownJob(f"no job {job} of tenant {tenant}")
         return state
+
+    async def _resumed(self, tenant: str, job: str, snapshot: int) -> JobState | None:
+        """The same, begun at the snapshot with that sequence, if one is there and fits."""
+        records = await self.read(tenant, job, after=snapshot - 1) if snapshot else []
+        if not records or records[0].sequence != snapshot:
+            return None
+        return await self._snapshots.resumed(records)
+
+    async def last(self, tenant: str, job: str) -> Recorded | None:
+        """The job's last entry, whose head is the job in one line; None where there is no journal."""
+        stored = await self.store.last(self.stream_of(job), self.subjects.job(tenant, job))
+        return recorded(stored) if stored else None
 
     async def heads(self, tenant: str = "*") -> list[Recorded]:
         """The last entry of every job, the oldest first: its `head` is the job in one line. A journal that ends in something
@@ -82,7 +100,7 @@ class Journals:
         stream = self.store.follow(self.stream_of(job), self.subjects.job(tenant, job), after=after)
         try:
             async for stored in stream:
-                yield recorded(stored)
+                yield await self._snapshots.whole(recorded(stored))
         finally:
             await stream.aclose()  # type: ignore[attr-defined]
 

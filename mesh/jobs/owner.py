@@ -18,14 +18,17 @@ from mesh.jobs.backlog import Backlog, Candidate
 from mesh.jobs.calls import Contractor
 from mesh.jobs.dead_letters import DeadLetters
 from mesh.jobs.hosted import KnownWorkflow, KnownWorkflows
+from mesh.jobs.inbox import Inbox
 from mesh.jobs.ingress import Ingress
 from mesh.jobs.journals import Journals
 from mesh.jobs.lookout import Lookout
 from mesh.jobs.seat import Seat
 from mesh.jobs.streams import ensure_streams
 from mesh.jobs.tenure import Means, Tenure
+from mesh.jobs.timers import Timers
 from mesh.jobs.unclaimed import GRACE, Unclaimed
 from mesh.jobs.values import Values
+from mesh.jobs.waking import Waking
 from mesh.jobs.workflow import Workflow
 from mesh.protocols.errors import LeaseLost, MeshError
 from mesh.protocols.ports import Message, Subscription
@@ -60,10 +63,14 @@ class Owner:
         self.known = KnownWorkflows(seat.store, seat.subjects)
         values = Values(seat.store, seat.subjects, seat.clock)
         letters = DeadLetters(seat, values)
-        self._means = Means(seat, self.journals, values, letters, contractor)
+        inbox = Inbox(self.journals, seat.clock)
+        self._means = Means(seat, self.journals, values, letters, contractor, inbox, Timers(seat.store, seat.subjects))
         admission = Admission(seat, self.journals, values, self._newest)
         self._ingress = Ingress(seat, admission, letters, has_room=self._has_room, admitted=self._take_in)
         self._unclaimed = Unclaimed(seat, admission, letters, self.known, grace=grace)
+        self._waking = Waking(
+            seat, self.journals, inbox, attend=self._attend, runnable=self._offer, elsewhere=self._hint
+        )
         self._lookout = Lookout(seat, self.journals, self.workflows.keys())
         self._backlog = Backlog()
         self._at_once = at_once
@@ -116,6 +123,7 @@ class Owner:
             loop.create_task(self._look(), name="jobs lookout"),
         ]
         await self._unclaimed.open()
+        await self._waking.open()
 
     async def drain(self, within: float = 10.0) -> None:
         """Take nothing more in, finish what can be finished `within` seconds, and hand the rest back. Again: nothing happens."""
@@ -171,11 +179,24 @@ class Owner:
             workflow=admitted.workflow,
             version=admitted.version,
             priority=admitted.priority,
+            snapshot=None if admitted.duplicate else 0,
         )
-        if self._draining or len(self._running) + len(self._backlog) >= self._at_once:
+        self._offer(candidate)
+
+    def _offer(self, candidate: Candidate) -> None:
+        """A job needs an owner: drive it here, or tell the others of it."""
+        ours = not self._draining and (candidate.workflow, candidate.version) in self.workflows
+        if not ours or len(self._running) + len(self._backlog) >= self._at_once:
             self._hint(candidate)
-        if not self._draining:
+        if ours:
             self._backlog.add(candidate)
+
+    def _attend(self, job: str) -> bool:
+        """Something was said to the job; whether it is driven here."""
+        tenure = self._tenures.get(job)
+        if tenure is not None:
+            tenure.look()
+        return tenure is not None
 
     def _hint(self, candidate: Candidate) -> None:
         subject = self.seat.subjects.hint(candidate.tenant, candidate.priority)
@@ -186,6 +207,9 @@ class Owner:
             candidate = msgspec.json.decode(message.data, type=Candidate)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             logger.warning("a work hint that is none, on %s", message.subject)
+            return
+        if candidate.attend:
+            self._attend(candidate.job)
             return
         free = self._at_once - len(self._running) - len(self._backlog)
         if (
@@ -236,7 +260,9 @@ class Owner:
 
     def _ended(self, job: str) -> None:
         self._running.pop(job, None)
-        self._tenures.pop(job, None)
+        tenure = self._tenures.pop(job)
+        if tenure.left_over is not None:
+            self._offer(tenure.left_over)
         self.handled += 1
         self._changed.set()
         self.on_load()
@@ -257,6 +283,7 @@ class Owner:
         self._draining = True
         await self._ingress.close()
         await self._unclaimed.close()
+        await self._waking.close()
         if self._hints is not None:
             await self._hints.close()
         tasks, self._tasks = self._tasks, []

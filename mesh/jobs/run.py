@@ -12,23 +12,51 @@ import msgspec
 from mesh.actors.contract import encode_payload
 from mesh.contract_net.calls import Call
 from mesh.jobs import gathering, local
+from mesh.jobs.attention import Attention
 from mesh.jobs.awarding import award
 from mesh.jobs.branches import Branch
 from mesh.jobs.calls import CallTerms, Contractor
+from mesh.jobs.inbox import Inbox
 from mesh.jobs.journal import Journal
 from mesh.jobs.scope import Scope, current
 from mesh.jobs.seat import Seat
 from mesh.jobs.steps import Attempt, Outcome, Step, Steps
+from mesh.jobs.stillness import Stillness
+from mesh.jobs.timers import Timers
 from mesh.jobs.values import Values
-from mesh.jobs.workflow import Job, OnMissing, Workflow
+from mesh.jobs.waits import Waits
+from mesh.jobs.workflow import Approval, Job, OnMissing, Risk, Workflow
 from mesh.protocols.acts import Mode
 from mesh.protocols.artifacts import Artifact, Confidence, Evidence, Provenance
 from mesh.protocols.constraints import Constraints, Effect, Usage
 from mesh.protocols.envelope import Sender
-from mesh.protocols.errors import BudgetExceeded, DeadlineExceeded, JournalCorrupt, Refused
-from mesh.protocols.job_events import ArtifactPut, Progressed, Submitted
+from mesh.protocols.errors import (
+    BudgetExceeded,
+    Cancelled,
+    DeadlineExceeded,
+    Denied,
+    JournalCorrupt,
+    Refused,
+    StepMisused,
+    WaitExpired,
+)
+from mesh.protocols.job_events import (
+    ArtifactPut,
+    Event,
+    OwnerReleased,
+    Paused,
+    Progressed,
+    Submitted,
+    Suspended,
+    Value,
+    WaitKind,
+    WaitOpened,
+    WaitResolved,
+)
 from mesh.protocols.job_state import Claim
 from mesh.protocols.references import LIMIT
+from mesh.protocols.subjects import check_event_type
+from mesh.protocols.submission import digest_of
 from mesh.resilience.deadline import Deadline
 
 T = TypeVar("T")
@@ -40,7 +68,14 @@ class Run(Job):
     """Made by the owner once it has claimed the job; `main` runs the workflow to its end."""
 
     def __init__(
-        self, seat: Seat, journal: Journal, workflow: Workflow[Any], contractor: Contractor, values: Values
+        self,
+        seat: Seat,
+        journal: Journal,
+        workflow: Workflow[Any],
+        contractor: Contractor,
+        values: Values,
+        inbox: Inbox,
+        timers: Timers,
     ) -> None:
         if journal.state.submitted is None:
             raise JournalCorrupt(f"job {journal.state.job} was never submitted")
@@ -50,10 +85,14 @@ class Run(Job):
         self._contractor = contractor
         self._values = values
         self._submitted: Submitted = journal.state.submitted
-        self._steps = Steps(seat, journal, values, self.correlation)
+        self._stillness = Stillness(seat.clock)
+        self._steps = Steps(seat, journal, values, self._stillness, self.correlation)
+        self._attention = Attention(journal, inbox, seat.clock, self._heard)
+        self._waits = Waits(journal, timers, self._stillness, opened=self._attention.rearm)
         self._deadline = self._absolute_deadline()
         self._notes_before = journal.state.notes
         self._notes = 0
+        self._heard()
 
     async def main(self) -> msgspec.Raw:
         """Run the workflow from the top; its result as JSON.
@@ -69,6 +108,53 @@ class Run(Job):
             return self._workflow.output.encode(await work)
         async with self._deadline.enforce(f"job {self.id}"):
             return self._workflow.output.encode(await work)
+
+    # -- what is said to it
+
+    async def attend(self) -> None:
+        """Hear what is said to the job, and mind its times, for as long as the owner holds it.
+
+        Raises:
+            LeaseLost: somebody else owns it by now.
+        """
+        await self._attention.mind()
+
+    def look(self) -> None:
+        """Something was said to the job."""
+        self._attention.look()
+
+    @property
+    def cancelled(self) -> Cancelled | None:
+        """Why the job is to end, once somebody has asked for it."""
+        return self._steps.cancelled
+
+    async def rest(self) -> bool:
+        """Wait until the workflow has come to a halt at what it waits for, and see to it that the server minds its times;
+        False: it went on meanwhile.
+
+        Raises:
+            Transient: the store is out of reach.
+        """
+        moves = await self._stillness.settled()
+        await self._waits.set_timers()
+        return self._stillness.unmoved(moves)
+
+    def farewell(self) -> Event:
+        """How an owner lets go of the job, once it has come to a halt and nothing more can be said to it here."""
+        if self._waits.answered:
+            return OwnerReleased(reason="an answer came at the last moment")
+        return Paused() if self._journal.state.pause is not None else Suspended()
+
+    def _heard(self) -> None:
+        """Something was journaled that may change what is to be done."""
+        state = self._journal.state
+        if state.cancel is not None and self.cancelled is None:
+            error = Cancelled(_because(f"job {self.id} is cancelled", state.cancel.by, state.cancel.reason))
+            self._steps.cancel(error)
+            self._waits.cancel(error)
+        if state.pause is None:
+            self._steps.resume()
+        self._waits.heard()
 
     # -- where we are
 
@@ -178,6 +264,72 @@ class Run(Job):
             return []
         results = await gathering.run_all(branches, raise_first=on_missing == "raise")
         return gathering.marked(branches, results, need, drop=on_missing == "drop")
+
+    # -- wait
+
+    def sleep(self, seconds: float, *, key: str | None = None) -> Branch[None]:
+        """A wait for a time."""
+        if not 0 <= seconds < float("inf"):
+            raise StepMisused(f"job.sleep: {seconds!r} is no time to wait: write seconds from 0")
+
+        async def begin() -> None:
+            await self._wait(key, "timer", "sleep", digest_of(encode_payload(seconds)), seconds)
+
+        return Branch(begin, key=key, name="sleep")
+
+    def wait(
+        self, signal: str, *, returns: Any = Any, key: str | None = None, timeout: float | None = None
+    ) -> Branch[Any]:
+        """A wait for a signal."""
+        contract = local.contract_of(returns)
+        check_event_type(signal)
+
+        async def begin() -> Any:
+            answer = await self._wait(key, "signal", signal, "", timeout)
+            _raise_expired(answer, f"no signal {signal!r} came within {timeout} s")
+            return contract.decode(await self._values.load(answer.value or Value()))
+
+        return Branch(begin, key=key, name=signal)
+
+    def approval(
+        self,
+        action: str,
+        about: Any = None,
+        *,
+        risk: Risk = "high",
+        key: str | None = None,
+        timeout: float | None = None,
+    ) -> Branch[Approval]:
+        """A wait for a person's yes."""
+        check_event_type(action)
+        raw = encode_payload(about)
+        digest = digest_of(encode_payload({"action": action, "about": msgspec.Raw(bytes(raw))}))
+
+        async def begin() -> Approval:
+            kept = await self._values.keep(raw, f"action {action}")
+            answer = await self._wait(key, "approval", action, digest, timeout, about=kept, risk=risk)
+            _raise_expired(answer, f"nobody answered about {action!r} within {timeout} s")
+            if answer.how == "denied":
+                raise Denied(
+                    _because(f"{action!r} was denied", answer.by, answer.reason),
+                    detail={"by": answer.by, "reason": answer.reason},
+                )
+            return Approval(by=answer.by, reason=answer.reason, at=answer.at)
+
+        return Branch(begin, key=key, name=action)
+
+    async def _wait(
+        self, key: str | None, kind: WaitKind, name: str, digest: str, seconds: float | None, **shown: Any
+    ) -> WaitResolved:
+        scope = current.get()
+        whole = scope.begin(key, name)
+        until = None if seconds is None else self._journal.job_time() + seconds
+        try:
+            return await self._waits.wait(
+                scope, WaitOpened(key=whole, kind=kind, name=name, digest=digest, until=until, **shown)
+            )
+        finally:
+            scope.end(whole)
 
     # -- what is left behind
 
@@ -339,3 +491,12 @@ class Run(Job):
     def _began(self) -> float:
         claims: list[Claim] = self._journal.state.claims
         return claims[0].at if claims else 0.0
+
+
+def _because(what: str, by: str, reason: str) -> str:
+    return what + (f" by {by}" if by else "") + (f": {reason}" if reason else "")
+
+
+def _raise_expired(answer: WaitResolved, message: str) -> None:
+    if answer.how == "expired":
+        raise WaitExpired(message)

@@ -6,6 +6,7 @@ that a lost owner had started is run again, or is in doubt, by its effect class.
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ import msgspec
 from mesh.jobs.journal import Journal
 from mesh.jobs.scope import Scope
 from mesh.jobs.seat import Seat
+from mesh.jobs.stillness import Stillness
 from mesh.jobs.values import Values
 from mesh.protocols.awards import AwardRecord
 from mesh.protocols.constraints import Effect, Usage
 from mesh.protocols.envelope import NULL, Stamps
-from mesh.protocols.errors import HandlerFailed, InDoubt, MeshError, ReplayDiverged, from_fault
+from mesh.protocols.errors import Cancelled, HandlerFailed, InDoubt, MeshError, ReplayDiverged, from_fault
 from mesh.protocols.job_events import (
     Awarded,
     Progressed,
@@ -123,11 +125,15 @@ Work = Callable[[Attempt], Awaitable[Outcome]]
 class Steps:
     """The steps of one run."""
 
-    def __init__(self, seat: Seat, journal: Journal, values: Values, correlation: str) -> None:
+    def __init__(self, seat: Seat, journal: Journal, values: Values, stillness: Stillness, correlation: str) -> None:
         self._seat = seat
         self._journal = journal
         self._values = values
+        self._stillness = stillness
         self._correlation = correlation
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._resumed = asyncio.Event()
+        self.cancelled: Cancelled | None = None
         self.used = NO_USAGE
         self._unseen = {key for key, step in journal.state.steps.items() if step.ended}
 
@@ -150,8 +156,20 @@ class Steps:
             return await self._recall(scope, known)
         if known is not None and known.effect == "at_most_once" and not known.awards:
             await self._doubt(known)
-        await self._may_begin()
-        return await self._do(scope, step, work, known)
+        await self._may_begin(step.key)
+        with self._stillness.working():
+            return await self._do(scope, step, work, known)
+
+    def cancel(self, error: Cancelled) -> None:
+        """Stop what is under way, and begin nothing more: each step raises this error."""
+        self.cancelled = error
+        self._resumed.set()
+        for task in self._under_way:
+            task.cancel()
+
+    def resume(self) -> None:
+        """What was held because the job was to be paused goes on."""
+        self._resumed.set()
 
     def recorded_failure(self, scope: Scope, key: str) -> MeshError | None:
         """The error that a branch ended with before, if it did."""
@@ -181,7 +199,7 @@ class Steps:
         try:
             if attempt.resume is not None:
                 await attempt.take_up(attempt.resume)
-            outcome = await work(attempt)
+            outcome = await self._cancellable(step, work(attempt))
             output = await self._values.keep(outcome.content, f"result of step {step.key}")
         except MeshError as error:
             await self._failed(scope, step, attempt, error, began)
@@ -206,6 +224,21 @@ class Steps:
             "step.ended", step, exit_status="success", latency=self._seat.clock.monotonic() - began, by=attempt.by
         )
         return outcome.content
+
+    async def _cancellable(self, step: Step, work: Awaitable[Outcome]) -> Outcome:
+        """The work, which a cancelled job stops. As `asyncio.timeout` does it: a cancellation from outside goes through."""
+        task = asyncio.current_task()
+        assert task is not None
+        before = task.cancelling()
+        self._under_way.add(task)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if self.cancelled is None or task.uncancel() > before:
+                raise
+            raise Cancelled(f"step {step.key}: {self.cancelled.message}") from None
+        finally:
+            self._under_way.discard(task)
 
     async def _failed(self, scope: Scope, step: Step, attempt: Attempt, error: MeshError, began: float) -> None:
         """Journal the failure, unless the job is not ours any more: then that is raised."""
@@ -247,8 +280,16 @@ class Steps:
         if known.digest and known.digest != digest_of(step.input):
             self._tell("step.input_differs", step, level="warning", journaled=known.digest)
 
-    async def _may_begin(self) -> None:
-        """An owner that the registry has not acknowledged for half its lease begins nothing new."""
+    async def _may_begin(self, key: str) -> None:
+        """A job that is cancelled begins nothing new, nor does one that is to be paused, nor an owner that the registry has not
+        acknowledged for half its lease."""
+        while self._journal.state.pause is not None and self.cancelled is None:
+            self._resumed.clear()
+            with self._stillness.waiting():
+                await self._resumed.wait()
+            self._journal.check()
+        if self.cancelled is not None:
+            raise Cancelled(f"step {key} is not begun: {self.cancelled.message}")
         give_up = self._seat.clock.monotonic() + LEASE_PATIENCE
         while not self._seat.holds_lease():
             self._journal.check()

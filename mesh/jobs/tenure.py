@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from mesh.jobs.backlog import Candidate
 from mesh.jobs.calls import Contractor
 from mesh.jobs.dead_letters import DeadLetters
 from mesh.jobs.driving import drive
+from mesh.jobs.inbox import Inbox
 from mesh.jobs.journal import Journal
 from mesh.jobs.journals import Journals
 from mesh.jobs.run import Run
 from mesh.jobs.seat import Seat
+from mesh.jobs.snapshots import Snapshots
+from mesh.jobs.timers import Timers
 from mesh.jobs.values import Values
 from mesh.jobs.workflow import Workflow
 from mesh.protocols.dead_letters import DeadLetter
-from mesh.protocols.errors import Fault, MeshError
+from mesh.protocols.errors import Fault, MeshError, Transient
 from mesh.protocols.job_events import DeadLettered
 from mesh.protocols.job_state import JobState
+
+logger = logging.getLogger("mesh.jobs")
 
 MOST_BARREN = 10
 """Owners that may be lost over a job, one after the other, without a step ending: then it is dead-lettered."""
@@ -34,6 +42,8 @@ class Means:
     values: Values
     letters: DeadLetters
     contractor: Contractor
+    inbox: Inbox
+    timers: Timers
 
 
 class Tenure:
@@ -45,6 +55,7 @@ class Tenure:
         self._workflow = workflow
         self._candidate = candidate
         self._journal: Journal | None = None
+        self._run: Run | None = None
 
     async def serve(self) -> None:
         """Claim the job if it really needs an owner, and drive it to its end.
@@ -53,12 +64,13 @@ class Tenure:
             LeaseLost: somebody else has it. Unavailable · TimedOut: the store is out of reach.
         """
         candidate = self._candidate
-        state = await self._means.journals.state(candidate.tenant, candidate.job)
+        state = await self._means.journals.state(candidate.tenant, candidate.job, snapshot=candidate.snapshot)
         if not _needs_owner(state, candidate):
             return
         journal = Journal(
             self._means.journals, self._seat.clock, self._seat.ids, state,
             tenant=candidate.tenant, owner=self._seat.process, incarnation=self._seat.incarnation,
+            snapshots=Snapshots(self._means.values, self._seat.clock),
         )  # fmt: skip
         if state.barren >= MOST_BARREN:
             await self._give_up(journal)
@@ -67,7 +79,19 @@ class Tenure:
         self._journal = journal
         self._tell("job.claimed", journal)
         await self._drive(journal)
-        self._tell("job.ended", journal)
+        if journal.state.terminal:
+            self._tell("job.ended", journal)
+
+    @property
+    def left_over(self) -> Candidate | None:
+        """What others need to know, once `serve` is over, if the job was let go of and can go on already."""
+        submitted = self._journal is not None and self._journal.state.status == "submitted"
+        return msgspec.structs.replace(self._candidate, epoch=-1) if submitted else None
+
+    def look(self) -> None:
+        """Something was said to the job."""
+        if self._run is not None:
+            self._run.look()
 
     def leave(self) -> None:
         """Its `serve` is about to be cancelled, and somebody else will go on."""
@@ -83,21 +107,53 @@ class Tenure:
         return self._candidate
 
     async def _drive(self, journal: Journal) -> None:
-        """Cancelled with us when the process leaves, and alone when the job is lost."""
-        run = Run(self._seat, journal, self._workflow, self._means.contractor, self._means.values)
-        driving = asyncio.ensure_future(drive(run, journal, self._means.values))
+        """Cancelled with us when the process leaves, and alone when the job is lost or let go of."""
+        means = self._means
+        run = self._run = Run(
+            self._seat, journal, self._workflow, means.contractor, means.values, means.inbox, means.timers
+        )
+        driving = asyncio.ensure_future(drive(run, journal, means.values))
+        attending = asyncio.ensure_future(run.attend())
 
         def lost(_: MeshError) -> None:
             driving.cancel()
 
         journal.on_lost(lost)
         try:
-            await asyncio.wait({driving})
+            if await self._halts(run, driving):
+                await self._let_go(run, journal, driving, attending)
+                return
         finally:
-            driving.cancel()
-            await asyncio.gather(driving, return_exceptions=True)
+            await _stopped(driving, attending)
         journal.check()
         driving.result()
+
+    async def _halts(self, run: Run, driving: asyncio.Future[None]) -> bool:
+        """Whether the workflow comes to a halt before it is over."""
+        while not driving.done():
+            resting = asyncio.ensure_future(run.rest())
+            either: tuple[asyncio.Future[Any], ...] = (driving, resting)
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if not driving.done() and resting.result():
+                    return True
+            except Transient as error:
+                logger.info("job %s is not let go of yet: %s", self._candidate.job, error)
+                await self._seat.clock.sleep(0.5)
+            finally:
+                await _stopped(resting)
+        return False
+
+    async def _let_go(
+        self, run: Run, journal: Journal, driving: asyncio.Future[None], attending: asyncio.Future[None]
+    ) -> None:
+        """The workflow waits, and no process need hold the job. Its code is stopped where it waits: whoever takes the job up
+        runs it to the same place."""
+        journal.freeze("the job waits")
+        await _stopped(driving, attending)
+        await journal.drained()
+        await journal.let_go(run.farewell())
+        self._tell("job.let_go", journal)
 
     async def _give_up(self, journal: Journal) -> None:
         """Nobody survives this job: it is dead-lettered, with what is known."""
@@ -126,6 +182,12 @@ class Tenure:
             epoch=journal.epoch, state=head.state, correlation=submitted.correlation,
             error=journal.state.fault.code if journal.state.fault else "",
         )  # fmt: skip
+
+
+async def _stopped(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _needs_owner(state: JobState, candidate: Candidate) -> bool:

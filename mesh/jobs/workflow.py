@@ -38,6 +38,17 @@ R = TypeVar("R")
 OnMissing = Literal["mark", "drop", "raise"]
 
 
+Risk = Literal["low", "medium", "high"]
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's yes: who gave it, why, and when (Unix seconds)."""
+
+    by: str
+    reason: str = ""
+    at: float = 0.0
+
+
 class Job(abc.ABC):
     """The surroundings of one run of a workflow. Not to be kept after the workflow has returned."""
 
@@ -156,6 +167,46 @@ class Job(abc.ABC):
         Raises:
             BranchesMissing: fewer than `need` succeeded.
             StepMisused: a branch has no key, or two have the same.
+        """
+
+    # -- wait: no process holds the job meanwhile, and whatever restarts, it goes on
+
+    @abc.abstractmethod
+    def sleep(self, seconds: float, *, key: str | None = None) -> Branch[None]:
+        """Wait so long, by the server's clock."""
+
+    @overload
+    def wait(
+        self, signal: str, *, returns: type[T], key: str | None = None, timeout: float | None = None
+    ) -> Branch[T]: ...
+    @overload
+    def wait(self, signal: str, *, key: str | None = None, timeout: float | None = None) -> Branch[Any]: ...
+    @abc.abstractmethod
+    def wait(
+        self, signal: str, *, returns: Any = Any, key: str | None = None, timeout: float | None = None
+    ) -> Branch[Any]:
+        """Wait for a signal of this name, and give its value. One that came before it was waited for counts, too; each signal
+        ends one wait. `timeout` is in seconds.
+
+        Raises:
+            WaitExpired: none came in time. BadPayload: its value does not fit `returns`.
+        """
+
+    @abc.abstractmethod
+    def approval(
+        self,
+        action: str,
+        about: Any = None,
+        *,
+        risk: Risk = "high",
+        key: str | None = None,
+        timeout: float | None = None,
+    ) -> Branch[Approval]:
+        """Wait until a person has said yes to `action` (a dotted name) on exactly what `about` holds (JSON-able), which is
+        shown to whoever decides. The first answer that names the action's digest counts. `timeout` is in seconds.
+
+        Raises:
+            Denied: the answer was no. WaitExpired: there was none in time.
         """
 
     # -- what is left behind
@@ -307,4 +358,4 @@ def _output(function: Callable[..., Any], hints: Mapping[str, Any]) -> Contract:
         raise TypeError(f"{where(function)}: {error}") from None
 
 
-__all__ = ["Branch", "Job", "Missing", "OnMissing", "Workflow", "workflow"]
+__all__ = ["Approval", "Branch", "Job", "Missing", "OnMissing", "Risk", "Workflow", "workflow"]

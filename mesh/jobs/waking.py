@@ -1,0 +1,182 @@
+"""`Waking`: what is said to a job, or comes due, while nobody drives it is journaled by whichever host hears of it first. A job
+that can go on then is offered to those who host its workflow; one that somebody drives, its owner is told to look.
+
+Two durable consumers are shared by all hosts: `inbox` on the stream INBOX, `timers` on what comes due in the stream TIM. A
+message is acked once the journal shows what became of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from mesh.jobs.backlog import Candidate
+from mesh.jobs.inbox import Inbox, due
+from mesh.jobs.journals import Journals
+from mesh.jobs.pulling import Pulling
+from mesh.jobs.seat import Seat
+from mesh.jobs.streams import INBOX, TIMERS
+from mesh.protocols.errors import Conflict, InvalidName, NoResponders, TimedOut, Unavailable
+from mesh.protocols.job_events import Entry, Event, encode_entry
+from mesh.protocols.job_rules import TERMINAL, UNOWNED
+from mesh.protocols.job_state import JobState, Recorded, advance
+from mesh.protocols.ports import Delivery
+
+logger = logging.getLogger("mesh.jobs")
+
+MOST_UNKNOWN = 8
+"""Deliveries of a message for a job that has no journal: it may have been sent a moment before the job was."""
+
+
+class Waking:
+    """The part of one process. `attend` tells an owner here to look into its job's inbox, if the job is driven here;
+    `runnable` hears of jobs that need an owner, `elsewhere` of those whose owner, somewhere else, should look."""
+
+    def __init__(
+        self,
+        seat: Seat,
+        journals: Journals,
+        inbox: Inbox,
+        *,
+        attend: Callable[[str], bool],
+        runnable: Callable[[Candidate], None],
+        elsewhere: Callable[[Candidate], None],
+    ) -> None:
+        self._seat = seat
+        self._journals = journals
+        self._inbox = inbox
+        self._attend = attend
+        self._runnable = runnable
+        self._elsewhere = elsewhere
+        self._pulling: list[Pulling] = []
+
+    async def open(self) -> None:
+        """Take part from now on."""
+        seat = self._seat
+        said = await seat.store.consumer(
+            seat.subjects.stream(INBOX), "inbox", (seat.subjects.inbox_filter(),), max_deliver=-1
+        )
+        timed = await seat.store.consumer(
+            seat.subjects.stream(TIMERS), "timers", (seat.subjects.timer_due_all(),), max_deliver=-1
+        )
+        self._pulling = [
+            Pulling(said, seat.clock, self._said, what="inbox of jobs"),
+            Pulling(timed, seat.clock, self._timed, what="timers of jobs"),
+        ]
+
+    async def close(self) -> None:
+        """Take no part any more. Again: nothing happens."""
+        pulling, self._pulling = self._pulling, []
+        for each in pulling:
+            await each.close()
+
+    # -- one message
+
+    async def _said(self, delivery: Delivery) -> bool:
+        message = delivery.message
+        try:
+            tenant, job = self._seat.subjects.parse_inbox(message.subject)
+        except InvalidName as error:
+            logger.warning("a message for a job that is none, on %s: %s", message.subject, error)
+            return True
+        last = await self._journals.last(tenant, job)
+        if last is None:
+            return self._unknown(delivery, job)
+        if last.entry.head.state in TERMINAL or last.entry.head.inbox >= message.sequence:
+            return True
+        if last.entry.head.state in UNOWNED:
+            state = await self._journal_for_nobody(tenant, job, 0.0)
+            return state.terminal or state.inbox >= message.sequence
+        if not self._attend(job):
+            self._elsewhere(_nudge(last))
+        return False
+
+    async def _timed(self, delivery: Delivery) -> bool:
+        """While somebody drives the job, it minds its times itself, and sets timers again before it lets go."""
+        message = delivery.message
+        try:
+            tenant, job, _ = self._seat.subjects.parse_timer(message.subject)
+        except InvalidName as error:
+            logger.warning("a timer that is none, on %s: %s", message.subject, error)
+            return True
+        last = await self._journals.last(tenant, job)
+        if last is None or last.entry.head.state not in UNOWNED:
+            return True
+        state = await self._journal_for_nobody(tenant, job, message.time)
+        return not state.unowned or not due(state, message.time)
+
+    def _unknown(self, delivery: Delivery, job: str) -> bool:
+        if delivery.attempts < MOST_UNKNOWN:
+            return False
+        logger.warning("a message for job %s, which is not there, is passed over", job)
+        return True
+
+    # -- writing for nobody
+
+    async def _journal_for_nobody(self, tenant: str, job: str, at: float) -> JobState:
+        """Journal what was said, and what has come due by `at`, for as long as nobody owns the job; what it amounts to then."""
+        while True:
+            state = await self._journals.state(tenant, job)
+            if not state.unowned or state.unreadable:
+                return state
+            if await self._write(state, tenant, at):
+                if state.status == "submitted":
+                    self._runnable(_offer(state, tenant))
+                return state
+
+    async def _write(self, state: JobState, tenant: str, at: float) -> bool:
+        """Whether everything is journaled; False: the journal went on without us, read it again."""
+        for stored in await self._inbox.unread(state, tenant):
+            if not await self._append(state, tenant, await self._inbox.events(state, tenant, stored)):
+                return False
+        events = due(state, at)
+        return not events or await self._append(state, tenant, events)
+
+    async def _append(self, state: JobState, tenant: str, events: tuple[Event, ...]) -> bool:
+        entry = Entry(
+            id=self._seat.ids.uuid(),
+            job=state.job,
+            tenant=tenant,
+            head=advance(state.head, tenant, events),
+            events=events,
+            epoch=state.epoch,
+            previous=state.sequence,
+        )
+        objection = state.objection(entry)
+        if objection:
+            logger.error("what was said to job %s cannot be journaled: %s", state.job, objection)
+            return True
+        subject = self._seat.subjects.job(tenant, state.job)
+        try:
+            ack = await self._seat.store.append(
+                subject, encode_entry(entry), message_id=entry.id, expected=state.sequence
+            )
+        except (Conflict, TimedOut, Unavailable, NoResponders) as error:
+            logger.debug("journaling for job %s: %s", state.job, error)
+            await self._seat.clock.sleep(0.01 + 0.04 * self._seat.ids.random.random())
+            return False
+        return not ack.duplicate and state.apply(Recorded(entry, ack.sequence, self._seat.clock.now()))
+
+
+def _nudge(last: Recorded) -> Candidate:
+    entry = last.entry
+    return Candidate(
+        job=entry.job,
+        tenant=entry.tenant,
+        workflow=entry.head.workflow,
+        version=entry.head.version,
+        attend=True,
+    )
+
+
+def _offer(state: JobState, tenant: str) -> Candidate:
+    head = state.head
+    assert head is not None
+    return Candidate(
+        job=state.job,
+        tenant=tenant,
+        workflow=head.workflow,
+        version=head.version,
+        priority=head.priority,
+        snapshot=head.snapshot,
+    )
