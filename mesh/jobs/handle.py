@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from mesh.actors.contract import encode_payload
 from mesh.jobs.control import Verdict, send
+from mesh.jobs.ending import Ending
 from mesh.jobs.following import Client, follow
 from mesh.jobs.journals import Journals
 from mesh.jobs.local import contract_of
@@ -63,7 +64,12 @@ class JobHandle:
         Raises:
             TimedOut: it goes on. Whatever the job failed with, as its own type.
         """
-        state = await self.watch(timeout=timeout)
+        ending = Ending(self._client, self.tenant, self.id)
+        try:
+            async with asyncio.timeout(timeout):
+                state = await ending.wait()
+        except TimeoutError:
+            raise self._goes_on(ending.status, timeout) from None
         return await self.outcome(state, returns=returns)
 
     async def watch(
@@ -88,8 +94,11 @@ class JobHandle:
                             break
         except TimeoutError:
             where = "not journaled yet" if state.head is None else state.status
-            raise TimedOut(f"job {self.id} is {where} after {timeout:g} s; it goes on") from None
+            raise self._goes_on(where, timeout) from None
         return state
+
+    def _goes_on(self, where: str, timeout: float | None) -> TimedOut:
+        return TimedOut(f"job {self.id} is {where} after {timeout:g} s; it goes on")
 
     async def outcome(self, state: JobState, *, returns: Any = Any) -> Any:
         """What a job that is over came to: its result, or its error raised as its own type."""
