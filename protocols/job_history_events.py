@@ -24,10 +24,19 @@ class Forked(JobEvent, frozen=True, tag="forked_from"):
     changes: tuple[str, ...] = ()
 
 
+SNAPSHOT_FORMAT = 1
+"""Goes up when a release folds a journal to something that an earlier one could not begin with."""
+
+
 class Snapshot(JobEvent, frozen=True, tag="snapshot"):
-    """Everything before in one value: a `JobState` as JSON. Readers may begin here. Always the last event of its entry."""
+    """Everything before in one value: a `JobState` as JSON. Always the last event of its entry.
+
+    Alone in its entry it tells nothing new: readers may begin here, those that know its `format`. Behind `forked_from` it is
+    what the job begins with.
+    """
 
     state: Value
+    format: int = SNAPSHOT_FORMAT
 
 
 class Archived(JobEvent, frozen=True, tag="archived"):

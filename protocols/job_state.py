@@ -14,7 +14,7 @@ import msgspec
 
 from mesh.protocols.artifacts import Artifact
 from mesh.protocols.constraints import Usage
-from mesh.protocols.errors import Fault
+from mesh.protocols.errors import Fault, JournalCorrupt
 from mesh.protocols.job_events import (
     Archived,
     ArtifactPut,
@@ -52,8 +52,10 @@ from mesh.protocols.job_events import (
     Value,
     WaitOpened,
     WaitResolved,
+    tag_of,
 )
 from mesh.protocols.job_head import advance
+from mesh.protocols.job_history_events import SNAPSHOT_FORMAT
 from mesh.protocols.job_rules import TERMINAL, UNOWNED, Family, illegal, misplaced
 from mesh.protocols.job_step_state import NO_STAMPS, NO_USAGE, StepState
 from mesh.protocols.job_wait_state import Signal, WaitState
@@ -105,6 +107,7 @@ class JobState:
     message on its subject, void ones included; `inbox` that of the last message of its inbox that has been journaled.
     `cancel` and `pause` are set while they are asked for, `parked` says why a person must decide. `unreadable` names an event
     type of a later release: from there on only the fences are checked, and each entry's own head is believed.
+    `fresh` counts the entries since the last one with a snapshot.
     """
 
     job: str = ""
@@ -115,6 +118,7 @@ class JobState:
     forked: Forked | None = None
     archived: Archived | None = None
     entries: int = 0
+    fresh: int = 0
     steps: dict[str, StepState] = field(default_factory=dict)
     waits: dict[str, WaitState] = field(default_factory=dict)
     signals: list[Signal] = field(default_factory=list)
@@ -165,11 +169,17 @@ class JobState:
         self.job = recorded.entry.job
         self.epoch = recorded.entry.epoch
         self.entries += 1
+        self.fresh = 0 if isinstance(recorded.entry.events[-1], Snapshot) else self.fresh + 1
         self.updated_at = max(self.updated_at, recorded.at)
         for event in recorded.entry.events:
             _take(self, event, recorded)
         self.head = self._head_after(recorded)
         return True
+
+    def date_claim(self, at: float) -> None:
+        """Its owner has learnt when its claim was stored: only the server knows."""
+        self.claims[-1] = self.claims[-1]._replace(at=at)
+        self.updated_at = max(self.updated_at, at)
 
     def objection(self, entry: Entry) -> str:
         """Why the entry cannot follow, or nothing."""
@@ -213,6 +223,26 @@ def fold(records: Iterable[Recorded]) -> JobState:
     return state
 
 
+def seal(state: JobState) -> msgspec.Raw:
+    """The state as JSON, to begin with in place of everything before."""
+    return msgspec.Raw(msgspec.json.encode(state))
+
+
+def unseal(raw: msgspec.Raw) -> JobState:
+    """The state in what `seal` gave.
+
+    Raises:
+        JournalCorrupt: it is none.
+    """
+    try:
+        return _decoder.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise JournalCorrupt(f"a snapshot holds no state of a job: {error}") from None
+
+
+_decoder = msgspec.json.Decoder(JobState)
+
+
 def _take(state: JobState, event: Event, recorded: Recorded) -> None:
     match event:
         case StepStarted() | Awarded() | StepSucceeded() | StepFailed() | StepInDoubt():
@@ -254,10 +284,23 @@ def _take_life(state: JobState, event: Event, recorded: Recorded) -> None:
             state.fault = event.fault
         case Forked():
             state.forked = event
+        case Snapshot() if recorded.entry.previous == 0:
+            _inherit(state, event)
         case PatchMarker():
             state.patches.add(event.name)
         case Archived():
             state.archived, state.output = event, event.output
+
+
+def _inherit(state: JobState, event: Snapshot) -> None:
+    """A fork begins with what another job had done. Who reads journals has put a large snapshot in its place before."""
+    if event.state.ref is not None or event.format > SNAPSHOT_FORMAT:
+        state.unreadable = tag_of(event)
+        return
+    had = unseal(event.state.inline)
+    state.steps, state.waits, state.artifacts = had.steps, had.waits, had.artifacts
+    state.signals, state.inbox, state.patches = had.signals, had.inbox, had.patches
+    state.progress, state.notes, state.usage = had.progress, had.notes, had.usage
 
 
 def _take_step(
@@ -303,5 +346,5 @@ def _resolve(state: JobState, event: WaitResolved, at: float) -> None:
 
 __all__ = [
     "NO_STAMPS", "NO_USAGE", "Claim", "JobState", "Note", "Recorded", "StepState", "Void", "WaitState", "advance", "fold",
-    "is_tombstone",
+    "is_tombstone", "seal", "unseal",
 ]  # fmt: skip

@@ -100,7 +100,9 @@ class Journal:
         claimed = OwnerClaimed(process=self._owner, incarnation=self._incarnation)
         try:
             await self._commit((claimed, *events))
-            self._anchor = (await self._read_claim(), self._clock.monotonic())
+            at = await self._read_claim()
+            self._anchor = (at, self._clock.monotonic())
+            self.state.date_claim(at)
         except MeshError as error:
             self._lose(error)
             raise self._as_lost(error) from None

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from mesh.jobs.backlog import Candidate
 from mesh.jobs.journals import Journals
 from mesh.jobs.seat import Incumbent, Seat
+from mesh.jobs.snapshots import snapshot_at
 from mesh.protocols.job_state import Recorded
 
 
@@ -52,4 +53,5 @@ def _candidate(record: Recorded) -> Candidate:
         workflow=entry.head.workflow,
         version=entry.head.version,
         epoch=entry.epoch if entry.head.state == "running" else -1,
+        snapshot=snapshot_at(record),
     )
