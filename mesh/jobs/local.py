@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from mesh.actors.contract import Contract
 from mesh.actors.parameters import where
@@ -14,6 +15,9 @@ from mesh.jobs.steps import Outcome
 from mesh.protocols.constraints import Usage
 from mesh.protocols.ports import Clock
 from mesh.resilience.deadline import Deadline
+
+_results: WeakKeyDictionary[Callable[..., Any], Contract] = WeakKeyDictionary()
+"""Of functions, for as long as they are there: reading annotations that are text takes longer than a step should."""
 
 
 @lru_cache(maxsize=512)
@@ -40,6 +44,16 @@ def result_contract(fn: Callable[..., Any]) -> Contract:
     Raises:
         TypeError: it is annotated with something that JSON cannot hold.
     """
+    try:
+        known = _results.get(fn)
+    except TypeError:  # a callable that cannot be referred to weakly
+        return _result_contract(fn)
+    if known is None:
+        known = _results[fn] = _result_contract(fn)
+    return known
+
+
+def _result_contract(fn: Callable[..., Any]) -> Contract:
     try:
         hints = inspect.get_annotations(inspect.unwrap(fn), eval_str=True)
     except (NameError, TypeError):
