@@ -144,8 +144,10 @@ def unreadable(sequence: int, reason: str) -> InboxPassed:
 
 
 def _signal(state: JobState, said: SendSignal, sequence: int, time: float) -> Event:
+    """Those that wait are served in the order in which they began to, by the signals in the order in which they came."""
+    earlier = any(each.name == said.name for each in state.signals)
     waiting = [each for each in state.open_waits if each.opened.kind == "signal" and each.opened.name == said.name]
-    for each in waiting:
+    for each in () if earlier else waiting:
         if not each.due(time):
             return WaitResolved(
                 key=each.opened.key, how="signalled", value=said.kept(), by=said.by, reason=said.reason, at=time, inbox=sequence

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from mesh.jobs.inbox import Inbox, due
+from mesh.jobs.inbox import Inbox, ready
 from mesh.jobs.journal import Journal
 from mesh.protocols.errors import Transient
 from mesh.protocols.ports import Clock
@@ -55,11 +55,11 @@ class Attention:
 
     async def _attend(self) -> None:
         """An answer that was stored before its wait was over counts, so what was said comes before what is due."""
-        events = due(self._journal.state, self._journal.job_time())
+        events = ready(self._journal.state, self._journal.job_time())
         if self._unread or events:
             self._unread = False
             await self._read()
-            events = due(self._journal.state, self._journal.job_time())
+            events = ready(self._journal.state, self._journal.job_time())
         if events:
             await self._journal.append(*events)
             self._heard()

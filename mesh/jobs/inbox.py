@@ -5,7 +5,7 @@ from __future__ import annotations
 from mesh.jobs.journals import Journals
 from mesh.jobs.streams import INBOX
 from mesh.protocols.errors import BadPayload
-from mesh.protocols.job_events import Event, Paused, PauseRequested, WaitResolved, Woken
+from mesh.protocols.job_events import Event, How, Paused, PauseRequested, WaitResolved, Woken
 from mesh.protocols.job_inbox import ChildEnded, ChildOutcome, read_said, taken, unreadable
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import JobState
@@ -78,15 +78,30 @@ class Inbox:
         return ChildOutcome(output=state.output, fault=state.fault)
 
 
-def due(state: JobState, at: float) -> tuple[Event, ...]:
-    """What has come due by Unix time `at`, by the server's clock."""
-    events: list[Event] = [
-        WaitResolved(
-            key=each.opened.key, how="due" if each.opened.kind == "timer" else "expired", at=each.opened.until or at
+def ready(state: JobState, at: float) -> tuple[Event, ...]:
+    """What the journal and the time make of the open waits by Unix time `at`, by the server's clock: a signal that came before
+    it was waited for, or the end of what there was time for. Also that a job nobody drives must be ended in time."""
+    signals = list(state.signals)
+    events: list[Event] = []
+    for each in state.open_waits:
+        early = next(
+            (signal for signal in signals if each.opened.kind == "signal" and signal.name == each.opened.name), None
         )
-        for each in state.open_waits
-        if each.due(at)
-    ]
+        if early is not None:
+            signals.remove(early)
+            events.append(
+                WaitResolved(
+                    key=each.opened.key,
+                    how="signalled",
+                    value=early.value,
+                    by=early.by,
+                    at=at or state.updated_at,
+                    inbox=early.inbox,
+                )
+            )
+        elif each.due(at):
+            how: How = "due" if each.opened.kind == "timer" else "expired"
+            events.append(WaitResolved(key=each.opened.key, how=how, at=each.opened.until or at))
     if not events and state.unowned and state.status != "submitted" and overdue(state, at):
         events.append(Woken(reason="the job's deadline has come"))
     return tuple(events)

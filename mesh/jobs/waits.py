@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from mesh.jobs.inbox import deadline_of
+from mesh.jobs.inbox import deadline_of, ready
 from mesh.jobs.journal import Journal
 from mesh.jobs.scope import Scope
 from mesh.jobs.stillness import Stillness
 from mesh.jobs.timers import DEADLINE, Timers, token_of
 from mesh.protocols.errors import Cancelled, LeaseLost, MeshError, ReplayDiverged
-from mesh.protocols.job_events import Event, WaitOpened, WaitResolved
+from mesh.protocols.job_events import WaitOpened, WaitResolved
 from mesh.protocols.job_state import WaitState
 
 
@@ -74,9 +74,10 @@ class Waits:
 
     @property
     def answered(self) -> bool:
-        """Whether an answer has come that the workflow has not been given."""
+        """Whether there is an answer that the workflow has not been given."""
         waits = self._journal.state.waits
-        return any(waits[key].answer is not None for key in self._open)
+        given = all(waits[key].answer is None for key in self._open)
+        return not given or bool(ready(self._journal.state, self._journal.job_time()))
 
     # -- one wait
 
@@ -85,14 +86,7 @@ class Waits:
             raise Cancelled(f"{key}: {self.cancelled.message}")
 
     async def _begin(self, opened: WaitOpened) -> WaitState:
-        """Open it; a signal that came before is its answer at once."""
-        events: list[Event] = [opened]
-        early = next((each for each in self._journal.state.signals if each.name == opened.name), None)
-        if opened.kind == "signal" and early is not None:
-            events.append(
-                WaitResolved(key=opened.key, how="signalled", value=early.value, by=early.by, inbox=early.inbox)
-            )
-        await self._journal.append(*events)
+        await self._journal.append(opened)
         self._opened()
         return self._journal.state.waits[opened.key]
 

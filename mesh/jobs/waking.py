@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 
 from mesh.jobs.backlog import Candidate
-from mesh.jobs.inbox import Inbox, due
+from mesh.jobs.inbox import Inbox, ready
 from mesh.jobs.journals import Journals
 from mesh.jobs.pulling import Pulling
 from mesh.jobs.seat import Seat
@@ -103,7 +103,7 @@ class Waking:
         if last is None or last.entry.head.state not in UNOWNED:
             return True
         state = await self._journal_for_nobody(tenant, job, message.time)
-        return not state.unowned or not due(state, message.time)
+        return not state.unowned or not ready(state, message.time)
 
     def _unknown(self, delivery: Delivery, job: str) -> bool:
         if delivery.attempts < MOST_UNKNOWN:
@@ -129,7 +129,7 @@ class Waking:
         for stored in await self._inbox.unread(state, tenant):
             if not await self._append(state, tenant, await self._inbox.events(state, tenant, stored)):
                 return False
-        events = due(state, at)
+        events = ready(state, at)
         return not events or await self._append(state, tenant, events)
 
     async def _append(self, state: JobState, tenant: str, events: tuple[Event, ...]) -> bool:
