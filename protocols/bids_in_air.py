@@ -20,6 +20,8 @@ class BidsInAir:
 
     def count(self, seat: str, now: float) -> int:
         """How many bids of this instance (`<agent>.<instance>`) are in the air."""
+        if not self._by_seat:
+            return 0
         self.lapse(now)
         return self._by_seat.get(seat, 0)
 

@@ -99,6 +99,7 @@ class Commitment:
 
     __slots__ = (
         "asker",
+        "award",
         "confirmed",
         "conversation",
         "finished",
@@ -114,6 +115,8 @@ class Commitment:
     def __init__(self, seat: str, conversation: str, asker: Asker, until: float) -> None:
         self.seat = seat
         self.conversation = conversation
+        self.award = ""
+        """The award's id; empty while it is a bid."""
         self.asker = asker
         self.until = until
         self.state: State = "bidding"
@@ -141,12 +144,8 @@ class Commitment:
     def accept(self, received: AwardReceived, now: float) -> None:
         """The award has come."""
         self.step("accept")
-        self.received, self.asker, self.until = received, received.asker, now + received.remaining
-
-    @property
-    def award(self) -> str:
-        """The award's id; empty while it is a bid."""
-        return self.received.award if self.received else ""
+        self.award, self.received = received.award, received
+        self.asker, self.until = received.asker, now + received.remaining
 
     @property
     def active(self) -> bool:

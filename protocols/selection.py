@@ -137,7 +137,7 @@ def spent(bid: Bid, taken: int) -> Bid:
     return msgspec.structs.replace(bid, capacity=max(0, bid.capacity - taken), queue=bid.queue + taken)
 
 
-class Offer(NamedTuple):
+class Offer(msgspec.Struct, gc=False):
     """A standing bid as it stands in the directory: what a candidate is made of, should anybody want to read it.
 
     `taken` are our own awards that the bid does not know of yet; `objection` rules it out whatever it says; it was `heard`
@@ -157,12 +157,14 @@ def rank(
 ) -> list[tuple[float, int]]:
     """The acceptable of these by cost, each with its place among them: what `choose` does, without a word of explanation."""
     found, demanding = [], constraints.demanding
-    for index, (bid, labels, taken, reputation, objection, _) in enumerate(offers):
-        if objection or bid.capacity <= taken or bid.latency > remaining or bid.success < policy.floor:
+    floor = policy.floor
+    for index, offer in enumerate(offers):
+        bid, taken = offer.bid, offer.taken
+        if offer.objection or bid.capacity <= taken or bid.latency > remaining or bid.success < floor:
             continue
-        if demanding and breach(spent(bid, taken), labels, constraints, remaining, policy.floor):
+        if demanding and breach(spent(bid, taken), offer.labels, constraints, remaining, floor):
             continue
-        found.append((cost(bid, reputation, policy), index))
+        found.append((cost(bid, offer.reputation, policy), index))
     found.sort()
     return found
 

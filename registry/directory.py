@@ -23,7 +23,7 @@ from mesh.registry.chores import Chores
 from mesh.registry.listing import Change, Listing
 from mesh.registry.outage import Outage
 from mesh.registry.probes import Probes, Round
-from mesh.registry.records import Beat, Figures, Instance, Lease, beat_in
+from mesh.registry.records import Beat, Capability, Figures, Instance, Lease, beat_in
 from mesh.registry.schemas import Schemas
 from mesh.registry.sweeper import Sweeper
 from mesh.registry.witness import Witness
@@ -117,6 +117,10 @@ class Directory:
         """
         return self._roster.lookup(capability, labels, version, state)
 
+    def declared(self, capability: str) -> Capability | None:
+        """What somebody who offers the capability declares of it, somebody ready if there is one."""
+        return self._roster.declared(capability)
+
     def listing(self, key: str) -> Listing | None:
         """The instance under `<process>.<agent>.<instance>`."""
         return self._roster.listed.get(key)
@@ -171,10 +175,10 @@ class Directory:
         listing = self._roster.listed.get(key)
         if listing is None:
             return
-        if isinstance(fresh, Bid):
-            bids = {**listing.figures.bids, capability: fresh} if capability else listing.figures.bids
-            fresh = msgspec.structs.replace(listing.figures, bids=bids)
-        self._witness.figures(key, fresh, self._clock.monotonic())
+        if not isinstance(fresh, Bid):
+            self._witness.figures(key, fresh, self._clock.monotonic())
+        elif capability:
+            listing.hear_bid(capability, fresh, self._clock.monotonic())
         self._witness.absolve(key)
 
     def suspect(self, name: str, why: str) -> None:

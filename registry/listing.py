@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from mesh.protocols.acts import Bid
 from mesh.registry.records import Figures, Instance, InstanceState
 
 ChangeKind = Literal["process-up", "process-down", "instance-up", "instance-changed", "instance-down"]
@@ -28,6 +29,12 @@ class Listing(msgspec.Struct, eq=False, gc=False):
 
     def __post_init__(self) -> None:
         self.key = self.key or self.record.key
+
+    def hear_bid(self, capability: str, bid: Bid, now: float) -> None:
+        """A fresh bid for one capability came with an answer; the other figures stay what they are."""
+        figures = self.figures
+        bids = {capability: bid} if len(figures.bids) < 2 else {**figures.bids, capability: bid}
+        self.figures, self.seen_at = msgspec.structs.replace(figures, bids=bids), now
 
     @property
     def agent(self) -> str:

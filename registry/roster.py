@@ -12,7 +12,7 @@ import msgspec
 
 from mesh.registry.advisories import Connection
 from mesh.registry.listing import Change, Listing
-from mesh.registry.records import Figures, Instance, Lease, share
+from mesh.registry.records import Capability, Figures, Instance, Lease, share
 
 Query = tuple[str | None, str | None, tuple[tuple[str, str], ...]]
 Table = dict[str, dict[str, Listing]]
@@ -48,6 +48,7 @@ class Roster:
         self._of_process: Table = {}
         self._by_capability: Table = {}
         self._answers: dict[str, dict[Query, tuple[Listing, ...]]] = {}
+        self._declared: dict[str, Capability | None] = {}
         self._of_agent: dict[str, tuple[Listing, ...]] = {}
         self._early: dict[str, tuple[Figures, float]] = {}
         self._usual = Figures()
@@ -190,6 +191,15 @@ class Roster:
             answers[query] = found
         return found
 
+    def declared(self, capability: str) -> Capability | None:
+        """What somebody who offers it says of it, somebody ready if there is one. Kept like the answers of `lookup`."""
+        if capability not in self._declared:
+            found = self.lookup(capability, None, None, "ready") or self.lookup(capability, None, None, None)
+            if not found:
+                return None
+            self._declared[capability] = found[0].record.offers(capability)
+        return self._declared[capability]
+
     def of_agent(self, agent: str) -> tuple[Listing, ...]:
         """The listed instances of one agent. Kept like the answers of `lookup`."""
         found = self._of_agent.get(agent)
@@ -241,6 +251,7 @@ class Roster:
         self._of_agent.pop(listing.agent, None)
         for each in listing.record.capabilities:
             self._answers.pop(each.name, None)
+            self._declared.pop(each.name, None)
 
 
 def _discard(table: Table, name: str, key: str) -> None:

@@ -150,14 +150,13 @@ class Routing:
         self, listings: Sequence[Listing], capability: str, command: str, avoid: Collection[str]
     ) -> Listing | None:
         """Of those that are ready, have not failed just now, and are let through by their breakers."""
-        chance, best, least = self._ids.random.random, None, (0.0, 0.0)
+        chance, best, least, troubled = self._ids.random.random, None, (0.0, 0.0), bool(self._breakers.troubled)
         for each in listings:
-            if each.suspicion or each.record.state != "ready":
+            if each.suspicion or each.record.state != "ready" or (avoid and each.key in avoid):
                 continue
-            key, what = self._known_as(each, capability, command)
-            if key in avoid or (what and not self._breakers.allows(key, what)):
+            if troubled and not self._willing(each, capability, command):
                 continue
-            load = (self._load(each, key), chance())
+            load = (self._load(each, each.key), chance())
             if best is None or load < least:
                 best, least = each, load
         return best

@@ -174,7 +174,7 @@ class Speaking:
 
     def _call_deadline(self, capability: str, timeout: float | None, lineage: Lineage) -> Deadline:
         if timeout is None:
-            offered = next((each.record.offers(capability) for each in self.directory.lookup(capability)), None)
-            timeout = offered.timeout if offered else 30.0
+            declared = self.directory.declared(capability)
+            timeout = declared.timeout if declared else CALL_TIMEOUT
         deadline = Deadline.after(self.clock, timeout)
         return deadline if lineage.deadline is None or deadline.at < lineage.deadline.at else lineage.deadline

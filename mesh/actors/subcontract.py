@@ -1,7 +1,4 @@
-"""`Subcontract`: what a handler (or a client) wants done by whoever bids best: the port to the contract net above.
-
-It has the fields of the contract net's own call, so that one is made from the other by name.
-"""
+"""`Subcontract`: what a handler (or a client) wants done by whoever bids best: the port to the contract net above."""
 
 from __future__ import annotations
 
@@ -14,29 +11,21 @@ from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect, Usage
 from mesh.resilience.deadline import Deadline
 
+UNCONSTRAINED = Constraints()
+"""What a call demands that demands nothing. It is not written out where it is sent."""
+
 
 class Subcontract(msgspec.Struct, frozen=True, kw_only=True):
-    """A call to be auctioned. `chain` and `hops` already count the agent that calls; `agent` and `instance` name it."""
+    """A call to be auctioned on behalf of `lineage`, whose chain and hops already count the agent that calls."""
 
     capability: str
     input: msgspec.Raw
     constraints: Constraints
     deadline: Deadline
+    lineage: Lineage
     effect: Effect | None = None
     mode: Mode = "standing"
     key: str = ""
-    tenant: str = "default"
-    job: str = ""
-    epoch: int = 0
-    step: str = ""
-    attempt: int = 1
-    correlation: str = ""
-    causation: str = ""
-    chain: tuple[str, ...] = ()
-    hops: int = 0
-    trace: str = ""
-    agent: str = ""
-    instance: str = ""
 
     @classmethod
     def below(
@@ -58,11 +47,8 @@ class Subcontract(msgspec.Struct, frozen=True, kw_only=True):
         """
         lineage.check_call()
         return cls(
-            capability=capability, input=payload, constraints=lineage.narrowed(constraints) or Constraints(),
-            deadline=deadline, effect=effect, mode=mode, key=key, tenant=lineage.tenant, job=lineage.job,
-            epoch=lineage.epoch, step=lineage.step, correlation=lineage.correlation, causation=lineage.causation,
-            chain=lineage.chain, hops=lineage.hops, trace=lineage.trace, agent=lineage.sender.agent,
-            instance=lineage.sender.instance,
+            capability=capability, input=payload, constraints=lineage.narrowed(constraints) or UNCONSTRAINED,
+            deadline=deadline, lineage=lineage, effect=effect, mode=mode, key=key,
         )  # fmt: skip
 
 

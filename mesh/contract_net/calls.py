@@ -7,15 +7,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from mesh.actors.subcontract import Subcontract
+from mesh.actors.subcontract import UNCONSTRAINED, Subcontract
 from mesh.protocols.acts import Mode
 from mesh.protocols.auction_messages import Terms
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.constraints import Constraints, Effect, Usage
 from mesh.protocols.envelope import Sender, Stamps
 from mesh.resilience.deadline import Deadline
-
-UNCONSTRAINED = Constraints()
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +45,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     sender: Sender | None = None
     stamps: Stamps | None = None
     ext: dict[str, Any] = {}
+
+    @property
+    def inherits(self) -> bool:
+        """Whether there is more to hand down than what is called for: not for what a process calls of its own accord."""
+        return bool(
+            self.causation or self.hops or self.chain or self.job or self.epoch or self.step or self.trace or self.ext
+        ) or self.tenant != "default"  # fmt: skip
 
     def terms(self, conversation: str, mode: Mode) -> Terms:
         """What its auction is held about."""
@@ -80,9 +85,10 @@ def call_of(terms: CallLike) -> Call:
     return Call(**{name: getattr(terms, name) for name in Call.__struct_fields__ if hasattr(terms, name)})
 
 
-def subcontracted(wanted: Subcontract, process: str, effect: Effect, conversation: str) -> Call:
+def subcontracted(wanted: Subcontract, effect: Effect, conversation: str) -> Call:
     """The call that a handler (or a client) makes through its peer, complete: nothing about it is left to be looked up."""
-    return Call(
+    lineage = wanted.lineage
+    call = Call(
         capability=wanted.capability,
         input=wanted.input,
         deadline=wanted.deadline,
@@ -90,17 +96,22 @@ def subcontracted(wanted: Subcontract, process: str, effect: Effect, conversatio
         effect=effect,
         mode=wanted.mode,
         key=wanted.key or (conversation if effect == "idempotent" else ""),
-        tenant=wanted.tenant,
-        job=wanted.job,
-        epoch=wanted.epoch,
-        step=wanted.step,
-        attempt=wanted.attempt,
-        correlation=wanted.correlation or conversation,
-        causation=wanted.causation,
-        chain=wanted.chain,
-        hops=wanted.hops,
-        trace=wanted.trace,
-        sender=Sender(wanted.agent, wanted.instance or process, process),
+        correlation=lineage.correlation or conversation,
+        sender=lineage.sender,
+    )
+    if not lineage.inherits:
+        return call
+    return msgspec.structs.replace(
+        call,
+        tenant=lineage.tenant,
+        job=lineage.job,
+        epoch=lineage.epoch,
+        step=lineage.step,
+        causation=lineage.causation,
+        chain=lineage.chain,
+        hops=lineage.hops,
+        trace=lineage.trace,
+        ext=lineage.ext,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from mesh.actors.subcontract import UNCONSTRAINED
 from mesh.actors.tongue import answer_in
 from mesh.contract_net.calls import Call
 from mesh.protocols.acts import ACTS, CallForProposal, InformResult, Propose
@@ -37,29 +38,36 @@ def act(
     version: int = VERSION,
 ) -> Envelope:
     """An act of the initiator: what the call was made with is handed down."""
-    message_id = ids.uuid()
-    return Envelope(
+    message_id, left = ids.uuid(), call.deadline.remaining()
+    plain = Envelope(
         v=version,
         id=message_id,
         kind="act",
         name=_names[type(content)],
         sender=sender,
         correlation=call.correlation or message_id,
+        attempt=attempt,
+        remaining=left if left > 0.0 else 0.0,
+        key=key,
+        constraints=None if call.constraints is UNCONSTRAINED else call.constraints,
+        stamps=call.stamps,
+        payload=msgspec.Raw(_encoder.encode(content)),
+    )
+    return _handed_down(plain, call) if call.inherits else plain
+
+
+def _handed_down(envelope: Envelope, call: Call) -> Envelope:
+    return msgspec.structs.replace(
+        envelope,
         causation=call.causation,
         tenant=call.tenant,
         job=call.job,
         epoch=call.epoch,
         step=call.step,
-        attempt=attempt,
         hops=call.hops,
         chain=call.chain,
-        remaining=max(0.0, call.deadline.remaining()),
-        key=key,
         trace=call.trace,
-        constraints=call.constraints,
-        stamps=call.stamps,
         ext=call.ext,
-        payload=msgspec.Raw(_encoder.encode(content)),
     )
 
 
@@ -101,7 +109,7 @@ def reply(
     stamps: Stamps | None = None,
 ) -> Envelope:
     """What a participant answers to `cause`; `epoch` is that of whoever is answered, if it is no longer the cause's."""
-    return Envelope(
+    plain = Envelope(
         v=answer_in(cause.v),
         id=message_id,
         kind=kind,
@@ -109,11 +117,7 @@ def reply(
         sender=sender,
         correlation=cause.correlation,
         causation=cause.id,
-        tenant=cause.tenant,
-        job=cause.job,
         epoch=cause.epoch if epoch is None else epoch,
-        step=cause.step,
-        trace=cause.trace,
         key=cause.key,
         seq=seq,
         usage=usage,
@@ -121,6 +125,9 @@ def reply(
         stamps=stamps,
         payload=payload,
     )
+    if cause.tenant == "default" and not (cause.job or cause.step or cause.trace):
+        return plain
+    return msgspec.structs.replace(plain, tenant=cause.tenant, job=cause.job, step=cause.step, trace=cause.trace)
 
 
 def content_of(envelope: Envelope) -> Any:

@@ -106,9 +106,7 @@ class Initiator:
         """`contract` for the handlers and clients of this peer."""
         conversation = self.peer.ids.uuid()
         effect = wanted.effect or self._effect(wanted.capability)
-        return await self._give(
-            subcontracted(wanted, self.peer.process, effect, conversation), conversation, self.policy
-        )
+        return await self._give(subcontracted(wanted, effect, conversation), conversation, self.policy)
 
     def _give(
         self,
@@ -142,7 +140,7 @@ class Initiator:
         return self.market.directed(call.capability, call.constraints, policy, chain=call.chain)
 
     def _effect(self, capability: str) -> Effect:
-        declared = self.market.declared(capability)
+        declared = self.peer.directory.declared(capability)
         return declared.effect if declared else "costly"
 
     def _complete(self, call: Call, conversation: str) -> Call:
@@ -167,7 +165,7 @@ class Initiator:
 
     def timeout(self, capability: str) -> float | None:
         """The default seconds of the capability, as somebody declares it."""
-        declared = self.market.declared(capability)
+        declared = self.peer.directory.declared(capability)
         return declared.timeout if declared else None
 
     # -- what negotiations tell
@@ -261,7 +259,6 @@ class Initiator:
     # -- what happens around
 
     def _changed(self, change: Change) -> None:
-        self.market.changed()
         if change.kind in ("process-down", "instance-down"):
             for quiet in [each for each in self.quiet if each.responder == change.process]:
                 quiet.event(m.Suspected(change.process))

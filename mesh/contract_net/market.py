@@ -18,7 +18,6 @@ from mesh.protocols.constraints import Constraints
 from mesh.protocols.errors import CallCycle
 from mesh.protocols.selection import Offer, SelectionPolicy, cost, rank, share
 from mesh.registry.listing import Listing
-from mesh.registry.records import Capability
 
 SCANNED = 256
 """Listings looked at for one that is acceptable, when a sample has none."""
@@ -40,7 +39,6 @@ class Market:
         self._reputation = reputation
         self._unanswered: Counter[str] = Counter()
         self._declined: dict[str, float] = {}
-        self._declared: dict[str, Capability] = {}
 
     # -- our own awards
 
@@ -76,20 +74,6 @@ class Market:
         self._peer.directory.learn(key, bid, capability)
 
     # -- looking
-
-    def declared(self, capability: str) -> Capability | None:
-        """What somebody who offers it declares of it; kept until `changed`."""
-        known = self._declared.get(capability)
-        if known is None:
-            found = self._peer.directory.lookup(capability, state=None)
-            known = found[0].record.offers(capability) if found else None
-            if known is not None:
-                self._declared[capability] = known
-        return known
-
-    def changed(self) -> None:
-        """Somebody came, went, or declares something else."""
-        self._declared.clear()
 
     def processes(self, capability: str) -> frozenset[str]:
         """Every process with an instance that offers it and is ready."""
@@ -195,13 +179,15 @@ class Market:
         self, capability: str, drawn: Sequence[Listing], offers: list[Offer], ranked: list[tuple[float, int]]
     ) -> list[tuple[float, int]]:
         """The ranking without those whose breaker is open: only the two best matter, and are looked at."""
-        allows, index = self._peer.breakers.allows, 0
+        breakers, index = self._peer.breakers, 0
+        if not breakers.troubled:
+            return ranked
         while index < min(2, len(ranked)):
             place = ranked[index][1]
-            if allows(*self.breaker(drawn[place], capability)):
+            if breakers.allows(*self.breaker(drawn[place], capability)):
                 index += 1
             else:
-                offers[place] = offers[place]._replace(objection=BROKEN)
+                offers[place].objection = BROKEN
                 del ranked[index]
         return ranked
 
@@ -238,9 +224,8 @@ class Market:
             bid, objection, key, seen = each.figures.bids.get(capability), "", each.key, each.seen_at
             if bid is None:
                 bid, objection = UNHEARD, "" if seen is None else SILENT
-            taken = unanswered.get(key, 0) if unanswered else 0
             kept = blemished.get(key, 1.0) if blemished else 1.0
-            offers.append(Offer(bid, each.record.labels, taken, kept, objection, seen))
+            offers.append(Offer(bid, each.record.labels, unanswered.get(key, 0), kept, objection, seen))
         return offers
 
     @staticmethod

@@ -20,6 +20,7 @@ from mesh.actors.work import Work
 from mesh.contract_net.bidding import Load
 from mesh.contract_net.bids import ASKED, Bids, Seat
 from mesh.contract_net.composing import content_of
+from mesh.contract_net.confirming import Confirmations
 from mesh.contract_net.telling import AwardResponder, Telling
 from mesh.protocols import commitments as c
 from mesh.protocols.acts import (
@@ -49,15 +50,11 @@ from mesh.protocols.errors import (
 )
 from mesh.protocols.ports import Message, Subscription
 from mesh.protocols.subjects import check_token
-from mesh.resilience.alarms import Alarm, alarms
 from mesh.resilience.deadline import Deadline
 
 if TYPE_CHECKING:
     from mesh.actors.actor import Actor
     from mesh.actors.peer import Peer
-
-CONFIRM_AFTER = 0.02
-"""Seconds after which an award whose result is not ready is confirmed."""
 
 _DECLINES: dict[type[MeshError], RefusalReason] = {
     Overloaded: "capacity",
@@ -78,7 +75,7 @@ class Participant:
         self._subscriptions: dict[str, Subscription] = {}
         self._subscribing = asyncio.Lock()
         self._works: dict[str, Work] = {}
-        self._timers: dict[str, Alarm] = {}
+        self._confirmations = Confirmations(peer.clock, self._confirm)
 
     def start(self) -> None:
         """Take part, for the actors that are hosted already and for those to come. Before the peer hosts, or after."""
@@ -227,12 +224,11 @@ class Participant:
         except (CallCycle, TooManyHops) as error:
             self._failed(commitment, envelope, seat, error)
         except MeshError as error:
-            self._forget(commitment.award)
+            self._works.pop(commitment.award, None)
             reason = _DECLINES.get(type(error), "declined")
             self._decline(commitment, (reason, error.message), inbound, act, seat)
         else:
-            due = work.offered_at + CONFIRM_AFTER
-            self._timers[commitment.award] = alarms().at(due, lambda: self._confirm(commitment, envelope, seat))
+            self._confirmations.expect(work.offered_at, commitment, envelope, seat)
 
     def _decline(
         self, commitment: Commitment, why: tuple[RefusalReason, str], inbound: Inbound, act: AcceptProposal, seat: Seat
@@ -241,7 +237,6 @@ class Participant:
             self._carry_out(command, inbound, act, seat)
 
     def _confirm(self, commitment: Commitment, envelope: Envelope, seat: Seat) -> None:
-        self._timers.pop(commitment.award, None)
         running = self._runs(commitment)
         for command in self.book.confirmable(commitment.award):
             if isinstance(command, c.Confirm):
@@ -256,15 +251,9 @@ class Participant:
 
     def _failed(self, commitment: Commitment, envelope: Envelope, seat: Seat, error: MeshError) -> None:
         """It cannot be done at all, by nobody: no decline, which would send it to the next."""
-        self._forget(commitment.award)
+        self._works.pop(commitment.award, None)
         if self.book.finish(commitment.award, Finished(fault=error.fault(seat.key))):
             self.telling.outcome_soon(envelope, commitment, seat)
-
-    def _forget(self, award: str) -> None:
-        self._works.pop(award, None)
-        timer = self._timers.pop(award, None)
-        if timer is not None:
-            timer.cancel()
 
     # -- what comes of it
 
@@ -275,7 +264,7 @@ class Participant:
         are answered with it until its deadline.
         """
         award = commitment.award
-        self._forget(award)
+        self._works.pop(award, None)
         return self.telling.outcome(cause, commitment, seat, items) if self.book.finish(award, finished) else None
 
     def hand_back(self, commitment: Commitment, cause: Envelope, seat: Seat, error: MeshError) -> bool:
@@ -283,7 +272,7 @@ class Participant:
         work = self._works.get(commitment.award)
         if work is None or work.begun or commitment.state != "awarded":
             return False
-        self._forget(commitment.award)
+        del self._works[commitment.award]
         for command in self.book.decline(commitment.award, _DECLINES.get(type(error), "draining"), error.message):
             if isinstance(command, c.Decline):
                 self.telling.decline(cause, command, seat)
@@ -322,7 +311,7 @@ class Participant:
         actor = self.peer.actors.get(commitment.seat)
         if work is not None and actor is not None:
             actor.cancel(work.envelope.id, work.requester)
-        self._forget(commitment.award)
+        self._works.pop(commitment.award, None)
 
     def _seat_of(self, commitment: Commitment) -> Seat | None:
         capability = commitment.received.capability if commitment.received else ""

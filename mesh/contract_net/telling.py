@@ -11,7 +11,7 @@ from mesh.actors.contract import encode_payload
 from mesh.contract_net.bids import Bids, Seat
 from mesh.contract_net.composing import payload_of, reply
 from mesh.protocols import commitments as c
-from mesh.protocols.acts import Confirm, Failure, InformDone, InformResult, Refusal, Refuse
+from mesh.protocols.acts import Bid, Confirm, Failure, InformDone, InformResult, Refusal, Refuse
 from mesh.protocols.commitment import Asker, Commitment, Finished
 from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import Envelope, Kind, Sender, encode
@@ -39,9 +39,10 @@ class Telling:
         self, cause: Envelope, asker: Asker, content: msgspec.Struct, seat: Seat | None = None, **parts: Any
     ) -> None:
         """Send one act now. Large ones leave as soon as they are stored."""
-        if not asker.token:
-            return
-        envelope = self._envelope(cause, asker, content, seat, **parts)
+        if asker.token:
+            self._leave(asker, self._envelope(cause, asker, content, seat, **parts))
+
+    def _leave(self, asker: Asker, envelope: Envelope) -> None:
         try:
             data = encode(envelope)
             if len(data) > LIMIT:
@@ -98,31 +99,36 @@ class Telling:
 
     def outcome_soon(self, cause: Envelope, commitment: Commitment, seat: Seat) -> None:
         """What came of it, to the asker of a copy."""
-        content, parts = self._outcome(commitment, seat, 0)
-        self.say(cause, commitment.asker, content, seat, **parts)
+        if commitment.asker.token:
+            self._leave(commitment.asker, self._outcome(cause, commitment, self._bids.fresh(seat), seat))
 
     def outcome(self, cause: Envelope, commitment: Commitment, seat: Seat, items: int) -> Awaitable[None] | None:
         """What came of it, as the handler ends; after `items` items of a stream. A large one leaves when it is awaited."""
         asker = commitment.asker
         if not asker.token:
             return None
-        content, parts = self._outcome(commitment, seat, 1)
-        envelope = self._envelope(cause, asker, content, seat, seq=items, **parts)
+        envelope = self._outcome(cause, commitment, self._bids.fresh(seat, ending=1), seat, items)
         data = encode(envelope)
         if len(data) > LIMIT:
             return self._peer.exchange.send(self._subject(asker), envelope)
         self._peer.bus.publish(self._subject(asker), data)
         return None
 
-    def _outcome(self, commitment: Commitment, seat: Seat, ending: int) -> tuple[msgspec.Struct, dict[str, Any]]:
-        conversation, award, bid = commitment.conversation, commitment.award, self._bids.fresh(seat, ending=ending)
-        finished = commitment.finished
+    def _outcome(self, cause: Envelope, commitment: Commitment, bid: Bid, seat: Seat, items: int = 0) -> Envelope:
+        conversation, award, finished = commitment.conversation, commitment.award, commitment.finished
         if finished is None:
-            return InformDone(conversation=conversation, award=award, bid=bid), {}
-        parts: dict[str, Any] = {"usage": finished.usage, "stamps": seat.stamps}
-        if finished.fault is not None:
-            return Failure(conversation=conversation, award=award, bid=bid), {**parts, "fault": finished.fault}
-        return InformResult(conversation=conversation, award=award, content=finished.content, bid=bid), parts
+            done = InformDone(conversation=conversation, award=award, bid=bid)
+            return self._envelope(cause, commitment.asker, done, seat)
+        content: Failure | InformResult
+        if finished.fault is None:
+            content = InformResult(conversation=conversation, award=award, content=finished.content, bid=bid)
+        else:
+            content = Failure(conversation=conversation, award=award, bid=bid)
+        name, payload = payload_of(content)
+        return reply(
+            cause, seat.actor.sender, self._peer.ids.uuid(), name=name, payload=payload, epoch=commitment.asker.epoch,
+            seq=items, usage=finished.usage, fault=finished.fault, stamps=seat.stamps,
+        )  # fmt: skip
 
     def _envelope(
         self, cause: Envelope, asker: Asker, content: msgspec.Struct, seat: Seat | None, **parts: Any
@@ -168,19 +174,17 @@ class AwardResponder:
         self._items += 1
         await telling.send(asker, part)
 
-    async def result(self, value: msgspec.Raw, usage: Usage) -> None:
+    def result(self, value: msgspec.Raw, usage: Usage) -> Awaitable[None] | None:
         """It is done."""
-        await self._finished(Finished(value, usage))
+        return self._finished(Finished(value, usage))
 
-    async def failure(self, error: MeshError, usage: Usage) -> None:
+    def failure(self, error: MeshError, usage: Usage) -> Awaitable[None] | None:
         """It is not; what was never begun is handed back, for somebody else to do."""
         unbegun = error.detail.get("begun") is False and isinstance(error, Draining | AgentLost | Overloaded)
         if unbegun and self._participant.hand_back(self._commitment, self._cause, self._seat, error):
-            return
+            return None
         fault: Fault = error.fault(self._seat.key)
-        await self._finished(Finished(usage=usage, fault=fault))
+        return self._finished(Finished(usage=usage, fault=fault))
 
-    async def _finished(self, finished: Finished) -> None:
-        leaving = self._participant.finished(self._commitment, self._cause, self._seat, finished, self._items)
-        if leaving is not None:
-            await leaving
+    def _finished(self, finished: Finished) -> Awaitable[None] | None:
+        return self._participant.finished(self._commitment, self._cause, self._seat, finished, self._items)

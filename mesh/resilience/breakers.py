@@ -72,6 +72,8 @@ class Breakers:
         self._random = source
         self._breakers: dict[Key, Breaker] = {}
         self._callbacks: list[Changed] = []
+        self.troubled: dict[Key, Breaker] = {}
+        """Those that are not closed: nearly always none, and then nobody need ask one by one."""
 
     def on_change(self, callback: Changed) -> None:
         """Call this whenever a breaker changes its state."""
@@ -103,7 +105,7 @@ class Breakers:
 
     def allows(self, target: str, capability: str) -> bool:
         """Whether a call would be let through now; reserves nothing."""
-        breaker = self._breakers.get((target, capability))
+        breaker = self.troubled.get((target, capability))
         return breaker is None or breaker.would_admit(self._clock.monotonic())
 
     def force(self, target: str, capability: str, reason: str) -> None:
@@ -117,7 +119,7 @@ class Breakers:
     def open(self) -> tuple[str, ...]:
         """The targets held open, as `target capability`: what heartbeats tell."""
         now = self._clock.monotonic()
-        return tuple(f"{target} {what}" for (target, what), each in self._breakers.items() if not each.would_admit(now))
+        return tuple(f"{target} {what}" for (target, what), each in self.troubled.items() if not each.would_admit(now))
 
     def rows(self) -> list[Row]:
         """Every breaker, for people."""
@@ -131,6 +133,11 @@ class Breakers:
         ]  # fmt: skip
 
     def _changed(self, key: Key, state: State, reason: str) -> None:
+        breaker = self._breakers.get(key)
+        if breaker is None or state == "closed":
+            self.troubled.pop(key, None)
+        else:
+            self.troubled[key] = breaker
         for callback in self._callbacks:
             callback(key, state, reason)
 

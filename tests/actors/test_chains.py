@@ -172,7 +172,7 @@ async def test_a_handler_calls_through_the_port(neighbours: Neighbours) -> None:
     assert await (await neighbours.client()).ask("boss", on_usage=used.append, timeout=3.0) == 7
     (call,) = wanted
     assert (call.capability, bytes(call.input), call.mode, call.key) == ("add.up", b'{"n":1}', "directed", "k")
-    assert (call.chain, call.hops, call.agent) == (("boss",), 1, "boss")
+    assert (call.lineage.chain, call.lineage.hops, call.lineage.sender.agent) == (("boss",), 1, "boss")
     assert call.deadline.remaining() <= 3.0
     assert used[0].money == 2.0
 

@@ -125,7 +125,7 @@ class Initiator:
             directory=SimpleNamespace(lookup=lambda capability, **_: self._all, learn=self._learn),
             clock=SimpleNamespace(monotonic=lambda: world.now),
             ids=SimpleNamespace(random=world.random),
-            breakers=SimpleNamespace(allows=lambda *_: True),
+            breakers=SimpleNamespace(troubled={}, allows=lambda *_: True),
         )
         self.market = Market(cast(Any, peer), Reputation())
         for each in world.bidders:
