@@ -20,9 +20,16 @@ if TYPE_CHECKING:
     from mesh.actors.context import Context as Context
     from mesh.actors.definition import Agent as Agent
     from mesh.actors.definition import agent as agent
+    from mesh.actors.doing import effect_key as effect_key
+    from mesh.actors.doing import effects as effects
     from mesh.actors.handler import command as command
     from mesh.actors.handler import every as every
     from mesh.actors.handler import on_event as on_event
+    from mesh.actors.history import History as History
+    from mesh.actors.history_turns import Turn as Turn
+    from mesh.actors.state import State as State
+    from mesh.actors.state_declared import durable as durable
+    from mesh.actors.state_declared import histories as histories
     from mesh.actors.supervision import Poisoned as Poisoned
     from mesh.actors.supervision import RestartPolicy as RestartPolicy
     from mesh.client.mesh import Mesh as Mesh
@@ -50,16 +57,23 @@ _HOMES: dict[str, str] = {
     "Constraints": "mesh.protocols.constraints",
     "Context": "mesh.actors.context",
     "Evidence": "mesh.protocols.artifacts",
+    "History": "mesh.actors.history",
     "Job": "mesh.jobs.workflow",
     "Mesh": "mesh.client.mesh",
     "MeshError": "mesh.protocols.errors",
     "Poisoned": "mesh.actors.supervision",
     "RestartPolicy": "mesh.actors.supervision",
+    "State": "mesh.actors.state",
+    "Turn": "mesh.actors.history_turns",
     "Usage": "mesh.protocols.constraints",
     "Verdict": "mesh.protocols.artifacts",
     "agent": "mesh.actors.definition",
     "command": "mesh.actors.handler",
+    "durable": "mesh.actors.state_declared",
+    "effect_key": "mesh.actors.doing",
+    "effects": "mesh.actors.doing",
     "every": "mesh.actors.handler",
+    "histories": "mesh.actors.state_declared",
     "on_event": "mesh.actors.handler",
     "run": "mesh.client.running",
     "workflow": "mesh.jobs.workflow",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.protocols.envelope import Envelope
@@ -16,6 +17,7 @@ from mesh.protocols.errors import Refused
 
 if TYPE_CHECKING:
     from mesh.actors.effects import Effects
+    from mesh.actors.keeping import Keeping
 
 
 class Doing(Protocol):
@@ -34,8 +36,25 @@ class Doing(Protocol):
     def effects(self) -> Effects: ...  # noqa: D102
 
 
+@dataclass(frozen=True, slots=True)
+class StepWork:
+    """A local step of a job. `key` is the job's id and the step's key; `keeping` is what remembers its effects."""
+
+    key: str
+    tenant: str
+    conversation: str
+    keeping: Keeping
+
+    @property
+    def effects(self) -> Effects:
+        """The effects of steps: one set a tenant, as their keys are unique already."""
+        return self.keeping.effects.of(STEPS, self.tenant)
+
+
 doing: ContextVar[Doing | None] = ContextVar("doing", default=None)
 """What is being done; None where nothing is, or nobody said."""
+STEPS = "jobs"
+"""Stands for the agent in the effects of local steps."""
 
 
 @contextmanager

@@ -33,9 +33,17 @@ FIRST_LOOK, LONGEST_LOOK = 0.02, 0.25
 """Seconds between two looks at an effect that another process has in hand."""
 
 
+Gone = Callable[[str, str], Awaitable[bool]]
+"""Whether a process, in that incarnation, is dead for certain."""
+
+
+async def nobody_is(process: str, incarnation: str) -> bool:
+    """Without a registry nobody is dead for certain: leases decide."""
+    return False
+
+
 class EffectStore:
-    """The bucket `effects`. `gone` says that a process, in that incarnation, is dead for certain; `listed` whether the
-    registry knows this one, so that others could say the same of it."""
+    """The bucket `effects`. `listed` says whether the registry knows this process, so that others could tell it is dead."""
 
     def __init__(
         self,
@@ -44,7 +52,7 @@ class EffectStore:
         process: str,
         incarnation: str = "",
         *,
-        gone: Callable[[str, str], bool] = lambda process, incarnation: False,
+        gone: Gone = nobody_is,
         listed: Callable[[], bool] = lambda: False,
     ) -> None:
         self.shelf = shelf
@@ -104,7 +112,7 @@ class Effects:
         while True:
             found = await self._shelf.get(at)
             record = read(found)
-            step = what_next(record, effect, over=seen.over(found.version) or self._gone(record))
+            step = what_next(record, effect, over=seen.over(found.version) or await self._gone(record))
             if step == "doubt":
                 raise doubt(key, self._agent)
             if step == "recall":
@@ -184,8 +192,8 @@ class Effects:
             done = msgspec.structs.replace(hold.record, stage="done", fault=error.fault(self._agent))
         return _outcome(await hold.settle(done), contract)
 
-    def _gone(self, record: EffectRecord | None) -> bool:
-        return record is not None and record.listed and self._store.gone(record.by, record.incarnation)
+    async def _gone(self, record: EffectRecord | None) -> bool:
+        return record is not None and record.listed and await self._store.gone(record.by, record.incarnation)
 
     def _at(self, key: str) -> str:
         return f"{self._path}.{token(key)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
-from mesh.actors.effects import EffectStore
+from mesh.actors.effects import EffectStore, Gone, nobody_is
 from mesh.actors.history import Histories, Summarise
 from mesh.actors.history_turns import Bounds
 from mesh.actors.payloads import STORE, Payloads
@@ -30,7 +30,7 @@ class Keeping:
         process: str,
         incarnation: str = "",
         *,
-        gone: Callable[[str, str], bool] = lambda process, incarnation: False,
+        gone: Gone = nobody_is,
         listed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store

@@ -128,7 +128,7 @@ class Peer(Speaking):
             gone=self._gone, listed=lambda: self.presence.confident,
         )  # fmt: skip
 
-    def _gone(self, process: str, incarnation: str) -> bool:
+    async def _gone(self, process: str, incarnation: str) -> bool:
         """Whether that start of a process has ended. While the store was away, a missing lease proves nothing."""
         lease = self.directory.process(process)
         doubtful = self.directory.outage.doubtful(self.clock.monotonic())

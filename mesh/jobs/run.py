@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from mesh.actors.contract import encode_payload
+from mesh.actors.doing import StepWork, being_done
 from mesh.contract_net.calls import Call
 from mesh.jobs import gathering, local
 from mesh.jobs.attention import Attention
@@ -230,7 +231,8 @@ class Run(Job):
             if effect != "pure":
                 await attempt.start()
             deadline = self._deadline if timeout is None else self._within(timeout)
-            return await local.run(fn, args, contract, deadline, self._seat.clock, f"step {step.key}")
+            with being_done(StepWork(f"{self.id}/{step.key}", self.tenant, self.correlation, self._seat.keeping)):
+                return await local.run(fn, args, contract, deadline, self._seat.clock, f"step {step.key}")
 
         async def begin() -> Any:
             return contract.decode(await self._perform(key, name, "local", given, effect, work))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
+from mesh.actors.keeping import Keeping
 from mesh.protocols.ports import Bus, Clock, Ids, Store
 from mesh.protocols.subjects import Subjects
 from mesh.registry.records import Capability
@@ -45,3 +47,15 @@ class Seat:
     unsettled: Callable[[], bool] = lambda: False
     gone: Callable[[Collection[Incumbent]], Awaitable[Collection[Incumbent]]] = _nobody
     declared: Callable[[str], Capability | None] = lambda capability: None
+
+    @cached_property
+    def keeping(self) -> Keeping:
+        """Where the effects of its local steps are remembered."""
+
+        async def gone(process: str, incarnation: str) -> bool:
+            return bool(await self.gone((Incumbent(process, incarnation),)))
+
+        return Keeping(
+            self.store, self.subjects, self.clock, self.ids, self.process, self.incarnation,
+            gone=gone, listed=self.holds_lease,
+        )  # fmt: skip
