@@ -104,7 +104,8 @@ class Tenure:
         if journal is None or journal.lost is not None or journal.state.terminal:
             return None
         await journal.release(reason)
-        return self._candidate
+        head = journal.state.head
+        return msgspec.structs.replace(self._candidate, snapshot=head.snapshot if head else None)
 
     async def _drive(self, journal: Journal) -> None:
         """Cancelled with us when the process leaves, and alone when the job is lost or let go of."""
