@@ -162,19 +162,29 @@ class JobState:
     def apply(self, recorded: Recorded) -> bool:
         """Take one more entry, in order; False, and nothing changed but the sequence, when it is void."""
         reason = self.objection(recorded.entry)
-        self.sequence = recorded.sequence
         if reason:
+            self.sequence = recorded.sequence
             self.void.append(Void(recorded.sequence, reason))
             return False
-        self.job = recorded.entry.job
-        self.epoch = recorded.entry.epoch
-        self.entries += 1
-        self.fresh = 0 if isinstance(recorded.entry.events[-1], Snapshot) else self.fresh + 1
-        self.updated_at = max(self.updated_at, recorded.at)
-        for event in recorded.entry.events:
-            _take(self, event, recorded)
-        self.head = self._head_after(recorded)
+        self._take_in(recorded)
+        self.head = self._placed(self._head_after(recorded.entry), recorded)
         return True
+
+    def accept(self, recorded: Recorded) -> None:
+        """Take one's own entry: it was made for this place, so nothing speaks against it, and its head is right."""
+        self._take_in(recorded)
+        self.head = self._placed(recorded.entry.head, recorded)
+
+    def _take_in(self, recorded: Recorded) -> None:
+        entry = recorded.entry
+        self.sequence = recorded.sequence
+        self.job = entry.job
+        self.epoch = entry.epoch
+        self.entries += 1
+        self.fresh = 0 if isinstance(entry.events[-1], Snapshot) else self.fresh + 1
+        self.updated_at = max(self.updated_at, recorded.at)
+        for event in entry.events:
+            _take(self, event, recorded)
 
     def date_claim(self, at: float) -> None:
         """Its owner has learnt when its claim was stored: only the server knows."""
@@ -190,13 +200,14 @@ class JobState:
             return wrong
         return illegal(self.status, self._known, entry.events)
 
-    def _head_after(self, recorded: Recorded) -> JobHead:
-        entry = recorded.entry
+    def _head_after(self, entry: Entry) -> JobHead:
         if self.unreadable or (self.head is None and is_tombstone(entry)):
-            head = entry.head
-        else:
-            head = advance(self.head, entry.tenant, entry.events)
-        if isinstance(entry.events[-1], Snapshot):
+            return entry.head
+        return advance(self.head, entry.tenant, entry.events)
+
+    def _placed(self, head: JobHead, recorded: Recorded) -> JobHead:
+        """With what is only known once the entry is stored."""
+        if isinstance(recorded.entry.events[-1], Snapshot):
             head = msgspec.structs.replace(head, snapshot=recorded.sequence)
         return head if head.submitted_at else msgspec.structs.replace(head, submitted_at=recorded.time)
 
@@ -289,7 +300,7 @@ def _take_life(state: JobState, event: Event, recorded: Recorded) -> None:
         case PatchMarker():
             state.patches.add(event.name)
         case Archived():
-            state.archived, state.output = event, event.output
+            state.archived, state.output, state.fault = event, event.output, event.fault
 
 
 def _inherit(state: JobState, event: Snapshot) -> None:

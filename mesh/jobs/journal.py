@@ -252,6 +252,8 @@ class Journal:
                 await self._write_batch([each])
 
     def _next_batch(self) -> list[_Waiting]:
+        if len(self._waiting) == 1:
+            return [self._waiting.pop()]
         size = 0
         batch: list[_Waiting] = []
         while self._waiting:
@@ -313,7 +315,8 @@ class Journal:
                 self._subject, data, message_id=entry.id, expected=entry.previous, timeout=APPEND_TIMEOUT
             )
             if not ack.duplicate:
-                return self.state.apply(Recorded(entry, ack.sequence, entry.at))
+                self.state.accept(Recorded(entry, ack.sequence, entry.at))
+                return True
         except _UNKNOWN as error:
             logger.debug("append to job %s: %s", entry.job, error)
         try:
