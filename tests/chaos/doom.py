@@ -54,8 +54,12 @@ class Doom:
                     ticket.unlink()
                 except FileNotFoundError:  # somebody else died by it
                     continue
-                self.died(process, point)
-                os.kill(os.getpid(), signal.SIGKILL)
+                self.die(process, point)
+
+    def die(self, process: str, point: str) -> None:
+        """Die now."""
+        self.died(process, point)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def died(self, process: str, point: str = "killed") -> None:
         """Write a death down, a moment before it."""

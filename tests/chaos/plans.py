@@ -21,13 +21,15 @@ from tests.effect_target import EffectTarget
 
 
 class Act(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One step. `how`: here in the owner, or by an agent. `ms` is how long it takes, `hold` a file that it waits for."""
+    """One step. `how`: here in the owner, or by an agent. `ms` is how long it takes, `hold` a file that it waits for;
+    whoever does a `fatal` one dies of it, before the effect."""
 
     key: str
     how: Literal["here", "call"] = "here"
     effect: Effect = "idempotent"
     ms: int = 0
     hold: str = ""
+    fatal: bool = False
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -56,6 +58,8 @@ class Hands:
         """Die where it is written; else do it, and say which."""
         act = asked.act
         self._doom.at("before effect", self._process)
+        if act.fatal:
+            self._doom.die(self._process, "fatal")
         target = self._blind if act.effect == "at_most_once" else self._ledger
         target.ask(f"{asked.job}/{act.key}")
         self._doom.at("after effect", self._process)

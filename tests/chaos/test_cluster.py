@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from mesh.client.mesh import Mesh
+from mesh.protocols.job_events import OwnerClaimed
 from mesh.testing.virtual_time import until
 from mesh.transport.nats.api import call
 from mesh.transport.nats.bus import NatsBus
-from tests.chaos.evidence import streams
+from tests.chaos.evidence import Evidence, streams
 from tests.chaos.fleet import Fleet
 from tests.chaos.load import under_load
 from tests.chaos.plans import Act
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.server, pytest.mark.fault]
 async def test_10_the_leader_of_a_stream_is_killed_every_15_s(
     chaos: Scenario, cluster: Cluster, cluster_fleet: Fleet, cluster_mesh: Mesh
 ) -> None:
-    """kill -9 a journal stream's leader every 15 s, three nodes · nobody who is alive is deposed, and every job goes on"""
+    """kill -9 a journal stream's leader every 15 s, three nodes · nobody who is alive loses a job to another, and every job goes on"""
     fleet, mesh = cluster_fleet, cluster_mesh
     kills = chaos.pick(1, 8)
     await fleet.start("one", "two")
@@ -33,8 +34,6 @@ async def test_10_the_leader_of_a_stream_is_killed_every_15_s(
     bus = mesh.peer.bus
     assert isinstance(bus, NatsBus)
     assert {await _replicas(bus, stream) for stream in await streams(bus)} == {3}
-    gone: list[str] = []
-    mesh.directory.on_change(lambda change: gone.append(change.process) if change.kind == "process-down" else None)
     journals = [each for each in await streams(bus) if "_JOB" in each]
     killed: list[float] = []
     async with under_load(fleet, mesh):
@@ -49,9 +48,7 @@ async def test_10_the_leader_of_a_stream_is_killed_every_15_s(
             await asyncio.sleep(chaos.pick(0, 8))
     await fleet.over(mesh, within=60)
     evidence = await chaos.conclude(fleet, cluster.url, f"{kills} leaders killed", "nobody was deposed", since=killed)
-    deposed = [job for job, records in evidence.journals.items() if records[-1].entry.epoch > 1]
-    assert deposed == []
-    assert gone == []
+    assert {job: owners for job, owners in _owners(evidence).items() if len(set(owners)) > 1} == {}
     assert not fleet.mishaps("one", "two", "hand")
 
 
@@ -88,6 +85,14 @@ async def test_the_owners_server_is_cut_off_from_the_quorum(
     late = [each for each in fleet.ledger.requests() if each.pid == fleet.pid("cut") and each.at >= mended]
     assert late == []
     assert not fleet.mishaps("cut", "other")
+
+
+def _owners(evidence: Evidence) -> dict[str, list[str]]:
+    """Who claimed each job, in order."""
+    return {
+        job: [each.process for record in records for each in record.entry.events if isinstance(each, OwnerClaimed)]
+        for job, records in evidence.journals.items()
+    }
 
 
 class _Config(msgspec.Struct):

@@ -40,7 +40,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     lose: float = 0.0
     copies: int = 1
     seed: int = 0
-    log_level: str = "WARNING"
+    log_level: str = "INFO"
 
 
 async def live(terms: Terms) -> None:
