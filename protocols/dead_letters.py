@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from mesh.protocols.envelope import Stamps
 from mesh.protocols.errors import Fault
 from mesh.protocols.references import Reference
 
@@ -15,7 +16,7 @@ MOST_HEADERS = 8 * 1024
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Where in the ingress it stands. `received_at` is the server's timestamp, Unix seconds."""
+    """Where in its stream it stands. `received_at` is the server's timestamp, Unix seconds."""
 
     stream: str
     sequence: int
@@ -28,15 +29,19 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One dead letter. `id` is the same each time it is written: readers count one.
 
     `payload` holds the bytes as they came: as text, in base64 where they are no text, or, where they are large, as the
-    object that `ref` names. `job` is the id under which `job ls` shows it.
+    object that `ref` names. `job` is the id under which `job ls` shows it. At the stage `event`,
+    `payload` is the stored event, `agent` and `handler` say whose durable handler failed, and `stamps` what that was.
     """
 
     id: str
-    stage: Literal["ingress", "job"]
+    stage: Literal["ingress", "job", "event"]
     reason: Fault
     tenant: str
     workflow: str = ""
     job: str = ""
+    agent: str = ""
+    handler: str = ""
+    stamps: Stamps | None = None
     source: Source | None = None
     headers: dict[str, str] = {}
     payload: str = ""

@@ -15,6 +15,7 @@ import msgspec
 
 from mesh.actors.actor import Actor
 from mesh.actors.asking import Asking
+from mesh.actors.burial import Burial, Bury
 from mesh.actors.definition import definition_of
 from mesh.actors.dispatch import Dispatch
 from mesh.actors.events import Events
@@ -115,6 +116,7 @@ class Peer(Speaking):
         self.registration = Registration(self)
         self.routing = Routing(self.directory, self.breakers, self.subjects, self.process, self.ids)
         self._asking = Asking(self, self.routing)
+        self.bury: Bury = Burial(self.store, self.subjects, self.payloads)
         self._reactions = Reactions(self)
         self._dispatch = Dispatch(self)
         self._micro = Micro(self)

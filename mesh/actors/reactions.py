@@ -2,7 +2,7 @@
 
 Live reactions go straight to the mailboxes. Durable ones share a consumer of the event stream with the other processes of
 the agent: an event is acknowledged when its handler has succeeded, comes again with a growing pause when it has not, and
-is given up, loudly, after `MOST` deliveries.
+is given up after `MOST` deliveries: it becomes a dead letter (`burial`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from mesh.actors.burial import GivenUp
 from mesh.actors.events import Event
 from mesh.actors.handler import Reaction
 from mesh.actors.hearing import Ear
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 MOST = 5
 """Deliveries of one event to one durable reaction."""
-UNBOUNDED = 1_000_000
-"""What the server is told: it is us who give up, and say so."""
 PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 POLL = 5.0
@@ -98,7 +97,7 @@ class Reactions:
                 place.durable,
                 (place.subject,),
                 ack_wait=max(30.0, 2 * reaction.handler.timeout),
-                max_deliver=UNBOUNDED,
+                max_deliver=-1,  # it is us who give up, and say so
             )
             self._pulls[place] = self._peer.spawn(self._pull(place, consumer), f"events {place.durable}")
         else:
@@ -206,8 +205,7 @@ class Reactions:
         if failure is None:
             await delivery.ack()
         elif delivery.attempts >= MOST:
-            self._tell_given_up(place, event, failure, delivery.attempts)
-            await delivery.give_up()
+            await self._give_up(place, delivery, actor, reaction, event, failure)
         else:
             await delivery.retry(min(LONGEST_PAUSE, PAUSE * 2 ** (delivery.attempts - 1)))
 
@@ -222,6 +220,29 @@ class Reactions:
                 work.deadline = Deadline.after(self._peer.clock, work.handler.timeout)
             else:
                 return
+
+    async def _give_up(
+        self, place: Place, delivery: Delivery, actor: Actor, reaction: Reaction, event: Event, failure: MeshError
+    ) -> None:
+        """Keep it as a dead letter, and only then let go of it; where it cannot be kept it comes again."""
+        given_up = GivenUp(
+            event=delivery.message,
+            stream=self._peer.events.stream,
+            tenant=event.tenant,
+            agent=actor.definition.name,
+            handler=reaction.handler.name,
+            reason=failure.fault(actor.key),
+            attempts=delivery.attempts,
+            stamps=actor.definition.stamps,
+        )
+        try:
+            await self._peer.bury(given_up)
+        except MeshError as error:
+            self._peer.count("event-unburied", durable=place.durable, error=error.code)
+            await delivery.retry(LONGEST_PAUSE)
+            return
+        self._tell_given_up(place, event, failure, delivery.attempts)
+        await delivery.give_up()
 
     def _tell_given_up(self, place: Place, event: Event, failure: MeshError, attempts: int) -> None:
         self._peer.telemetry.emit(

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
+from mesh.actors.burial import dead_letter_stream
 from mesh.protocols.ports import BucketSpec, Store, StreamSpec
 from mesh.protocols.subjects import SHARDS, Subjects
 
 INGRESS = "IN"
 INBOX = "INBOX"
 TIMERS = "TIM"
-DEAD_LETTERS = "DLQ"
 WORKFLOWS = "workflows"
 SHORTEST_WINDOW = 0.1
 """Seconds, the least a server takes. It drops by message id across all subjects of a stream: two tenants with the same key
@@ -40,9 +40,7 @@ def specs(subjects: Subjects) -> tuple[StreamSpec, ...]:
             description="what is said to jobs",
         ),
         _timers(subjects),
-        StreamSpec(
-            name=subjects.stream(DEAD_LETTERS), subjects=(subjects.dead_letter_all(),), description="dead letters"
-        ),
+        dead_letter_stream(subjects),
     )
 
 
