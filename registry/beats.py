@@ -54,10 +54,15 @@ class Beats:
         self._full_at = float("-inf")
 
     @property
+    def free_at(self) -> float:
+        """When the next beat may leave, if there is anything to tell by then."""
+        return self._sent_at + self._seconds
+
+    @property
     def due_at(self) -> float:
-        """When the next beat may leave; figures set meanwhile can bring it forward."""
+        """When the next beat leaves; figures set meanwhile can bring it forward."""
         full = self._full_at + self._full_every * self._seconds
-        return max(self._sent_at + self._seconds, float("-inf") if self._changed else full)
+        return max(self.free_at, float("-inf") if self._changed else full)
 
     def take(self, now: float, lag: float = 0.0) -> Sequence[Beat]:
         """The beat that is due, in as many parts as it needs; empty when none is."""

@@ -35,6 +35,11 @@ class Heart:
         self._live: Subscription | None = None
         self.lag = 0.0
 
+    @property
+    def silent_for(self) -> float:
+        """Seconds for which no beat can leave, whatever changes; not above zero if one could leave now."""
+        return self._beats.free_at - self._clock.monotonic()
+
     async def listen(self) -> None:
         """Answer probes from now on: before the lease is there, so that nobody who finds it can think us dead."""
         self._live = await self._bus.subscribe(self._subjects.live(self._process, self._incarnation), self._asked)

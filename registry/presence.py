@@ -99,6 +99,11 @@ class Presence:
         """By how many seconds the event loop was late at the last beat."""
         return self._heart.lag
 
+    @property
+    def silent_for(self) -> float:
+        """Seconds for which no beat can leave; not above zero if one could leave now."""
+        return self._heart.silent_for
+
     def on_lost(self, callback: Callable[[str], None]) -> None:
         """Call this, with the reason, each time the lease is lost: when the count runs out, not when it is noticed."""
         self._on_lost.append(callback)

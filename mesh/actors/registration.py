@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from mesh.actors.peer import Peer
 
 FLUSH = 0.2
-"""Seconds for which changed figures are gathered; a beat takes the latest."""
+"""Seconds for which changed figures are gathered at least. No beat can take them before the next is due, and so nobody
+looks at them before that: computed five times a second, those of 500 busy instances took 3 % of a processor."""
 AT_ONCE = 500
 """Of so many actors the figures are taken together; the others wait for the next time."""
 
@@ -80,7 +81,7 @@ class Registration:
         if actor.key in self._shown:
             self._changed[actor] = None
             if self._flush is None:
-                self._flush = actor.loop.call_later(FLUSH, self._tell)
+                self._flush = actor.loop.call_later(max(FLUSH, self._peer.presence.silent_for), self._tell)
             if self._shown[actor.key].state != actor.state:
                 self._peer.spawn(self._update(actor), f"record {actor.key}")
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import inspect as types
 
 from mesh.actors import batch, dispatch
-from mesh.contract_net import composing, participant
+from mesh.contract_net import composing, confirming
 from mesh.protocols import acts, artifacts, awards, constraints, dead_letters, envelope, errors, references, submission
 from mesh.protocols import job_events as jobs
 from mesh.protocols.job_rules import STEP_TRANSITIONS, TRANSITIONS
@@ -95,7 +95,7 @@ def limits() -> str:
         ("an unstored event of ours waits for others at most", f"{batch.WINDOW * 1000:g} ms"),
         ("telemetry events in one message", f"{broadcast.FULL // 1024} KiB; one has no more"),
         ("a wish to hear telemetry lasts at most", f"{report.AT_MOST:g} s"),
-        ("an award is confirmed if no result is ready after", f"{participant.CONFIRM_AFTER * 1000:g} ms"),
+        ("an award is confirmed if no result is ready after", f"{confirming.CONFIRM_AFTER * 1000:g} ms"),
         ("our initiators await proposals for", f"{policy.window * 1000:g} ms, at most half of the time left"),
         ("our initiators await the first answer to an award for", f"{policy.patience * 1000:g} ms"),
         ("then copies are sent, each awaited as long", f"{policy.probes}"),
