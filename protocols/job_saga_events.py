@@ -7,10 +7,12 @@ from mesh.protocols.job_facts import JobEvent
 
 
 class CompStarted(JobEvent, frozen=True, tag="comp.started"):
-    """The step's compensation is about to run. `attempt` counts from 1."""
+    """The step's compensation is about to run. `attempt` counts from 1; `fault` is why the job is undone. From the first of
+    these on, the job never goes forward again."""
 
     key: str
     attempt: int = 1
+    fault: Fault | None = None
 
 
 class CompSucceeded(JobEvent, frozen=True, tag="comp.succeeded"):

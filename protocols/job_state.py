@@ -105,7 +105,8 @@ class JobState:
 
     `barren` counts the claims since the job last got anywhere: owners that died, or were lost. `sequence` is that of the last
     message on its subject, void ones included; `inbox` that of the last message of its inbox that has been journaled.
-    `cancel` and `pause` are set while they are asked for, `parked` says why a person must decide. `unreadable` names an event
+    `cancel` and `pause` are set while they are asked for, `undoing` says why what it had done is being undone,
+    `parked` says why a person must decide. `unreadable` names an event
     type of a later release: from there on only the fences are checked, and each entry's own head is believed.
     `fresh` counts the entries since the last one with a snapshot.
     """
@@ -133,6 +134,7 @@ class JobState:
     notes: int = 0
     output: Value | None = None
     fault: Fault | None = None
+    undoing: Fault | None = None
     usage: Usage = NO_USAGE
     updated_at: float = 0.0
     void: list[Void] = field(default_factory=list)
@@ -262,6 +264,7 @@ def _take(state: JobState, event: Event, recorded: Recorded) -> None:
             _take_word(state, event, recorded.at)
         case CompStarted() | CompSucceeded() | CompFailed():
             state.steps.setdefault(event.key, StepState(event.key)).undo(event)
+            state.undoing = state.undoing or getattr(event, "fault", None)
             state.barren = 0
         case ArtifactPut():
             state.artifacts[event.artifact.id] = event.artifact
