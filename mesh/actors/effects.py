@@ -74,6 +74,7 @@ class Effects:
         self._store = store
         self._shelf = store.shelf
         self._agent = agent
+        self._tenant = tenant
         self._path = f"{tenant}.{agent}"
 
     @overload
@@ -114,7 +115,7 @@ class Effects:
             record = read(found)
             step = what_next(record, effect, over=seen.over(found.version) or await self._gone(record))
             if step == "doubt":
-                raise doubt(key, self._agent)
+                raise doubt(key, self._agent, self._tenant)
             if step == "recall":
                 assert record is not None
                 return _outcome(record, contract)
@@ -184,7 +185,9 @@ class Effects:
             if there.stage == "done":
                 return _outcome(there, contract)
             if there.effect == "at_most_once":
-                raise doubt(there.key, self._agent, f"that ended with {type(error).__name__}: {error}") from error
+                raise doubt(
+                    there.key, self._agent, self._tenant, f"that ended with {type(error).__name__}: {error}"
+                ) from error
             raise
         try:
             done = msgspec.structs.replace(hold.record, stage="done", outcome=contract.encode(value))

@@ -78,11 +78,12 @@ def never_happened(error: BaseException) -> bool:
     return not_begun(error) or isinstance(error, _NOT_SENT)
 
 
-def doubt(key: str, agent: str, why: str = "whoever called it was lost") -> InDoubt:
+def doubt(key: str, agent: str, tenant: str, why: str = "whoever called it was lost") -> InDoubt:
     """What to raise for an effect of which nobody knows whether it happened, with the way out."""
+    whose = repr(agent) if tenant == "default" else f"{agent!r}, tenant={tenant!r}"
     return InDoubt(
         f"effect {key!r} of {agent} may or may not have happened: it may be done at most once, its target was called, and "
-        f"{why}. Look there. If it happened: `await ctx.effects.resolve({key!r}, value)` with what came of it; if not: "
-        f"`await ctx.effects.forget({key!r})`, and the next `once` calls again",
-        detail={"key": key, "agent": agent},
+        f"{why}. Look there. If it happened: `await mesh.peer.effects({whose}).resolve({key!r}, value)` with what came of "
+        f"it; if not: the same with `.forget({key!r})`, and the next `once` calls again",
+        detail={"key": key, "agent": agent, "tenant": tenant},
     )

@@ -120,6 +120,22 @@ async def test_the_class_does_what_its_lines_say(launched: list[Any], mesh_local
     assert actor.definition.description.startswith("Watches prices")
 
 
+@pytest.mark.virtual
+async def test_what_the_teller_keeps_is_changed_once_for_each_key(launched: list[Any], mesh_local: Mesh) -> None:
+    documented = namespace_of("docs/writing-an-agent.md")
+    await mesh_local.host(documented["Teller"])
+
+    async def deposit(cents: int, key: str) -> Any:
+        return await mesh_local.ask("teller", {"owner": "Ada", "cents": cents}, command="deposit", key=key)
+
+    assert [await deposit(50, "a"), await deposit(50, "a"), await deposit(7, "b")] == [50, 50, 57]
+    assert await mesh_local.ask("teller", "Ada", command="statement") == ["50 cents", "7 cents"]
+    peer = mesh_local.peer
+    await peer.state("shop", str).put("k", "Ada")
+    customers = documented["customers"]
+    assert (await peer.state("shop", customers).get("k")).name == "Ada"
+
+
 def test_the_first_test_passes_as_it_stands(launched: list[Any]) -> None:
     namespace_of("docs/writing-an-agent.md")["test_it_greets"]()
 
