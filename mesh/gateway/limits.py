@@ -20,6 +20,8 @@ class Limits:
     """Until a connection has sent a whole head, the first or the next."""
     request: float = 30.0
     """A request's whole time, its body included; what waits for a job has `wait` beside it."""
+    linger: float = 2.0
+    """For the rest of a body that was refused, so that whoever sends it reads the answer."""
     write: float = 30.0
     """Until a reader of an event stream has taken what was written."""
     wait: float = 60.0

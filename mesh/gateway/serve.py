@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mesh.gateway.tokens import Tokens
 from mesh.gateway.webhooks.service import Sending, Webhooks
 from mesh.gateway.webhooks.signing import key_of
 from mesh.gateway.webhooks.targets import Targets
+from mesh.jobs.streams import ensure_streams
 from mesh.settings import ServerTarget
 from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry
@@ -47,16 +49,29 @@ async def serve(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    tokens, key = Tokens(settings.token, settings.bound), key_of(settings.secret)
     telemetry = Telemetry(SystemClock().now, JsonLines())
-    async with Mesh.connect(server, namespace=namespace, name="gateway", telemetry=telemetry) as mesh:
-        webhooks = Webhooks(
-            mesh.peer, settings.targets, key, gateway=mesh.peer.identity.incarnation, sending=settings.sending
-        )
-        async with webhooks:
-            gateway = Gateway(mesh=mesh, tokens=tokens, webhooks=webhooks, limits=settings.limits)
-            async with Site(gateway, settings.address) as site:
-                telemetry.emit("gateway.ready", url=site.url, process=mesh.process)
-                ready(site.url)
-                await stop.wait()
-                telemetry.emit("gateway.draining", url=site.url)
+    async with (
+        Mesh.connect(server, namespace=namespace, name="gateway", telemetry=telemetry) as mesh,
+        opened(mesh, settings) as site,
+    ):
+        telemetry.emit("gateway.ready", url=site.url, process=mesh.process)
+        ready(site.url)
+        await stop.wait()
+        telemetry.emit("gateway.draining", url=site.url)
+
+
+@asynccontextmanager
+async def opened(mesh: Mesh, settings: Settings) -> AsyncIterator[Site]:
+    """A gateway that listens, on a mesh; it drains at the end. The first in a mesh makes the streams of jobs.
+
+    Raises:
+        BadSettings: a secret or the certificate cannot be used. Unavailable: the store is out of reach, or the address taken.
+    """
+    peer, key = mesh.peer, key_of(settings.secret)
+    tokens = Tokens(settings.token, settings.bound)
+    await ensure_streams(peer.store, peer.subjects)
+    webhooks = Webhooks(peer, settings.targets, key, gateway=peer.identity.incarnation, sending=settings.sending)
+    async with webhooks:
+        gateway = Gateway(mesh=mesh, tokens=tokens, webhooks=webhooks, limits=settings.limits)
+        async with Site(gateway, settings.address) as site:
+            yield site

@@ -7,6 +7,7 @@ import logging
 from types import TracebackType
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from mesh.gateway.address import Address
 from mesh.gateway.app import build
@@ -22,18 +23,19 @@ class Site:
     """For `async with`: listens, and at the end lets what is under way finish within the limit's grace."""
 
     def __init__(self, gateway: Gateway, address: Address) -> None:
-        self._gateway = gateway
+        self.gateway = gateway
         self._address = address
         self._limits = gateway.limits
+        self._app = build(gateway)
         self._runner = web.AppRunner(
-            build(gateway),
+            self._app,
             access_log=None,
-            logger=logging.getLogger("mesh.gateway"),
+            logger=_logger(),
             keepalive_timeout=self._limits.idle,
             max_line_size=self._limits.line,
             max_field_size=self._limits.line,
             max_headers=self._limits.headers,
-            lingering_time=2.0,
+            lingering_time=self._limits.linger,
             auto_decompress=False,
             shutdown_timeout=self._limits.grace,
         )
@@ -50,6 +52,17 @@ class Site:
         """The port it listens on."""
         assert self._server is not None
         return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def routes(self) -> list[web.AbstractRoute]:
+        """What is served."""
+        return list(self._app.router.routes())
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are now."""
+        server = self._runner.server
+        return len(server.connections) if server is not None else 0
 
     async def __aenter__(self) -> Site:
         tls = self._address.tls()
@@ -74,14 +87,14 @@ class Site:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nobody new comes in; those who wait for a job are told to come back; the rest is finished."""
-        self._gateway.stopping.set()
+        self.gateway.stopping.set()
         if self._server is not None:
             self._server.close()
         await self._runner.cleanup()
 
     def _protocol(self) -> asyncio.BaseProtocol:
         server = self._runner.server
-        if server is None or len(server.connections) >= self._limits.connections:
+        if server is None or self.connections >= self._limits.connections:
             return _Full()
         return server()
 
@@ -93,3 +106,16 @@ class _Full(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         transport.write(_FULL)
         transport.close()
+
+
+def _logger() -> logging.Logger:
+    logger = logging.getLogger("mesh.gateway.http")
+    if _is_news not in logger.filters:
+        logger.addFilter(_is_news)
+    return logger
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not what somebody sent that is no HTTP: they were told, and it may hold what belongs into no log."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)

@@ -1,0 +1,111 @@
+"""Nothing without a token, and with one nothing beyond its tenants. Secrets are in files that only their owner can read."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from mesh.gateway.private_file import PrivateFile
+from mesh.gateway.tokens import EVERY_TENANT, Tokens, bind, digest_of, read_bound
+from mesh.protocols.errors import InvalidName
+from mesh.settings import BadSettings
+from tests.gateway.gate import TOKEN, Gate
+
+PATHS = ("/v1/openapi.json", "/v1/acme/jobs", "/v1/acme/jobs/j1", "/v1/acme/jobs/j1/events", "/v1/acme/jobs/j1/result")
+
+
+@pytest.mark.server
+async def test_every_path_but_health_needs_the_token(gate: Gate) -> None:
+    for given in ("", f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer", f"Bearer {'x' * 5000}", "Bearer \u00e9"):
+        for path in PATHS:
+            status, problem = await gate.ask("GET", path, headers={"Authorization": given})
+            assert (status, problem["code"]) == (401, "unauthorized")
+        status, _ = await gate.ask("POST", "/v1/acme/jobs/shout", headers={"Authorization": given}, data=b"{}")
+        assert status == 401
+        assert (await gate.ask("GET", "/healthz", headers={"Authorization": given}))[0] == 200
+    async with gate.client.get(gate.site.url + PATHS[0], headers={"Authorization": ""}) as answer:
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="mesh"'
+
+
+@pytest.mark.server
+async def test_a_bound_token_is_good_for_its_tenants_until_its_line_is_taken_out(gate: Gate, tmp_path: Path) -> None:
+    bind(tmp_path / "tokens.toml", "of-acme", ("acme", "globex"))
+    mine = {"Authorization": "Bearer of-acme"}
+    assert (await gate.ask("GET", "/v1/acme/jobs", headers=mine))[0] == 200
+    assert (await gate.ask("GET", "/v1/globex/jobs", headers=mine))[0] == 200
+    for method, path in (("GET", "/v1/other/jobs"), ("GET", "/v1/other/jobs/j1"), ("POST", "/v1/other/jobs/shout")):
+        status, problem = await gate.ask(method, path, headers=mine)
+        assert (status, problem["code"]) == (403, "forbidden")
+    (tmp_path / "tokens.toml").write_text("[tokens]\n")
+    assert (await gate.ask("GET", "/v1/acme/jobs", headers=mine))[0] == 401
+    assert (await gate.ask("GET", "/v1/acme/jobs"))[0] == 200
+
+
+@pytest.mark.server
+async def test_what_is_told_has_neither_token_nor_query(gate: Gate) -> None:
+    await gate.ask("GET", "/v1/acme/jobs?state=secret-word")
+    await gate.ask("GET", "/v1/acme/jobs", headers={"Authorization": "Bearer wrong-token"})
+    told = [fields for event, fields in gate.told if event == "http.request"]
+    assert [each["status"] for each in told] == [200, 401]
+    assert told[0]["route"] == "/v1/{tenant}/jobs"
+    text = json.dumps(told)
+    assert not [word for word in (TOKEN, "wrong-token", "secret-word") if word in text]
+
+
+def test_a_file_that_has_become_unreadable_ends_no_token(tmp_path: Path) -> None:
+    bind(tmp_path / "tokens.toml", "mine", ("acme",))
+    tokens = Tokens("own", tmp_path / "tokens.toml")
+    (tmp_path / "tokens.toml").write_text("nonsense")
+    found = tokens.bearer("mine")
+    assert found is not None
+    assert found.may_act_for("acme")
+    assert not found.may_act_for("globex")
+
+
+def test_binding_again_changes_the_tenants_and_keeps_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "gateway" / "tokens.toml"
+    bind(path, "one", ("acme",))
+    bind(path, "two", ("globex",))
+    bind(path, "one", ("acme", "initech"))
+    assert read_bound(path) == {digest_of("one"): {"acme", "initech"}, digest_of("two"): {"globex"}}
+    assert path.stat().st_mode & 0o077 == 0
+    assert "one" not in path.read_text().replace(digest_of("one"), "")
+    with pytest.raises(InvalidName):
+        bind(path, "three", ("Not A Tenant",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[tokens]\nabc = ['acme']", "[other]", "tokens = 1", f"[tokens]\n'{digest_of('x')}' = []", f"[tokens]\n'{digest_of('x')}' = ['A B']", "["],
+)  # fmt: skip
+def test_lines_that_make_no_sense_say_what_to_write(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "tokens.toml"
+    path.write_text(text)
+    with pytest.raises(BadSettings, match=str(path)):
+        read_bound(path)
+
+
+def test_a_star_means_every_tenant(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.toml"
+    path.write_text(f"[tokens]\n'{digest_of('x')}' = ['*']")
+    assert read_bound(path) == {digest_of("x"): EVERY_TENANT}
+
+
+def test_a_secret_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    made = iter(["first", "second"])
+    file = PrivateFile(tmp_path / "deep" / "token", lambda: next(made))
+    assert (file.read(), PrivateFile(file.path, lambda: "other").read()) == ("first", "first")
+    assert file.path.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in file.path.parent.iterdir()] == ["token"]
+
+
+@pytest.mark.parametrize(("mode", "text", "says"), [(0o644, "x", "chmod 600"), (0o600, " \n", "empty")])
+def test_a_secret_that_others_can_read_is_not_used(tmp_path: Path, mode: int, text: str, says: str) -> None:
+    path = tmp_path / "token"
+    path.write_text(text)
+    os.chmod(path, mode)
+    with pytest.raises(BadSettings, match=says):
+        PrivateFile(path, lambda: "new").read()

@@ -1,0 +1,105 @@
+"""Where webhooks may go, and how they are signed. No network here."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+
+from mesh.gateway.webhooks.signing import key_of, new_secret, signature
+from mesh.gateway.webhooks.targets import Targets, read_pattern
+from mesh.protocols.errors import Refused
+from mesh.settings import BadSettings
+
+EVERYWHERE = Targets(["*:*"])
+
+
+def test_the_signature_is_the_one_of_the_standard_webhooks_libraries() -> None:
+    key = key_of("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    signed = signature(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_!!", "short", "whsec_" + "A" * 200])
+def test_a_secret_that_is_none_is_refused(secret: str) -> None:
+    with pytest.raises(BadSettings, match="whsec_"):
+        key_of(secret)
+    assert len(key_of(new_secret())) == 32
+
+
+@pytest.mark.parametrize(
+    ("pattern", "allowed", "refused"),
+    [
+        ("example.com", ("https://example.com/x", "https://EXAMPLE.com.:443/"), ("https://example.com:8443/", "https://a.example.com/", "https://example.com.evil.org/")),
+        ("*.example.com", ("https://a.example.com/", "https://a.b.example.com/"), ("https://example.com/", "https://badexample.com/")),
+        ("example.com:8443", ("https://example.com:8443/",), ("https://example.com/",)),
+        ("example.com:*", ("https://example.com:1/", "https://example.com/"), ("https://example.org/",)),
+        ("*", ("https://example.org/",), ("https://example.org:8443/",)),
+    ],
+)  # fmt: skip
+def test_a_pattern_says_which_hosts_and_ports(pattern: str, allowed: tuple[str, ...], refused: tuple[str, ...]) -> None:
+    targets = Targets([pattern])
+    for each in allowed:
+        targets.check(each)
+    for each in refused:
+        with pytest.raises(Refused, match="--webhook-allow"):
+            targets.check(each)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", "https://example.com", "exa mple.com", "*example.com", "example.com:http", "a*b"]
+)
+def test_a_pattern_that_is_none_is_refused_at_the_start(pattern: str) -> None:
+    with pytest.raises(BadSettings, match="--webhook-allow"):
+        read_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/", "ftp://example.com/", "//example.com/", "example.com", "", "https://", "https:///x", "file:///etc/passwd",
+        "https://user:secret@example.com/", "https://user@example.com/", "https://example.com/#part", "https://example.com:99999/",
+        "https://ex\u00e4mple.com/", "https://example.com/\n", "https://example.com/" + "x" * 3000,
+    ],
+)  # fmt: skip
+def test_a_url_that_is_not_plainly_https_is_refused(url: str) -> None:
+    with pytest.raises(Refused):
+        EVERYWHERE.check(url)
+
+
+INSIDE = [
+    "127.0.0.1", "127.8.9.1", "10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+    "255.255.255.255", "::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::a9fe:a9fe",
+    "2002:7f00:1::", "2001:db8::1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_no_address_that_is_not_public_is_connected_to_however_it_is_written(address: str) -> None:
+    with pytest.raises(Refused, match="no public address"):
+        EVERYWHERE.check_address("name.example.com", ipaddress.ip_address(address), plain=False)
+    literal = f"[{address}]" if ":" in address else address
+    with pytest.raises(Refused):
+        EVERYWHERE.check(f"https://{literal}/")
+
+
+def test_a_public_address_may_be_connected_to() -> None:
+    for address in ("93.184.215.14", "2606:2800:220:1:248:1893:25c8:1946", "64:ff9b::5db8:d70e"):
+        EVERYWHERE.check_address("example.com", ipaddress.ip_address(address), plain=False)
+
+
+def test_plain_http_goes_to_this_machine_only_and_only_with_the_flag() -> None:
+    near = Targets(["*:*"], loopback=True, private=True)
+    near.check("http://127.0.0.1:8080/hook")
+    near.check("https://10.0.0.1/hook")
+    with pytest.raises(Refused, match="loopback only"):
+        near.check("http://10.0.0.1/hook")
+    with pytest.raises(Refused, match="loopback only"):
+        near.check_address("example.com", ipaddress.ip_address("93.184.215.14"), plain=True)
+    with pytest.raises(Refused, match="https"):
+        EVERYWHERE.check("http://127.0.0.1:8080/hook")
+
+
+def test_without_a_pattern_nothing_is_sent_anywhere() -> None:
+    with pytest.raises(Refused, match="started without"):
+        Targets().check("https://example.com/")

@@ -1,0 +1,169 @@
+"""A webhook arrives once the job is over, signed, whatever is in the way; and where it cannot, that is seen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from aiohttp import web
+
+from mesh import Mesh
+from mesh.gateway.webhooks.hook import Webhook, hook_id
+from mesh.gateway.webhooks.service import Sending
+from mesh.gateway.webhooks.signing import signature
+from mesh.gateway.webhooks.targets import Targets
+from mesh.testing.virtual_time import until
+from tests.gateway.gate import KEY, Gate, Receiver, door, gateway_on, listen
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(60)]
+
+
+async def hooks(gate: Gate, job: str) -> list[Webhook]:
+    return [each.hook for each in await gate.ledger.all() if each.hook.job == job]
+
+
+async def once(gate: Gate, job: str, state: str) -> Webhook:
+    """The job's only webhook, as soon as it is in that state."""
+    async with asyncio.timeout(20):
+        while True:
+            (hook,) = await hooks(gate, job)
+            if hook.state == state:
+                return hook
+            await asyncio.sleep(0.02)
+
+
+async def test_it_is_signed_and_says_what_became_of_the_job(gate: Gate, receiver: Receiver) -> None:
+    job = await gate.submit("acme", "shout", {"items": [], "note": "hi"}, Mesh_Webhook=receiver.url)
+    hook = await once(gate, job["job"], "delivered")
+    ((headers, body),) = receiver.heard
+    said = json.loads(body)
+    assert (said["type"], said["data"]["id"], said["data"]["result"]) == ("job.completed", job["job"], {"text": "HI"})
+    assert (said["data"]["tenant"], said["data"]["state"], said["data"]["error"]) == ("acme", "completed", None)
+    timestamp = int(headers["webhook-timestamp"])
+    assert headers["webhook-id"] == hook.message
+    assert headers["webhook-signature"] == signature(KEY, hook.message, timestamp, body)
+    assert (hook.attempts, hook.status, hook.holder) == (1, 204, "")
+
+
+async def test_a_job_that_fails_is_told_of_too(gate: Gate, receiver: Receiver) -> None:
+    job = await gate.submit("acme", "shout", {"items": [], "note": "no"}, Mesh_Webhook=receiver.url)
+    await once(gate, job["job"], "delivered")
+    said = json.loads(receiver.heard[0][1])
+    assert (said["type"], said["data"]["error"]["code"]) == ("job.failed", "refused")
+
+
+async def test_it_is_sent_again_until_it_is_taken_with_the_same_id_and_body(gate: Gate, receiver: Receiver) -> None:
+    receiver.answers = [500, 404, 302]
+    receiver.location = receiver.url
+    job = await gate.submit("acme", "shout", {"items": []}, Mesh_Webhook=receiver.url)
+    hook = await once(gate, job["job"], "delivered")
+    assert hook.attempts == len(receiver.heard) == 4
+    assert len({(headers["webhook-id"], body) for headers, body in receiver.heard}) == 1
+
+
+async def test_one_that_is_never_taken_is_given_up_and_seen_and_can_be_sent_anew(
+    url: str, workers: Mesh, receiver: Receiver
+) -> None:
+    receiver.answers = [503] * 3
+    async with gateway_on(url, sending=Sending(first=0.01, attempts=3, sweep=0.2)) as gate:
+        job = await gate.submit("acme", "shout", {"items": []}, Mesh_Webhook=receiver.url)
+        dead = await once(gate, job["job"], "dead")
+        assert (dead.attempts, dead.status, dead.reason) == (3, 503, "the receiver answered 503")
+        assert [fields["job"] for event, fields in gate.told if event == "webhook.dead"] == [job["job"]]
+        await gate.ledger.retry(await gate.ledger.get(dead.id))
+        assert (await once(gate, job["job"], "delivered")).attempts == 1
+        assert len(receiver.heard) == 4
+
+
+async def test_one_that_is_not_wanted_any_more_is_given_up_at_once(gate: Gate, receiver: Receiver) -> None:
+    receiver.answers = [410]
+    job = await gate.submit("acme", "shout", {"items": []}, Mesh_Webhook=receiver.url)
+    dead = await once(gate, job["job"], "dead")
+    assert (dead.attempts, len(receiver.heard)) == (1, 1)
+
+
+async def test_a_name_that_leads_inside_is_not_connected_to(url: str, workers: Mesh, receiver: Receiver) -> None:
+    port = receiver.url.split(":")[2].partition("/")[0]
+    async with gateway_on(url, targets=Targets(["*:*"])) as gate:
+        job = await gate.submit("acme", "shout", {"items": []}, Mesh_Webhook=f"https://localhost:{port}/hook")
+        dead = await once(gate, job["job"], "dead")
+        assert "no public address" in dead.reason
+        assert receiver.heard == []
+
+
+async def test_a_submission_that_is_refused_leaves_no_webhook(gate: Gate, receiver: Receiver) -> None:
+    job = await gate.submit("acme", "hold", "refusals", Idempotency_Key="refused-1")
+    for workflow, given, key, url, expected in (
+        ("hold", "other", "refused-1", receiver.url, 409),
+        ("shout", {"items": 3}, "refused-2", receiver.url, 422),
+        ("hold", "x", "refused-3", "https://example.com/hook", 403),
+        ("hold", "x", "refused-4", "ftp://127.0.0.1/", 403),
+    ):
+        headers = {"Idempotency-Key": key, "Mesh-Webhook": url}
+        status, _ = await gate.ask("POST", f"/v1/acme/jobs/{workflow}", json=given, headers=headers)
+        assert status == expected
+    assert await hooks(gate, job["job"]) == []
+    door("refusals").set()
+
+
+async def test_a_webhook_left_by_another_submission_is_not_told_of_the_job(gate: Gate, receiver: Receiver) -> None:
+    """The gateway died between the two steps of a submission whose key names another job."""
+    job = await gate.submit("acme", "shout", {"items": []}, Idempotency_Key="left-1")
+    await gate.result("acme", job["job"])
+    left = Webhook(
+        id=hook_id("acme", job["job"], receiver.url, "shout", "sha256:other"), tenant="acme", job=job["job"],
+        url=receiver.url, workflow="shout", digest="sha256:other", registered_at=0.0,
+    )  # fmt: skip
+    await gate.ledger.register(left)
+    gone = asyncio.Event()
+    watch = await (await gate.ledger.bucket()).watch(lambda change: None if change.value else gone.set())
+    async with asyncio.timeout(20):
+        await gone.wait()
+    await watch.close()
+    assert await hooks(gate, job["job"]) == []
+    assert receiver.heard == []
+
+
+async def test_the_same_submission_again_sends_nothing_twice(gate: Gate, receiver: Receiver) -> None:
+    for _ in range(2):
+        job = await gate.submit("acme", "shout", {"items": []}, Idempotency_Key="twice", Mesh_Webhook=receiver.url)
+        await once(gate, job["job"], "delivered")
+    assert len(receiver.heard) == 1
+
+
+async def test_two_gateways_share_what_a_third_has_left_and_each_is_sent_once(
+    url: str, workers: Mesh, receiver: Receiver
+) -> None:
+    async with gateway_on(url) as gone:
+        jobs = [
+            (await gone.submit("share", "hold", f"share-{number}", Mesh_Webhook=receiver.url))["job"]
+            for number in range(8)
+        ]
+    for number in range(8):
+        door(f"share-{number}").set()
+    async with gateway_on(url) as one, gateway_on(url):
+        for job in jobs:
+            await once(one, job, "delivered")
+    assert sorted(json.loads(body)["data"]["id"] for _, body in receiver.heard) == sorted(jobs)
+
+
+async def test_a_gateway_that_stops_while_it_sends_hands_the_webhook_over(url: str, workers: Mesh) -> None:
+    arrived, answers = [], asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        arrived.append(request.headers["webhook-id"])
+        await answers.wait()
+        return web.Response(status=204)
+
+    runner, target = await listen(slow)
+    async with gateway_on(url) as first:
+        job = await first.submit("acme", "shout", {"items": []}, Mesh_Webhook=target)
+        await until(lambda: len(arrived) == 1)
+        async with gateway_on(url) as second:
+            await first.gateway.webhooks.__aexit__(None, None, None)
+            await until(lambda: len(arrived) == 2)
+            answers.set()
+            await once(second, job["job"], "delivered")
+    assert len(set(arrived)) == 1
+    await runner.cleanup()
