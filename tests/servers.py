@@ -33,7 +33,7 @@ jetstream {{
   store_dir: "{folder}/store"
   sync_interval: always
   max_memory_store: 256MB
-  max_file_store: 20GB
+  max_file_store: {room}
   limits {{ default_max_consumers: 20000, duplicate_window: "1h" }}
   max_buffered_msgs: 50000
   max_buffered_size: 256MB
@@ -84,7 +84,8 @@ class RealServer:
 
     `users` are further users of the account MESH as they stand in a nats-server configuration; `anonymous=False` makes
     everybody log in. `ping` is how often the server asks its clients whether they are alive. `more` is further
-    configuration; `before` is what the server is started by, as in `(*before, "nats-server", …)`.
+    configuration; `before` is what the server is started by, as in `(*before, "nats-server", …)`. `room` is how much
+    its streams may hold in files, from the next start on.
     """
 
     def __init__(
@@ -97,8 +98,10 @@ class RealServer:
         name: str = "mesh-test",
         more: str = "",
         before: tuple[str, ...] = (),
+        room: str = "20GB",
     ) -> None:
         self.folder = folder
+        self.room = room
         self.name = name
         self.port = free_port()
         self._more = more
@@ -178,6 +181,7 @@ class RealServer:
             users=self._users,
             anonymous=self._anonymous,
             ping=self._ping,
+            room=self.room,
             more=self._more,
         )
 

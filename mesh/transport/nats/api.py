@@ -19,7 +19,10 @@ STREAM_NOT_FOUND = 10059
 CONSUMER_NOT_FOUND = 10014
 OTHER_CONFIGURATION = 10058
 TOO_FEW_SERVERS = 10005
-TOO_BIG = (10054, 10077, 10047)
+TOO_BIG = (10054,)
+"""More than the stream takes in one message."""
+NO_ROOM = (10002, 10023, 10047, 10077)
+"""The account, the server or its disk is full: not the message's fault, and it passes once an operator makes room."""
 
 
 class ApiError(msgspec.Struct, frozen=True):
@@ -83,4 +86,6 @@ def refusal(error: ApiError, what: str) -> MeshError:
         return OtherConfiguration(words, detail=detail)
     if error.err_code in TOO_BIG:
         return TooLarge(words, detail=detail)
+    if error.err_code in NO_ROOM:
+        return Unavailable(f"{words}: the server's store is full, make room", detail=detail)
     return (Unavailable if error.code >= 500 else Refused)(words, detail=detail)
