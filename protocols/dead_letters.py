@@ -31,6 +31,8 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `payload` holds the bytes as they came: as text, in base64 where they are no text, or, where they are large, as the
     object that `ref` names. `job` is the id under which `job ls` shows it. At the stage `event`,
     `payload` is the stored event, `agent` and `handler` say whose durable handler failed, and `stamps` what that was.
+    At the stage `job`, `payload` is its input, `epoch` and `sequence` say where its journal stood, `step` which step it did not
+    get over, `stamps` who did that last, and `output` what came out of it that could not be used.
     """
 
     id: str
@@ -41,6 +43,10 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     job: str = ""
     agent: str = ""
     handler: str = ""
+    step: str = ""
+    epoch: int = 0
+    sequence: int = 0
+    output: str = ""
     stamps: Stamps | None = None
     source: Source | None = None
     headers: dict[str, str] = {}
@@ -51,6 +57,18 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def data(self) -> bytes:
         """The bytes as they came, where they are not an object of their own."""
         return base64.b64decode(self.payload) if self.encoding == "base64" else self.payload.encode()
+
+
+class Closed(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What became of a letter, once somebody has seen to it: written once, under the letter's id. `job` is what it was redriven
+    as; `at` is Unix seconds."""
+
+    letter: str
+    how: Literal["redriven", "dropped"]
+    by: str
+    at: float
+    reason: str = ""
+    job: str = ""
 
 
 def as_payload(data: bytes) -> tuple[str, Literal["text", "base64"]]:

@@ -17,7 +17,7 @@
     │   ├── BadResult          the output does not fit the contract (the author's mistake)
     │   ├── TooLarge           more bytes than the wire or the contract allows
     │   ├── InvalidName        a token that cannot stand in a subject
-    │   ├── UnknownAgent · UnknownCommand · UnknownCapability · UnknownWorkflow · UnknownJob
+    │   ├── UnknownAgent · UnknownCommand · UnknownCapability · UnknownWorkflow · UnknownJob · UnknownLetter
     │   ├── HandlerFailed      the handler raised
     │   ├── Refused            the other side said no, and why
     │   ├── NoBids             nobody made an acceptable proposal
@@ -248,6 +248,13 @@ class UnknownJob(Semantic):
     """No journal of that job exists."""
 
     code = "unknown-job"
+    blame = "caller"
+
+
+class UnknownLetter(Semantic):
+    """No dead letter of that id, or several that might be meant."""
+
+    code = "unknown-letter"
     blame = "caller"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, get_args, get_type_hints
@@ -19,6 +20,10 @@ from mesh.protocols.errors import BadPayload, BadResult
 from mesh.registry.schemas import digest_of
 
 _encoder = msgspec.json.Encoder()
+_excerpts = reprlib.Repr()
+_excerpts.maxstring = _excerpts.maxother = 1000
+_excerpts.maxlist = _excerpts.maxtuple = _excerpts.maxdict = 20
+"""What did not fit goes with the complaint, in so far as a person can read it."""
 _NEVER_NAN = frozenset((str, int, bool, type(None)))
 
 
@@ -91,7 +96,9 @@ class Contract:
                 _refuse_nan(value)
             return msgspec.Raw(raw)
         except (ValueError, TypeError, RecursionError) as error:
-            raise BadResult(**self._complaint(error)) from None
+            complaint = self._complaint(error)
+            complaint["detail"]["output"] = _excerpts.repr(value)
+            raise BadResult(**complaint) from None
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema that is published in the registry under `digest`."""

@@ -47,6 +47,7 @@ _BY_ERROR: tuple[tuple[tuple[type[BaseException], ...], Exit], ...] = (
             errors.UnknownCapability,
             errors.UnknownWorkflow,
             errors.UnknownJob,
+            errors.UnknownLetter,
         ),
         Exit.BAD_INPUT,
     ),

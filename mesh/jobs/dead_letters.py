@@ -8,6 +8,8 @@ from mesh.jobs.seat import Seat
 from mesh.jobs.values import Values
 from mesh.protocols.dead_letters import DeadLetter, Source, as_payload, some_headers
 from mesh.protocols.errors import Fault
+from mesh.protocols.job_events import Value
+from mesh.protocols.job_state import JobState, StepState
 from mesh.protocols.ports import Headers
 from mesh.protocols.references import LIMIT, Reference
 
@@ -52,6 +54,32 @@ class DeadLetters:
             )
         )
 
+    async def bury_job(self, state: JobState, tenant: str, letter: str, reason: Fault) -> None:
+        """Keep what is known of a job that is given up: its input, where its journal stands, and what it did not get over."""
+        submitted = state.submitted
+        stuck = _stuck(state)
+        fault = stuck.fault if stuck else None
+        given = submitted.input if submitted else Value()
+        text, encoding = as_payload(b"" if given.ref else bytes(given.inline))
+        await self.write(
+            DeadLetter(
+                id=letter,
+                stage="job",
+                reason=reason,
+                tenant=tenant,
+                workflow=submitted.workflow if submitted else "",
+                job=state.job,
+                step=stuck.key if stuck else "",
+                epoch=state.epoch,
+                sequence=state.sequence,
+                output=str(fault.detail.get("output", "")) if fault else "",
+                stamps=stuck.stamps if stuck else None,
+                payload=text,
+                encoding=encoding,
+                ref=given.ref,
+            )
+        )
+
     async def write(self, letter: DeadLetter) -> None:
         """Append a letter, and say so in the log."""
         subject = self._seat.subjects.dead_letter(letter.tenant)
@@ -72,3 +100,9 @@ class DeadLetters:
 def letter_id(source: Source) -> str:
     """The id of the letter for one message of the ingress."""
     return f"dead.{source.stream}.{source.sequence}"
+
+
+def _stuck(state: JobState) -> StepState | None:
+    """The step that was begun last and has not succeeded."""
+    left = [each for each in state.steps.values() if each.state != "succeeded"]
+    return max(left, key=lambda each: each.started_at, default=None)
