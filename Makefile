@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint types imports unit clean
+.PHONY: help demo test bench chaos soak lint types imports unit clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 $(VENV)/.developed: $(STAMP)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[review,llm,yaml,nkeys]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[review,llm,yaml,nkeys,archive]'
 	@touch $@
 
 demo: $(STAMP)  ## Start a server and the review team, publish one job, print the review.
@@ -28,6 +28,12 @@ test: $(VENV)/.developed lint types imports unit  ## The whole suite: lint, type
 
 bench: $(VENV)/.developed  ## Speed beside raw nats-py; ARGS=--quick takes a minute.
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+chaos: $(VENV)/.developed  ## Every fault in full, half an hour, and a table at the end (see tests/chaos/FAULTS.md).
+	@CHAOS=full $(BIN)/python -m pytest tests/chaos -n 0 -p no:randomly --timeout 900 $(ARGS)
+
+soak: $(VENV)/.developed  ## 1,000 owner kills under load; DURATION=2h goes on for that long.
+	@CHAOS=soak DURATION=$(DURATION) $(BIN)/python -m pytest tests/chaos/test_soak.py -n 0 --timeout 0 -s $(ARGS)
 
 lint: $(VENV)/.developed  ## Style and formatting.
 	@$(BIN)/ruff check .
