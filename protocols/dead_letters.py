@@ -13,6 +13,8 @@ from mesh.protocols.errors import Fault
 from mesh.protocols.references import Reference
 
 MOST_HEADERS = 8 * 1024
+MEANT_FOR = "Mesh-For"
+"""The header of an event that is stored again for one durable handler, as `<agent>-<handler>`; the others pass it over."""
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -21,9 +21,10 @@ from mesh.actors.notice import Notice
 from mesh.actors.typed_reading import TypedReading
 from mesh.actors.work import NOBODY, Nobody, Work
 from mesh.protocols.constraints import Usage
+from mesh.protocols.dead_letters import MEANT_FOR
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import MeshError, Overloaded
-from mesh.protocols.ports import Consumer, Delivery, Subscription
+from mesh.protocols.ports import Consumer, Delivery, Stored, Subscription
 from mesh.protocols.subjects import Event as About
 from mesh.resilience.deadline import Deadline
 
@@ -180,6 +181,8 @@ class Reactions:
 
     async def _deliver(self, place: Place, delivery: Delivery, room: asyncio.Semaphore) -> None:
         try:
+            if _meant_for_others(delivery.message, place):
+                return await delivery.ack()
             event = await self._peer.events.read(delivery.message)
             if event is None:
                 await delivery.give_up()
@@ -277,3 +280,9 @@ class Settled(Nobody):
         """It is not."""
         if not self.outcome.done():
             self.outcome.set_result(error)
+
+
+def _meant_for_others(stored: Stored, place: Place) -> bool:
+    """A dead letter that was redriven goes to the handler that failed, and to nobody else again."""
+    meant = (stored.headers or {}).get(MEANT_FOR)
+    return meant is not None and meant != place.durable

@@ -16,14 +16,11 @@ from mesh.jobs.journals import Journals
 from mesh.jobs.submission import submit
 from mesh.jobs.values import Values
 from mesh.protocols.constraints import Constraints
-from mesh.protocols.dead_letters import Closed, DeadLetter
+from mesh.protocols.dead_letters import MEANT_FOR, Closed, DeadLetter
 from mesh.protocols.errors import Conflict, Refused, UnknownLetter
 from mesh.protocols.ports import Bucket, BucketSpec
 from mesh.protocols.subjects import Subjects
 from mesh.protocols.submission import Terms, terms_of
-
-MEANT_FOR = "Mesh-For"
-"""The header of an event that is stored again for one durable handler, `<agent>.<handler>`; the others pass it over."""
 
 
 class Kept(NamedTuple):
@@ -140,7 +137,7 @@ class Letters:
     async def _emit_again(self, letter: DeadLetter, data: bytes) -> str:
         if letter.source is None:
             raise Refused(f"letter {letter.id} does not say which event it is about")
-        headers = {**letter.headers, MEANT_FOR: f"{letter.agent}.{letter.handler}"}
+        headers = {**letter.headers, MEANT_FOR: f"{letter.agent}-{letter.handler}"}
         headers.pop("Nats-Msg-Id", None)
         await self._store.append(letter.source.subject, data, message_id=f"redrive.{letter.id}", headers=headers)
         return ""

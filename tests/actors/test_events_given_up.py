@@ -10,6 +10,7 @@ import pytest
 from mesh.actors.burial import GivenUp
 from mesh.actors.definition import Agent
 from mesh.actors.handler import on_event
+from mesh.jobs.letters import Letters
 from mesh.protocols.dead_letters import DeadLetter
 from mesh.protocols.envelope import decode
 from mesh.protocols.errors import Refused, TimedOut
@@ -101,3 +102,33 @@ async def test_two_processes_that_give_up_the_same_event_write_one_letter(neighb
     await until(lambda: bool(kept), timeout=120)
     await asyncio.sleep(10)
     assert len(await letters(neighbours)) == 1
+
+
+async def test_redriven_it_comes_again_to_the_handler_that_failed_and_to_nobody_else(neighbours: Neighbours) -> None:
+    heard: list[str] = []
+
+    class Moody(Agent):
+        @on_event("order.placed", durable=True)
+        async def placed(self, order: str) -> None:
+            heard.append("moody")
+            if heard.count("moody") <= 5:
+                raise Refused("not today")
+
+    class Steady(Agent):
+        @on_event("order.placed", durable=True)
+        async def placed(self, order: str) -> None:
+            heard.append("steady")
+
+    await neighbours.host(Moody)
+    await neighbours.host(Steady)
+    client = await neighbours.client()
+    await client.emit("order.placed", "one")
+    await until(lambda: bool(neighbours.told("event.given_up")), timeout=120)
+    kept = Letters(client)
+    (one,) = await kept.all()
+    await kept.redrive(one.letter, "ann")
+    await kept.redrive(one.letter, "ann")
+    await until(lambda: heard.count("moody") == 6, timeout=120)
+    await client.emit("order.placed", "two")
+    await until(lambda: heard.count("moody") == 7, timeout=120)
+    await until(lambda: heard.count("steady") == 2, timeout=120)
