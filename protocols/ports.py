@@ -310,8 +310,8 @@ class Store(Protocol):
     async def last(self, stream: str, subject: str) -> Stored | None:
         """The newest message on an exact subject."""
 
-    async def last_each(self, stream: str, subjects: str) -> list[Stored]:
-        """The newest message of every subject that matches, in order of sequence."""
+    async def last_each(self, stream: str, subjects: str, *, after: int = 0) -> list[Stored]:
+        """The newest message of every subject that matches, in order of sequence; those with one above `after` only."""
 
     async def purge(self, stream: str, subject: str, *, up_to: int | None = None) -> int:
         """Remove every message on `subject` (exact or with wildcards) with a sequence up to and with `up_to` (None: all),

@@ -79,6 +79,12 @@ class Journals:
         )
         return sorted((record for stored in shards for record in self._readable(stored)), key=lambda each: each.time)
 
+    async def changed(self, shard: str, *, after: int) -> list[tuple[str, int, Recorded | None]]:
+        """Of every journal of a shard that has grown since sequence `after`: its subject, and the sequence of its last entry
+        with that entry, or None if it is none."""
+        stored = await self.store.last_each(self.subjects.job_stream(shard), self.subjects.job_filter(), after=after)
+        return [(each.subject, each.sequence, self._readable_or_none(each)) for each in stored]
+
     async def find(self, job: str) -> Recorded:
         """The last entry of the job with this id, or whose id begins so, whoever its tenant is.
 
@@ -105,11 +111,14 @@ class Journals:
             await stream.aclose()  # type: ignore[attr-defined]
 
     def _readable(self, stored: Iterable[Stored]) -> Iterator[Recorded]:
-        for each in stored:
-            try:
-                yield recorded(each)
-            except JournalCorrupt as error:
-                place = (each.subject, each.sequence)
-                if place not in self._corrupt:
-                    self._corrupt.add(place)
-                    logger.error("%s, at sequence %d: %s", each.subject, each.sequence, error)
+        return filter(None, map(self._readable_or_none, stored))
+
+    def _readable_or_none(self, stored: Stored) -> Recorded | None:
+        try:
+            return recorded(stored)
+        except JournalCorrupt as error:
+            place = (stored.subject, stored.sequence)
+            if place not in self._corrupt:
+                self._corrupt.add(place)
+                logger.error("%s, at sequence %d: %s", stored.subject, stored.sequence, error)
+            return None

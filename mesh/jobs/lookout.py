@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from mesh.jobs.backlog import Candidate
+from mesh.jobs.heads import Heads
 from mesh.jobs.journals import Journals
 from mesh.jobs.seat import Incumbent, Seat
 from mesh.jobs.snapshots import snapshot_at
+from mesh.protocols.job_events import JobHead
 from mesh.protocols.job_state import Recorded
 
 
 class Lookout:
-    """Looks over the heads of all journals. `hosted` are the (workflow, version) pairs of this process."""
+    """Looks over the heads of the journals. `hosted` are the (workflow, version) pairs of this process."""
 
     def __init__(self, seat: Seat, journals: Journals, hosted: Collection[tuple[str, int]]) -> None:
         self._seat = seat
-        self._journals = journals
         self._hosted = hosted
+        self._looked_for: frozenset[tuple[str, int]] = frozenset()
+        self._heads = Heads(journals, seat.clock, self._ours)
 
     async def look(self, running: Collection[str]) -> list[Candidate]:
         """Every job of our workflows that nobody owns, or whose owner is gone; `running` are those we drive ourselves.
@@ -25,13 +28,15 @@ class Lookout:
         Raises:
             Unavailable · TimedOut · NoResponders: the store is out of reach.
         """
-        heads = [each for each in await self._journals.heads() if self._ours(each) and each.entry.job not in running]
+        if self._looked_for != frozenset(self._hosted):
+            self._looked_for = frozenset(self._hosted)
+            self._heads.forget()
+        heads = [each for each in await self._heads.current() if each.entry.job not in running]
         gone = await self._gone({owner_of(each) for each in heads if each.entry.head.state == "running"})
         return [_candidate(each) for each in heads if each.entry.head.state == "submitted" or owner_of(each) in gone]
 
-    def _ours(self, record: Recorded) -> bool:
-        head = record.entry.head
-        return head.state in ("submitted", "running") and (head.workflow, head.version) in self._hosted
+    def _ours(self, head: JobHead) -> bool:
+        return head.state in ("submitted", "running") and (head.workflow, head.version) in self._looked_for
 
     async def _gone(self, owners: set[Incumbent]) -> set[Incumbent]:
         """Our own name means: an earlier start of us, or a job that we gave up. The others are asked after."""

@@ -122,6 +122,8 @@ async def test_the_last_of_each_subject_comes_in_order_of_sequence(store: Store,
         (f"{space}.a", 3),
     ]
     assert await store.last_each(space, f"{space}.none.*") == []
+    assert [s.sequence for s in await store.last_each(space, f"{space}.>", after=2)] == [3, 4]
+    assert await store.last_each(space, f"{space}.>", after=4) == []
 
 
 @pytest.mark.parametrize("count", [600, 1500])
@@ -132,6 +134,9 @@ async def test_the_last_of_each_of_many_subjects(store: Store, space: str, count
     assert len(found) == count
     assert {stored.data for stored in found} == {b"new"}
     assert [stored.sequence for stored in found] == sorted(stored.sequence for stored in found)
+    await store.append(f"{space}.s.7", b"newer")
+    await store.append(f"{space}.s.7", b"newest")
+    assert [each.data for each in await store.last_each(space, f"{space}.s.*", after=2 * count)] == [b"newest"]
 
 
 async def test_ensuring_a_stream_again_changes_nothing_and_reshapes_it_where_asked(store: Store, space: str) -> None:

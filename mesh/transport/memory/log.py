@@ -75,10 +75,10 @@ class Log:
         held = self._by_subject.get(subject)
         return self._messages[held[-1]] if held else None
 
-    def last_each(self, pattern: str) -> list[Stored]:
-        """The newest message of every matching subject, in order of sequence."""
+    def last_each(self, pattern: str, after: int = 0) -> list[Stored]:
+        """The newest message of every matching subject, where it is above `after`, in order of sequence."""
         newest = [held[-1] for subject, held in self._by_subject.items() if matches(pattern, subject)]
-        return [self._messages[sequence] for sequence in sorted(newest)]
+        return [self._messages[sequence] for sequence in sorted(newest) if sequence > after]
 
     def counts(self, pattern: str) -> dict[str, int]:
         """How many messages are on each matching subject."""

@@ -84,10 +84,10 @@ class MemoryStore:
         await self._bus.round_trip()
         return found
 
-    async def last_each(self, stream: str, subjects: str) -> list[Stored]:
-        """The newest message of every subject that matches."""
+    async def last_each(self, stream: str, subjects: str, *, after: int = 0) -> list[Stored]:
+        """The newest message of every subject that matches, where it is above `after`."""
         await self._ask()
-        found = self._server.storage.log(stream).last_each(subjects)
+        found = self._server.storage.log(stream).last_each(subjects, after)
         await self._bus.round_trip()
         return found
 

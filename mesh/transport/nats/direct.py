@@ -42,14 +42,14 @@ async def page_from(bus: NatsBus, stream: str, subject: str, after: int) -> Page
     return await _page(bus, stream, {"seq": after + 1, "next_by_subj": subject})
 
 
-async def last_of_each(bus: NatsBus, stream: str, subjects: str) -> list[Stored]:
-    """The newest message of every matching subject, in order of sequence.
+async def last_of_each(bus: NatsBus, stream: str, subjects: str, after: int = 0) -> list[Stored]:
+    """The newest message of every matching subject, where it is above `after`, in order of sequence.
 
     Raises:
-        TooMany: more than 1,024 match.
+        TooMany: more than 1,024 match, wherever they stand.
     """
     found: list[Stored] = []
-    question: dict[str, Any] = {"multi_last": [subjects]}
+    question: dict[str, Any] = {"multi_last": [subjects], "seq": after + 1}
     while True:
         page = await _page(bus, stream, question)
         found += page.messages

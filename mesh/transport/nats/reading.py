@@ -21,10 +21,13 @@ async def read_from(bus: NatsBus, stream: str, subject: str, after: int) -> list
             return found + (await collected(bus, stream, subject, Following(after))).found
 
 
-async def newest_of_each(bus: NatsBus, stream: str, subjects: str) -> list[Stored]:
-    """The newest message of every matching subject, in order of sequence."""
+async def newest_of_each(bus: NatsBus, stream: str, subjects: str, after: int = 0) -> list[Stored]:
+    """The newest message of every matching subject, where it is above `after`, in order of sequence."""
     try:
-        return await last_of_each(bus, stream, subjects)
+        return await last_of_each(bus, stream, subjects, after)
     except TooMany:
+        if after:
+            since = await read_from(bus, stream, subjects, after)
+            return sorted({each.subject: each for each in since}.values(), key=lambda stored: stored.sequence)
         newest = await collected(bus, stream, subjects, Newest())
     return sorted(newest.found.values(), key=lambda stored: stored.sequence)

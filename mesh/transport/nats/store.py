@@ -61,9 +61,9 @@ class NatsStore:
         """The newest message on an exact subject."""
         return await get_last(self._bus, stream, subject)
 
-    async def last_each(self, stream: str, subjects: str) -> list[Stored]:
-        """The newest message of every subject that matches, in order of sequence."""
-        return await newest_of_each(self._bus, stream, subjects)
+    async def last_each(self, stream: str, subjects: str, *, after: int = 0) -> list[Stored]:
+        """The newest message of every subject that matches, where it is above `after`, in order of sequence."""
+        return await newest_of_each(self._bus, stream, subjects, after)
 
     async def purge(self, stream: str, subject: str, *, up_to: int | None = None) -> int:
         """Remove what is stored on matching subjects."""

@@ -1,0 +1,64 @@
+"""A host that looks for jobs reads what has changed, not the heads of everything that was ever done."""
+
+from __future__ import annotations
+
+import pytest
+from job_stage import Stage
+
+from mesh.jobs.heads import AFRESH_EVERY, Heads
+from mesh.protocols.job_events import Completed, Value
+from mesh.protocols.ports import Clock, Ids, Stored
+from mesh.protocols.subjects import shard_of
+
+pytestmark = pytest.mark.virtual
+
+
+def jobs_of(found: list) -> list[str]:
+    return [each.entry.job for each in found]
+
+
+async def test_only_what_has_changed_is_read_again(clock: Clock, ids: Ids, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(clock, ids)
+    for number in range(20):
+        await stage.submit(f"j{number}")
+        await clock.sleep(1.0)
+    journals = stage.journals()
+    read: list[Stored] = []
+    original = journals.store.last_each
+
+    async def counted(stream: str, subjects: str, *, after: int = 0) -> list[Stored]:
+        found = await original(stream, subjects, after=after)
+        read.extend(found)
+        return found
+
+    monkeypatch.setattr(journals.store, "last_each", counted)
+    heads = Heads(journals, clock, lambda head: head.state in ("submitted", "running"))
+    assert jobs_of(await heads.current()) == [f"j{number}" for number in range(20)], "the oldest first"
+    assert len(read) == 20
+    journal = await stage.journal("p", "j3")
+    await journal.claim()
+    assert jobs_of(await heads.current())[-1] == "j3"
+    await journal.append(Completed(output=Value()))
+    assert "j3" not in jobs_of(await heads.current())
+    assert len(read) == 22
+
+
+async def test_a_journal_that_was_removed_is_forgotten_in_time(clock: Clock, ids: Ids) -> None:
+    stage = Stage(clock, ids)
+    await stage.submit("gone")
+    journals = stage.journals()
+    heads = Heads(journals, clock, lambda head: True)
+    assert jobs_of(await heads.current()) == ["gone"]
+    await journals.store.purge(stage.subjects.job_stream(shard_of("gone")), stage.subjects.find_job("gone"))
+    await clock.sleep(AFRESH_EVERY)
+    assert await heads.current() == []
+
+
+async def test_a_journal_that_ends_in_something_else_is_left_out_until_it_is_one_again(clock: Clock, ids: Ids) -> None:
+    stage = Stage(clock, ids)
+    await stage.submit("j1")
+    journals = stage.journals()
+    heads = Heads(journals, clock, lambda head: True)
+    assert jobs_of(await heads.current()) == ["j1"]
+    await journals.store.append(stage.subjects.job("default", "j1"), b"no entry at all")
+    assert await heads.current() == []
