@@ -75,14 +75,15 @@ def acked(folder: Path) -> Iterator[tuple[str, int, str, str]]:
             yield stream, int(sequence), message_id, subject
 
 
-# -- nothing acknowledged is lost
+# -- nothing acknowledged is lost; timers are gone from their stream once they were due
 
 
 def _lost(acknowledged: Iterable[tuple[str, int, str, str]], evidence: Evidence) -> Iterator[str]:
     journaled = {(job, record.entry.id) for job, records in evidence.journals.items() for record in records}
     for stream, sequence, message_id, subject in acknowledged:
         where = f"{message_id} on {subject}, {stream} {sequence}"
-        if stream in evidence.sequences and sequence not in evidence.sequences[stream]:
+        kept = stream in evidence.sequences and not stream.endswith("_TIM")
+        if kept and sequence not in evidence.sequences[stream]:
             yield f"acknowledged and not stored: {where}"
         if "_JOB" in stream and (subject.rpartition(".")[2], message_id) not in journaled:
             yield f"acknowledged, and something else stands there: {where}"

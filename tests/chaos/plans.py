@@ -77,7 +77,7 @@ BLIND = "blind"
 
 
 def workflows(carry_out: Callable[[Asked], Awaitable[str]]) -> list[Workflow[list[str]]]:
-    """`chain` does its acts one after the other, `fan` all at once."""
+    """`chain` does its acts one after the other, `fan` all at once; `gate` asks a person between every two."""
 
     async def do(asked: Asked) -> str:
         return await carry_out(asked)
@@ -97,4 +97,13 @@ def workflows(carry_out: Callable[[Asked], Awaitable[str]]) -> list[Workflow[lis
     async def fan(job: Job, acts: list[Act]) -> list[str]:
         return await job.gather(*(begin(job, act) for act in acts), on_missing="raise")  # type: ignore[arg-type]
 
-    return [chain, fan]
+    @workflow("gate")
+    async def gate(job: Job, acts: list[Act]) -> list[str]:
+        done = [await begin(job, acts[0])]
+        for act in acts[1:]:
+            await job.approval(f"go.{act.key}", {"job": job.id, "act": act.key})
+            await job.sleep(act.ms / 1000)
+            done.append(await begin(job, act))
+        return done
+
+    return [chain, fan, gate]
