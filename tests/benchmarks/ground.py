@@ -46,6 +46,10 @@ class Ground:
         """The server's process."""
         return self._server.pid
 
+    async def crash_server(self) -> None:
+        """`kill -9` the server, and start it again on its port and store; it accepts clients when this returns."""
+        await asyncio.to_thread(self._server.restart)
+
     def pick(self, quick: int, full: int) -> int:
         """How many, in a quick run and in a full one."""
         return quick if self.quick else full
