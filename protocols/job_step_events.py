@@ -13,7 +13,8 @@ from mesh.protocols.job_facts import JobEvent, StepKind, Value
 class StepStarted(JobEvent, frozen=True, tag="step.started"):
     """The step is about to run: journaled before its effect. A step that is awarded carries the award.
 
-    `digest` is that of the input; `attempt` counts from 1 and goes up when a new owner runs the step again.
+    `digest` is that of the input, and `input` the input itself where it is small: so that one that is different when the
+    workflow is run again can be shown and not only told. `attempt` counts from 1 and goes up when a new owner runs the step again.
     """
 
     key: str
@@ -23,6 +24,7 @@ class StepStarted(JobEvent, frozen=True, tag="step.started"):
     effect: Effect = "costly"
     attempt: int = 1
     award: AwardRecord | None = None
+    input: Value | None = None
 
 
 class Awarded(JobEvent, frozen=True, tag="award"):
@@ -33,13 +35,15 @@ class Awarded(JobEvent, frozen=True, tag="award"):
 
 
 class StepSucceeded(JobEvent, frozen=True, tag="step.succeeded"):
-    """The step's result. `name`, `kind` and `digest` stand here where no `step.started` said them. `by` is `<agent>.<instance>`."""
+    """The step's result. `name`, `kind`, `digest` and `input` stand here where no `step.started` said them. `by` is
+    `<agent>.<instance>`."""
 
     key: str
     output: Value
     name: str = ""
     kind: StepKind = "call"
     digest: str = ""
+    input: Value | None = None
     usage: Usage = Usage()
     stamps: Stamps = Stamps()
     by: str = ""
@@ -53,6 +57,7 @@ class StepFailed(JobEvent, frozen=True, tag="step.failed"):
     name: str = ""
     kind: StepKind = "call"
     digest: str = ""
+    input: Value | None = None
     usage: Usage = Usage()
     by: str = ""
 

@@ -38,6 +38,7 @@ class StepState:
     kind: StepKind = "call"
     effect: Effect = "costly"
     digest: str = ""
+    input: Value | None = None
     attempt: int = 1
     epoch: int = 0
     awards: list[AwardRecord] = field(default_factory=list)
@@ -64,7 +65,7 @@ class StepState:
         self.state = STEP_TRANSITIONS["started"][tag_of(event)]
         self.epoch = epoch
         if isinstance(event, StepStarted):
-            self.name, self.kind, self.digest = event.name, event.kind, event.digest
+            self.name, self.kind, self.digest, self.input = event.name, event.kind, event.digest, event.input
             self.effect, self.attempt, self.fault = event.effect, event.attempt, None
             if event.award is not None:
                 self.awards.append(event.award)
@@ -87,7 +88,7 @@ class StepState:
             self.fault = Fault(code="in-doubt", error_class="semantic", message=event.reason)
             return
         if event.name:
-            self.name, self.kind, self.digest = event.name, event.kind, event.digest
+            self.name, self.kind, self.digest, self.input = event.name, event.kind, event.digest, event.input
         self.by, self.usage = event.by, event.usage
         if isinstance(event, StepSucceeded):
             self.output, self.stamps, self.fault = event.output, event.stamps, None

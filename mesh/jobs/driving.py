@@ -6,9 +6,11 @@ from mesh.jobs.journal import Journal
 from mesh.jobs.run import Run
 from mesh.jobs.steps import handler_failed
 from mesh.jobs.values import Values
-from mesh.protocols.errors import Cancelled, MeshError
+from mesh.protocols.errors import BadPayload, BadResult, Cancelled, MeshError
 from mesh.protocols.job_events import Cancelled as CancelledEvent
-from mesh.protocols.job_events import Completed, Event, Failed
+from mesh.protocols.job_events import Completed, Failed
+
+Outcome = Completed | Failed | CancelledEvent
 
 
 async def drive(run: Run, journal: Journal, values: Values) -> None:
@@ -16,20 +18,27 @@ async def drive(run: Run, journal: Journal, values: Values) -> None:
 
     Raises:
         LeaseLost: somebody else drives the job now; nothing was journaled.
+        ReplayDiverged: the workflow does not fit the journal any more, and a person is to decide.
     """
-    await journal.append(await _outcome(run, journal, values))
+    outcome = None if run.being_undone else await _outcome(run, journal, values)
+    if run.course.must_park and run.cancelled is None:
+        run.course.check()
+    await journal.append(outcome if isinstance(outcome, Completed) else await run.undo(outcome))
 
 
-async def _outcome(run: Run, journal: Journal, values: Values) -> Event:
+async def _outcome(run: Run, journal: Journal, values: Values) -> Outcome:
     """How it ended. Once somebody has asked for its end, that is how, whatever the workflow makes of it."""
-    outcome: Event
+    outcome: Outcome
     try:
         outcome = Completed(output=await values.keep(await run.main(), "result"))
     except Cancelled as error:
         outcome = CancelledEvent(fault=error.fault())
     except MeshError as error:
+        if isinstance(error, BadPayload | BadResult):
+            run.course.raised(error)
         outcome = Failed(fault=error.fault())
     except Exception as error:  # noqa: BLE001 - a workflow may raise anything; it is journaled whole
+        run.course.raised(error)
         outcome = Failed(fault=handler_failed(error, "the workflow").fault())
     journal.check()
     return CancelledEvent(fault=run.cancelled.fault()) if run.cancelled else outcome

@@ -161,7 +161,9 @@ class JobHandle:
         timeout: float | None = None,
     ) -> Verdict:
         """Say what became of a step in doubt, or of an undoing that failed: it `succeeded` with `value`, it `failed` for
-        `reason`, or it is to be done again (`retry`)."""
+        `reason`, or it is to be done again (`retry`). `key` is the step's, or that of the wait itself."""
+        waits = [each.opened for each in (await self.state()).open_waits if each.opened.kind == "resolution"]
+        key = next((each.key for each in waits if key in (each.key, each.name)), key)
         kept = await self._kept(value)
         said = Resolve(key=key, how=how, value=kept.inline, ref=kept.ref, by=by, reason=reason)
         return await self._send(said, timeout)

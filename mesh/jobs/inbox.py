@@ -114,7 +114,7 @@ def overdue(state: JobState, at: float) -> bool:
 
 
 def deadline_of(state: JobState) -> float | None:
-    """The job's deadline in Unix seconds, by the server's clock."""
-    if state.submitted is None or state.submitted.deadline is None or state.head is None:
+    """The job's deadline in Unix seconds, by the server's clock. Undoing what it had done has none."""
+    if state.undoing is not None or state.submitted is None or state.submitted.deadline is None or state.head is None:
         return None
     return state.head.submitted_at + state.submitted.deadline

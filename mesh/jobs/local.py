@@ -75,15 +75,16 @@ async def run(
     """Its outcome. A thread cannot be stopped: one that runs out of time goes on, and nobody listens."""
     began = clock.monotonic()
     if deadline is None:
-        value = await _call(fn, args)
+        value = await call(fn, args)
     else:
         async with deadline.enforce(what):
-            value = await _call(fn, args)
+            value = await call(fn, args)
     content = contract.encode(value)
     return Outcome(content, Usage(duration=clock.monotonic() - began, exit_status="success"))
 
 
-async def _call(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+async def call(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """What a function returns: awaited if it is async, run in a thread if it is not."""
     if inspect.iscoroutinefunction(fn):
         return await fn(*args)
     value = await asyncio.to_thread(_guarded, fn, args)

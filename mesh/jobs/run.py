@@ -17,19 +17,27 @@ from mesh.jobs.attention import Attention
 from mesh.jobs.awarding import award
 from mesh.jobs.branches import Branch
 from mesh.jobs.calls import CallTerms, Contractor
+from mesh.jobs.course import Course
+from mesh.jobs.divergence import Divergence
+from mesh.jobs.doubts import Doubt, Doubts, OnDoubt, Reconcile
+from mesh.jobs.hold import Hold
 from mesh.jobs.inbox import Inbox
 from mesh.jobs.journal import Journal
-from mesh.jobs.scope import Scope, current
+from mesh.jobs.performing import Performing
+from mesh.jobs.saga import Saga
+from mesh.jobs.scope import Scope, check_key, current
 from mesh.jobs.seat import Seat
 from mesh.jobs.steps import Attempt, Outcome, Step, Steps
 from mesh.jobs.stillness import Stillness
 from mesh.jobs.timers import Timers
+from mesh.jobs.undo import Compensation, Undo, undo_of
+from mesh.jobs.undoing import Undoing
 from mesh.jobs.values import Values
 from mesh.jobs.waits import Waits
 from mesh.jobs.workflow import Approval, Job, OnMissing, Risk, Workflow
 from mesh.protocols.acts import Mode
 from mesh.protocols.artifacts import Artifact, Confidence, Evidence, Provenance
-from mesh.protocols.constraints import Constraints, Effect, Usage
+from mesh.protocols.constraints import Budget, Constraints, Effect, Usage
 from mesh.protocols.envelope import Sender
 from mesh.protocols.errors import (
     BudgetExceeded,
@@ -43,8 +51,12 @@ from mesh.protocols.errors import (
 )
 from mesh.protocols.job_events import (
     ArtifactPut,
+    Compensated,
     Event,
+    Failed,
     OwnerReleased,
+    Parked,
+    PatchMarker,
     Paused,
     Progressed,
     Submitted,
@@ -54,7 +66,8 @@ from mesh.protocols.job_events import (
     WaitOpened,
     WaitResolved,
 )
-from mesh.protocols.job_state import Claim
+from mesh.protocols.job_events import Cancelled as CancelledEvent
+from mesh.protocols.job_state import Claim, JobState
 from mesh.protocols.references import LIMIT
 from mesh.protocols.subjects import check_event_type
 from mesh.protocols.submission import digest_of
@@ -87,9 +100,14 @@ class Run(Job):
         self._values = values
         self._submitted: Submitted = journal.state.submitted
         self._stillness = Stillness(seat.clock)
-        self._steps = Steps(seat, journal, values, self._stillness, self.correlation)
+        self.course = Course(journal.state, workflow.on_change, self._let_pass)
+        self._steps = Steps(seat, journal, values, self._stillness, self.course, self.correlation)
         self._attention = Attention(journal, inbox, seat.clock, self._heard)
-        self._waits = Waits(journal, timers, self._stillness, opened=self._attention.rearm)
+        self._waits = Waits(journal, timers, self._stillness, self.course, opened=self._attention.rearm)
+        self._performing = Performing(journal, self._steps, self._waits, Doubts(seat, journal, values, self._waits))
+        self._saga = Saga(seat, journal, self._waits)
+        self._hold: Hold | None = None
+        self._shielded = False
         self._deadline = self._absolute_deadline()
         self._notes_before = journal.state.notes
         self._notes = 0
@@ -102,13 +120,62 @@ class Run(Job):
             Exception: whatever it raised. BadPayload · BadResult: what went in or came out does not fit its types.
             DeadlineExceeded: the job's own deadline.
         """
-        current.set(Scope(self.id, "", self._began()))
+        result = await self._in_time(self._body())
+        if self.cancelled is None:
+            self.course.over("")
+        return self._workflow.output.encode(result)
+
+    async def _body(self) -> Any:
+        current.set(Scope(self.id, "", self._began(), self.course.ahead))
         arguments = self._workflow.arguments(await self._values.load(self._submitted.input))
-        work = self._workflow.function(self, **arguments)
+        return await self._workflow.function(self, **arguments)
+
+    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
         if self._deadline is None:
-            return self._workflow.output.encode(await work)
+            return await work
         async with self._deadline.enforce(f"job {self.id}"):
-            return self._workflow.output.encode(await work)
+            return await work
+
+    # -- undo what it did
+
+    @property
+    def being_undone(self) -> bool:
+        """Whether an owner has begun to undo what the job had done: then it never goes forward again."""
+        return self._saga.begun
+
+    async def undo(self, ended: Failed | CancelledEvent | None) -> Event:
+        """How the job ends that `ended` so (None: it was being undone already), once what it had done is undone.
+
+        Raises:
+            LeaseLost: somebody else goes on with it.
+        """
+        fault = self._journal.state.undoing or (ended.fault if ended else Cancelled().fault())
+        asked = self._performing.all_asked and ended is not None
+        self._shield()
+        await self._journal.flush()
+        if not asked:
+            await self._recall()
+        if ended is not None and not self._saga.due():
+            return ended
+        undoing = Undoing(self._seat, self._journal, self._values, self._performing, self._contract)
+        left = await self._saga.unwind(fault, undoing.do)
+        if left:
+            return Failed(fault=msgspec.structs.replace(fault, detail={**fault.detail, "not_undone": left}))
+        return Compensated(fault=fault)
+
+    def _shield(self) -> None:
+        """What undoes the job's steps is held up by nothing that was said to the job, nor by its deadline or its budget."""
+        self.course = Course(JobState(), "warn", self._let_pass)
+        self._steps.shield(self.course)
+        self._waits.shield(self.course)
+        self._deadline, self._shielded = None, True
+
+    async def _recall(self) -> None:
+        """Learn how the steps are undone that this run has not come to."""
+        self._hold = self._performing.hold = self._waits.hold = Hold(self._seat.clock, self.id)
+        with self._stillness.working():
+            await self._hold.recall(self._body())
+        self._hold = self._performing.hold = self._waits.hold = None
 
     # -- what is said to it
 
@@ -144,7 +211,10 @@ class Run(Job):
         """How an owner lets go of the job, once it has come to a halt and nothing more can be said to it here."""
         if self._waits.answered:
             return OwnerReleased(reason="an answer came at the last moment")
-        return Paused() if self._journal.state.pause is not None else Suspended()
+        if self._journal.state.pause is not None:
+            return Paused()
+        decision = self._waits.decision
+        return Suspended() if decision is None else Parked(key=decision.key, reason=why(decision))
 
     def _heard(self) -> None:
         """Something was journaled that may change what is to be done."""
@@ -204,26 +274,41 @@ class Run(Job):
         effect: Effect | None = None,
         mode: Mode = "standing",
         constraints: Constraints | None = None,
+        compensate: Compensation | None = None,
+        on_doubt: OnDoubt = "park",
+        reconcile: Reconcile | None = None,
     ) -> Branch[Any]:
         """A step that an agent does, by auction."""
         contract = local.contract_of(returns)
+        undo, doubt = undo_of(compensate), Doubt(contract, on_doubt, reconcile)
         terms = CallTerms(capability, encode_payload(payload), timeout, dict(labels or {}), effect, mode, constraints)
 
         async def begin() -> Any:
             declared = self._seat.declared(capability)
             actual = effect or (declared.effect if declared else "costly")
             raw = await self._perform(
-                key, capability, "call", terms.input, actual, lambda step, attempt: self._contract(terms, step, attempt)
-            )
+                key, capability, "call", terms.input, actual,
+                lambda step, attempt: self._contract(terms, step, attempt), doubt, undo,
+            )  # fmt: skip
             return contract.decode(raw)
 
         return Branch(begin, key=key, name=capability)
 
     def step(
-        self, key: str, fn: Callable[..., Any], /, *args: Any, effect: Effect = "pure", timeout: float | None = None
+        self,
+        key: str,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        effect: Effect = "pure",
+        timeout: float | None = None,
+        compensate: Compensation | None = None,
+        on_doubt: OnDoubt = "park",
+        reconcile: Reconcile | None = None,
     ) -> Branch[Any]:
         """A step that this process does itself."""
         contract = local.result_contract(fn)
+        undo, doubt = undo_of(compensate), Doubt(contract, on_doubt, reconcile)
         name = getattr(fn, "__qualname__", type(fn).__name__)
         given = encode_payload(list(args))
 
@@ -235,7 +320,7 @@ class Run(Job):
                 return await local.run(fn, args, contract, deadline, self._seat.clock, f"step {step.key}")
 
         async def begin() -> Any:
-            return contract.decode(await self._perform(key, name, "local", given, effect, work))
+            return contract.decode(await self._perform(key, name, "local", given, effect, work, doubt, undo))
 
         return Branch(begin, key=key, name=name)
 
@@ -248,7 +333,12 @@ class Run(Job):
             scope = outer.below(key)
             token = current.set(scope)
             try:
-                return await self._bounded(scope, whole, work, timeout)
+                result = await self._bounded(scope, whole, work, timeout)
+                self.course.over(scope.path)
+                return result
+            except BaseException:
+                self.course.ahead.pass_over(scope.path)
+                raise
             finally:
                 work.close()
                 current.reset(token)
@@ -264,7 +354,13 @@ class Run(Job):
         gathering.check_branches(branches)
         if not branches:
             return []
-        results = await gathering.run_all(branches, raise_first=on_missing == "raise")
+        path = current.get().path
+        try:
+            results = await gathering.run_all(branches, raise_first=on_missing == "raise")
+        except BaseException:
+            for each in branches:
+                self.course.ahead.give_up(path, str(each.key))
+            raise
         return gathering.marked(branches, results, need, drop=on_missing == "drop")
 
     # -- wait
@@ -354,6 +450,8 @@ class Run(Job):
             known = self._journal.state.artifacts.get(artifact_id)
             if known is not None:
                 return known
+            if self._hold is not None:
+                await self._hold.here()
             raw = encode_payload(content)
             large = len(bytes(raw)) > LIMIT
             artifact = Artifact(
@@ -405,32 +503,58 @@ class Run(Job):
         """The next id of this job and branch."""
         return current.get().uuid()
 
+    def patched(self, name: str) -> bool:
+        """Whether the patch applies to this job, here; journaled when it does for the first time."""
+        whole = current.get().path + check_key(name)
+        if self._hold is not None:
+            return whole in self._journal.state.patches
+        applies = self.course.patched(whole)
+        if applies is None:
+            self._journal.note(PatchMarker(name=whole))
+        return applies is not False
+
     # -- tell what happens
 
     def progress(self, text: str) -> None:
         """Say how far the job is; what was said before is not said again in a replay."""
-        self._notes += 1
-        if self._notes > self._notes_before:
+        self._notes += self._hold is None
+        if self._notes > self._notes_before and self._hold is None:
             self._journal.note(Progressed(text=str(text)[:500]))
 
     def log(self, message: str, /, *, level: str = "info", **fields: Any) -> None:
         """One line in the log; nothing while the job is replayed."""
-        if not self._steps.replaying:
+        if not self.course.ahead and self._hold is None:
             about = {"job": self.id, "step": current.get().path.rstrip("/"), "correlation": self.correlation}
             self._seat.telemetry.emit("job.log", message=message, level=level, **(about | fields))
 
     # -- within
 
     async def _perform(
-        self, key: str | None, name: str, kind: Any, given: msgspec.Raw, effect: Effect, work: Any
+        self,
+        key: str | None,
+        name: str,
+        kind: Any,
+        given: msgspec.Raw,
+        effect: Effect,
+        work: Any,
+        doubt: Doubt,
+        undo: Undo | None,
     ) -> msgspec.Raw:
         scope = current.get()
         whole = scope.begin(key, name)
         step = Step(whole, name, kind, given, effect)
+        if undo is not None:
+            self._saga.offer(whole, undo, doubt.contract)
         try:
-            return await self._steps.perform(scope, step, lambda attempt: work(step, attempt))
+            return await self._performing.perform(scope, step, lambda attempt: work(attempt.step, attempt), doubt)
         finally:
             scope.end(whole)
+
+    def _let_pass(self, divergence: Divergence) -> None:
+        self._seat.telemetry.emit(
+            "job.differs", level="warning", job=self.id, workflow=self._workflow.name, correlation=self.correlation,
+            step=divergence.key, message=divergence.message,
+        )  # fmt: skip
 
     async def _bounded(self, scope: Scope, whole: str, work: Coroutine[Any, Any, T], timeout: float | None) -> T:
         """A branch within its time; that it ran out of it is journaled, because a replay might be faster."""
@@ -444,18 +568,20 @@ class Run(Job):
             async with deadline.enforce(f"branch {whole}"):
                 return await work
         except DeadlineExceeded as error:
+            if self._hold is not None:
+                await self._hold.here()
             await self._steps.record_failure(scope, whole, error)
             raise
 
     async def _contract(self, terms: CallTerms, step: Step, attempt: Attempt) -> Outcome:
         """Hold the auction, within what is left of time and budget."""
         limits = self._submitted.constraints
-        if not limits.budget.allows(self._steps.used):
+        if not self._shielded and not limits.budget.allows(self._steps.used):
             raise BudgetExceeded(
                 f"step {step.key}: the job's budget is used up", detail={"budget": msgspec.to_builtins(limits.budget)}
             )
         try:
-            narrowed = self.constraints.narrow(terms.demands())
+            narrowed = self._limits().narrow(terms.demands())
         except ValueError as error:
             raise Refused(f"step {step.key}: {error}", detail={"reason": "constraints"}) from None
         call = Call(
@@ -465,7 +591,7 @@ class Run(Job):
             deadline=self._within(terms.seconds(self._seat.declared(terms.capability))),
             effect=terms.effect,
             mode=terms.mode,
-            key=f"{self.id}/{step.key}",
+            key=f"{self.id}/{step.target or step.key}",
             tenant=self.tenant,
             job=self.id,
             epoch=self._journal.epoch,
@@ -478,6 +604,11 @@ class Run(Job):
         )
         done = await award(self._contractor, call, self._seat, attempt, lambda: self._journal.leaving)
         return Outcome(done.content, done.usage, done.stamps)
+
+    def _limits(self) -> Constraints:
+        if self._shielded:
+            return msgspec.structs.replace(self._submitted.constraints, budget=Budget())
+        return self.constraints
 
     def _within(self, seconds: float) -> Deadline:
         """`seconds` from now, no later than the job's own deadline."""
@@ -493,6 +624,13 @@ class Run(Job):
     def _began(self) -> float:
         claims: list[Claim] = self._journal.state.claims
         return claims[0].at if claims else 0.0
+
+
+def why(decision: WaitOpened) -> str:
+    """What a person must decide, in words."""
+    about = decision.about
+    told = msgspec.json.decode(about.inline) if about is not None and about.ref is None else None
+    return told if isinstance(told, str) else f"{decision.name}: a person must decide"
 
 
 def _because(what: str, by: str, reason: str) -> str:

@@ -13,6 +13,7 @@ import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from mesh.jobs.course import Ahead
 from mesh.protocols.errors import StepMisused
 
 current: ContextVar[Scope] = ContextVar("mesh_job_scope")
@@ -20,11 +21,13 @@ current: ContextVar[Scope] = ContextVar("mesh_job_scope")
 
 @dataclass(eq=False)
 class Scope:
-    """One line of execution in one run. `path` is empty or ends in `/`; `now` is the job time it has seen."""
+    """One line of execution in one run. `path` is empty or ends in `/`; `now` is the job time it has seen; what is `ahead` of
+    the whole run is known to all its scopes."""
 
     job: str
     path: str
     now: float
+    ahead: Ahead = field(default_factory=lambda: Ahead(set()))
     used: set[str] = field(default_factory=set)
     running: dict[str, bool] = field(default_factory=dict)
     _occurrences: dict[str, int] = field(default_factory=dict)
@@ -35,7 +38,7 @@ class Scope:
 
     def below(self, key: str) -> Scope:
         """The scope of a branch."""
-        return Scope(self.job, f"{self.path}{key}/", self.now)
+        return Scope(self.job, f"{self.path}{key}/", self.now, self.ahead)
 
     def begin(self, key: str | None, name: str) -> str:
         """The whole key of the step that begins now.
@@ -53,6 +56,7 @@ class Scope:
         if whole in self.used:
             raise StepMisused(f"the key {whole!r} names two steps: give each a key of its own")
         self.used.add(whole)
+        self.ahead.came_to(self.path, whole)
         self.running[whole] = key is not None
         return whole
 

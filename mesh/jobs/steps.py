@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
+from mesh.jobs.course import Course, again
+from mesh.jobs.divergence import small, step_differs
 from mesh.jobs.journal import Journal
 from mesh.jobs.scope import Scope
 from mesh.jobs.seat import Seat
@@ -22,7 +24,7 @@ from mesh.jobs.values import Values
 from mesh.protocols.awards import AwardRecord
 from mesh.protocols.constraints import Effect, Usage
 from mesh.protocols.envelope import NULL, Stamps
-from mesh.protocols.errors import Cancelled, HandlerFailed, InDoubt, MeshError, ReplayDiverged, from_fault
+from mesh.protocols.errors import Cancelled, HandlerFailed, InDoubt, MeshError, from_fault
 from mesh.protocols.job_events import (
     Awarded,
     Progressed,
@@ -43,13 +45,20 @@ PROGRESS_EVERY = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is about to be done. `key` is the whole key."""
+    """What is about to be done. `key` is the whole key; `target` is that by which whoever does it knows it, where that is
+    another."""
 
     key: str
     name: str
     kind: StepKind
     input: msgspec.Raw
     effect: Effect = "costly"
+    target: str = ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a replay knows it by."""
+        return {"name": self.name, "kind": self.kind, "digest": digest_of(self.input), "input": small(self.input)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,15 @@ class Outcome:
     by: str = ""
 
 
+class Later(Exception):
+    """It was not begun, and may be in `seconds`; by whom is open again."""
+
+    def __init__(self, seconds: float, why: MeshError) -> None:
+        super().__init__(f"in {seconds:g} s: {why}")
+        self.seconds = seconds
+        self.why = why
+
+
 class Attempt:
     """One doing of a step: what its doer writes into the journal while it works. An `AwardLedger`.
 
@@ -71,6 +89,7 @@ class Attempt:
     def __init__(self, journal: Journal, seat: Seat, step: Step, number: int, resume: AwardRecord | None) -> None:
         self.number = number
         self.resume = resume
+        self.step = step
         self.by = ""
         self.started = False
         self._journal = journal
@@ -85,9 +104,7 @@ class Attempt:
         await self._journal.append(
             StepStarted(
                 key=step.key,
-                name=step.name,
-                kind=step.kind,
-                digest=digest_of(step.input),
+                **step.identity,
                 effect=award.effect if award else self.resume.effect if self.resume else step.effect,
                 attempt=self.number,
                 award=award,
@@ -125,43 +142,57 @@ Work = Callable[[Attempt], Awaitable[Outcome]]
 class Steps:
     """The steps of one run."""
 
-    def __init__(self, seat: Seat, journal: Journal, values: Values, stillness: Stillness, correlation: str) -> None:
+    def __init__(
+        self, seat: Seat, journal: Journal, values: Values, stillness: Stillness, course: Course, correlation: str
+    ) -> None:
         self._seat = seat
+        self._course = course
         self._journal = journal
         self._values = values
         self._stillness = stillness
         self._correlation = correlation
         self._under_way: set[asyncio.Task[Any]] = set()
         self._resumed = asyncio.Event()
+        self._shielded = False
         self.cancelled: Cancelled | None = None
         self.used = NO_USAGE
-        self._unseen = {key for key, step in journal.state.steps.items() if step.ended}
 
-    @property
-    def replaying(self) -> bool:
-        """Whether there are results from before that the workflow has not come to yet."""
-        return bool(self._unseen)
-
-    async def perform(self, scope: Scope, step: Step, work: Work) -> msgspec.Raw:
-        """The step's result: recalled if it has ended before, else done now.
+    def find(self, step: Step) -> tuple[Step, StepState | None]:
+        """What the journal knows of it; the step itself is another where it has changed and is to be done again.
 
         Raises:
-            MeshError: the step failed, now or before. InDoubt · ReplayDiverged · LeaseLost.
+            ReplayDiverged: it is not what it was, and that must not be. LeaseLost.
         """
         self._journal.check()
+        self._course.check()
         known = self._journal.state.steps.get(step.key)
-        if known is not None:
-            self._compare(known, step)
-        if known is not None and known.ended:
-            return await self._recall(scope, known)
-        if known is not None and known.effect == "at_most_once" and not known.awards:
-            await self._doubt(known)
+        if known is not None and self._changed(known, step):
+            return self._again(known, step)
+        return step, known
+
+    async def do(
+        self, scope: Scope, step: Step, work: Work, known: StepState | None, *, anew: bool = False
+    ) -> msgspec.Raw:
+        """Do it now, and journal its result; what was begun before is `known`, and is gone on with, unless it is to be begun
+        `anew`.
+
+        Raises:
+            MeshError: it failed, and that is journaled. InDoubt: likewise, but it has not ended. Later: it has not begun.
+        """
         await self._may_begin(step.key)
         with self._stillness.working():
-            return await self._do(scope, step, work, known)
+            return await self._do(scope, step, work, known, anew)
+
+    def shield(self, course: Course) -> None:
+        """From now on steps are done whatever has been said to the job, and the workflow is held to nothing: what it had done
+        is being undone."""
+        self.cancelled, self._shielded, self._course = None, True, course
+        self._resumed.set()
 
     def cancel(self, error: Cancelled) -> None:
-        """Stop what is under way, and begin nothing more: each step raises this error."""
+        """Stop what is under way, and begin nothing more: each step raises this error. Not what undoes the job's steps."""
+        if self._shielded:
+            return
         self.cancelled = error
         self._resumed.set()
         for task in self._under_way:
@@ -186,14 +217,14 @@ class Steps:
 
     def _saw(self, scope: Scope, key: str) -> None:
         """The workflow learns of the outcome now: its clock and its usage move on, the same way in every run."""
-        self._unseen.discard(key)
         step = self._journal.state.steps[key]
         scope.saw(step.ended_at)
         self.used += step.usage
 
-    async def _do(self, scope: Scope, step: Step, work: Work, known: StepState | None) -> msgspec.Raw:
+    async def _do(self, scope: Scope, step: Step, work: Work, known: StepState | None, anew: bool) -> msgspec.Raw:
         number = known.attempt + 1 if known else 1
-        attempt = Attempt(self._journal, self._seat, step, number, known.awards[-1] if known and known.awards else None)
+        resume = known.awards[-1] if known and known.awards and not anew else None
+        attempt = Attempt(self._journal, self._seat, step, number, resume)
         began = self._seat.clock.monotonic()
         self._tell("step.began", step, attempt=number)
         try:
@@ -201,6 +232,8 @@ class Steps:
                 await attempt.take_up(attempt.resume)
             outcome = await self._cancellable(step, work(attempt))
             output = await self._values.keep(outcome.content, f"result of step {step.key}")
+        except Later:
+            raise
         except MeshError as error:
             await self._failed(scope, step, attempt, error, began)
             raise
@@ -208,7 +241,6 @@ class Steps:
             failure = handler_failed(error, step.name)
             await self._failed(scope, step, attempt, failure, began)
             raise failure from error
-        identity = {} if attempt.started else {"name": step.name, "kind": step.kind, "digest": digest_of(step.input)}
         await self._journal.append(
             StepSucceeded(
                 key=step.key,
@@ -216,7 +248,7 @@ class Steps:
                 usage=outcome.usage,
                 stamps=outcome.stamps,
                 by=outcome.by or attempt.by,
-                **identity,  # type: ignore[arg-type]
+                **({} if attempt.started else step.identity),
             )
         )
         self._saw(scope, step.key)
@@ -245,45 +277,52 @@ class Steps:
         self._journal.check()
         if isinstance(error, InDoubt) and attempt.started:
             await self._journal.append(StepInDoubt(key=step.key, reason=error.message))
-            self._saw(scope, step.key)
             return
-        identity = {} if attempt.started else {"name": step.name, "kind": step.kind, "digest": digest_of(step.input)}
-        await self._journal.append(
-            StepFailed(key=step.key, fault=error.fault(), by=attempt.by, **identity)  # type: ignore[arg-type]
-        )
+        identity = {} if attempt.started else step.identity
+        await self._journal.append(StepFailed(key=step.key, fault=error.fault(), by=attempt.by, **identity))
         self._saw(scope, step.key)
         status = "semantic_failure" if error.error_class == "semantic" else "exception"
         latency = self._seat.clock.monotonic() - began
         self._tell("step.ended", step, exit_status=status, error=error.code, message=error.message, latency=latency)
 
-    async def _recall(self, scope: Scope, known: StepState) -> msgspec.Raw:
+    async def recall(self, scope: Scope, known: StepState) -> msgspec.Raw:
+        """The outcome of a step that has ended.
+
+        Raises:
+            MeshError: it failed.
+        """
         self._saw(scope, known.key)
         if known.fault is not None:
             raise from_fault(known.fault)
         return NULL if known.output is None else await self._values.load(known.output)
 
-    async def _doubt(self, known: StepState) -> None:
-        reason = (
-            f"step {known.key!r} ({known.name}) may be done at most once; its owner was lost after it had been started, and "
-            "it is not known whether it took effect"
-        )
-        await self._journal.append(StepInDoubt(key=known.key, reason=reason))
-        raise InDoubt(reason)
+    def _changed(self, known: StepState, step: Step) -> bool:
+        """Whether it is to be done again because it is not what it was.
 
-    def _compare(self, known: StepState, step: Step) -> None:
-        if known.name and (known.name, known.kind) != (step.name, step.kind):
-            raise ReplayDiverged(
-                f"step {step.key!r} was a {known.kind} of {known.name!r} when the journal was written, and the workflow now "
-                f"asks for a {step.kind} of {step.name!r}: give the changed workflow a new version",
-                detail={"key": step.key, "journaled": known.name, "asked": step.name},
-            )
-        if known.digest and known.digest != digest_of(step.input):
-            self._tell("step.input_differs", step, level="warning", journaled=known.digest)
+        Raises:
+            ReplayDiverged: it is not what it was, and that must not be.
+        """
+        divergence = step_differs(known, step.name, step.kind, digest_of(step.input), step.input)
+        if divergence is None:
+            return False
+        if self._course.on_change != "rerun":
+            self._course.differs(divergence)
+            return False
+        if "at_most_once" in (known.effect, step.effect):
+            self._course.diverge(divergence)
+        return True
+
+    def _again(self, known: StepState, step: Step) -> tuple[Step, StepState | None]:
+        """The step under a key of its own: what was done before stays done, and no target takes the one for the other."""
+        suffix = digest_of(msgspec.json.encode((step.name, step.kind, digest_of(step.input)))).partition(":")[2]
+        changed = replace(step, key=again(known.key, suffix))
+        self._tell("step.again", changed, attempt=known.attempt + 1)
+        return changed, self._journal.state.steps.get(changed.key)
 
     async def _may_begin(self, key: str) -> None:
         """A job that is cancelled begins nothing new, nor does one that is to be paused, nor an owner that the registry has not
         acknowledged for half its lease."""
-        while self._journal.state.pause is not None and self.cancelled is None:
+        while self._journal.state.pause is not None and self.cancelled is None and not self._shielded:
             self._resumed.clear()
             with self._stillness.waiting():
                 await self._resumed.wait()

@@ -9,22 +9,24 @@ from typing import Any
 
 import msgspec
 
+from mesh.actors.contract import encode_payload
 from mesh.jobs.backlog import Candidate
 from mesh.jobs.calls import Contractor
+from mesh.jobs.course import REPLAY
 from mesh.jobs.dead_letters import DeadLetters
 from mesh.jobs.driving import drive
 from mesh.jobs.inbox import Inbox
 from mesh.jobs.journal import Journal
 from mesh.jobs.journals import Journals
+from mesh.jobs.parking import park
 from mesh.jobs.run import Run
 from mesh.jobs.seat import Seat
 from mesh.jobs.snapshots import Snapshots
 from mesh.jobs.timers import Timers
 from mesh.jobs.values import Values
 from mesh.jobs.workflow import Workflow
-from mesh.protocols.dead_letters import DeadLetter
-from mesh.protocols.errors import Fault, MeshError, Transient
-from mesh.protocols.job_events import DeadLettered
+from mesh.protocols.errors import Fault, MeshError, ReplayDiverged, Transient
+from mesh.protocols.job_events import DeadLettered, Value
 from mesh.protocols.job_state import JobState
 
 logger = logging.getLogger("mesh.jobs")
@@ -127,7 +129,16 @@ class Tenure:
         finally:
             await _stopped(driving, attending)
         journal.check()
-        driving.result()
+        try:
+            driving.result()
+        except ReplayDiverged as error:
+            await self._park(journal, error)
+
+    async def _park(self, journal: Journal, error: ReplayDiverged) -> None:
+        """A bad deployment kills no jobs: this one waits for code that fits it."""
+        about = Value(inline=encode_payload(error.detail))
+        await park(self._seat, journal, REPLAY, what="replay-diverged", reason=error.message, about=about)
+        self._tell("job.let_go", journal)
 
     async def _halts(self, run: Run, driving: asyncio.Future[None]) -> bool:
         """Whether the workflow comes to a halt before it is over."""
@@ -157,22 +168,13 @@ class Tenure:
         self._tell("job.let_go", journal)
 
     async def _give_up(self, journal: Journal) -> None:
-        """Nobody survives this job: it is dead-lettered, with what is known."""
-        candidate = self._candidate
-        message = f"{journal.state.barren} owners were lost one after the other without a step ending"
+        """Nobody survives this job: it is dead-lettered. The letter is written first, so that no crash can lose it."""
+        state = journal.state
+        message = f"{state.barren} owners were lost one after the other without a step ending"
         fault = Fault(code="poison", error_class="catastrophic", message=message)
-        letter = f"dead.job.{candidate.job}.{journal.state.epoch + 1}"
+        letter = f"dead.job.{state.job}.{state.epoch + 1}"
+        await self._means.letters.bury_job(state, journal.tenant, letter, fault)
         await journal.claim(DeadLettered(fault=fault, letter=letter))
-        await self._means.letters.write(
-            DeadLetter(
-                id=letter,
-                stage="job",
-                reason=fault,
-                tenant=candidate.tenant,
-                workflow=candidate.workflow,
-                job=candidate.job,
-            )
-        )
 
     def _tell(self, event: str, journal: Journal) -> None:
         head, submitted = journal.state.head, journal.state.submitted

@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from mesh.jobs.course import Course
+from mesh.jobs.divergence import wait_differs
+from mesh.jobs.hold import Hold
 from mesh.jobs.inbox import deadline_of, ready
 from mesh.jobs.journal import Journal
 from mesh.jobs.scope import Scope
 from mesh.jobs.stillness import Stillness
 from mesh.jobs.timers import DEADLINE, Timers, token_of
-from mesh.protocols.errors import Cancelled, LeaseLost, MeshError, ReplayDiverged
+from mesh.protocols.errors import Cancelled, LeaseLost, MeshError
 from mesh.protocols.job_events import WaitOpened, WaitResolved
 from mesh.protocols.job_state import WaitState
 
@@ -23,13 +26,18 @@ from mesh.protocols.job_state import WaitState
 class Waits:
     """The waits of one run. `opened` hears of each new one."""
 
-    def __init__(self, journal: Journal, timers: Timers, stillness: Stillness, *, opened: Callable[[], None]) -> None:
+    def __init__(
+        self, journal: Journal, timers: Timers, stillness: Stillness, course: Course, *, opened: Callable[[], None]
+    ) -> None:
         self._journal = journal
+        self._course = course
         self._timers = timers
         self._stillness = stillness
         self._opened = opened
         self._open: dict[str, asyncio.Future[None]] = {}
+        self._shielded = False
         self.cancelled: MeshError | None = None
+        self.hold: Hold | None = None
 
     async def wait(self, scope: Scope, opened: WaitOpened) -> WaitResolved:
         """The answer, now or from before.
@@ -37,27 +45,41 @@ class Waits:
         Raises:
             Cancelled: the job is being cancelled. ReplayDiverged: the journal has another wait of this key. LeaseLost.
         """
-        self._journal.check()
-        known = self._journal.state.waits.get(opened.key)
-        if known is None:
-            self._may_wait(opened.key)
-            known = await self._begin(opened)
-        else:
-            _compare(known.opened, opened)
+        known = await self.open(opened)
         if known.answer is None:
             known = await self._answered(opened.key)
         scope.saw(known.resolved_at)
         assert known.answer is not None
         return known.answer
 
+    async def open(self, opened: WaitOpened) -> WaitState:
+        """The wait, journaled now or before. Errors as in `wait`."""
+        self._journal.check()
+        self._course.check()
+        known = self._journal.state.waits.get(opened.key)
+        if self.hold is not None and (known is None or known.answer is None):
+            await self.hold.here()
+        if known is None:
+            self._may_wait(opened.key)
+            return await self._begin(opened)
+        divergence = wait_differs(known.opened, opened)
+        if divergence is not None:
+            self._course.differs(divergence)
+        return known
+
+    def shield(self, course: Course) -> None:
+        """From now on the job may wait whatever has been said to it: what it had done is being undone."""
+        self.cancelled, self._shielded, self._course = None, True, course
+
     def knows(self, key: str) -> WaitState | None:
         """The wait of that key, if the journal has one."""
         return self._journal.state.waits.get(key)
 
     def cancel(self, error: Cancelled) -> None:
-        """Whoever waits, now or later, meets this error in place of an answer."""
-        self.cancelled = error
-        self.heard()
+        """Whoever waits, now or later, meets this error in place of an answer. Not what undoes the job's steps."""
+        if not self._shielded:
+            self.cancelled = error
+            self.heard()
 
     async def set_timers(self) -> None:
         """Have the server mind the times of what is open, before the job is let go of.
@@ -78,6 +100,12 @@ class Waits:
         waits = self._journal.state.waits
         given = all(waits[key].answer is None for key in self._open)
         return not given or bool(ready(self._journal.state, self._journal.job_time()))
+
+    @property
+    def decision(self) -> WaitOpened | None:
+        """What a person must decide before the job can go on, if there is something."""
+        waits = (each.opened for each in self._journal.state.open_waits)
+        return next((each for each in waits if each.kind == "resolution"), None)
 
     # -- one wait
 
@@ -112,13 +140,3 @@ class Waits:
                 self.cancelled is not None or self._journal.state.waits[key].answer is not None
             ):
                 answered.set_result(None)
-
-
-def _compare(known: WaitOpened, opened: WaitOpened) -> None:
-    before, now = (known.kind, known.name, known.digest), (opened.kind, opened.name, opened.digest)
-    if before != now:
-        raise ReplayDiverged(
-            f"at {opened.key!r} the journal waits for a {known.kind} ({known.name}), and the workflow now for a "
-            f"{opened.kind} ({opened.name}){'' if before[:2] != now[:2] else ' about something else'}",
-            detail={"key": opened.key, "journaled": list(before), "asked": list(now)},
-        )

@@ -18,13 +18,15 @@ import random
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, get_args, overload
 
 import msgspec
 
 from mesh.actors.contract import Contract
 from mesh.actors.parameters import Parameters, resolve_hints, where
 from mesh.jobs.branches import Branch, Missing
+from mesh.jobs.doubts import OnDoubt, Reconcile
+from mesh.jobs.undo import Compensation
 from mesh.protocols.acts import Mode
 from mesh.protocols.artifacts import Artifact, Confidence, Evidence
 from mesh.protocols.constraints import Constraints, Effect, Usage
@@ -36,6 +38,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 OnMissing = Literal["mark", "drop", "raise"]
+
+OnChange = Literal["strict", "warn", "rerun", "fail"]
+"""What becomes of a job whose journal does not fit the code that runs it. `strict`: it is parked, with an alert, until code
+that fits is there. `fail`: it fails. `warn`: the journal's outcome is given all the same. `rerun`: a step whose input is
+another is done again, beside what it gave before; not where it may be done at most once."""
 
 
 Risk = Literal["low", "medium", "high"]
@@ -90,13 +97,15 @@ class Job(abc.ABC):
     def call(
         self, capability: str, payload: Any = None, *, returns: type[T], key: str | None = None,
         timeout: float | None = None, labels: Mapping[str, str] | None = None, effect: Effect | None = None,
-        mode: Mode = "standing", constraints: Constraints | None = None,
+        mode: Mode = "standing", constraints: Constraints | None = None, compensate: Compensation | None = None,
+        on_doubt: OnDoubt = "park", reconcile: Reconcile | None = None,
     ) -> Branch[T]: ...  # fmt: skip
     @overload
     def call(
         self, capability: str, payload: Any = None, *, key: str | None = None,
         timeout: float | None = None, labels: Mapping[str, str] | None = None, effect: Effect | None = None,
-        mode: Mode = "standing", constraints: Constraints | None = None,
+        mode: Mode = "standing", constraints: Constraints | None = None, compensate: Compensation | None = None,
+        on_doubt: OnDoubt = "park", reconcile: Reconcile | None = None,
     ) -> Branch[Any]: ...  # fmt: skip
     @abc.abstractmethod
     def call(
@@ -111,6 +120,9 @@ class Job(abc.ABC):
         effect: Effect | None = None,
         mode: Mode = "standing",
         constraints: Constraints | None = None,
+        compensate: Compensation | None = None,
+        on_doubt: OnDoubt = "park",
+        reconcile: Reconcile | None = None,
     ) -> Branch[Any]:
         """A step that an agent does: whoever wins the auction for the capability. Awaited, it gives the agent's result.
 
@@ -119,31 +131,46 @@ class Job(abc.ABC):
         happens when the job's owner dies meanwhile.
 
         Again, after a crash: a step that has ended gives the same result, or raises the same error; one that was started is
-        awarded again, unless it is `at_most_once`.
+        awarded again, unless it is `at_most_once`: then `reconcile` is asked what became of it, and if it cannot tell,
+        `on_doubt` says whether a person decides, with the job parked, or the workflow gets `InDoubt`.
+
+        Should the job fail or be cancelled after the step succeeded, `compensate` undoes it: a capability, called with the
+        step's result, or a function of the result. The last step is undone first.
 
         Raises:
             NoBids · AgentLost · DeadlineExceeded · BudgetExceeded: nobody did it. The agent's own typed errors.
-            InDoubt: it is `at_most_once`, and the owner died while it was under way.
+            InDoubt: it is `at_most_once`, the owner died while it was under way, and `on_doubt` is "raise".
             ReplayDiverged: the workflow has changed since the job began. LeaseLost: another process has the job.
         """
 
     @overload
     def step(
         self, key: str, fn: Callable[..., Awaitable[R]], /, *args: Any, effect: Effect = "pure",
-        timeout: float | None = None,
+        timeout: float | None = None, compensate: Compensation | None = None, on_doubt: OnDoubt = "park",
+        reconcile: Reconcile | None = None,
     ) -> Branch[R]: ...  # fmt: skip
     @overload
     def step(
-        self, key: str, fn: Callable[..., R], /, *args: Any, effect: Effect = "pure", timeout: float | None = None
-    ) -> Branch[R]: ...
+        self, key: str, fn: Callable[..., R], /, *args: Any, effect: Effect = "pure", timeout: float | None = None,
+        compensate: Compensation | None = None, on_doubt: OnDoubt = "park", reconcile: Reconcile | None = None,
+    ) -> Branch[R]: ...  # fmt: skip
     @abc.abstractmethod
     def step(
-        self, key: str, fn: Callable[..., Any], /, *args: Any, effect: Effect = "pure", timeout: float | None = None
+        self,
+        key: str,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        effect: Effect = "pure",
+        timeout: float | None = None,
+        compensate: Compensation | None = None,
+        on_doubt: OnDoubt = "park",
+        reconcile: Reconcile | None = None,
     ) -> Branch[Any]:
         """A step that this process does itself: `fn(*args)`, in a thread if it is a plain function.
 
         What it returns must be JSON-able, of the type it is annotated with, and is what a replay gives. Arguments and
-        result belong to the journal. Effects, time limits and replay are as in `call`; a step that is not `pure` is
+        result belong to the journal. Effects, time limits, replay, undoing and doubts are as in `call`; a step that is not `pure` is
         journaled before it begins.
 
         Raises:
@@ -260,6 +287,14 @@ class Job(abc.ABC):
     def uuid(self) -> str:
         """The next id of this job and branch, as 36 characters."""
 
+    @abc.abstractmethod
+    def patched(self, name: str) -> bool:
+        """Whether to do what the changed workflow does, here: `if job.patched("two-reviews"): …new… else: …old…`.
+
+        True for a job that comes here for the first time, and in every replay of that: a marker is journaled. False for one
+        that had passed here before the change. Each `job.branch` decides for itself; within one, the first answer stays.
+        """
+
     # -- tell what happens
 
     @abc.abstractmethod
@@ -281,6 +316,7 @@ class Workflow(Generic[R]):
     parameters: Parameters
     output: Contract
     description: str = ""
+    on_change: OnChange = "strict"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:
         """Run the function as it was written."""
@@ -312,8 +348,11 @@ class Workflow(Generic[R]):
         return self.parameters.arguments(raw)
 
 
-def workflow(name: str, *, version: int = 1) -> Callable[[Callable[..., Coroutine[Any, Any, R]]], Workflow[R]]:
+def workflow(
+    name: str, *, version: int = 1, on_change: OnChange = "strict"
+) -> Callable[[Callable[..., Coroutine[Any, Any, R]]], Workflow[R]]:
     """Make an async function `(job: Job, …) -> …` a workflow. Raise `version` when you change which steps it takes.
+    `on_change` says what becomes of jobs that a change has broken all the same (see `OnChange`).
 
     Raises:
         TypeError: it could not be run durably; the message has the fix.
@@ -321,6 +360,8 @@ def workflow(name: str, *, version: int = 1) -> Callable[[Callable[..., Coroutin
     check_name(name, "workflow")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise TypeError(f"workflow {name}: version {version!r} must be a whole number from 1")
+    if on_change not in get_args(OnChange):
+        raise TypeError(f"workflow {name}: on_change {on_change!r} must be one of {', '.join(get_args(OnChange))}")
     frame = sys._getframe(1)
     local = dict(frame.f_locals)
 
@@ -333,6 +374,7 @@ def workflow(name: str, *, version: int = 1) -> Callable[[Callable[..., Coroutin
             parameters=Parameters.of(function, hints, method=True),
             output=_output(function, hints),
             description=(inspect.getdoc(function) or "").partition("\n")[0],
+            on_change=on_change,
         )
 
     return define

@@ -18,7 +18,6 @@ from mesh.protocols.errors import (
     BudgetExceeded,
     DeadlineExceeded,
     HandlerFailed,
-    InDoubt,
     MeshError,
     NoBids,
     Refused,
@@ -300,56 +299,6 @@ async def test_a_job_whose_owner_died_goes_on_elsewhere_and_no_ended_step_runs_a
     assert result[4] == pytest.approx(0.4)
     assert [each.text for each in state.progress] == ["half"]
     assert (state.epoch, state.steps["last"].attempt, len(state.artifacts)) == (2, 2, 1)
-    await world.close()
-
-
-async def test_what_may_be_done_at_most_once_is_in_doubt_after_a_crash(clock: Clock, ids: Ids) -> None:
-    sent: list[int] = []
-
-    @workflow("pay")
-    async def pay(job: Job) -> str:
-        try:
-            await job.call("pay", effect="at_most_once", timeout=100)
-        except InDoubt:
-            return "ask a person"
-        return "paid"
-
-    async def paying(_: Any) -> None:
-        sent.append(1)
-        await clock.sleep(50)
-
-    world = World(clock, ids, pay=paying)
-    await world.host("a", pay)
-    handle = await world.submit_job("pay")
-    await clock.sleep(5)
-    await world.crash("a")
-    await world.host("b", pay)
-    assert await handle.result(100) == "ask a person"
-    assert sent == [1]
-    assert (await handle.state()).steps["pay"].state == "in_doubt"
-    await world.close()
-
-
-async def test_a_local_step_that_may_be_done_at_most_once_is_in_doubt_too(clock: Clock, ids: Ids) -> None:
-    sent: list[int] = []
-
-    async def send() -> None:
-        sent.append(1)
-        await clock.sleep(50)
-
-    @workflow("send")
-    async def sending(job: Job) -> None:
-        await job.step("send", send, effect="at_most_once")
-
-    world = World(clock, ids)
-    await world.host("a", sending)
-    handle = await world.submit_job("send")
-    await clock.sleep(5)
-    await world.crash("a")
-    await world.host("b", sending)
-    with pytest.raises(InDoubt):
-        await handle.result(100)
-    assert sent == [1]
     await world.close()
 
 
