@@ -123,6 +123,39 @@ def _paths() -> Json:
             )
         },
         "/v1/{tenant}/jobs/{job}/events": {"get": _EVENTS},
+        "/v1/{tenant}/approvals": {"get": _get("What waits for somebody's yes.", "Approvals")},
+        "/v1/{tenant}/jobs/{job}/approvals": {
+            "get": _get("What the job asks, and the digest of it.", "Approvals", _JOB)
+        },
+        "/v1/{tenant}/jobs/{job}/approvals/{key}": {
+            "post": _tell(
+                "Approve or deny it; the first valid answer counts.", "Decision", _parameter("key", "Which one.")
+            )
+        },
+        "/v1/{tenant}/jobs/{job}/cancel": {"post": _tell("End the job.", "Said")},
+        "/v1/{tenant}/jobs/{job}/pause": {"post": _tell("Begin nothing more until it is resumed.", "Pause")},
+        "/v1/{tenant}/jobs/{job}/resume": {"post": _tell("Go on after a pause.", "Said")},
+        "/v1/{tenant}/jobs/{job}/signals/{name}": {
+            "post": _tell(
+                "Give the job what it waits for by name; the body is the value.",
+                "Signal",
+                _parameter("name", "What it is called."),
+                _header(KEY, "Said again with the same key, it counts once."),
+            )
+        },
+    }
+
+
+def _tell(summary: str, shape: str, *parameters: Json) -> Json:
+    return {
+        "summary": summary,
+        "parameters": [_TENANT, _JOB, *parameters],
+        "requestBody": {"content": _json(_ref(shape))},
+        "responses": {
+            "200": {"description": "The journal has it.", "content": _json(_ref("Told"))},
+            "409": {**_PROBLEM, "description": "The job passed it over; `detail` says why."},
+            "default": _PROBLEM,
+        },
     }
 
 
@@ -170,6 +203,7 @@ _ROW: dict[str, Json] = {
     "owner": _MAYBE_TEXT,
     "submitted_at": {"type": "string", "format": "date-time"},
 }
+_SAID: dict[str, Json] = {"by": _TEXT, "reason": _TEXT}
 _OUTCOME: dict[str, Json] = {"result": {}, "error": {"anyOf": [{"type": "object"}, {"type": "null"}]}}
 _SHAPES: Json = {
     "Submitted": _object(
@@ -191,6 +225,12 @@ _SHAPES: Json = {
         awards={"type": "array", "items": {"type": "object"}},
         usage={"type": "object"},
     ),
+    "Approvals": _object(("approvals",), approvals={"type": "array", "items": {"type": "object"}}),
+    "Said": _object((), **_SAID),
+    "Pause": _object((), **_SAID, now={"type": "boolean"}),
+    "Decision": _object(("decision", "digest"), **_SAID, decision={"enum": ["approve", "deny"]}, digest=_TEXT),
+    "Signal": {},
+    "Told": _object(("job", "event", "state", "sequence"), job=_TEXT, event=_TEXT, state=_TEXT, sequence=_WHOLE),
     "Problem": _object(
         ("type", "title", "status", "detail", "code", "class"),
         type=_TEXT,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from mesh.protocols.errors import MeshError, Semantic, Transient
+from mesh.protocols.errors import MeshError, Refused, Semantic, Transient
 
 TYPE = "urn:mesh:error:"
 
@@ -25,6 +26,7 @@ STATUSES: Mapping[str, int] = {
     "not-found": 404,
     "method-not-allowed": 405,
     "key-reused": 409,
+    "passed-over": 409,
     "too-large": 413,
     "unsupported-encoding": 415,
     "bad-payload": 422,
@@ -88,6 +90,22 @@ class MethodNotAllowed(Semantic):
 
     code = "method-not-allowed"
     blame = "caller"
+
+
+class PassedOver(Refused):
+    """The job took note of what it was told, and it changed nothing. `detail` carries the job's `state`."""
+
+    code = "passed-over"
+
+
+@contextmanager
+def keyed(key: str) -> Iterator[None]:
+    """Whatever goes wrong in here names the key, so that it can be said again as the same thing."""
+    try:
+        yield
+    except MeshError as error:
+        error.detail.setdefault("key", key)
+        raise
 
 
 def status_of(error: MeshError) -> int:

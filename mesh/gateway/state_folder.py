@@ -11,8 +11,8 @@ from mesh.settings import MeshFolder
 
 
 def gateway_folder(folder: MeshFolder | None = None) -> Path:
-    """`gateway/` in the state folder of this mesh, which need not exist yet."""
-    return (folder or MeshFolder.working()).path / "gateway"
+    """`gateway/` in the state folder of this mesh, which is made, and keeps itself out of version control."""
+    return (folder or MeshFolder.working()).create().path / "gateway"
 
 
 def new_token() -> str:

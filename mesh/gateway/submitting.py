@@ -8,7 +8,7 @@ from aiohttp import web
 from mesh.gateway.answers import json_answer
 from mesh.gateway.gateway import Gateway, gateway_of
 from mesh.gateway.links import job_path, links
-from mesh.gateway.problems import BadHeader, Malformed
+from mesh.gateway.problems import BadHeader, Malformed, keyed
 from mesh.gateway.terms import KEY, WEBHOOK, read_terms
 from mesh.gateway.webhooks.service import Registered
 from mesh.jobs.submission import JobHandle, submit
@@ -32,15 +32,22 @@ async def submit_job(request: web.Request) -> web.Response:
     if not terms.key:
         terms = msgspec.structs.replace(terms, key=gateway.mesh.peer.ids.uuid())
     given = await _input(request)
+    with keyed(terms.key):
+        handle = await _hand_in(request, gateway, tenant, workflow, terms, given)
+    answer = {"job": handle.id, "duplicate": handle.duplicate, "key": terms.key, "links": links(tenant, handle.id)}
+    return json_answer(answer, 202, {"Location": job_path(tenant, handle.id), KEY: terms.key})
+
+
+async def _hand_in(
+    request: web.Request, gateway: Gateway, tenant: str, workflow: str, terms: Terms, given: msgspec.Raw
+) -> JobHandle:
     hook = await _register(request, gateway, tenant, workflow, terms, given)
     try:
-        handle = await _submit(gateway, tenant, workflow, terms, given)
+        return await _submit(gateway, tenant, workflow, terms, given)
     except Semantic:
         if hook is not None:
             await hook.withdraw()
         raise
-    answer = {"job": handle.id, "duplicate": handle.duplicate, "key": terms.key, "links": links(tenant, handle.id)}
-    return json_answer(answer, 202, {"Location": job_path(tenant, handle.id), KEY: terms.key})
 
 
 async def _input(request: web.Request) -> msgspec.Raw:

@@ -87,6 +87,8 @@ def read_bound(path: Path) -> dict[str, frozenset[str]]:
         BadSettings: says which line is wrong and what to write.
     """
     try:
+        if path.stat().st_mode & 0o022:
+            raise BadSettings(f"{path} can be written by others: `chmod 600` it")
         tables = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}

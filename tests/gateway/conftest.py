@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mesh import Mesh
-from tests.gateway.gate import Gate, Receiver, gateway_on, hold, listen, shout
+from tests.gateway.gate import WORKFLOWS, Gate, Receiver, gateway_on, listen
 from tests.servers import RealServer
 
 
@@ -20,8 +20,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def workers(url: str) -> AsyncIterator[Mesh]:
     """A process that hosts the workflows, in this one."""
     async with Mesh.connect(url, name="worker") as mesh:
-        await mesh.host_workflow(shout)
-        await mesh.host_workflow(hold)
+        for each in WORKFLOWS:
+            await mesh.host_workflow(each)
         yield mesh
 
 

@@ -71,6 +71,22 @@ async def hold(job: Job, name: str) -> str:
     return await job.step("second", passed, name)
 
 
+@workflow("publish")
+async def publish(job: Job, what: str) -> str:
+    """Asks first."""
+    await job.approval("site.publish", {"what": what}, key="may-i")
+    return f"{what} is out"
+
+
+@workflow("listen")
+async def listen_to_words(job: Job) -> list[str]:
+    """Hears two words."""
+    return [await job.wait("word", returns=str, key=f"word-{number}") for number in range(2)]
+
+
+WORKFLOWS = (shout, hold, publish, listen_to_words)
+
+
 @dataclass
 class Gate:
     """One gateway, and a client of it with the token."""

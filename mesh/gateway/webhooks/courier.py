@@ -71,6 +71,7 @@ class Courier:
         """
         if not self.has_room(entry):
             return
+        body = message_of(state)
         self._in_hand[entry.hook.id] = entry
         self._at_host[_host(entry)] += 1
         try:
@@ -81,7 +82,7 @@ class Courier:
                 return
             raise
         self._in_hand[entry.hook.id] = claimed
-        task = asyncio.get_running_loop().create_task(self._deliver(claimed.hook.id, message_of(state)))
+        task = asyncio.get_running_loop().create_task(self._deliver(claimed.hook.id, body))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -109,6 +110,8 @@ class Courier:
             logger.info("webhook %s is somebody else's by now", hook)
         except MeshError as error:
             logger.warning("what became of webhook %s could not be written down, it may come again: %s", hook, error)
+        except Exception:
+            logger.exception("webhook %s could not be sent, it is tried again later", hook)
         self._let_go(hook)
 
     def _let_go(self, hook: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from mesh.gateway.webhooks.courier import Courier
 from mesh.gateway.webhooks.hook import GATEWAYS, HOOKS, Webhook
+from mesh.gateway.webhooks.lease import SECONDS
 from mesh.gateway.webhooks.ledger import Entry, Ledger, entry_of
 from mesh.jobs.journals import Journals
 from mesh.jobs.submission import Client, JobHandle
@@ -26,6 +27,8 @@ SWEEP = 5.0
 LOOKS = 500
 """Jobs that one sweep looks at; the next one goes on where it ended."""
 LOOKS_AT_ONCE = 16
+SILENT = 4.0 * SECONDS
+"""Seconds after which a gateway that is not heard of counts as dead, though its lease stands: it may come from a backup."""
 STALE = 7 * 86400.0
 """Seconds after which a webhook is given up whose job was never journaled: its submission never got through."""
 
@@ -43,7 +46,8 @@ class Watchman:
         self._gateway = gateway
         self._sweep_every = sweep
         self._entries: dict[str, Entry] = {}
-        self._alive: set[str] = set()
+        self._alive: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._followed: dict[str, asyncio.Task[None]] = {}
         self._seen: dict[str, int] = {}
         self._soon = asyncio.Event()
@@ -60,7 +64,7 @@ class Watchman:
 
     async def stop(self) -> None:
         """Notice nothing more. Again: nothing happens."""
-        tasks = [*self._followed.values(), *([self._sweeper] if self._sweeper else [])]
+        tasks = [*self._tasks, *([self._sweeper] if self._sweeper else [])]
         self._sweeper = None
         for task in tasks:
             task.cancel()
@@ -70,16 +74,20 @@ class Watchman:
             await watch.close()
 
     def follow(self, entry: Entry) -> None:
-        """Follow the job of a webhook that was registered here; beyond the bound, the sweep has it."""
+        """Follow the job of a webhook that was registered here; beyond the bound, the sweep has the one followed longest."""
         hook = entry.hook
-        if hook.id not in self._followed and len(self._followed) < FOLLOWED:
+        if hook.id not in self._followed:
+            if len(self._followed) >= FOLLOWED:
+                self.unfollow(next(iter(self._followed)))
             task = asyncio.get_running_loop().create_task(self._follow(entry), name=f"webhook {hook.id}")
             self._followed[hook.id] = task
             task.add_done_callback(lambda _: self._followed.pop(hook.id, None))
+            task.add_done_callback(self._tasks.discard)
+            self._tasks.add(task)
 
     def unfollow(self, hook: str) -> None:
         """It was withdrawn. Again: nothing happens."""
-        task = self._followed.get(hook)
+        task = self._followed.pop(hook, None)
         if task is not None:
             task.cancel()
 
@@ -101,9 +109,8 @@ class Watchman:
 
     def _gateway_heard(self, gateway: str, *, alive: bool) -> None:
         if alive:
-            self._alive.add(gateway)
-        elif gateway in self._alive:
-            self._alive.discard(gateway)
+            self._alive[gateway] = self._client.clock.monotonic()
+        elif self._alive.pop(gateway, None) is not None:
             self._seen.clear()
             self._soon.set()
 
@@ -123,10 +130,7 @@ class Watchman:
         while True:
             await self._wait()
             turn = asyncio.Semaphore(LOOKS_AT_ONCE)
-            try:
-                await asyncio.gather(*(self._look(each, turn) for each in self._next_ones()))
-            except Exception:
-                logger.exception("the sweep of webhooks failed")
+            await asyncio.gather(*(self._look(each, turn) for each in self._next_ones()))
 
     async def _wait(self) -> None:
         pause = self._sweep_every * self._client.ids.random.uniform(0.75, 1.25)
@@ -147,7 +151,8 @@ class Watchman:
 
     def _unattended(self) -> Iterator[Entry]:
         """Those that nobody else looks after."""
-        others = self._alive - {self._gateway}
+        late = self._client.clock.monotonic() - SILENT
+        others = {each for each, heard in self._alive.items() if heard > late} - {self._gateway}
         for entry in self._entries.values():
             hook = entry.hook
             attended = hook.holder in others if hook.state == "claimed" else hook.watcher in others
@@ -162,6 +167,8 @@ class Watchman:
                     await self._is_over(entry, state)
             except MeshError as error:
                 logger.info("job %s could not be looked at for its webhook: %s", entry.hook.job, error)
+            except Exception:
+                logger.exception("job %s could not be looked at for its webhook", entry.hook.job)
 
     async def _news(self, entry: Entry) -> JobState | None:
         """The job's state if it has changed since it was looked at; None too where there is no job yet."""
