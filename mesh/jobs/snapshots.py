@@ -8,6 +8,7 @@ the same, and is read instead.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import msgspec
 
@@ -71,8 +72,9 @@ class SnapshotReader:
         if not records or not _is_snapshot(records[0].entry):
             return None
         first, *rest = records
+        snapshot: Any = first.entry.events[0]
         try:
-            state = unseal(await self._fetched(first.entry.events[0].state))  # type: ignore[union-attr]
+            state = unseal(await self._fetched(snapshot.state))
         except (MeshError, KeyError) as error:
             logger.warning("job %s: its snapshot at %d is of no use: %s", first.entry.job, first.sequence, error)
             return None
