@@ -32,7 +32,7 @@ class Declared(Generic[K]):
     name: str = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.name = check_token(name.strip("_"), "kept attribute")
+        self.name = self.name or check_token(name.strip("_"), "kept attribute")
         self._attribute = name
 
     @overload
@@ -59,12 +59,13 @@ class Declared(Generic[K]):
 class Durable(Declared[State[T]]):
     """Values of one type; see `durable`."""
 
-    def __init__(self, kind: StateKind[T]) -> None:
+    def __init__(self, kind: StateKind[T], name: str = "") -> None:
         self.kind = kind
+        self.name = check_token(name, "name=") if name else ""
 
     def kept(self, keeping: Keeping, agent: str) -> State[T]:
         """The agent's values under this name."""
-        return keeping.states.of(agent, self.kind, self.name)
+        return keeping.states.of(agent, self.kind, self.name or "state")
 
 
 class DeclaredHistories(Declared[Histories]):
@@ -81,21 +82,22 @@ class DeclaredHistories(Declared[Histories]):
 
 @overload
 def durable(
-    kind: type[T], *, default: T | Callable[[], T], schema: int = 1, migrate: Migrate | None = None
+    kind: type[T], *, default: T | Callable[[], T], name: str = "", schema: int = 1, migrate: Migrate | None = None
 ) -> Durable[T]: ...
 @overload
-def durable(kind: type[T], *, schema: int = 1, migrate: Migrate | None = None) -> Durable[T | None]: ...
-def durable(kind: Any, *, default: Any = None, schema: int = 1, migrate: Migrate | None = None) -> Any:
+def durable(kind: type[T], *, name: str = "", schema: int = 1, migrate: Migrate | None = None) -> Durable[T | None]: ...
+def durable(kind: Any, *, default: Any = None, name: str = "", schema: int = 1, migrate: Migrate | None = None) -> Any:
     """Durable values of the type, each under a key: `await self.accounts.update(key, change)`; see `State`.
 
     `default` stands for a value where there is none: a value, or a callable that makes one. Raise `schema` when the type
     changes so that older values do not fit: `migrate(plain, schema)` gets such a value as plain JSON with the schema it was
-    written under, and returns one that fits. It is written back with the next change.
+    written under, and returns one that fits. It is written back with the next change. They are kept under `name`, by default
+    that of the attribute, or `state`: two that a function agent has need a name each.
 
     Raises:
         TypeError: the type cannot be kept as JSON, or the default is not of it.
     """
-    return Durable(StateKind(kind, default, schema=schema, migrate=migrate))
+    return Durable(StateKind(kind, default, schema=schema, migrate=migrate), name)
 
 
 def histories(*, turns: int = 50, size: int = 64 * 1024, summarise: Summarise | None = None) -> DeclaredHistories:

@@ -28,8 +28,10 @@ LARGEST = 32 * 1024 * 1024
 """Bytes of one value."""
 PATIENCE = 10.0
 """Seconds for which a server that is away is waited for."""
-REMEMBERED = 8
-"""Ids of writes that a record carries."""
+REMEMBERED = 32
+"""Ids of writes that a record carries: so many may follow a write whose acknowledgement was lost before it is read back."""
+LONGEST_PAUSE, SHORT_PAUSE = 0.5, 0.02
+"""Seconds between two tries; short ones while a write of ours is in doubt and others go on."""
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -76,7 +78,10 @@ class Shelf:
         Raises:
             Unavailable: the value is large, and its object is gone. Transient: the server stayed away.
         """
-        entry = await self._patiently(lambda bucket: bucket.get(key))
+        return await self._get(key, LONGEST_PAUSE)
+
+    async def _get(self, key: str, longest_pause: float) -> Found:
+        entry = await self._patiently(lambda bucket: bucket.get(key), longest_pause)
         if entry is None or entry.value is None:
             return NOTHING
         return await self._found(entry.value, entry.revision)
@@ -100,18 +105,20 @@ class Shelf:
             late = self._clock.monotonic() >= give_up
             try:
                 return await (await self.bucket()).put(key, record, ttl=ttl, revision=expected)
-            except Conflict as error:
-                found = await self.get(key)
+            except (Conflict, TimedOut) as error:
+                doubtful = doubtful or isinstance(error, TimedOut)
+                found = await self._get(key, SHORT_PAUSE)
                 if data.writes[0] in found.writes:
                     return found.version if found.writes[0] == data.writes[0] else over.version if over else 0
-                if found.version != expected or late:
+                if over is not None and found.version != over.version:
                     raise self._conflict(key, over, found, doubtful) from error
-            except Transient:
                 if late:
                     raise
-                doubtful = True
+            except Transient:  # nothing was sent
+                if late:
+                    raise
             await self._clock.sleep(pause)
-            pause = min(pause * 2, 0.5)
+            pause = min(pause * 2, SHORT_PAUSE if doubtful else LONGEST_PAUSE)
 
     async def delete(self, key: str, *, over: Found | None = None) -> None:
         """Forget the key; with `over`, only if nothing was written since. Again: nothing happens.
@@ -125,7 +132,7 @@ class Shelf:
         except Conflict as error:
             found = await self.get(key)
             if found.value is not None:
-                raise self._conflict(key, over, found, False) from error
+                raise self._conflict(key, over or NOTHING, found, False) from error
 
     async def keys(self, prefix: str) -> list[str]:
         """The last tokens of the live keys that begin with `prefix` and have one token more. Reads them all, values too."""
@@ -149,7 +156,7 @@ class Shelf:
         return self._bucket
 
     def _record(self, kept: Record, over: Found | None, schema: int) -> Record:
-        writes = (self._ids.token(), *(over.writes if over is not None else ()))[:REMEMBERED]
+        writes = (f"{self._ids.random.getrandbits(64):x}", *(over.writes if over is not None else ()))[:REMEMBERED]
         return msgspec.structs.replace(kept, schema=schema, at=self._clock.now(), writes=writes)
 
     async def _kept(self, value: msgspec.Raw) -> Record:
@@ -176,13 +183,13 @@ class Shelf:
                 raise Unavailable(f"the value is object {digest}, which is not in the object store") from None
         return Found(value, revision, record.schema, record.at, record.writes)
 
-    async def _patiently(self, work: Callable[[Bucket], Awaitable[T]]) -> T:
+    async def _patiently(self, work: Callable[[Bucket], Awaitable[T]], longest_pause: float = LONGEST_PAUSE) -> T:
         async def once() -> T:
             return await work(await self.bucket())
 
-        return await self._retried(once)
+        return await self._retried(once, longest_pause)
 
-    async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _retried(self, work: Callable[[], Awaitable[T]], longest_pause: float = LONGEST_PAUSE) -> T:
         """What may be done twice without harm, again until the server is back."""
         give_up, pause = self._clock.monotonic() + PATIENCE, 0.01
         while True:
@@ -194,15 +201,17 @@ class Shelf:
                 if self._clock.monotonic() >= give_up:
                     raise
             await self._clock.sleep(pause)
-            pause = min(pause * 2, 0.5)
+            pause = min(pause * 2, longest_pause)
 
     @staticmethod
-    def _conflict(key: str, over: Found | None, found: Found, doubtful: bool) -> MeshError:
-        if doubtful and found.version and len(found.writes) == REMEMBERED:
+    def _conflict(key: str, over: Found, found: Found, doubtful: bool) -> MeshError:
+        """Others have written; with the write before ours among those that the record knows, ours is certainly not in."""
+        unseen = len(found.writes) == REMEMBERED and not set(over.writes[:1]) & set(found.writes)
+        if doubtful and unseen:
             return TimedOut(
                 f"{key}: the server was away while it was written, and others have written it since: read it"
             )
-        expected = over.version if over is not None else 0
+        expected = over.version
         return Conflict(
             f"{key} is at version {found.version}, not {expected}: others have changed it",
             detail={"expected": expected, "found": found.version},

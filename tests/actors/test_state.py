@@ -76,10 +76,11 @@ async def test_several_states_of_an_agent_are_apart_and_so_are_agents_and_keys(n
 
 
 async def test_a_function_agent_has_it_through_its_context(neighbours: Neighbours) -> None:
-    tallies = durable(Tally, default=Tally)
+    tallies, names = durable(Tally, default=Tally), durable(str, name="names")
 
     @agent(name="adder")
     async def add(key: str, ctx: Context) -> int:
+        await ctx.state(names).put(key, "name")
         return (await ctx.state(tallies).update(key, one_more)).count
 
     await neighbours.host(add)
