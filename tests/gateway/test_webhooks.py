@@ -9,7 +9,9 @@ import pytest
 from aiohttp import web
 
 from mesh import Mesh
+from mesh.gateway.webhooks import watchman
 from mesh.gateway.webhooks.hook import Webhook, hook_id
+from mesh.gateway.webhooks.ledger import Ledger
 from mesh.gateway.webhooks.service import Sending
 from mesh.gateway.webhooks.signing import signature
 from mesh.gateway.webhooks.targets import Targets
@@ -146,6 +148,36 @@ async def test_two_gateways_share_what_a_third_has_left_and_each_is_sent_once(
         for job in jobs:
             await once(one, job, "delivered")
     assert sorted(json.loads(body)["data"]["id"] for _, body in receiver.heard) == sorted(jobs)
+
+
+async def test_more_jobs_than_are_followed_are_looked_at_in_turn(
+    gate: Gate, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchman, "FOLLOWED", 1)
+    monkeypatch.setattr(watchman, "LOOKS", 2)
+    jobs = [
+        (await gate.submit("many", "hold", "many", Mesh_Webhook=f"{receiver.url}/{one}"))["job"] for one in range(6)
+    ]
+    door("many").set()
+    for job in jobs:
+        await once(gate, job, "delivered")
+    assert len(receiver.heard) == 6
+
+
+async def test_what_a_gateway_held_that_only_a_backup_remembers_is_sent_by_another(
+    url: str, workers: Mesh, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease was put back without its end: it stands for ever, and is never renewed."""
+    monkeypatch.setattr(watchman, "SILENT", 0.5)
+    async with gateway_on(url, sending=Sending(first=0.01, sweep=60.0)) as first:
+        job = (await first.submit("ghost", "hold", "ghost", Mesh_Webhook=receiver.url))["job"]
+    ledger = Ledger(workers.peer.store, workers.peer.subjects, workers.peer.clock)
+    (entry,) = [each for each in await ledger.all() if each.hook.job == job]
+    await ledger.change(entry, state="claimed", holder="ghost")
+    await (await ledger.bucket()).put("gateway.ghost", b"{}")
+    door("ghost").set()
+    async with gateway_on(url) as second:
+        await once(second, job, "delivered")
 
 
 async def test_a_gateway_that_stops_while_it_sends_hands_the_webhook_over(url: str, workers: Mesh) -> None:
