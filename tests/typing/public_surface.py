@@ -15,14 +15,21 @@ from mesh import (
     Constraints,
     Context,
     Evidence,
+    History,
     Job,
     Mesh,
     MeshError,
+    State,
+    Turn,
     Usage,
     Verdict,
     agent,
     command,
+    durable,
+    effect_key,
+    effects,
     every,
+    histories,
     on_event,
     run,
     workflow,
@@ -113,3 +120,31 @@ def artifacts() -> None:
 
 def main() -> None:
     run(greet, Watcher, namespace="prod")
+
+
+class Teller(Agent):
+    balances = durable(int, default=0)
+    names = durable(str)
+    history = histories(turns=10)
+
+    @command
+    async def pay(self, owner: str, ctx: Context) -> int:
+        assert_type(self.balances, State[int])
+        assert_type(await self.balances.get(owner), int)
+        assert_type(await self.balances.update(owner, lambda cents: cents + 1), int)
+        assert_type(await self.balances.put(owner, 1, version=3), int)
+        assert_type(await self.names.get(owner), str | None)
+        assert_type(await ctx.state(Bid).get(owner), Bid | None)
+        assert_type(self.history(), History)
+        assert_type(await ctx.history().turns(), list[Turn])
+        assert_type(await ctx.effects.once(ctx.key, charge), float)
+        assert_type(await effects().once(effect_key("print"), count_one), int)
+        return 1
+
+
+async def charge(key: str) -> float:
+    return 1.0
+
+
+def count_one(key: str) -> int:
+    return 1
