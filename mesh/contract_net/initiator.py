@@ -22,6 +22,7 @@ from mesh.contract_net.market import Market
 from mesh.contract_net.negotiation import Negotiation, OnProgress
 from mesh.contract_net.quiet import QuietAward
 from mesh.contract_net.quiet_call import QuietCall
+from mesh.contract_net.rejections import Rejections
 from mesh.contract_net.reputation import Reputation
 from mesh.contract_net.sampling import Sample
 from mesh.protocols import auction_messages as m
@@ -54,6 +55,7 @@ class Initiator:
         self.market = Market(peer, self.reputation)
         self.quiet: set[QuietAward] = set()
         self.addresses = Addresses(peer)
+        self.rejections = Rejections(peer, self.addresses)
         self._chooser = chooser
         self._quietly = quietly and chooser is choose
         self._held: dict[str, dict[Negotiation, None]] = {}

@@ -7,7 +7,7 @@ confirm, silence, a death, a cancel), the auction is made as if it had been ther
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
 from mesh.actors.inbound import Inbound
@@ -15,7 +15,6 @@ from mesh.contract_net.calls import Call, Contracted
 from mesh.contract_net.composing import act, result_in
 from mesh.contract_net.ledger import AwardLedger
 from mesh.contract_net.line import AwardLine
-from mesh.contract_net.mail import Mail
 from mesh.contract_net.permission import Permission
 from mesh.contract_net.sampling import Proposals, Sample
 from mesh.protocols import auction_faults as faults
@@ -87,8 +86,9 @@ class QuietAward:
                     raise faults.expired(self.call.capability, "awarded")
             self.token = self._peer.exchange.expect(self)
             self._initiator.quiet.add(self)
-            if self._admitted():
-                await self._send()
+            if self._admitted() and (rest := self._send()) is not None:
+                await rest
+                self._left()
             ended = await self._ending
         except BaseException as error:
             self._leave(error)
@@ -110,16 +110,17 @@ class QuietAward:
             return False
         return True
 
-    async def _send(self) -> None:
+    def _send(self) -> Awaitable[None] | None:
+        """Let it leave; a large one leaves while this is awaited."""
         peer, subject, envelope = self._peer, self._initiator.addresses.of(self.sample.address), self._envelope()
         if peer.telemetry.heard:
             self._initiator.awarded(self.call, self.record)
         data = encode(envelope)
-        if len(data) <= LIMIT:
-            peer.bus.publish(subject, data, reply=self.reply)
-        else:
-            await peer.exchange.send(subject, envelope, reply=self.reply)
+        if len(data) > LIMIT:
+            return peer.exchange.send(subject, envelope, reply=self.reply)
+        peer.bus.publish(subject, data, reply=self.reply)
         self._left()
+        return None
 
     def _envelope(self) -> Envelope:
         call = self.call
@@ -181,10 +182,8 @@ class QuietAward:
         initiator.settled(key, kept=True)
         self._settle_breaker("success")
         initiator.freed(capability)
-        if losers := self.sample.losers():
-            mail = Mail(self._peer, initiator.addresses, self.call)
-            for each in losers:
-                mail.reject(self.conversation, each, "outbid")
+        for each in self.sample.losers():
+            initiator.rejections.add(self.call, self.conversation, each)
         self._delivered = True
         if not self._ending.done():
             usage, stamps = envelope.usage or UNUSED, envelope.stamps or UNSTAMPED

@@ -144,12 +144,11 @@ class Proposals:
 
     def losers(self) -> Iterable[list[Proposal]]:
         """Proposals that were not taken, by process, the winner's apart: that one knows."""
-        theirs = self.address.process
-        return [
-            [each for each in answer.proposals if each.process == process]
-            for process, answer in self._answers.items()
-            if process != theirs and answer.proposals
-        ]
+        theirs, by_process = self.address.process, dict[str, list[Proposal]]()
+        for each in self._made:
+            if each.process != theirs:
+                by_process.setdefault(each.process, []).append(each)
+        return by_process.values()
 
     def heard(self) -> tuple[m.Called, Sequence[m.Proposed]]:
         """As an auction would have heard of them."""
