@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mesh.protocols.errors import Fault
 from mesh.protocols.job_facts import JobEvent, JobStatus, Value
 
 
@@ -43,7 +44,8 @@ class Archived(JobEvent, frozen=True, tag="archived"):
     """The tombstone of an ended job: everything before it is in an archive, and purged.
 
     `key` is the submission's, so that its repetition is still told the outcome; `digest` that of the input, `outcome` that
-    of the result or fault; `output` the result itself, where it is small. `archive` says where the rest is.
+    of the result or fault; `output` the result itself, where it is large by reference, and `fault` the fault. `archive` says
+    where the rest is.
     """
 
     state: JobStatus
@@ -53,3 +55,4 @@ class Archived(JobEvent, frozen=True, tag="archived"):
     digest: str = ""
     outcome: str = ""
     output: Value | None = None
+    fault: Fault | None = None

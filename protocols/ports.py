@@ -347,6 +347,9 @@ class Store(Protocol):
         asked for within a second goes back to the others. That counts as an attempt, so leave room in `max_deliver`.
         """
 
+    async def buckets(self, prefix: str) -> list[BucketSpec]:
+        """The buckets on disk whose names begin so, by name."""
+
     async def bucket(self, spec: BucketSpec) -> Bucket:
         """Open the bucket, creating it if needed."""
 

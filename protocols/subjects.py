@@ -264,6 +264,10 @@ class Subjects:
         """The ingress of one workflow, or of all, over every tenant."""
         return f"{self.prefix}.in.*.{workflow if workflow == '*' else check_name(workflow, 'workflow')}"
 
+    def ingress_of(self, tenant: str) -> str:
+        """The ingress of one tenant, well formed or not."""
+        return f"{self.prefix}.in.{check_name(tenant, 'tenant')}.>"
+
     def ingress_all(self) -> str:
         """Everything below the ingress, well formed or not: what the stream IN captures."""
         return f"{self.prefix}.in.>"
@@ -336,9 +340,20 @@ class Subjects:
         """Timers, set and due: what the stream TIM captures."""
         return f"{self.prefix}.tim.>"
 
+    def timers_of(self, tenant: str = "*", job: str = "*") -> str:
+        """The timers of a job, of a tenant's jobs, or of all: set and due."""
+        tenant = tenant if tenant == "*" else check_name(tenant, "tenant")
+        return f"{self.prefix}.tim.*.{tenant}.{job if job == '*' else check_token(job, 'job')}.*"
+
     def _timer(self, family: str, tenant: str, job: str, token: str) -> str:
         tenant = check_name(tenant, "tenant")
         return f"{self.prefix}.tim.{family}.{tenant}.{check_token(job, 'job')}.{check_token(token)}"
+
+    def all_of(self, tenant: str) -> tuple[str, ...]:
+        """Everything of one tenant that any stream may hold."""
+        check_name(tenant, "tenant")
+        families = ("job", "in", "inbox", "evt", "hint", "dlq", "tim.*")
+        return (*(f"{self.prefix}.{family}.{tenant}.>" for family in families), f"{self.prefix}.dlq.{tenant}")
 
     # -- streams and buckets
 

@@ -22,6 +22,7 @@ _EXTRAS = {
     "llm": ("LLM agents", ("pydantic_ai",)),
     "nkeys": ("nkey and creds logins", ("nkeys",)),
     "yaml": ("-o yaml", ("yaml",)),
+    "archive": ("archives in Parquet", ("duckdb",)),
 }
 _MODEL = "MESH_MODEL"
 _LITTLE = 1024**3

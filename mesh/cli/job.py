@@ -164,6 +164,13 @@ def _print(shown: dict[str, Any]) -> None:
             typer.echo(printable(f"{name:>13}: {shown[name]}"))
     if shown["error"]:
         typer.echo(printable(f"{'error':>13}: {shown['error']['code']}: {shown['error']['message']}"))
+    if shown.get("archived"):
+        where = shown["archived"]
+        typer.echo(
+            printable(
+                f"{'archived':>13}: {where['entries']} entries in {where['archive']}: mesh archive show {shown['id']}"
+            )
+        )
     if shown["steps"]:
         typer.echo("")
         print_table([_step(each) for each in shown["steps"]], STEPS)

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from mesh.host.restarts import RestartPolicy
+from mesh.upkeep.policy import Retention
 
 DEFAULT_FILE = "mesh.toml"
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
@@ -84,6 +85,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: HostTable = HostTable()
     agents: tuple[AgentEntry, ...] = ()
     workflows: tuple[WorkflowEntry, ...] = ()
+    retention: Retention = Retention()
     path: str = DEFAULT_FILE
 
     @property

@@ -14,6 +14,7 @@ from mesh.host.manifest_checks import contradictions
 from mesh.host.manifest_lines import line_of
 from mesh.host.restarts import RestartPolicy
 from mesh.protocols.errors import Semantic
+from mesh.upkeep.policy import Retention
 
 
 class BadManifest(Semantic):
@@ -100,6 +101,7 @@ def _keys(table: str) -> list[str]:
         "agents": AgentEntry,
         "agents.limits": Limits,
         "workflows": WorkflowEntry,
+        "retention": Retention,
         "workflows.limits": Limits,
     }
     names = msgspec.structs.fields(tables.get(table, Manifest))

@@ -17,7 +17,7 @@ from mesh.jobs.workflow import Workflow
 from mesh.protocols.dead_letters import Source
 from mesh.protocols.envelope import NULL
 from mesh.protocols.errors import BadPayload, Conflict, Fault, KeyReused, MeshError, TimedOut, Unavailable
-from mesh.protocols.job_events import DeadLettered, Entry, Event, Submitted, Value, encode_entry
+from mesh.protocols.job_events import DeadLettered, Entry, Event, Parent, Submitted, Value, encode_entry
 from mesh.protocols.job_state import JobState, advance
 from mesh.protocols.ports import Headers
 from mesh.protocols.submission import Terms, digest_of, job_id_for_key, job_id_for_message, read_input, terms_of
@@ -75,12 +75,12 @@ class Admission:
         submitted = await self._submitted(job, request, terms, raw, workflow.version)
         state = await self._begin(request.tenant, job, (submitted,))
         duplicate = state is not None
-        if state is not None and not _same(state.submitted, submitted):
+        if state is not None and not _same(state, submitted):
             raise KeyReused(
                 f"the key {terms.key!r} was used before, for another workflow or input: it names job {job}",
                 detail={"job": job},
             )
-        version = state.submitted.version if state is not None and state.submitted is not None else workflow.version
+        version = state.head.version if state is not None and state.head is not None else workflow.version
         if not duplicate:
             self._seat.telemetry.emit(
                 "job.submitted",
@@ -142,6 +142,7 @@ class Admission:
             correlation=terms.correlation or job,
             causation=terms.causation,
             trace=terms.trace,
+            parent=Parent(tenant=request.tenant, job=terms.parent, wait=terms.wait) if terms.parent else None,
         )
 
     def _job_id(self, request: Request, terms: Terms) -> str:
@@ -171,8 +172,12 @@ class Admission:
         raise Unavailable(f"job {job} could not be journaled now: hand it in again", retry_after=1.0)
 
 
-def _same(there: Submitted | None, new: Submitted) -> bool:
-    """Whether it is the same job handed in again: the very same message, or the same input under the same key."""
+def _same(state: JobState, new: Submitted) -> bool:
+    """Whether it is the same job handed in again: the very same message, or the same input under the same key. Of one that
+    was archived, the tombstone tells."""
+    there, head = state.submitted, state.head
+    if state.archived is not None and head is not None:
+        return not new.key or (head.workflow, state.archived.digest) == (new.workflow, new.digest)
     if there is None:
         return False
     if new.received_at and (there.source, there.received_at) == (new.source, new.received_at):

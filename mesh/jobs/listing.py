@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mesh.jobs.archived import archived_parts
 from mesh.jobs.journals import Journals
 from mesh.jobs.values import Values
 from mesh.protocols.awards import AwardRecord, Candidate
@@ -62,6 +63,10 @@ async def show_job(
     state = fold(await journals.read(found.entry.tenant, found.entry.job))
     head, submitted = state.head, state.submitted
     assert head is not None
+    if state.archived is not None:
+        result = await _shown(values, state.output) if state.output else None
+        ended = {"result": result, "updated_at": iso(found.time)}
+        return {**row(state.job, head, head.submitted_at), **archived_parts(state), **ended}
     assert submitted is not None
     return {
         **row(state.job, head, head.submitted_at),

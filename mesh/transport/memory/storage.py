@@ -121,6 +121,11 @@ class Storage:
         """The bucket, made if needed."""
         return self._spaces.setdefault(spec.name, KeySpace(spec))
 
+    def buckets(self, prefix: str) -> list[BucketSpec]:
+        """The buckets that would be on disk, whose names begin so, by name."""
+        specs = (self._spaces[name].spec for name in sorted(self._spaces) if name.startswith(prefix))
+        return [spec for spec in specs if spec.storage == "file"]
+
     def following(self, stream: str, event: asyncio.Event) -> None:
         """Set the event whenever something is stored."""
         self._followers.setdefault(stream, set()).add(event)

@@ -153,6 +153,13 @@ class MemoryStore:
         await self._bus.round_trip()
         return MemoryConsumer(self._bus, self._server.storage, stream, held)
 
+    async def buckets(self, prefix: str) -> list[BucketSpec]:
+        """The buckets on disk whose names begin so."""
+        await self._ask()
+        found = self._server.storage.buckets(prefix)
+        await self._bus.round_trip()
+        return found
+
     async def bucket(self, spec: BucketSpec) -> MemoryBucket:
         """Open the bucket, creating it if needed."""
         await self._ask()

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from mesh.protocols.ports import StreamState
+from mesh.protocols.ports import BucketSpec, StreamState
 from mesh.transport.nats.api import MissingConsumer, call
 from mesh.transport.nats.bus import NatsBus
+from mesh.transport.nats.streams import bucket_stream
 
 
 class _Counts(msgspec.Struct):
@@ -25,11 +26,16 @@ class Listed(msgspec.Struct):
     config: dict[str, Any]
     state: _Counts
 
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.config["name"])
+
     def as_state(self) -> StreamState:
         """The same in ours."""
         limit = self.config.get("max_bytes", -1)
         return StreamState(
-            name=self.config["name"],
+            name=self.name,
             storage=self.config["storage"],
             messages=self.state.messages,
             size=self.state.bytes,
@@ -54,13 +60,27 @@ class _Consumer(msgspec.Struct):
 
 async def listed(bus: NatsBus, prefixes: tuple[str, ...]) -> list[StreamState]:
     """Every stream whose name begins with one of these, by name."""
-    found: list[StreamState] = []
+    return [each.as_state() for each in await _listed(bus, prefixes)]
+
+
+async def buckets(bus: NatsBus, prefix: str) -> list[BucketSpec]:
+    """The buckets on disk whose names begin so, by name."""
+    start = bucket_stream("")
+    return [
+        BucketSpec(name=each.name.removeprefix(start), storage="file", description=each.config.get("description", ""))
+        for each in await _listed(bus, (start + prefix,))
+        if each.config["storage"] == "file"
+    ]
+
+
+async def _listed(bus: NatsBus, prefixes: tuple[str, ...]) -> list[Listed]:
+    found: list[Listed] = []
     seen = 0
     while True:
         page = msgspec.json.decode(await call(bus, "STREAM.LIST", {"offset": seen}), type=_Page)
         streams = page.streams or []
         seen += len(streams)
-        found += [each.as_state() for each in streams if str(each.config["name"]).startswith(prefixes)]
+        found += [each for each in streams if each.name.startswith(prefixes)]
         if not streams or seen >= page.total:
             return sorted(found, key=lambda each: each.name)
 

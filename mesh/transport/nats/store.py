@@ -11,7 +11,7 @@ from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.consumer import NatsConsumer
 from mesh.transport.nats.direct import get_last
 from mesh.transport.nats.follow import follow
-from mesh.transport.nats.inventory import counts, handled, listed
+from mesh.transport.nats.inventory import buckets, counts, handled, listed
 from mesh.transport.nats.keys import NatsBucket
 from mesh.transport.nats.objects import NatsObjects
 from mesh.transport.nats.reading import newest_of_each, read_from
@@ -110,6 +110,10 @@ class NatsStore:
             await consumer.close()
             raise
         return consumer
+
+    async def buckets(self, prefix: str) -> list[BucketSpec]:
+        """The buckets on disk whose names begin so."""
+        return await buckets(self._bus, prefix)
 
     async def bucket(self, spec: BucketSpec) -> NatsBucket:
         """Open the bucket, creating it if needed."""

@@ -1,0 +1,138 @@
+"""Everything of one tenant is removed, nothing of another's; broken off and done again, it is done."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from mesh.jobs.submission import submit
+from mesh.protocols.errors import InvalidName, Refused
+from mesh.protocols.job_state import JobState
+from mesh.protocols.ports import BucketSpec, Clock, Ids, StreamSpec
+from mesh.upkeep.erase import Erased, Erasing
+from tests.upkeep.upkeep_stage import Place, echo
+
+pytestmark = pytest.mark.virtual
+
+SHARED = "s" * 100_000
+
+
+@pytest.fixture
+async def place(clock: Clock, ids: Ids, tmp_path: Path) -> AsyncIterator[Place]:
+    world = Place(clock, ids, tmp_path / "archive")
+    await world.host("host", echo)
+    store, subjects = world.client.store, world.client.subjects
+    await store.ensure_stream(StreamSpec(name=subjects.stream("EVT"), subjects=(subjects.event_filter(),)))
+    yield world
+    await world.close()
+
+
+def erasing(place: Place, tenant: str = "acme") -> Erasing:
+    return Erasing(place.client.store, place.client.subjects, place.client.clock, place.folder, tenant)
+
+
+async def all_of(place: Place, tenant: str) -> int:
+    """How many messages of a tenant any stream holds."""
+    store, subjects = place.client.store, place.client.subjects
+    return sum(
+        [
+            sum((await store.counts(stream.name, pattern)).values())
+            for stream in await store.streams("mesh_default_")
+            for pattern in subjects.all_of(tenant)
+        ]
+    )
+
+
+async def furnish(place: Place) -> None:
+    """Two tenants with everything: jobs, one archived, letters, events, effects, what was said, objects."""
+    store, subjects = place.client.store, place.client.subjects
+    for tenant in ("acme", "globex"):
+        await place.done(SHARED, tenant)
+        await place.done(f"{tenant}: " + "o" * 100_000, tenant)
+    await place.later(2)
+    await place.archive()
+    effects = await store.bucket(BucketSpec(name=subjects.bucket("effects"), storage="file"))
+    hooks = await store.bucket(BucketSpec(name=subjects.bucket("webhooks"), storage="file"))
+    state = await store.bucket(BucketSpec(name=subjects.bucket("state"), storage="file"))
+    await state.put("acme.key", b'{"tenant":"acme"}')
+    for tenant in ("acme", "globex"):
+        handle = await place.done("hello", tenant)
+        await store.append(subjects.inbox(tenant, handle.id), b"{}")
+        await store.append(subjects.event(tenant, "someone", "happened"), b"{}")
+        await store.append(subjects.dead_letter(tenant), b"{}")
+        await store.append(subjects.ingress(tenant, "unknown"), b"{}")
+        await effects.put(f"{tenant}.someone.key", b"{}")
+        await hooks.put(f"hook.{tenant}", f'{{"tenant":"{tenant}"}}'.encode())
+    await place.later(1)
+
+
+async def erased_whole(place: Place, others: int) -> None:
+    assert await all_of(place, "acme") == 0
+    assert await all_of(place, "globex") == others
+    assert [index.archive.partition("/")[0] for index in place.folder.indexes()] == ["globex"]
+    left = {}
+    for spec in await place.client.store.buckets("mesh_default_"):
+        left[spec.name.removeprefix("mesh_default_")] = [
+            each.key for each in await (await place.client.store.bucket(spec)).all()
+        ]
+    assert left["effects"] == ["globex.someone.key"]
+    assert left["webhooks"] == ["hook.globex"]
+    assert left["state"] == ["acme.key"]
+    objects = await place.objects()
+    contents = [(await objects.get(digest))[:10] for digest in await place.digests()]
+    assert sorted(contents) == [b'"globex: o', b'"sssssssss']
+
+
+async def test_everything_of_the_tenant_goes_and_nothing_of_another(place: Place) -> None:
+    await furnish(place)
+    others = await all_of(place, "globex")
+    erased = await erasing(place).run()
+    assert (erased.jobs, erased.archives, erased.objects, erased.left) == (3, 1, 1, 0)
+    assert {name.removeprefix("mesh_default_")[:3] for name in erased.messages} >= {"JOB", "IN", "INB", "EVT", "DLQ"}
+    assert {name.removeprefix("mesh_default_") for name in erased.keys} == {"effects", "webhooks"}
+    await erased_whole(place, others)
+    assert await erasing(place).run() == Erased("acme")
+
+
+@pytest.mark.parametrize("point", ["_erase_messages", "_erase_keys"])
+async def test_broken_off_and_done_again_it_is_done(place: Place, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    await furnish(place)
+    others = await all_of(place, "globex")
+
+    async def crash(self: Erasing, erased: Erased) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Erasing, point, crash)
+    with pytest.raises(KeyboardInterrupt):
+        await erasing(place).run()
+    monkeypatch.undo()
+    await erasing(place).run()
+    await erased_whole(place, others)
+
+
+async def test_it_is_refused_while_a_job_runs_unless_jobs_are_ended_first(place: Place) -> None:
+    handle = await submit(place.client, "echo", "wait", tenant="acme")
+    async for _ in handle.follow(state := JobState()):
+        if state.status == "running":
+            break
+    with pytest.raises(Refused, match="--cancel"):
+        await erasing(place).run()
+    assert (await handle.state()).status == "running"
+    await erasing(place).cancel(30)
+    assert (await handle.state()).status == "cancelled"
+    assert (await erasing(place).run()).jobs == 1
+    assert await all_of(place, "acme") == 0
+
+
+async def test_an_object_that_was_put_lately_is_left_to_the_sweep(place: Place) -> None:
+    """Another tenant may have put the same content, and be about to name it."""
+    await place.done("o" * 100_000, "acme")
+    erased = await erasing(place).run()
+    assert (erased.objects, erased.left) == (0, 1)
+
+
+def test_a_tenant_that_can_be_none_is_refused(place: Place) -> None:
+    with pytest.raises(InvalidName):
+        erasing(place, "*")

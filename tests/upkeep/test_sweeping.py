@@ -1,0 +1,92 @@
+"""An object goes once nothing names it, and not a moment before."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mesh.protocols.errors import Refused
+from mesh.protocols.ports import BucketSpec, Clock, Ids, StoredObject
+from mesh.upkeep.policy import DAY
+from mesh.upkeep.sweep import sweep_objects
+from tests.upkeep.upkeep_stage import Place, echo
+
+pytestmark = pytest.mark.virtual
+
+
+@pytest.fixture
+async def place(clock: Clock, ids: Ids, tmp_path: Path) -> AsyncIterator[Place]:
+    world = Place(clock, ids, tmp_path / "archive")
+    await world.host("host", echo)
+    yield world
+    await world.close()
+
+
+async def sweep(place: Place, *, dry: bool = False) -> list[StoredObject]:
+    return await sweep_objects(
+        place.client.store, place.client.subjects, place.client.clock, place.folder, grace=DAY, dry=dry
+    )
+
+
+async def test_what_nothing_names_goes_after_the_grace_period(place: Place) -> None:
+    digest = await (await place.objects()).put(b"nobody's")
+    assert await sweep(place) == []
+    await place.later(2)
+    assert [each.digest for each in await sweep(place, dry=True)] == [digest]
+    assert [each.digest for each in await sweep(place)] == [digest]
+    assert await place.digests() == set()
+    assert await sweep(place) == []
+
+
+async def test_an_old_object_that_was_put_again_a_moment_ago_stays(place: Place) -> None:
+    """Whoever put it again is about to name it in a journal."""
+    objects = await place.objects()
+    digest = await objects.put(b"old")
+    await place.later(2)
+    assert await objects.put(b"old") == digest
+    assert await sweep(place) == []
+
+
+async def test_what_journals_live_or_archived_name_stays(place: Place) -> None:
+    await place.done("x" * 100_000)
+    named = await place.digests()
+    assert named
+    await place.later(2)
+    assert await sweep(place) == []
+    await place.archive()
+    await place.later(40)
+    await place.archive()
+    assert await place.reader.heads() == []
+    assert await sweep(place) == []
+    shutil.rmtree(place.folder.path)
+    assert {each.digest for each in await sweep(place)} == named
+
+
+async def test_what_stands_in_a_named_object_or_in_an_agents_state_stays(place: Place) -> None:
+    objects = await place.objects()
+    inner = await objects.put(b"inner")
+    outer = await objects.put(msgspec.json.encode({"see": inner}))
+    kept = await objects.put(b"in a state")
+    lost = await objects.put(b"lost")
+    await place.done(f"look at {outer}")
+    spec = BucketSpec(name=place.client.subjects.bucket("state"), storage="file")
+    await (await place.client.store.bucket(spec)).put("agent.key", f'"{kept}"'.encode())
+    await place.later(2)
+    assert [each.digest for each in await sweep(place)] == [lost]
+    assert await place.digests() == {inner, outer, kept}
+
+
+async def test_nothing_is_removed_while_an_archive_that_is_named_is_elsewhere(place: Place) -> None:
+    await place.done("x" * 100_000)
+    await place.later(2)
+    await place.archive()
+    await (await place.objects()).put(b"nobody's")
+    await place.later(2)
+    shutil.move(place.folder.path, place.folder.path.with_name("elsewhere"))
+    with pytest.raises(Refused, match="--folder"):
+        await sweep(place)
+    assert len(await place.digests()) > 1
