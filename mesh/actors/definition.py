@@ -19,7 +19,7 @@ from msgspec import structs
 from mesh.actors.handler import Handler, Reaction, Timer, first_line
 from mesh.actors.mailbox import LIMIT
 from mesh.actors.marks import B, BidHook, Command, CommandOptions, EventMark, marks
-from mesh.actors.state_declared import Binds, Declared
+from mesh.actors.state_declared import Binds, Declared, check_annotations
 from mesh.actors.supervision import RestartPolicy
 from mesh.protocols.constraints import Effect
 from mesh.protocols.envelope import Stamps
@@ -241,12 +241,17 @@ def _define_class(cls: type[Agent], local: Mapping[str, Any]) -> AgentDefinition
     reactions: list[Reaction] = []
     timers: list[Timer] = []
     keeps: list[Binds] = []
+    check_annotations(cls)
     for name, member in inspect.getmembers_static(cls):
         if isinstance(member, Command):
             handler = Handler.of(member.function, member.options, local, method=True, bid=member.bid_hook)
             if handler.name in handlers:
                 raise TypeError(f"{cls.__qualname__} has two commands named {handler.name!r}: rename one with name=")
             handlers[handler.name] = handler
+        if isinstance(member, Command | Declared) and name in _OPTIONS:
+            raise TypeError(
+                f"{cls.__qualname__}.{name}: {name!r} is an option of every agent; call this something else"
+            )
         if isinstance(member, Declared):
             keeps.append(member)
         for mark in marks(member):

@@ -19,7 +19,7 @@ from mesh.actors.effects_hold import Hold, read
 from mesh.actors.effects_record import EffectClass, EffectRecord, definite, doubt, never_happened, what_next
 from mesh.actors.state_kind import contract_of
 from mesh.actors.state_shelf import NOTHING, Found, Shelf, token
-from mesh.protocols.errors import BadResult, Conflict, MeshError, from_fault
+from mesh.protocols.errors import BadResult, Conflict, MeshError, Refused, from_fault
 from mesh.protocols.ports import Clock
 from mesh.protocols.subjects import check_name
 
@@ -108,6 +108,8 @@ class Effects:
             InDoubt: it is `at_most_once` and may have happened; says how to resolve that. BadResult: `fn` returned what
             cannot be kept; the effect happened. Whatever `fn` raises.
         """
+        if lease <= 0 or horizon < 1:
+            raise Refused(f"lease={lease:g}, horizon={horizon}: more than 0 seconds, and at least one second")
         contract = contract_of(_returned_by(fn) if returns is ... else returns)
         at, seen, pause = self._at(key), _Silence(self._store.clock, lease), FIRST_LOOK
         while True:
@@ -134,7 +136,7 @@ class Effects:
         """It happened, and this came of it: a person has looked. Again: the newer value stands.
 
         Raises:
-            Conflict: it is being done right now.
+            Conflict: it changed in this very moment: look again.
         """
         found = await self._shelf.get(self._at(key))
         record = read(found) or EffectRecord(

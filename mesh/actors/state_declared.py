@@ -9,8 +9,10 @@ Each becomes an attribute of the agent's object as soon as it is hosted. Mistake
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_origin, overload
 
 from mesh.actors.history import Histories, Summarise
 from mesh.actors.history_turns import Bounds
@@ -110,6 +112,27 @@ def histories(*, turns: int = 50, size: int = 64 * 1024, summarise: Summarise | 
         TypeError: bounds that nothing fits in.
     """
     return DeclaredHistories(Bounds(turns=turns, size=size), summarise)
+
+
+def check_annotations(owner: type) -> None:
+    """Whoever writes `accounts: State[Account]` means something, and would find nothing there.
+
+    Raises:
+        TypeError: an annotation of something kept without its declaration.
+    """
+    for name, annotation in inspect.get_annotations(owner).items():
+        kind = _named(owner, annotation) if isinstance(annotation, str) else get_origin(annotation) or annotation
+        if kind in (State, Histories) and not hasattr(owner, name):
+            declared = "histories()" if kind is Histories else "durable(TheType)"
+            raise TypeError(f"{owner.__qualname__}.{name} is only annotated: write `{name} = {declared}`")
+
+
+def _named(owner: type, annotation: str) -> Any:
+    """What the outermost name of an annotation means in the owner's module; None where it means nothing there."""
+    found: Any = sys.modules.get(owner.__module__)
+    for part in annotation.partition("[")[0].strip().split("."):
+        found = getattr(found, part, None)
+    return found
 
 
 class Binds(Protocol):

@@ -11,6 +11,7 @@ import pytest
 from mesh.actors.context import Context
 from mesh.actors.definition import Agent, agent
 from mesh.actors.handler import command
+from mesh.actors.state import State
 from mesh.actors.state_declared import durable
 from mesh.actors.state_kind import StateKind
 from mesh.actors.state_shelf import LARGEST, reference_in
@@ -228,6 +229,24 @@ def test_what_cannot_be_kept_is_refused_where_the_class_is_made() -> None:
         durable(int, migrate=to_cents)
     with pytest.raises(TypeError, match="whole numbers from 1"):
         StateKind(int, schema=0)
+
+
+def test_what_is_only_annotated_or_hides_an_option_is_refused_with_the_line_to_write() -> None:
+    with pytest.raises(TypeError, match=r"tallies is only annotated: write `tallies = durable\(TheType\)`"):
+
+        class Annotated(Agent):
+            tallies: State[Tally]
+
+            @command
+            async def do(self) -> None: ...
+
+    with pytest.raises(TypeError, match="'labels' is an option of every agent"):
+
+        class Hidden(Agent):
+            labels = durable(Tally)  # type: ignore[assignment]
+
+            @command
+            async def do(self) -> None: ...
 
 
 def test_a_state_is_there_once_the_agent_is_hosted() -> None:
