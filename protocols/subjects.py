@@ -264,10 +264,6 @@ class Subjects:
         """The ingress of one workflow, or of all, over every tenant."""
         return f"{self.prefix}.in.*.{workflow if workflow == '*' else check_name(workflow, 'workflow')}"
 
-    def ingress_of(self, tenant: str) -> str:
-        """The ingress of one tenant, well formed or not."""
-        return f"{self.prefix}.in.{check_name(tenant, 'tenant')}.>"
-
     def ingress_all(self) -> str:
         """Everything below the ingress, well formed or not: what the stream IN captures."""
         return f"{self.prefix}.in.>"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from mesh.cli.doctor_disk import disk_checks
 from mesh.cli.doctor_finding import Finding, broken, fine, weak
 from mesh.host.host_record import live_hosts
 from mesh.host.manifest import DEFAULT_FILE
@@ -25,13 +25,12 @@ _EXTRAS = {
     "archive": ("archives in Parquet", ("duckdb",)),
 }
 _MODEL = "MESH_MODEL"
-_LITTLE = 1024**3
 
 
 def machine_checks() -> list[Finding]:
     """Everything that can be seen without a server."""
     folder = MeshFolder.working()
-    return [_python(), _mesh(), _binary(), *_extras(), _model(), _disk(folder), _manifest(), _hosts(folder)]
+    return [_python(), _mesh(), _binary(), *_extras(), _model(), *disk_checks(folder), _manifest(), _hosts(folder)]
 
 
 def _python() -> Finding:
@@ -74,15 +73,6 @@ def _model() -> Finding:
     if model:
         return fine("model", model)
     return weak("model", "none is configured", f"for the LLM reviewer: set {_MODEL}, such as 'openai:gpt-5-mini'")
-
-
-def _disk(folder: MeshFolder) -> Finding:
-    place = folder.store if folder.store.exists() else folder.path.parent
-    free = shutil.disk_usage(place).free
-    found = f"{free / 1024**3:.1f} GB free for {folder.store}"
-    if free < _LITTLE:
-        return weak("disk", found, "make room: JetStream refuses to store when the disk is full")
-    return fine("disk", found)
 
 
 def _manifest() -> Finding:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mesh.cli.doctor_finding import Finding, broken, fine, weak
+from mesh.cli.doctor_storage import limit_of, storage_finding, stream_checks
 from mesh.cli.options import Options
 from mesh.host.manifest import DEFAULT_FILE
 from mesh.host.mesh_table import mesh_table
@@ -51,7 +52,8 @@ async def server_checks(options: Options) -> list[Finding]:
         return found
     if greeting is not None:
         found.append(_version(greeting, target))
-    return [*found, *await _connected(target, options.timeout or _TIMEOUT), _durability(target)]
+    namespace = options.namespace or table.namespace
+    return [*found, *await _connected(target, namespace, options.timeout or _TIMEOUT), _durability(target)]
 
 
 async def _reach(target: ServerTarget) -> tuple[Greeting | None, Finding]:
@@ -76,7 +78,7 @@ def _version(greeting: Greeting, target: ServerTarget) -> Finding:
     return fine("server version", greeting.version)
 
 
-async def _connected(target: ServerTarget, timeout: float) -> list[Finding]:
+async def _connected(target: ServerTarget, namespace: str, timeout: float) -> list[Finding]:
     from mesh.transport.connection import connect
 
     try:
@@ -84,22 +86,36 @@ async def _connected(target: ServerTarget, timeout: float) -> list[Finding]:
     except MeshError as error:
         return [broken("login", "refused", str(error))]
     try:
-        return [fine("login", "accepted"), await _jetstream(connection, timeout), await _advisories(connection, target)]
+        return [
+            fine("login", "accepted"),
+            *await _jetstream(connection, target, namespace, timeout),
+            await _advisories(connection, target),
+        ]
     finally:
         await connection.close()
 
 
-async def _jetstream(connection: Connection, timeout: float) -> Finding:
+async def _jetstream(connection: Connection, target: ServerTarget, namespace: str, timeout: float) -> list[Finding]:
     cure = "enable JetStream on the server and for this account; deploy/nats-server.conf shows how"
     try:
         answer = await connection.bus.request("$JS.API.INFO", b"", timeout=timeout)
     except MeshError as error:
-        return broken("jetstream", f"off for this account ({error})", cure)
+        return [broken("jetstream", f"off for this account ({error})", cure)]
     info = msgspec.json.decode(answer.data, type=dict[str, Any])
     if "error" in info:
-        return broken("jetstream", str(info["error"].get("description", info["error"])), cure)
-    used, streams = info.get("storage", 0) / 1024**2, info.get("streams", 0)
-    return fine("jetstream", f"{streams} streams, {used:.1f} MB stored")
+        return [broken("jetstream", str(info["error"].get("description", info["error"])), cure)]
+    limit = limit_of(info, MeshFolder.nearest() if _is_embedded(target) else None)
+    return [
+        fine("jetstream", f"{info.get('streams', 0)} streams, {info.get('consumers', 0)} consumers"),
+        storage_finding(info.get("storage", 0), limit),
+        *await stream_checks(connection, namespace),
+    ]
+
+
+def _is_embedded(target: ServerTarget) -> bool:
+    """Whether it is the embedded server of the nearest folder."""
+    folder = MeshFolder.nearest()
+    return folder is not None and target.source == str(folder.server_file)
 
 
 async def _advisories(connection: Connection, target: ServerTarget) -> Finding:
@@ -131,7 +147,7 @@ async def _advisories(connection: Connection, target: ServerTarget) -> Finding:
 
 def _durability(target: ServerTarget) -> Finding:
     folder = MeshFolder.nearest()
-    if folder is None or target.source != str(folder.server_file):
+    if folder is None or not _is_embedded(target):
         return weak(
             "sync_interval",
             "cannot be seen from here",
