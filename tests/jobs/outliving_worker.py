@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 from mesh import Job, Mesh, agent, workflow
+from mesh.protocols.errors import Refused
 from mesh.testing.virtual_time import until
 from tests.effect_target import EffectTarget
 
@@ -34,20 +36,29 @@ async def easy(order: str) -> str:
     return await work_on(order)
 
 
-@workflow("both")
-async def both(job: Job) -> list[str]:
+@agent(capability="do.refuse", timeout=60)
+async def picky(order: str) -> str:
+    await work_on(order)
+    raise Refused(f"{order} is not done here")
+
+
+@workflow("all")
+async def everything(job: Job) -> list[Any]:
     return await job.gather(
-        job.call("do.carefully", "careful", key="careful"), job.call("do.again", "easy", key="easy"), need=2
+        job.call("do.carefully", "careful", key="careful"),
+        job.call("do.again", "easy", key="easy"),
+        job.call("do.refuse", "refused", key="refused"),
+        need=2,
     )
 
 
 async def main() -> None:
     async with Mesh.connect(sys.argv[1], process=sys.argv[2]) as mesh:
         if sys.argv[2].startswith("agent"):
-            await mesh.host(careful)
-            await mesh.host(easy)
+            for each in (careful, easy, picky):
+                await mesh.host(each)
         else:
-            await mesh.host_workflow(both)
+            await mesh.host_workflow(everything)
         (FOLDER / f"{sys.argv[2]}.ready").touch()
         await asyncio.Event().wait()
 

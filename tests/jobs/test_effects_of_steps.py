@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from job_stage import World
 
 import mesh
+from mesh.actors.keeping import Keeping
+from mesh.jobs.handle import JobHandle
 from mesh.jobs.workflow import Job, workflow
-from mesh.protocols.errors import InDoubt
 from mesh.protocols.ports import Clock, Ids
 from mesh.testing.virtual_time import until
 from tests.effect_target import EffectTarget
@@ -33,12 +35,8 @@ async def test_the_key_of_a_step_is_the_same_in_every_attempt_and_in_its_thread(
     await world.close()
 
 
-@pytest.mark.parametrize("honours_keys", [True, False])
-async def test_an_owner_lost_between_effect_and_result_does_not_do_the_effect_twice(
-    clock: Clock, ids: Ids, tmp_path: Path, honours_keys: bool
-) -> None:
-    """An idempotent target is called again and does nothing; any other leaves a doubt, which the workflow sees."""
-    target = EffectTarget(tmp_path / "ledger", honours_keys=honours_keys)
+async def lose_the_owner(world: World, target: EffectTarget, effect: Any) -> JobHandle:
+    """A job whose owner was lost after its step had had an effect, and before anybody knew of it; another one goes on."""
     hang = asyncio.Event()
 
     async def charge(key: str) -> str:
@@ -48,25 +46,42 @@ async def test_an_owner_lost_between_effect_and_result_does_not_do_the_effect_tw
         return f"charged {took}"
 
     async def pay() -> str:
-        return await mesh.effects().once(
-            mesh.effect_key("charge"), charge, effect="idempotent" if honours_keys else "at_most_once"
-        )
+        return await mesh.effects().once(mesh.effect_key("charge"), charge, effect=effect)
 
     @workflow("pay")
     async def paying(job: Job) -> str:
-        try:
-            return await job.step("pay", pay, effect="idempotent")
-        except InDoubt:
-            return "in doubt"
+        return await job.step("pay", pay, effect="idempotent")
 
-    world = World(clock, ids)
     await world.host("one", paying)
     handle = await world.submit_job("pay")
     await until(lambda: target.most == 1)
     await world.crash("one")
     await world.host("two", paying)
-    assert await handle.result(60) == ("charged False" if honours_keys else "in doubt")
-    assert target.most == 1
+    return handle
+
+
+async def test_a_target_that_honours_keys_is_called_again_by_the_next_owner_and_does_nothing(
+    clock: Clock, ids: Ids, tmp_path: Path
+) -> None:
+    world, target = World(clock, ids), EffectTarget(tmp_path / "ledger")
+    handle = await lose_the_owner(world, target, "idempotent")
+    assert await handle.result(60) == "charged False"
+    key = f"{handle.id}/pay/charge"
+    assert (target.count(key), target.asked(key)) == (1, 2)
+    await world.close()
+
+
+async def test_any_other_is_not_called_again_until_a_person_has_looked(clock: Clock, ids: Ids, tmp_path: Path) -> None:
+    world, target = World(clock, ids), EffectTarget(tmp_path / "ledger", honours_keys=False)
+    handle = await lose_the_owner(world, target, "at_most_once")
+    state = await handle.watch(until=lambda state: state.status == "parked", timeout=60)
+    assert state.steps["pay"].state == "in_doubt"
+    client = world.client
+    effects = Keeping(client.store, client.subjects, clock, ids, "a person's").effects.of("jobs")
+    await effects.resolve(f"{handle.id}/pay/charge", "charged, says the bank")
+    await handle.resolve("pay", "retry", by="Ada")
+    assert await handle.result(60) == "charged, says the bank"
+    assert target.asked(f"{handle.id}/pay/charge") == 1
     await world.close()
 
 

@@ -14,7 +14,7 @@ import pytest
 from mesh.client.mesh import Mesh
 from mesh.jobs.journals import Journals
 from mesh.jobs.submission import JobHandle
-from mesh.protocols.job_events import StepSucceeded
+from mesh.protocols.job_events import StepFailed, StepSucceeded
 from mesh.testing.virtual_time import until
 from tests.effect_target import EffectTarget
 from tests.servers import RealServer
@@ -22,7 +22,7 @@ from tests.servers import RealServer
 pytestmark = [pytest.mark.server, pytest.mark.fault, pytest.mark.timeout(120)]
 
 WORKER = Path(__file__).with_name("outliving_worker.py")
-ORDERS = ("careful", "easy")
+ORDERS = ("careful", "easy", "refused")
 
 
 class Crew:
@@ -46,7 +46,7 @@ class Crew:
         process.wait(10)
 
     async def have(self, what: str) -> None:
-        """Both agents have come so far."""
+        """All agents have come so far."""
         await until(lambda: all(self.ledger.count(f"{order} {what}") for order in ORDERS), timeout=30)
 
     def finish(self) -> None:
@@ -75,15 +75,17 @@ async def client(crew: Crew) -> AsyncIterator[Mesh]:
 async def begun(client: Mesh, crew: Crew) -> JobHandle:
     """A job whose owner was killed while agents work for it."""
     await crew.start("agent-1", "flow-1")
-    handle = await client.submit("both")
+    handle = await client.submit("all")
     await crew.have("begun")
     crew.kill("flow-1")
     return handle
 
 
 async def applied_once(client: Mesh, crew: Crew, handle: JobHandle) -> None:
-    """Every handler ran once, under one award, and its result stands in the journal once, written by the second owner."""
-    assert await handle.result(30) == ["careful done", "easy done"]
+    """Every handler ran once, under one award, and what came of it stands in the journal once, written by the second owner."""
+    *done, missing = await handle.result(30)
+    assert done == ["careful done", "easy done"]
+    assert missing["error"]["message"] == "refused is not done here"
     assert set(crew.ledger.counts().values()) == {1}
     state = await handle.state()
     assert [(each.process, each.epoch) for each in state.claims] == [("flow-1", 1), ("flow-2", 2)]
@@ -94,7 +96,7 @@ async def applied_once(client: Mesh, crew: Crew, handle: JobHandle) -> None:
         (event.key, recorded.entry.epoch)
         for recorded in journal
         for event in recorded.entry.events
-        if isinstance(event, StepSucceeded)
+        if isinstance(event, StepSucceeded | StepFailed)
     ]
     assert sorted(results) == [(order, 2) for order in ORDERS]
 
