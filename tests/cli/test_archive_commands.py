@@ -1,0 +1,123 @@
+"""`mesh archive` and `mesh tenant`: stable JSON, exit codes, and errors that say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mesh import Job, Mesh, workflow
+from tests.servers import RealServer
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+
+
+@workflow("shout")
+async def shout(job: Job, text: str) -> str:
+    return text.upper()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    with RealServer(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+async def host(server: RealServer) -> AsyncIterator[Mesh]:
+    async with Mesh.connect(server.url, process="host") as mesh:
+        await mesh.host_workflow(shout)
+        yield mesh
+
+
+class Cli:
+    """Runs commands in a folder of their own."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.folder = folder
+
+    async def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("NATS_")}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", "from mesh.cli.main import main; main()", *arguments, "--server", self.url,
+            cwd=self.folder, env=environ, stdin=asyncio.subprocess.DEVNULL, stdout=-1, stderr=-1,
+        )  # fmt: skip
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+    async def json(self, *arguments: str) -> Any:
+        code, out, err = await self(*arguments, "-o", "json")
+        assert code == 0, err
+        return json.loads(out)
+
+
+@pytest.fixture
+def cli(server: RealServer, tmp_path: Path) -> Cli:
+    return Cli(server.url, tmp_path)
+
+
+async def test_a_job_is_archived_shown_and_still_answers_for_its_key(host: Mesh, cli: Cli) -> None:
+    handle = await host.submit("shout", "hello", key="k1", tenant="acme")
+    assert await handle.result(20) == "HELLO"
+    code, _, err = await cli("archive", "run")
+    assert (code, "[retention]" in err) == (2, True)
+    (due,) = await cli.json("archive", "run", "--older-than", "0", "--dry-run")
+    assert (due["id"], due["state"]) == (handle.id, "completed")
+    ran = await cli.json("archive", "run", "--older-than", "0")
+    assert (ran["archived"], ran["finished"], len(ran["archives"])) == (1, 0, 1)
+    (row,) = await cli.json("archive", "ls")
+    assert list(row) == ["id", "workflow", "tenant", "state", "ended_at", "entries", "archive", "key"]
+    assert (row["id"], row["archive"], row["key"]) == (handle.id, ran["archives"][0], "k1")
+    code, out, _ = await cli("archive", "show", handle.id[:10], "-o", "json")
+    assert [json.loads(line)["event"] for line in out.splitlines()] == ["submitted", "owner.claimed", "completed"]
+    code, out, _ = await cli("job", "show", handle.id)
+    assert (code, "mesh archive show" in out) == (0, True)
+    again = await host.submit("shout", "hello", key="k1", tenant="acme")
+    assert (again.duplicate, await again.result(20)) == (True, "HELLO")
+    assert await cli.json("archive", "sweep") == []
+
+    code, _, err = await cli("tenant", "erase", "acme")
+    assert (code, "--yes" in err) == (2, True)
+    erased = await cli.json("tenant", "erase", "acme", "--yes")
+    assert (erased["jobs"], erased["archives"]) == (1, 1)
+    assert await cli.json("archive", "ls") == []
+    code, _, err = await cli("job", "show", handle.id)
+    assert (code, "no job" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("archive", "show", "nothing"), 2, "mesh archive ls"),
+        (("archive", "run", "--older-than", "1", "--format", "tar"), 2, "jsonl or parquet"),
+        (("tenant", "erase", "Not A Tenant", "--yes"), 2, "lower-case"),
+        (("archive", "run", "--older-than", "1", "--folder", "/proc/nowhere"), 2, "cannot be written"),
+    ],
+)
+async def test_mistakes_are_told_in_one_line(cli: Cli, arguments: tuple[str, ...], code: int, says: str) -> None:
+    ended, out, err = await cli(*arguments)
+    assert (ended, out) == (code, ""), err
+    assert says in err
+    assert "Traceback" not in err
+
+
+async def test_the_manifest_says_how_long_and_where(host: Mesh, cli: Cli) -> None:
+    (cli.folder / "mesh.toml").write_text(
+        '[retention]\ndays = 100\nfolder = "kept"\ntenants = { quick = 0 }\n[[agents]]\nuse = "a.b:C"\n'
+    )
+    for tenant in ("quick", "slow"):
+        assert await (await host.submit("shout", tenant, tenant=tenant)).result(20) == tenant.upper()
+    assert (await cli.json("archive", "run"))["archived"] == 1
+    assert [each["tenant"] for each in await cli.json("archive", "ls")] == ["quick"]
+    assert [each.name for each in (cli.folder / "kept").iterdir() if each.is_dir()] == ["quick"]
+    (cli.folder / "mesh.toml").write_text('[retention]\ndays = "x"\n[[agents]]\nuse = "a.b:C"\n')
+    code, _, err = await cli("archive", "ls")
+    assert (code, "mesh.toml" in err and "retention.days" in err) == (1, True), err
