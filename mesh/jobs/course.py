@@ -162,11 +162,21 @@ def _decision(state: JobState) -> str:
 
 
 def _keys(state: JobState) -> set[str]:
-    undone = tuple(f"{key}/undo" for key, step in state.steps.items() if step.undoing is not None)
-    steps = {key for key in state.steps if not _AGAIN.search(key) and not key.startswith(undone)}
+    """What workflows ask for. What stands below a step was asked for by nobody: undoing it, or waiting to try it again."""
     waits = {key for key, wait in state.waits.items() if wait.opened.kind != "resolution"}
     artifacts = {each.provenance.step for each in state.artifacts.values() if each.provenance.job == state.job}
-    return steps | waits | artifacts
+    found = {*state.steps, *waits, *artifacts}
+    return {key for key in found if not _AGAIN.search(key) and not _below_a_step(state, key)}
+
+
+def _below_a_step(state: JobState, key: str) -> bool:
+    cut = key.rfind("/")
+    while cut > 0:
+        step = state.steps.get(key[:cut])
+        if step is not None and step.kind != "branch":
+            return True
+        cut = key.rfind("/", 0, cut)
+    return False
 
 
 __all__ = ["REPLAY", "Ahead", "Course", "again"]

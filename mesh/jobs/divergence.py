@@ -45,7 +45,7 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
 
 def step_differs(known: StepState, name: str, kind: StepKind, digest: str, given: msgspec.Raw) -> Divergence | None:
     """What is different about a step of the same key; None: nothing."""
-    if known.name and (known.name, known.kind) != (name, kind):
+    if known.name and (_own(known.name), known.kind) != (_own(name), kind):
         return Divergence(
             key=known.key,
             kind="step",
@@ -83,6 +83,11 @@ def wait_differs(known: WaitOpened, opened: WaitOpened) -> Divergence | None:
 def small(raw: msgspec.Raw) -> Value | None:
     """The input as it is journaled beside its digest, if it is small."""
     return Value(inline=raw) if len(bytes(raw)) <= SMALL else None
+
+
+def _own(name: str) -> str:
+    """A function's name without that of the function it stands in: that one may well have been renamed."""
+    return name.rpartition("<locals>.")[2]
 
 
 def _step(kind: StepKind, name: str) -> str:

@@ -46,7 +46,7 @@ PROGRESS_EVERY = 1.0
 @dataclass(frozen=True, slots=True)
 class Step:
     """What is about to be done. `key` is the whole key; `target` is that by which whoever does it knows it, where that is
-    another."""
+    another; `before` counts the attempts under the key that it had before it changed."""
 
     key: str
     name: str
@@ -54,6 +54,7 @@ class Step:
     input: msgspec.Raw
     effect: Effect = "costly"
     target: str = ""
+    before: int = 0
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -222,7 +223,7 @@ class Steps:
         self.used += step.usage
 
     async def _do(self, scope: Scope, step: Step, work: Work, known: StepState | None, anew: bool) -> msgspec.Raw:
-        number = known.attempt + 1 if known else 1
+        number = (known.attempt if known else step.before) + 1
         resume = known.awards[-1] if known and known.awards and not anew else None
         attempt = Attempt(self._journal, self._seat, step, number, resume)
         began = self._seat.clock.monotonic()
@@ -315,7 +316,7 @@ class Steps:
     def _again(self, known: StepState, step: Step) -> tuple[Step, StepState | None]:
         """The step under a key of its own: what was done before stays done, and no target takes the one for the other."""
         suffix = digest_of(msgspec.json.encode((step.name, step.kind, digest_of(step.input)))).partition(":")[2]
-        changed = replace(step, key=again(known.key, suffix))
+        changed = replace(step, key=again(known.key, suffix), before=known.attempt)
         self._tell("step.again", changed, attempt=known.attempt + 1)
         return changed, self._journal.state.steps.get(changed.key)
 

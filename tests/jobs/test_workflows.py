@@ -335,7 +335,7 @@ async def test_a_workflow_that_changed_under_a_running_job_is_found_out(clock: C
         await job.call("one", key="k")
         return await job.call("slow")
 
-    @workflow("changing")
+    @workflow("changing", on_change="fail")
     async def after(job: Job) -> int:
         return await job.call("two", key="k")
 
