@@ -12,7 +12,9 @@ from mesh.gateway.gateway import Gateway, gateway_of
 from mesh.gateway.positions import Position, read_position
 from mesh.gateway.reading import unknown
 from mesh.gateway.sse import HEARTBEAT, LEAVING, blocks
+from mesh.jobs.handle import JobHandle
 from mesh.protocols.errors import Transient
+from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import JobState, Recorded
 
 _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
@@ -23,30 +25,29 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     gateway, tenant, job = gateway_of(request), request.match_info["tenant"], request.match_info["job"]
     read = read_position(request.headers.get("Last-Event-ID") or request.query.get("after", ""))
     with gateway.place():
-        state = JobState()
-        past = [each for each in await gateway.journals.read(tenant, job) if state.apply(each)]
-        if not past:
+        last = await gateway.journals.last(tenant, job)
+        if last is None:
             raise unknown(tenant, job)
-        news = b"".join(block for each in past for block in blocks(each, read))
-        if state.terminal and not news:
+        if last.entry.head.state in TERMINAL and read.skip(last.sequence) is None:
             return web.Response(status=204)
         response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)
         try:
-            await _write(gateway, response, news)
-            await _follow(gateway, response, state, tenant, read)
+            await _follow(gateway, response, gateway.mesh.job(job, tenant=tenant), read)
         except (ConnectionError, TimeoutError, Transient):
             _cut(request)
         return response
 
 
-async def _follow(gateway: Gateway, response: web.StreamResponse, state: JobState, tenant: str, read: Position) -> None:
-    """Whatever goes wrong ends the stream; whoever reads it comes back with the last id."""
-    handle = gateway.mesh.job(state.job, tenant=tenant)
+async def _follow(gateway: Gateway, response: web.StreamResponse, handle: JobHandle, read: Position) -> None:
+    """Whatever goes wrong ends the stream; whoever reads it comes back with the last id.
+
+    It is folded from its first entry, for only then is it known which entries are void.
+    """
+    state = JobState()
     async with aclosing(handle.follow(state)) as records:
         async for record in _or_silence(gateway, records):
-            news = b"".join(blocks(record, read)) if record is not None else HEARTBEAT
-            await _write(gateway, response, news)
+            await _write(gateway, response, b"".join(blocks(record, read)) if record is not None else HEARTBEAT)
     if not state.terminal:
         await _write(gateway, response, LEAVING)
 

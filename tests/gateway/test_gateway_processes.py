@@ -152,6 +152,17 @@ async def test_secrets_stay_in_files_and_a_bound_token_is_printed_once(cli: Cli)
             assert answer.status == status
 
 
+async def test_nothing_but_a_running_gateway_loads_what_it_is_made_of(cli: Cli) -> None:
+    program = "import sys; from mesh.cli.main import main\ntry:\n main()\nfinally:\n print(sorted(sys.modules), file=sys.stderr)"
+    for arguments in (("token",), ("webhooks", "ls")):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, "gateway", *arguments, cwd=cli.folder, env=cli.env, stdout=-1, stderr=-1
+        )
+        _, err = await process.communicate()
+        assert process.returncode == 0
+        assert not [name for name in ("aiohttp", "yarl", "tenacity") if f"'{name}'".encode() in err]
+
+
 async def test_what_cannot_be_served_says_what_to_do(cli: Cli) -> None:
     (cli.folder / "open").write_text("everybody reads this")
     (cli.folder / "open").chmod(0o644)
