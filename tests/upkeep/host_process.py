@@ -1,4 +1,4 @@
-"""A process that hosts two workflows, for tests that lose it or its server."""
+"""A process that hosts workflows, for tests that lose it or its server."""
 
 from __future__ import annotations
 
@@ -64,10 +64,22 @@ async def note(job: Job, text: str) -> str:
     return text
 
 
+@workflow("publish")
+async def publish(job: Job, text: str) -> str:
+    approved = await job.approval("publish", text)
+    return f"{text}, says {approved.by}"
+
+
+@workflow("nap")
+async def nap(job: Job, seconds: float) -> str:
+    await job.sleep(seconds)
+    return "rested"
+
+
 async def main() -> None:
     async with Mesh.connect(sys.argv[1], process=sys.argv[2]) as mesh:
-        await mesh.host_workflow(walk)
-        await mesh.host_workflow(note)
+        for each in (walk, note, publish, nap):
+            await mesh.host_workflow(each)
         (Path(sys.argv[3]) / f"{sys.argv[2]}.ready").touch()
         await asyncio.Event().wait()
 

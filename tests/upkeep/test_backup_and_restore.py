@@ -73,6 +73,9 @@ async def test_jobs_under_way_are_finished_on_another_server(
             assert await over.result(20) == large
             started = await mesh.submit("walk", "near")
             await once(mesh, started.id, lambda state: "first" in state.steps and state.steps["first"].ended)
+            asking, napping = await mesh.submit("publish", "news"), await mesh.submit("nap", 3.0)
+            for each in (asking, napping):
+                await once(mesh, each.id, lambda state: state.status == "waiting")
             saved = await asyncio.to_thread(command, lost, "backup", str(tmp_path / "backup"))
             assert saved.returncode == 0, saved.stderr
     lost.kill()
@@ -89,6 +92,10 @@ async def test_jobs_under_way_are_finished_on_another_server(
         await host.ready()
         async with client(empty) as mesh:
             assert await mesh.job(started.id).result(30) == ["first", "second", "near"]
+            assert await mesh.job(napping.id).result(30) == "rested"
+            (wait,) = (await mesh.job(asking.id).state()).open_waits
+            await mesh.job(asking.id).approve(wait.opened.key, digest=wait.opened.digest, by="ada")
+            assert await mesh.job(asking.id).result(30) == "news, says ada"
             again = await mesh.submit("note", large, key="over")
             assert (again.id, again.duplicate, await again.result(20)) == (over.id, True, large)
         refused = await asyncio.to_thread(command, empty, "restore", str(tmp_path / "backup"), "--replace")
