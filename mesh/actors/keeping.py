@@ -14,9 +14,6 @@ from mesh.actors.state_shelf import Shelf
 from mesh.protocols.ports import Clock, Ids, Store
 from mesh.protocols.subjects import Subjects
 
-BUCKETS = ("state", "history", "effects")
-"""The buckets of a mesh that hold what its agents keep; their records may name objects: see `state_shelf.reference_in`."""
-
 
 class Keeping:
     """One process's access to the three buckets. `gone` and `listed` as in `EffectStore`."""

@@ -221,11 +221,6 @@ class Shelf:
 _records = msgspec.json.Decoder(Record)
 
 
-def reference_in(data: bytes) -> Reference | None:
-    """The object that a record in one of these buckets names, if its value is a large one: sweepers must spare it."""
-    return _records.decode(data).ref
-
-
 def token(text: str) -> str:
     """Any text as one token of a key.
 

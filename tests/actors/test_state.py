@@ -14,7 +14,7 @@ from mesh.actors.handler import command
 from mesh.actors.state import State
 from mesh.actors.state_declared import durable
 from mesh.actors.state_kind import StateKind
-from mesh.actors.state_shelf import LARGEST, reference_in
+from mesh.actors.state_shelf import LARGEST, Record
 from mesh.actors.supervision import Poisoned, RestartPolicy
 from mesh.protocols.errors import BadResult, Conflict, InvalidName, Refused, StateMismatch, TimedOut, TooLarge
 from mesh.testing.virtual_time import until
@@ -136,9 +136,9 @@ async def test_large_values_go_to_the_object_store_and_too_large_ones_are_refuse
         await state.put("k", "x" * size)
         assert await state.get("k") == "x" * size
     (entry,) = await (await client.keeping.states.shelf.bucket()).all()
-    named = reference_in(entry.value or b"")
-    assert named is not None
-    assert named.size == 3_000_002
+    record = msgspec.json.decode(entry.value or b"", type=Record)
+    assert record.ref is not None
+    assert record.ref.size == 3_000_002
     with pytest.raises(TooLarge, match="objects"):
         await state.put("k", "x" * LARGEST)
 
