@@ -12,13 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from mesh.protocols.job_events import OwnerClaimed, StepFailed, StepInDoubt, StepSucceeded, Submitted
+from mesh.protocols.job_events import OwnerClaimed, StepFailed, StepSucceeded, Submitted
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import JobState, Recorded, fold
 from tests.chaos.evidence import Evidence
 from tests.chaos.fleet import Fleet
 
-OUTCOMES = (StepSucceeded, StepFailed, StepInDoubt)
+OUTCOMES = (StepSucceeded, StepFailed)
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,16 @@ class Fleet(Crew):
         self._known[name] = whole
         super().launch(name, source=source, **({"seed": self.chance.randrange(2**32)} | whole))
 
-    async def hand_in(self, mesh: Mesh, acts: Sequence[Act], *, workflow: str = "chain", **terms: Any) -> JobHandle:
-        """Submit a job until that is acknowledged: under its key, as often as it takes."""
+    async def hand_in(
+        self,
+        mesh: Mesh,
+        acts: Sequence[Act],
+        *,
+        workflow: str = "chain",
+        result: Sequence[str] | None = None,
+        **terms: Any,
+    ) -> JobHandle:
+        """Submit a job until that is acknowledged: under its key, as often as it takes. `result`: the acts' keys, if not given."""
         terms = {"key": f"job-{len(self.handed)}-{self.chance.randrange(2**32):x}", **terms}
         async with asyncio.timeout(HAND_IN_WITHIN):
             while True:
@@ -66,7 +74,7 @@ class Fleet(Crew):
                     break
                 except Transient:
                     await asyncio.sleep(0.05)
-        self.handed.append(Handed(handle.id, [each.key for each in acts]))
+        self.handed.append(Handed(handle.id, [each.key for each in acts] if result is None else list(result)))
         return handle
 
     async def hand_in_all(
@@ -121,14 +129,17 @@ class Fleet(Crew):
         """Until every job that was handed in has ended."""
         journals = Journals(mesh.peer.store, mesh.peer.subjects)
         wanted = {each.job for each in self.handed}
-        end, left = asyncio.get_running_loop().time() + within, wanted
+        loop = asyncio.get_running_loop()
+        end, left, took = loop.time() + within, wanted, 0.0
         while left:
-            assert asyncio.get_running_loop().time() < end, self._unfinished(left, within)
-            await asyncio.sleep(0.05)
+            assert loop.time() < end, self._unfinished(left, within)
+            await asyncio.sleep(max(0.05, 5 * took))
+            began = loop.time()
             try:
                 heads = await journals.heads()
             except MeshError:
                 continue
+            took = loop.time() - began
             left = wanted - {each.entry.job for each in heads if each.entry.head.state in TERMINAL}
 
     def _unfinished(self, left: set[str], within: float) -> str:

@@ -69,7 +69,15 @@ class Hands:
             await until((self._folder / f"let-{act.hold}").exists, timeout=600)
         return act.key
 
+    async def undo(self, done: str) -> None:
+        """Take back what `<job>/<key>` names."""
+        self._doom.at("before undo", self._process)
+        self._ledger.ask(f"{done}{UNDO}")
+        self._doom.at("after undo", self._process)
 
+
+UNDO = "~undo"
+"""Ends the key under which an effect is taken back."""
 LEDGER = "ledger"
 """The target that honours keys."""
 BLIND = "blind"

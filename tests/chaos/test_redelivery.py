@@ -33,7 +33,7 @@ async def test_12_everything_comes_three_times_and_not_in_order(
     fleet.handed += [Handed(job_id_for_key("default", key), [act.key for act in plan]) for key, plan in plans.items()]
     again = [fleet.hand_in(mesh, plans[key], key=key) for key in list(plans)[:10]]
     assert {handle.id for handle in await asyncio.gather(*again)} <= {each.job for each in fleet.handed}
-    await fleet.over(mesh, within=60)
+    await fleet.over(mesh, within=chaos.pick(60, 240))
     done = f"{len(plans)} jobs, each message {COPIES} times"
     evidence = await chaos.conclude(fleet, server.url, done, "each was one job", recovery="none needed")
     assert len(evidence.journals) == len(plans)

@@ -69,7 +69,7 @@ async def test_16_a_cancel_races_completion(chaos: Scenario, server: RealServer,
         state = await job.watch(timeout=30)
         found[state.status, verdict.taken] += 1
 
-    for _ in range(chaos.pick(4, 50)):
+    for _ in range(chaos.pick(6, 50)):
         await asyncio.gather(*(race() for _ in range(8)))
     evidence = await chaos.conclude(
         fleet, server.url, f"{found.total()} cancels", f"{dict(found)}", states=("completed", "cancelled")

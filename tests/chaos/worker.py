@@ -19,14 +19,16 @@ from mesh.settings import target_of
 from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry
 from mesh.transport.connection import Connection, connect
+from tests.chaos.deployed import deployed
 from tests.chaos.plans import Act, Asked, Hands, workflows
+from tests.chaos.sagas import sagas
 from tests.chaos.tampered import TamperedStore
 from tests.faults.member import ShiftedClock
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What the process is to be. `shift` and `jump` (by SIGUSR1) are seconds of its wall clock; `lose` and `copies` as in
-    `TamperedStore`; `look_every` seconds pass between two looks for jobs without an owner."""
+    `TamperedStore`; `look_every` seconds pass between two looks for jobs without an owner; `release`: see `deployed`."""
 
     url: str
     process: str
@@ -39,6 +41,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     jump: float = 0.0
     lose: float = 0.0
     copies: int = 1
+    release: str = "old"
     seed: int = 0
     log_level: str = "INFO"
 
@@ -65,7 +68,7 @@ async def live(terms: Terms) -> None:
             if terms.drives:
                 host = JobHost(mesh.peer, mesh.initiator, at_once=terms.at_once, look_every=terms.look_every)
                 mesh._jobs = host
-                await host.host(workflows(hands.carry_out))
+                await host.host([*workflows(hands.carry_out), *sagas(hands), *deployed(hands, terms.release)])
             (folder / f"{terms.process}.ready").write_text(str(os.getpid()))
             await asyncio.Event().wait()
 
@@ -79,6 +82,11 @@ async def _work(mesh: Mesh, hands: Hands) -> None:
     async def once(job: str, act: Act) -> str:
         return await hands.carry_out(Asked(job, act))
 
+    @agent(capability="chaos.undo", effect="idempotent", timeout=60)
+    async def undo(done: str) -> None:
+        await hands.undo(done)
+
+    await mesh.host(undo, capacity=64)
     await mesh.host(hand, capacity=64)
     await mesh.host(once, capacity=64)
 
