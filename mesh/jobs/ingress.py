@@ -14,6 +14,7 @@ import msgspec
 
 from mesh.jobs.admission import Admission, Admitted, Request
 from mesh.jobs.dead_letters import DeadLetters, letter_id
+from mesh.jobs.pulling import Again, Pulling
 from mesh.jobs.seat import Seat
 from mesh.jobs.steps import handler_failed
 from mesh.jobs.streams import INGRESS
@@ -27,10 +28,7 @@ logger = logging.getLogger("mesh.jobs")
 
 MOST_ATTEMPTS = 50
 """A message that was delivered so often without being accounted for kills whoever takes it: it is dead-lettered unread."""
-UNLIMITED = 1_000_000
-AT_ONCE = 16
 MOST_REQUESTS = 256
-PULL = 5.0
 
 
 class Ingress:
@@ -51,83 +49,46 @@ class Ingress:
         self._has_room = has_room
         self._admitted = admitted
         self._stream = seat.subjects.stream(INGRESS)
-        self._pulling: list[asyncio.Task[None]] = []
-        self._consumers: list[Consumer] = []
+        self._pulling: list[Pulling] = []
         self._subscriptions: list[Subscription] = []
         self._requests: set[asyncio.Task[None]] = set()
 
     async def prepare(self, workflow: str) -> Consumer:
         """Create the durable consumer, so that nothing published from now on is missed by anybody."""
         return await self._seat.store.consumer(
-            self._stream, f"in-{workflow}", (self._seat.subjects.ingress_filter(workflow),), max_deliver=UNLIMITED
+            self._stream, f"in-{workflow}", (self._seat.subjects.ingress_filter(workflow),), max_deliver=-1
         )
 
     async def open(self, workflow: str) -> None:
         """Take jobs in for this workflow from now on."""
         consumer = await self.prepare(workflow)
-        self._consumers.append(consumer)
         subject = self._seat.subjects.submit_filter(workflow)
         self._subscriptions.append(await self._seat.bus.subscribe(subject, self._requested, queue="submit"))
-        loop = asyncio.get_running_loop()
-        self._pulling.append(loop.create_task(self._pull(consumer), name=f"ingress {workflow}"))
+        self._pulling.append(
+            Pulling(consumer, self._seat.clock, self.handle, what=f"ingress of {workflow}", has_room=self._has_room)
+        )
 
     async def close(self) -> None:
         """Take nothing more in; what is in hand is finished. Again: nothing happens."""
         subscriptions, self._subscriptions = self._subscriptions, []
         for each in subscriptions:
             await each.close()
-        tasks, self._pulling = self._pulling, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, *self._requests, return_exceptions=True)
-        consumers, self._consumers = self._consumers, []
-        for consumer in consumers:
-            await consumer.close()
+        pulling, self._pulling = self._pulling, []
+        for pulled in pulling:
+            await pulled.close()
+        await asyncio.gather(*self._requests, return_exceptions=True)
 
     # -- the stream
 
-    async def _pull(self, consumer: Consumer) -> None:
-        in_hand: set[asyncio.Task[None]] = set()
-        try:
-            while True:
-                if len(in_hand) >= AT_ONCE:
-                    _, in_hand = await asyncio.wait(in_hand, return_when=asyncio.FIRST_COMPLETED)
-                await self._has_room()
-                delivery = await self._next(consumer)
-                if delivery is not None:
-                    task = asyncio.get_running_loop().create_task(self.handle(delivery))
-                    in_hand.add(task)
-                    task.add_done_callback(in_hand.discard)
-        finally:
-            await asyncio.gather(*in_hand, return_exceptions=True)
-
-    async def _next(self, consumer: Consumer) -> Delivery | None:
-        try:
-            return await consumer.next(PULL)
-        except MeshError as error:
-            logger.info("the ingress is out of reach: %s", error)
-            await self._seat.clock.sleep(0.5)
-            return None
-
-    async def handle(self, delivery: Delivery) -> None:
+    async def handle(self, delivery: Delivery) -> Again | None:
         """Account for one message: a job, a dead letter, or another delivery."""
         source = source_of(self._stream, delivery)
-        try:
-            await self._account(delivery, source)
-        except Transient as error:
-            logger.info("message %d of the ingress will come again: %s", source.sequence, error)
-            await self._again(delivery)
-        except Exception:
-            logger.exception("message %d of the ingress could not be accounted for", source.sequence)
-            await self._again(delivery)
-
-    async def _account(self, delivery: Delivery, source: Source) -> None:
-        reason: Fault
         try:
             request = request_of(self._seat, delivery.message, source)
         except InvalidName as error:
             await self._letters.bury_message(source, delivery.message.data, delivery.message.headers, error.fault())
-            return await delivery.ack()
+            return None
+        reason: Fault
         try:
             if delivery.attempts > MOST_ATTEMPTS:
                 raise MeshError(f"delivered {delivery.attempts} times and never accounted for")
@@ -139,16 +100,10 @@ class Ingress:
         except Exception as error:  # noqa: BLE001 - a contract may raise anything; the message is kept with it
             reason = handler_failed(error, f"reading the input of {request.workflow}").fault()
         else:
-            await delivery.ack()
-            return self._admitted(admitted)
+            self._admitted(admitted)
+            return None
         await bury(self._admission, self._letters, request, reason)
-        return await delivery.ack()
-
-    async def _again(self, delivery: Delivery) -> None:
-        try:
-            await delivery.retry(min(30.0, 0.1 * 2 ** min(delivery.attempts, 10)))
-        except MeshError as error:
-            logger.info("it comes again by itself: %s", error)
+        return None
 
     # -- requests
 

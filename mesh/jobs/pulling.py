@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import Clock, Consumer, Delivery
@@ -18,16 +19,34 @@ AT_ONCE = 16
 LONGEST_PAUSE = 5.0
 
 
+class Again(NamedTuple):
+    """The message is to come again, `after` so many seconds; None: ever later, as often as it has come."""
+
+    after: float | None = None
+
+
+async def _at_once() -> None:
+    return
+
+
 class Pulling:
-    """`handle` says whether a message is accounted for; one that is not comes again, ever later. It may raise: likewise."""
+    """`handle` gives None for a message that is accounted for, which is acked then. It may raise: then the message comes again.
+    `has_room` is awaited before each pull."""
 
     def __init__(
-        self, consumer: Consumer, clock: Clock, handle: Callable[[Delivery], Awaitable[bool]], *, what: str
+        self,
+        consumer: Consumer,
+        clock: Clock,
+        handle: Callable[[Delivery], Awaitable[Again | None]],
+        *,
+        what: str,
+        has_room: Callable[[], Awaitable[None]] = _at_once,
     ) -> None:
         self._consumer = consumer
         self._clock = clock
         self._handle = handle
         self._what = what
+        self._has_room = has_room
         self._task = asyncio.get_running_loop().create_task(self._pull(), name=what)
 
     async def close(self) -> None:
@@ -42,6 +61,7 @@ class Pulling:
             while True:
                 if len(in_hand) >= AT_ONCE:
                     await asyncio.wait(in_hand, return_when=asyncio.FIRST_COMPLETED)
+                await self._has_room()
                 delivery = await self._next()
                 if delivery is not None:
                     task = asyncio.get_running_loop().create_task(self._see_through(delivery))
@@ -59,14 +79,21 @@ class Pulling:
             return None
 
     async def _see_through(self, delivery: Delivery) -> None:
+        again: Again | None = Again()
         try:
-            if await self._handle(delivery):
-                return await delivery.ack()
+            again = await self._handle(delivery)
         except MeshError as error:
             logger.info("%s: message %d comes again: %s", self._what, delivery.message.sequence, error)
         except Exception:
             logger.exception("%s: message %d comes again", self._what, delivery.message.sequence)
         try:
-            await delivery.retry(min(LONGEST_PAUSE, 0.05 * 2 ** min(delivery.attempts, 10)))
+            if again is None:
+                await delivery.ack()
+            else:
+                await delivery.retry(_pause(delivery) if again.after is None else again.after)
         except MeshError as error:
-            logger.info("%s: it comes again by itself: %s", self._what, error)
+            logger.info("%s: message %d comes again by itself: %s", self._what, delivery.message.sequence, error)
+
+
+def _pause(delivery: Delivery) -> float:
+    return float(min(LONGEST_PAUSE, 0.05 * 2 ** min(delivery.attempts, 10)))

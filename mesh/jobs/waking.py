@@ -13,11 +13,12 @@ from collections.abc import Callable
 from mesh.jobs.backlog import Candidate
 from mesh.jobs.inbox import Inbox, ready
 from mesh.jobs.journals import Journals
-from mesh.jobs.pulling import Pulling
+from mesh.jobs.pulling import Again, Pulling
 from mesh.jobs.seat import Seat
 from mesh.jobs.streams import INBOX, TIMERS
+from mesh.jobs.timers import DEADLINE, token_of
 from mesh.protocols.errors import Conflict, InvalidName, NoResponders, TimedOut, Unavailable
-from mesh.protocols.job_events import Entry, Event, encode_entry
+from mesh.protocols.job_events import MOST_WAITS, Entry, Event, JobHead, encode_entry
 from mesh.protocols.job_rules import TERMINAL, UNOWNED
 from mesh.protocols.job_state import JobState, Recorded, advance
 from mesh.protocols.ports import Delivery
@@ -72,44 +73,46 @@ class Waking:
 
     # -- one message
 
-    async def _said(self, delivery: Delivery) -> bool:
+    async def _said(self, delivery: Delivery) -> Again | None:
         message = delivery.message
         try:
             tenant, job = self._seat.subjects.parse_inbox(message.subject)
         except InvalidName as error:
             logger.warning("a message for a job that is none, on %s: %s", message.subject, error)
-            return True
+            return None
         last = await self._journals.last(tenant, job)
         if last is None:
             return self._unknown(delivery, job)
         if last.entry.head.state in TERMINAL or last.entry.head.inbox >= message.sequence:
-            return True
+            return None
         if last.entry.head.state in UNOWNED:
             state = await self._journal_for_nobody(tenant, job, 0.0)
-            return state.terminal or state.inbox >= message.sequence
+            return None if state.terminal or state.inbox >= message.sequence else Again()
         if not self._attend(job):
             self._elsewhere(_nudge(last))
-        return False
+        return Again()
 
-    async def _timed(self, delivery: Delivery) -> bool:
-        """While somebody drives the job, it minds its times itself, and sets timers again before it lets go."""
+    async def _timed(self, delivery: Delivery) -> Again | None:
+        """While somebody drives the job, it minds its times itself; but it may be about to let go of it."""
         message = delivery.message
         try:
-            tenant, job, _ = self._seat.subjects.parse_timer(message.subject)
+            tenant, job, token = self._seat.subjects.parse_timer(message.subject)
         except InvalidName as error:
             logger.warning("a timer that is none, on %s: %s", message.subject, error)
-            return True
+            return None
         last = await self._journals.last(tenant, job)
-        if last is None or last.entry.head.state not in UNOWNED:
-            return True
+        if last is None or last.entry.head.state in TERMINAL or not _waits_for(last.entry.head, token):
+            return None
+        if last.entry.head.state not in UNOWNED:
+            return Again()
         state = await self._journal_for_nobody(tenant, job, message.time)
-        return not state.unowned or not ready(state, message.time)
+        return Again() if state.unowned and ready(state, message.time) else None
 
-    def _unknown(self, delivery: Delivery, job: str) -> bool:
+    def _unknown(self, delivery: Delivery, job: str) -> Again | None:
         if delivery.attempts < MOST_UNKNOWN:
-            return False
+            return Again()
         logger.warning("a message for job %s, which is not there, is passed over", job)
-        return True
+        return None
 
     # -- writing for nobody
 
@@ -156,6 +159,12 @@ class Waking:
             await self._seat.clock.sleep(0.01 + 0.04 * self._seat.ids.random.random())
             return False
         return not ack.duplicate and state.apply(Recorded(entry, ack.sequence, self._seat.clock.now()))
+
+
+def _waits_for(head: JobHead, token: str) -> bool:
+    """Whether the job may still wait for that time; of very many waits a head does not tell all."""
+    many = len(head.waits) >= MOST_WAITS
+    return token == DEADLINE or many or any(token_of(each.key) == token for each in head.waits)
 
 
 def _nudge(last: Recorded) -> Candidate:
