@@ -56,6 +56,30 @@ def auctions(monkeypatch: pytest.MonkeyPatch) -> list[Negotiation]:
 
 
 @pytest.mark.virtual
+async def test_losers_of_calls_that_end_together_are_told_in_one_message_a_process(place: MarketPlace) -> None:
+    for process in ("a", "b"):
+        await place.worker(process, capacity=8)
+    await asyncio.gather(*(place.contract(0.0, mode="directed") for _ in range(4)))
+    await until(lambda: not any(each.book.bids._by_seat for each in place.participants.values()))
+    assert place.seen.count("propose") == 8
+    assert place.seen.count("reject-proposal") <= 2, "whoever lost several calls hears of them at once"
+
+
+@pytest.mark.virtual
+async def test_of_many_awards_those_that_take_longer_are_confirmed_each_in_its_time(place: MarketPlace) -> None:
+    await place.worker("a", capacity=8)
+    await place.contract(0.0)
+    calls = [place.start(seconds) for seconds in (0.0, 0.05, 0.01, 0.3)]
+    await asyncio.sleep(0.015)
+    late = place.start(0.03)
+    assert place.seen.count("confirm") == 0
+    await asyncio.sleep(0.01)
+    assert place.seen.count("confirm") == 2, "two are not ready after 20 ms; the late one is not due yet"
+    await asyncio.gather(*calls, late)
+    assert place.seen.count("confirm") == 3
+
+
+@pytest.mark.virtual
 @pytest.mark.parametrize("mode", ["standing", "directed"])
 async def test_what_goes_well_needs_no_auction(place: MarketPlace, auctions: list[Negotiation], mode: Mode) -> None:
     workers = [await place.worker(name) for name in "abc"]

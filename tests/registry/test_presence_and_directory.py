@@ -297,6 +297,17 @@ async def test_replies_teach_fresher_figures_than_beats(crew: Crew) -> None:
     ann.directory.learn("nobody.greeter.1", Bid(price=2.0), "greet")
 
 
+async def test_what_is_declared_of_a_capability_is_what_somebody_ready_says_of_it(crew: Crew) -> None:
+    ann = await crew.join("ann")
+    assert ann.directory.declared("greet") is None
+    await ann.presence.register(instance_of("ann"))
+    await until(lambda: ann.directory.declared("greet") is not None)
+    (old,) = ann.directory.lookup("greet")
+    fresh = [msgspec.structs.replace(each, timeout=77.0) for each in old.record.capabilities]
+    await ann.presence.register(msgspec.structs.replace(old.record, capabilities=tuple(fresh)))
+    await until(lambda: (found := ann.directory.declared("greet")) is not None and found.timeout == 77.0)
+
+
 async def test_suspicion_takes_an_instance_out_of_lookups_and_is_taken_back(crew: Crew) -> None:
     ann = await crew.join("ann")
     await ann.presence.register(instance_of("ann"))

@@ -88,3 +88,16 @@ async def test_the_kill_switch_holds_until_it_is_released(breakers: Breakers, cl
     breakers.release("a.b.c", "do")
     with breakers.guard("a.b.c", "do"):
         pass
+
+
+async def test_only_breakers_that_are_not_closed_need_be_asked(breakers: Breakers, clock: Clock) -> None:
+    assert not breakers.troubled
+    fail(breakers, HandlerFailed("no"))
+    assert list(breakers.troubled) == [("a.b.c", "do")]
+    assert breakers.open() == ("a.b.c do",)
+    await clock.sleep(5)
+    assert breakers.open() == (), "its time is over: it lets a trial call through"
+    for _ in range(breakers.policy.permits):
+        with breakers.guard("a.b.c", "do"):
+            pass
+    assert not breakers.troubled
