@@ -7,6 +7,7 @@
     Mesh-Priority     0 (most urgent) to 3
     Mesh-Labels       `region=eu,gpu=yes`: labels that every agent working for the job must have
     Mesh-Correlation  the correlation id, where the submitter has one; `Mesh-Causation` likewise
+    Mesh-Parent       the job, and the wait in it, that this one was begun by: `j5x… review` (the wait's key URL-encoded)
     traceparent       W3C trace context
 
 Header names are read in any case. Whatever is wrong is named in a `BadPayload`.
@@ -20,12 +21,14 @@ import math
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from mesh.protocols.constraints import Budget, Constraints
 from mesh.protocols.envelope import NULL
-from mesh.protocols.errors import BadPayload, Fault
+from mesh.protocols.errors import BadPayload, Fault, InvalidName
+from mesh.protocols.subjects import check_token
 
 MAX_DEPTH = 100
 """How deep lists and objects of an input may be nested."""
@@ -37,7 +40,8 @@ _NESTING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
 
 
 class Terms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What stands beside the input. `deadline` is in seconds from submission; an empty `key` means none was given."""
+    """What stands beside the input. `deadline` is in seconds from submission; an empty `key` means none was given. `parent` is
+    a job's id, and `wait` the key of the wait in it that ends when this job does: both empty for most."""
 
     key: str = ""
     deadline: float | None = None
@@ -45,6 +49,8 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     correlation: str = ""
     causation: str = ""
     trace: str = ""
+    parent: str = ""
+    wait: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -121,6 +127,7 @@ def headers_of(terms: Terms) -> dict[str, str]:
         "Mesh-Labels": ",".join(f"{name}={value}" for name, value in limits.labels.items()),
         "Mesh-Correlation": terms.correlation,
         "Mesh-Causation": terms.causation,
+        "Mesh-Parent": f"{terms.parent} {quote(terms.wait)}" if terms.parent else "",
         "traceparent": terms.trace,
     }
     headers = {name: value for name, value in said.items() if value}
@@ -137,6 +144,7 @@ def terms_of(headers: Mapping[str, str] | None) -> Terms:
     """
     said = {name.lower(): value.strip() for name, value in (headers or {}).items()}
     trace = said.get("traceparent", "")
+    parent, wait = _parent(said.get("mesh-parent", ""))
     return Terms(
         key=_text(said, "mesh-key") or _text(said, "nats-msg-id"),
         deadline=_deadline(said.get("mesh-deadline", "")),
@@ -144,6 +152,8 @@ def terms_of(headers: Mapping[str, str] | None) -> Terms:
         correlation=_text(said, "mesh-correlation"),
         causation=_text(said, "mesh-causation"),
         trace=trace if _TRACE.match(trace) else "",
+        parent=parent,
+        wait=wait,
     )
 
 
@@ -202,6 +212,18 @@ def _text(said: Mapping[str, Any], name: str) -> str:
     if len(value) > 256 or not value.isprintable():
         raise BadPayload(f"header {name} must be printable and at most 256 characters")
     return value
+
+
+def _parent(text: str) -> tuple[str, str]:
+    if not text:
+        return "", ""
+    job, _, wait = text.partition(" ")
+    try:
+        return check_token(job, "job"), unquote(wait, errors="strict")
+    except (InvalidName, UnicodeError) as error:
+        raise BadPayload(
+            f"header mesh-parent must be a job's id and the key of a wait in it, got {text!r}: {error}"
+        ) from None
 
 
 def _deadline(text: str) -> float | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from mesh.jobs.children import tell
 from mesh.jobs.journals import Journals
 from mesh.jobs.seat import Seat
 from mesh.jobs.values import Values
@@ -102,10 +103,15 @@ class Admission:
     async def refuse(self, request: Request, reason: Fault, letter: str) -> str:
         """Journal a message that cannot become a job as a dead-lettered one; gives its id. Again: nothing happens.
 
-        It stands under the id of its message, so that whoever corrects it may use the same key.
+        It stands under the id of its message, so that whoever corrects it may use the same key. Another job's child has no
+        other key: it stands under that, and its parent is told.
         """
         assert request.source is not None, "only what was stored must be accounted for"
         job = job_id_for_message(request.source.stream, request.source.sequence)
+        key, parent = _child_of(request)
+        if parent is not None:
+            job = job_id_for_key(request.tenant, key)
+            await tell(self._seat, parent, job)
         value = Value(inline=_raw_or_null(request.data)) if len(request.data) <= 4096 else Value()
         submitted = Submitted(
             workflow=request.workflow,
@@ -115,6 +121,7 @@ class Admission:
             source=_name(request.source),
             received_at=request.source.received_at,
             correlation=job,
+            parent=parent,
         )
         await self._begin(request.tenant, job, (submitted, DeadLettered(fault=reason, letter=letter)))
         return job
@@ -183,6 +190,17 @@ def _same(state: JobState, new: Submitted) -> bool:
     if new.received_at and (there.source, there.received_at) == (new.source, new.received_at):
         return True
     return bool(new.key) and (there.workflow, there.digest) == (new.workflow, new.digest)
+
+
+def _child_of(request: Request) -> tuple[str, Parent | None]:
+    """The key and the parent of a job that another one began; what cannot be read has none."""
+    try:
+        terms = terms_of(request.headers)
+    except BadPayload:
+        return "", None
+    if not terms.key or not terms.parent:
+        return "", None
+    return terms.key, Parent(tenant=request.tenant, job=terms.parent, wait=terms.wait)
 
 
 def _name(source: Source) -> str:

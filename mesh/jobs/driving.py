@@ -20,13 +20,19 @@ async def drive(run: Run, journal: Journal, values: Values) -> None:
         LeaseLost: somebody else drives the job now; nothing was journaled.
         ReplayDiverged: the workflow does not fit the journal any more, and a person is to decide.
     """
-    outcome = None if run.being_undone else await _outcome(run, journal, values)
+    outcome = None if run.being_undone else await outcome_of(run, journal, values)
     if run.course.must_park and run.cancelled is None:
         run.course.check()
-    await journal.append(outcome if isinstance(outcome, Completed) else await run.undo(outcome))
+    await run.wind_up()
+    ended = outcome if isinstance(outcome, Completed) else await run.undo(outcome)
+    await run.tell_parent()
+    cancelled = await run.cancelled_meanwhile()
+    if cancelled is not None and isinstance(ended, Completed):
+        ended = await run.undo(CancelledEvent(fault=cancelled.fault()))
+    await journal.append(ended)
 
 
-async def _outcome(run: Run, journal: Journal, values: Values) -> Outcome:
+async def outcome_of(run: Run, journal: Journal, values: Values) -> Outcome:
     """How it ended. Once somebody has asked for its end, that is how, whatever the workflow makes of it."""
     outcome: Outcome
     try:

@@ -19,11 +19,20 @@ PATIENCE = 60.0
 class Client(Protocol):
     """What it takes to hand jobs in, to follow them, and to tell them something; a `Peer` is one."""
 
-    bus: Bus
-    store: Store
-    clock: Clock
-    ids: Ids
-    subjects: Subjects
+    @property
+    def bus(self) -> Bus: ...  # noqa: D102
+
+    @property
+    def store(self) -> Store: ...  # noqa: D102
+
+    @property
+    def clock(self) -> Clock: ...  # noqa: D102
+
+    @property
+    def ids(self) -> Ids: ...  # noqa: D102
+
+    @property
+    def subjects(self) -> Subjects: ...  # noqa: D102
 
 
 async def follow(client: Client, tenant: str, job: str, state: JobState) -> AsyncGenerator[Recorded, None]:

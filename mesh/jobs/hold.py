@@ -19,32 +19,37 @@ WITHIN = 60.0
 
 
 class Hold:
-    """One recalling. What comes to the end of the journal waits in `here`, until everything does; then it meets `Cancelled`."""
+    """One recalling. What comes to the end of the journal waits in `here`, until everything does; then it meets `Cancelled`.
+    `held` are the keys that it came to."""
 
     def __init__(self, clock: Clock, job: str) -> None:
         self._stillness = Stillness(clock)
         self._job = job
+        self.held: list[str] = []
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._over.add_done_callback(lambda over: over.exception())
 
-    async def recall(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run the workflow as far as the journal goes; what it returns or raises is of no interest."""
+    async def recall(self, work: Coroutine[Any, Any, Any]) -> bool:
+        """Run the workflow as far as the journal goes, and say whether that was to its end; what it returns or raises is of no
+        interest."""
         running = asyncio.ensure_future(work)
         settled = asyncio.ensure_future(self._stillness.settled())
         try:
             await asyncio.wait({running, settled}, timeout=WITHIN, return_when=asyncio.FIRST_COMPLETED)
+            return running.done()
         finally:
             self._over.set_exception(Cancelled(f"job {self._job} is being undone"))
             for task in (running, settled):
                 task.cancel()
             await asyncio.gather(running, settled, return_exceptions=True)
 
-    async def here(self) -> None:
-        """The journal ends here.
+    async def here(self, key: str) -> None:
+        """The journal ends here, before the step, wait or artifact of this key.
 
         Raises:
             Cancelled: once every line has come to its end.
         """
+        self.held.append(key)
         with self._stillness.waiting():
             await asyncio.shield(self._over)
 

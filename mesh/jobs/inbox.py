@@ -5,7 +5,7 @@ from __future__ import annotations
 from mesh.jobs.journals import Journals
 from mesh.jobs.streams import INBOX
 from mesh.protocols.errors import BadPayload
-from mesh.protocols.job_events import Event, How, Paused, PauseRequested, WaitResolved, Woken
+from mesh.protocols.job_events import CancelRequested, Event, How, Paused, PauseRequested, Resumed, WaitResolved, Woken
 from mesh.protocols.job_inbox import ChildEnded, ChildOutcome, read_said, taken, unreadable
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import JobState
@@ -41,9 +41,18 @@ class Inbox:
             Transient: the store is out of reach.
         """
         event = await self._event(state, tenant, stored)
+        if isinstance(event, CancelRequested | PauseRequested | Resumed):
+            await self._pass_on(state, tenant, stored)
         if isinstance(event, PauseRequested) and state.unowned and state.status != "paused":
             return event, Paused()
         return (event,)
+
+    async def _pass_on(self, state: JobState, tenant: str, stored: Stored) -> None:
+        """What is said to a job is said to its children, before it is journaled: so that no crash keeps it from them."""
+        children = [each.opened.child for each in state.open_waits if each.opened.kind == "child"]
+        for each in children:
+            subject = self._subjects.inbox(tenant, each)
+            await self._store.append(subject, stored.data, message_id=f"{each}.{stored.sequence}")
 
     async def _event(self, state: JobState, tenant: str, stored: Stored) -> Event:
         try:

@@ -43,7 +43,7 @@ class Performing:
             if known is not None and known.ended:
                 return await self._recall(scope, known)
             if self.hold is not None:
-                await self.hold.here()
+                await self.hold.here(step.key)
             anew = known is not None and await self._may_be_done_anew(scope, known, doubt)
             if known is not None and known.ended:
                 continue

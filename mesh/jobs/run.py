@@ -17,6 +17,7 @@ from mesh.jobs.attention import Attention
 from mesh.jobs.awarding import award
 from mesh.jobs.branches import Branch
 from mesh.jobs.calls import CallTerms, Contractor
+from mesh.jobs.children import Children, ChildTerms, tell_parent
 from mesh.jobs.course import Course
 from mesh.jobs.divergence import Divergence
 from mesh.jobs.doubts import Doubt, Doubts, OnDoubt, Reconcile
@@ -104,6 +105,7 @@ class Run(Job):
         self._steps = Steps(seat, journal, values, self._stillness, self.course, self.correlation)
         self._attention = Attention(journal, inbox, seat.clock, self._heard)
         self._waits = Waits(journal, timers, self._stillness, self.course, opened=self._attention.rearm)
+        self._children = Children(seat, journal, self._waits, self._stillness)
         self._performing = Performing(journal, self._steps, self._waits, Doubts(seat, journal, values, self._waits))
         self._saga = Saga(seat, journal, self._waits)
         self._hold: Hold | None = None
@@ -135,6 +137,14 @@ class Run(Job):
             return await work
         async with self._deadline.enforce(f"job {self.id}"):
             return await work
+
+    async def wind_up(self) -> None:
+        """The workflow is over: nobody waits any more for the children that are left."""
+        await self._children.stop()
+
+    async def tell_parent(self) -> None:
+        """The job is over in a moment: whoever waits for it hears so before it is journaled, so that no crash keeps it back."""
+        await tell_parent(self._seat, self._journal.state, self._journal.check)
 
     # -- undo what it did
 
@@ -172,10 +182,15 @@ class Run(Job):
 
     async def _recall(self) -> None:
         """Learn how the steps are undone that this run has not come to."""
-        self._hold = self._performing.hold = self._waits.hold = Hold(self._seat.clock, self.id)
         with self._stillness.working():
-            await self._hold.recall(self._body())
+            await self.retrace(self._body())
         self._hold = self._performing.hold = self._waits.hold = None
+
+    async def retrace(self, work: Coroutine[Any, Any, Any]) -> tuple[bool, list[str]]:
+        """Do the work, which runs the workflow, as far as the journal goes: whether that was to its end, and the keys that it
+        came to and the journal does not have."""
+        hold = self._hold = self._performing.hold = self._waits.hold = Hold(self._seat.clock, self.id)
+        return await hold.recall(work), hold.held
 
     # -- what is said to it
 
@@ -195,6 +210,13 @@ class Run(Job):
     def cancelled(self) -> Cancelled | None:
         """Why the job is to end, once somebody has asked for it."""
         return self._steps.cancelled
+
+    async def cancelled_meanwhile(self) -> Cancelled | None:
+        """Why the job is to end, if that is journaled by now: whatever the caller journals next, before it waits for anything
+        else, is written knowing of it."""
+        await self._journal.flush()
+        self._heard()
+        return self.cancelled
 
     async def rest(self) -> bool:
         """Wait until the workflow has come to a halt at what it waits for, and see to it that the server minds its times;
@@ -416,6 +438,35 @@ class Run(Job):
 
         return Branch(begin, key=key, name=action)
 
+    def child(
+        self,
+        workflow: str | Workflow[Any],
+        payload: Any = None,
+        *,
+        returns: Any = Any,
+        key: str | None = None,
+        timeout: float | None = None,
+        constraints: Constraints | None = None,
+    ) -> Branch[Any]:
+        """A job of its own, and what comes of it."""
+        name = workflow if isinstance(workflow, str) else workflow.name
+        contract = workflow.output if not isinstance(workflow, str) and returns is Any else local.contract_of(returns)
+        raw = encode_payload(payload)
+
+        async def begin() -> Any:
+            scope = current.get()
+            whole = scope.begin(key, name)
+            terms = ChildTerms(
+                name, raw, self._narrowed(whole, constraints or Constraints(priority=0)), timeout,
+                self._deadline.remaining() if self._deadline else None, self.correlation, self._submitted.trace,
+            )  # fmt: skip
+            try:
+                return contract.decode(await self._values.load(await self._children.result(scope, whole, terms)))
+            finally:
+                scope.end(whole)
+
+        return Branch(begin, key=key, name=name)
+
     async def _wait(
         self, key: str | None, kind: WaitKind, name: str, digest: str, seconds: float | None, **shown: Any
     ) -> WaitResolved:
@@ -451,7 +502,7 @@ class Run(Job):
             if known is not None:
                 return known
             if self._hold is not None:
-                await self._hold.here()
+                await self._hold.here(whole)
             raw = encode_payload(content)
             large = len(bytes(raw)) > LIMIT
             artifact = Artifact(
@@ -569,7 +620,7 @@ class Run(Job):
                 return await work
         except DeadlineExceeded as error:
             if self._hold is not None:
-                await self._hold.here()
+                await self._hold.here(whole)
             await self._steps.record_failure(scope, whole, error)
             raise
 
@@ -580,14 +631,10 @@ class Run(Job):
             raise BudgetExceeded(
                 f"step {step.key}: the job's budget is used up", detail={"budget": msgspec.to_builtins(limits.budget)}
             )
-        try:
-            narrowed = self._limits().narrow(terms.demands())
-        except ValueError as error:
-            raise Refused(f"step {step.key}: {error}", detail={"reason": "constraints"}) from None
         call = Call(
             capability=terms.capability,
             input=terms.input,
-            constraints=narrowed,
+            constraints=self._narrowed(step.key, terms.demands()),
             deadline=self._within(terms.seconds(self._seat.declared(terms.capability))),
             effect=terms.effect,
             mode=terms.mode,
@@ -605,10 +652,15 @@ class Run(Job):
         done = await award(self._contractor, call, self._seat, attempt, lambda: self._journal.leaving)
         return Outcome(done.content, done.usage, done.stamps)
 
-    def _limits(self) -> Constraints:
+    def _narrowed(self, key: str, demands: Constraints) -> Constraints:
+        """What the job demands, and what is demanded beyond that."""
+        whole = self.constraints
         if self._shielded:
-            return msgspec.structs.replace(self._submitted.constraints, budget=Budget())
-        return self.constraints
+            whole = msgspec.structs.replace(whole, budget=Budget())
+        try:
+            return whole.narrow(demands)
+        except ValueError as error:
+            raise Refused(f"step {key}: {error}", detail={"reason": "constraints"}) from None
 
     def _within(self, seconds: float) -> Deadline:
         """`seconds` from now, no later than the job's own deadline."""

@@ -22,6 +22,7 @@ from mesh.protocols.errors import (
     UnknownWorkflow,
     from_fault,
 )
+from mesh.protocols.job_events import Parent
 from mesh.protocols.submission import Answer, Terms, headers_of, job_id_for_key, read_input
 from mesh.resilience.deadline import Deadline
 
@@ -45,12 +46,13 @@ async def submit(
     correlation: str = "",
     causation: str = "",
     trace: str = "",
+    parent: Parent | None = None,
     timeout: float = 10.0,
 ) -> JobHandle:
     """Hand a job in; when this returns, it is stored and will be done. Again with the same `key`: the same job.
 
     `payload` is the workflow's input, JSON-able; `deadline` in seconds from now, for the job; `timeout` in seconds, for
-    handing it in. `constraints` is the whole of budget, boundary, priority and labels at once. Where no host of the workflow
+    handing it in. `constraints` is the whole of budget, boundary, priority and labels at once. `parent` is the job of the same tenant that waits for this one. Where no host of the workflow
     is up, the job waits in the ingress stream.
 
     Raises:
@@ -67,6 +69,8 @@ async def submit(
         correlation=correlation,
         causation=causation,
         trace=trace,
+        parent=parent.job if parent else "",
+        wait=parent.wait if parent else "",
     )
     data = bytes(read_input(bytes(encode_payload(payload))))
     headers = headers_of(terms)

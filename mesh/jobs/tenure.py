@@ -12,6 +12,7 @@ import msgspec
 from mesh.actors.contract import encode_payload
 from mesh.jobs.backlog import Candidate
 from mesh.jobs.calls import Contractor
+from mesh.jobs.children import tell_parent
 from mesh.jobs.course import REPLAY
 from mesh.jobs.dead_letters import DeadLetters
 from mesh.jobs.driving import drive
@@ -174,6 +175,7 @@ class Tenure:
         fault = Fault(code="poison", error_class="catastrophic", message=message)
         letter = f"dead.job.{state.job}.{state.epoch + 1}"
         await self._means.letters.bury_job(state, journal.tenant, letter, fault)
+        await tell_parent(self._seat, state)
         await journal.claim(DeadLettered(fault=fault, letter=letter))
 
     def _tell(self, event: str, journal: Journal) -> None:

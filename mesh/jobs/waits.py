@@ -58,7 +58,7 @@ class Waits:
         self._course.check()
         known = self._journal.state.waits.get(opened.key)
         if self.hold is not None and (known is None or known.answer is None):
-            await self.hold.here()
+            await self.hold.here(opened.key)
         if known is None:
             self._may_wait(opened.key)
             return await self._begin(opened)

@@ -236,6 +236,40 @@ class Job(abc.ABC):
             Denied: the answer was no. WaitExpired: there was none in time.
         """
 
+    @overload
+    def child(
+        self, workflow: Workflow[R], payload: Any = None, *, key: str | None = None, timeout: float | None = None,
+        constraints: Constraints | None = None,
+    ) -> Branch[R]: ...  # fmt: skip
+    @overload
+    def child(
+        self, workflow: str, payload: Any = None, *, returns: type[T], key: str | None = None,
+        timeout: float | None = None, constraints: Constraints | None = None,
+    ) -> Branch[T]: ...  # fmt: skip
+    @overload
+    def child(
+        self, workflow: str, payload: Any = None, *, key: str | None = None, timeout: float | None = None,
+        constraints: Constraints | None = None,
+    ) -> Branch[Any]: ...  # fmt: skip
+    @abc.abstractmethod
+    def child(
+        self,
+        workflow: str | Workflow[Any],
+        payload: Any = None,
+        *,
+        returns: Any = Any,
+        key: str | None = None,
+        timeout: float | None = None,
+        constraints: Constraints | None = None,
+    ) -> Branch[Any]:
+        """A job of its own, of the workflow or its name, and its result once it is over. It has the same tenant, what is left
+        of this job's budget and time, and at most `timeout` seconds. When this job is cancelled, paused or resumed, so is it;
+        and it is cancelled when this job ends without it.
+
+        Raises:
+            DeadlineExceeded: it was not over in time. What the child failed with. BadPayload · UnknownWorkflow.
+        """
+
     # -- what is left behind
 
     @abc.abstractmethod
