@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from mesh.actors.peer import Peer
 
 
+TELL_AFTER = 0.02
+"""Seconds for which changes of the load are gathered."""
+
+
 class JobHost:
     """The workflows of one process: `host` them, then `drain` or `stop`. `contractor` gives their calls to agents."""
 
@@ -26,6 +31,7 @@ class JobHost:
         self._peer = peer
         self.owner = Owner(seat_of(peer), contractor, **bounds)
         self._started_at = peer.clock.now()
+        self._telling: asyncio.TimerHandle | None = None
         self._forget = peer.directory.on_change(self._changed)
         self.owner.on_load = self._load_changed
         peer.breakers.on_change(lambda *_: self._load_changed())
@@ -44,7 +50,7 @@ class JobHost:
         for workflow in chosen:
             await self.owner.host(workflow)
         await self._peer.presence.register(self._record("ready"), self._schemas())
-        self._load_changed()
+        self._tell_load()
 
     async def drain(self, within: float = 30.0) -> None:
         """Take nothing more in, finish what can be finished `within` seconds, and hand the rest back."""
@@ -58,10 +64,18 @@ class JobHost:
     async def stop(self) -> None:
         """Leave at once: others claim what is left. Again: nothing happens."""
         self._forget()
+        if self._telling is not None:
+            self._telling.cancel()
         await self.owner.stop()
 
     def _load_changed(self) -> None:
+        """Jobs begin and end many at a time: what that amounts to is told once a moment."""
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(TELL_AFTER, self._tell_load)
+
+    def _tell_load(self) -> None:
         """Its figures also tell which agents its calls are kept from by breakers."""
+        self._telling = None
         figures = msgspec.structs.replace(self.owner.figures, breakers=self._peer.breakers.open())
         self._peer.presence.set_figures(f"{AGENT}.{self._peer.process}", figures)
 

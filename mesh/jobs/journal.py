@@ -190,7 +190,7 @@ class Journal:
         stored.add_done_callback(_seen)
         self._waiting.append(_Waiting(events, stored))
         self._wake()
-        await asyncio.shield(stored)
+        await stored  # whoever is cancelled here leaves the writer alone
 
     def note(self, event: Event) -> None:
         """Store the event with the next entry, or in a moment. Nobody waits for it; it is lost with the owner."""
@@ -341,6 +341,9 @@ class Journal:
         at, give_up = self.state.sequence, self._clock.monotonic() + PATIENCE
         while self._clock.monotonic() < give_up:
             try:
+                last = await self._journals.last(self.tenant, self.state.job)
+                if last is not None and last.sequence == at:
+                    return last.time
                 found = await self._journals.read(self.tenant, self.state.job, after=at - 1)
             except _UNKNOWN:
                 found = []

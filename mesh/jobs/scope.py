@@ -12,6 +12,7 @@ import random
 import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from mesh.jobs.course import Ahead
 from mesh.protocols.errors import StepMisused
@@ -33,8 +34,10 @@ class Scope:
     _occurrences: dict[str, int] = field(default_factory=dict)
     _uuids: int = 0
 
-    def __post_init__(self) -> None:
-        self.random = random.Random(f"{self.job}/{self.path}")
+    @cached_property
+    def random(self) -> random.Random:
+        """Chance, seeded by the job and the path: the same in every run. Seeding takes a while, and few ask."""
+        return random.Random(f"{self.job}/{self.path}")
 
     def below(self, key: str) -> Scope:
         """The scope of a branch."""
