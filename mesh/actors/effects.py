@@ -15,7 +15,7 @@ from typing import Any, TypeVar, overload
 import msgspec
 
 from mesh.actors.contract import Contract, encode_payload
-from mesh.actors.effects_hold import Hold, read
+from mesh.actors.effects_hold import Hold, encoded, read
 from mesh.actors.effects_record import EffectClass, EffectRecord, definite, doubt, never_happened, what_next
 from mesh.actors.state_kind import contract_of
 from mesh.actors.state_shelf import NOTHING, Found, Shelf, token
@@ -31,6 +31,8 @@ HORIZON = 30 * 86_400
 """Seconds for which an effect is remembered after the last that was heard of it; then its key is a new one."""
 FIRST_LOOK, LONGEST_LOOK = 0.02, 0.25
 """Seconds between two looks at an effect that another process has in hand."""
+BLIND = 1.0
+"""Seconds between two looks after which the silence of the other one proves nothing."""
 
 
 Gone = Callable[[str, str], Awaitable[bool]]
@@ -111,11 +113,11 @@ class Effects:
         if lease <= 0 or horizon < 1:
             raise Refused(f"lease={lease:g}, horizon={horizon}: more than 0 seconds, and at least one second")
         contract = contract_of(_returned_by(fn) if returns is ... else returns)
-        at, seen, pause = self._at(key), _Silence(self._store.clock, lease), FIRST_LOOK
+        at, silence, pause = self._at(key), _Silence(self._store.clock), FIRST_LOOK
         while True:
             found = await self._shelf.get(at)
             record = read(found)
-            step = what_next(record, effect, over=seen.over(found.version) or await self._gone(record))
+            step = what_next(record, effect, over=silence.over(found, record) or await self._gone(record))
             if step == "doubt":
                 raise doubt(key, self._agent, self._tenant)
             if step == "recall":
@@ -152,8 +154,8 @@ class Effects:
     async def _begin(
         self, key: str, effect: EffectClass, record: EffectRecord | None, found: Found, lease: float, horizon: int
     ) -> Hold | None:
-        """Write down that we call the target. None: another was faster."""
-        store = self._store
+        """Write down that we call the target. None: another was faster, or it took us so long that others think us dead."""
+        store, before = self._store, self._store.clock.monotonic()
         begun = EffectRecord(
             key=key,
             effect=effect,
@@ -163,15 +165,20 @@ class Effects:
             listed=store.listed(),
             calls=record.calls + 1 if record else 1,
             began=record.began if record else store.clock.now(),
+            lease=lease,
         )
         try:
             mine = await self._write(key, begun, found, horizon)
         except Conflict:
             return None
-        return Hold(self._shelf, self._at(key), begun, mine, lease, horizon)
+        hold = Hold(self._shelf, self._at(key), begun, record, mine, horizon)
+        if store.clock.monotonic() - before >= lease:
+            await hold.give_back()
+            return None
+        return hold
 
     async def _write(self, key: str, record: EffectRecord, over: Found, horizon: int) -> Found:
-        raw = msgspec.Raw(msgspec.json.encode(record))
+        raw = encoded(record)
         version = await self._shelf.put(self._at(key), raw, over=over, ttl=horizon)
         return msgspec.structs.replace(NOTHING, value=raw, version=version)
 
@@ -205,19 +212,20 @@ class Effects:
 
 
 class _Silence:
-    """How long a record has not changed, by our own clock."""
+    """How long a record has not changed, by our own clock. While we could not look, nobody could renew it, either."""
 
-    def __init__(self, clock: Clock, lease: float) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lease = lease
         self._version = -1
-        self._since = 0.0
+        self._since = self._looked = 0.0
 
-    def over(self, version: int) -> bool:
+    def over(self, found: Found, record: EffectRecord | None) -> bool:
+        """Whether its lease has passed."""
         now = self._clock.monotonic()
-        if version != self._version:
-            self._version, self._since = version, now
-        return now - self._since >= self._lease
+        if found.version != self._version or now - self._looked > BLIND:
+            self._version, self._since = found.version, now
+        self._looked = now
+        return record is not None and now - self._since >= record.lease
 
 
 def _ended(record: EffectRecord, error: Exception, agent: str) -> EffectRecord:

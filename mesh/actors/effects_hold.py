@@ -16,14 +16,18 @@ RENEWALS = 3
 
 
 class Hold:
-    """Taken by having written a record that says *begun*. `found` is that record as it stands, `horizon` in seconds."""
+    """Taken by having written a record that says *begun*, over the one `before`. `found` is that record as it stands,
+    `horizon` in seconds."""
 
-    def __init__(self, shelf: Shelf, at: str, record: EffectRecord, found: Found, lease: float, horizon: int) -> None:
+    def __init__(
+        self, shelf: Shelf, at: str, record: EffectRecord, before: EffectRecord | None, found: Found, horizon: int
+    ) -> None:
         self.record = record
+        self._before = before
         self._shelf = shelf
         self._at = at
         self._found = found
-        self._every = lease / RENEWALS
+        self._every = record.lease / RENEWALS
         self._horizon = horizon
         self._timer: asyncio.TimerHandle | None = None
         self._renewing: asyncio.Task[None] | None = None
@@ -36,9 +40,7 @@ class Hold:
         await self._let_go()
         while True:
             try:
-                await self._shelf.put(
-                    self._at, msgspec.Raw(msgspec.json.encode(record)), over=self._found, ttl=self._horizon
-                )
+                await self._shelf.put(self._at, encoded(record), over=self._found, ttl=self._horizon)
             except Conflict:
                 self._found = await self._shelf.get(self._at)
                 there = read(self._found)
@@ -48,10 +50,14 @@ class Hold:
                 return record
 
     async def give_back(self) -> None:
-        """It was certainly not begun: as if it had never been asked for."""
+        """The target was certainly not called: as it was before, or as if it had never been asked for."""
         await self._let_go()
         try:
-            await self._shelf.delete(self._at, over=self._found)
+            if self._before is None:
+                await self._shelf.delete(self._at, over=self._found)
+            else:
+                before = msgspec.structs.replace(self._before, stage="open")
+                await self._shelf.put(self._at, encoded(before), over=self._found, ttl=self._horizon)
         except Conflict:
             return  # somebody else has it now
 
@@ -73,9 +79,8 @@ class Hold:
     async def _renew(self) -> None:
         """A sign of life; where the lease is somebody else's by now, there is nothing more to renew."""
         record = msgspec.structs.replace(self.record, beat=self.record.beat + 1)
-        raw = msgspec.Raw(msgspec.json.encode(record))
         try:
-            await self._shelf.put(self._at, raw, over=self._found, ttl=self._horizon)
+            await self._shelf.put(self._at, encoded(record), over=self._found, ttl=self._horizon)
             self._found = await self._shelf.get(self._at)
         except Conflict:
             return
@@ -97,6 +102,11 @@ class Hold:
 def read(found: Found) -> EffectRecord | None:
     """The record in what was found."""
     return None if found.value is None else _records.decode(found.value)
+
+
+def encoded(record: EffectRecord) -> msgspec.Raw:
+    """The record as it is stored."""
+    return msgspec.Raw(msgspec.json.encode(record))
 
 
 _records = msgspec.json.Decoder(EffectRecord)

@@ -34,7 +34,8 @@ class EffectRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     """One effect as it is stored. Done, it has an `outcome` (JSON) or a `fault`.
 
     `by` and `incarnation` name the process that calls the target, `listed` says whether the registry knew it; `calls`
-    counts, `began` is when the first was (Unix seconds); `beat` changes with each sign of life.
+    counts, `began` is when the first was (Unix seconds); `beat` changes with each sign of life, of which there are several
+    in `lease` seconds.
     """
 
     key: str
@@ -46,6 +47,7 @@ class EffectRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     calls: int = 1
     began: float = 0.0
     beat: int = 0
+    lease: float = 0.0
     outcome: msgspec.Raw = NULL
     fault: Fault | None = None
 

@@ -75,6 +75,44 @@ async def test_of_two_processes_at_once_one_calls_and_both_have_its_outcome(neig
     assert bank.ledger.asked("k") == 1
 
 
+async def test_a_server_that_is_away_makes_nobody_look_dead(neighbours: Neighbours, bank: Bank) -> None:
+    bank.open.clear()
+    one, two = await effects_of(neighbours, "one"), await effects_of(neighbours, "two")
+    first = asyncio.ensure_future(one.once("k", bank.pay, effect="at_most_once"))
+    await asyncio.sleep(0.5)
+    second = asyncio.ensure_future(two.once("k", bank.pay, effect="at_most_once"))
+    await asyncio.sleep(0.5)
+    neighbours.server.stop()
+    await asyncio.sleep(2 * LEASE)
+    neighbours.server.start()
+    await asyncio.sleep(2 * LEASE)
+    bank.open.set()
+    assert await asyncio.gather(first, second) == ["paid k"] * 2
+    assert bank.ledger.asked("k") == 1
+
+
+async def test_one_who_was_so_slow_to_begin_that_others_think_it_dead_does_not_call(
+    neighbours: Neighbours, bank: Bank
+) -> None:
+    peer = await neighbours.peer("slow")
+    effects, bucket = peer.effects("clerk"), await peer.keeping.effects.shelf.bucket()
+    put, slow = bucket.put, [True]
+
+    async def frozen_after_the_write(*args: Any, **options: Any) -> int:
+        revision = await put(*args, **options)
+        if slow:
+            slow.clear()
+            await asyncio.sleep(2 * LEASE)
+            assert bank.ledger.asked("k") == 0
+        return revision
+
+    bucket.put = frozen_after_the_write  # type: ignore[method-assign]
+    assert await effects.once("k", bank.pay, effect="at_most_once") == "paid k"
+    known = await effects.look("k")
+    assert known is not None
+    assert (known.calls, bank.ledger.asked("k")) == (1, 1)
+
+
 async def lose_while_calling(neighbours: Neighbours, bank: Bank, effect: Any) -> None:
     """A process begins the effect, has its target called, and is cut off before it can write the outcome."""
     lost = await effects_of(neighbours, "lost")
@@ -122,7 +160,7 @@ async def test_who_is_known_to_be_dead_is_not_waited_for(neighbours: Neighbours,
     async def pay(order: str, ctx: Context) -> str:
         return await ctx.effects.once(order, bank.pay, lease=1000)
 
-    bank.open.clear()
+    bank.open.clear()  # it gives signs of life, by its own lease
     await neighbours.host(pay, process="one")
     client = await neighbours.client()
     asking = asyncio.ensure_future(client.ask("clerk", "k"))
@@ -136,7 +174,7 @@ async def test_who_is_known_to_be_dead_is_not_waited_for(neighbours: Neighbours,
     asking.cancel()
     bank.open.set()
     began = neighbours.clock.monotonic()
-    assert await effects.once("k", bank.pay, lease=1000) == "paid k"
+    assert await effects.once("k", bank.pay) == "paid k"
     assert neighbours.clock.monotonic() - began < 100
 
 
