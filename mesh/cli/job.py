@@ -18,7 +18,6 @@ from mesh.protocols.errors import TimedOut
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
     from mesh.jobs.journals import Journals
-    from mesh.protocols.job_events import JobHead
 
 app = typer.Typer(help="Look at jobs, and tell them something.", no_args_is_help=True)
 for _verb in telling.VERBS:
@@ -72,13 +71,16 @@ def show(options: Options, job: Id) -> None:
     """Show everything about one job: steps, awards with every bid, artifacts, usage."""
 
     async def work() -> dict[str, Any]:
+        from mesh.client.waiting import why_waiting
         from mesh.jobs.listing import show_job
         from mesh.jobs.values import Values
 
         async with connected(options) as mesh:
             peer = mesh.peer
             values = Values(peer.store, peer.subjects, peer.clock)
-            return await show_job(_journals(mesh), values, job, why_waiting=lambda head: _why(mesh, head))
+            return await show_job(
+                _journals(mesh), values, job, why_waiting=lambda head: why_waiting(mesh.directory, head)
+            )
 
     shown = run(work())
     if options.output is Format.TABLE:
@@ -134,17 +136,6 @@ def _journals(mesh: Mesh) -> Journals:
     from mesh.jobs.journals import Journals
 
     return Journals(mesh.peer.store, mesh.peer.subjects)
-
-
-def _why(mesh: Mesh, head: JobHead) -> str:
-    """Why nobody drives the job."""
-    hosts = [
-        each.record.labels.get(f"workflow.{head.workflow}", "").split(",")
-        for each in mesh.directory.lookup(f"workflow.{head.workflow}", state=None)
-    ]
-    if not any(str(head.version) in versions for versions in hosts):
-        return f"no process hosts version {head.version} of workflow {head.workflow}"
-    return "its hosts are busy, or about to take it"
 
 
 def _print_event(row: dict[str, Any], output: Format) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 
+import msgspec
 import pytest
 
+from mesh.gateway.webhooks.hook import Webhook, concerns
+from mesh.gateway.webhooks.message import message_of
 from mesh.gateway.webhooks.signing import key_of, new_secret, signature
 from mesh.gateway.webhooks.targets import Targets, read_pattern
 from mesh.protocols.errors import Refused
+from mesh.protocols.job_events import Archived, JobHead, Value
+from mesh.protocols.job_state import JobState
 from mesh.settings import BadSettings
 
 EVERYWHERE = Targets(["*:*"])
@@ -103,3 +108,25 @@ def test_plain_http_goes_to_this_machine_only_and_only_with_the_flag() -> None:
 def test_without_a_pattern_nothing_is_sent_anywhere() -> None:
     with pytest.raises(Refused, match="started without"):
         Targets().check("https://example.com/")
+
+
+def test_an_archived_job_is_told_of_by_its_tombstone() -> None:
+    head = JobHead(workflow="w", version=2, tenant="acme", state="completed", submitted_at=1.0)
+    tomb = Archived(
+        state="completed", archive="2026-11", entries=9, digest="sha256:in", output=Value(inline=msgspec.Raw(b"7"))
+    )
+    state = JobState(job="j1", head=head, archived=tomb, output=tomb.output)
+    hook = Webhook(
+        id="w1",
+        tenant="acme",
+        job="j1",
+        url="https://example.com/",
+        workflow="w",
+        digest="sha256:in",
+        registered_at=0.0,
+    )
+    assert concerns(hook, state)
+    assert not concerns(msgspec.structs.replace(hook, digest="sha256:other"), state)
+    assert not concerns(hook, JobState())
+    said = msgspec.json.decode(message_of(state))
+    assert (said["type"], said["data"]["id"], said["data"]["result"]) == ("job.completed", "j1", 7)

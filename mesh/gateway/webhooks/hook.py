@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from mesh.protocols.errors import Semantic
+from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import BucketSpec
 from mesh.protocols.subjects import Subjects
 
@@ -64,6 +65,13 @@ def hook_id(tenant: str, job: str, url: str, workflow: str, digest: str) -> str:
     """The same submission with the same URL is the same webhook."""
     content = hashlib.sha256("\0".join((tenant, job, url, workflow, digest)).encode()).digest()
     return "w" + base64.b32encode(content[:15])[:23].decode().lower()
+
+
+def concerns(hook: Webhook, state: JobState) -> bool:
+    """Whether the job is the one whose submission asked for the webhook; of an archived one, its tombstone tells."""
+    workflow = state.head.workflow if state.head is not None else ""
+    source = state.submitted or state.archived
+    return source is not None and (workflow, source.digest) == (hook.workflow, hook.digest)
 
 
 def webhook_bucket(subjects: Subjects) -> BucketSpec:

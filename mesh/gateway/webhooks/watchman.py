@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator
 
 from mesh.gateway.webhooks.courier import Courier
-from mesh.gateway.webhooks.hook import GATEWAYS, HOOKS, Webhook
+from mesh.gateway.webhooks.hook import GATEWAYS, HOOKS, concerns
 from mesh.gateway.webhooks.lease import SECONDS
 from mesh.gateway.webhooks.ledger import Entry, Ledger, entry_of
 from mesh.jobs.journals import Journals
@@ -196,14 +196,9 @@ class Watchman:
     async def _is_over(self, entry: Entry, state: JobState) -> None:
         """A webhook whose submission did not become this job is none of its business."""
         try:
-            if _belongs(entry.hook, state):
+            if concerns(entry.hook, state):
                 await self._courier.take(entry, state)
             else:
                 await self._ledger.remove(entry)
         except Conflict:
             logger.info("webhook %s was changed meanwhile", entry.hook.id)
-
-
-def _belongs(hook: Webhook, state: JobState) -> bool:
-    submitted = state.submitted
-    return submitted is not None and (submitted.workflow, submitted.digest) == (hook.workflow, hook.digest)
