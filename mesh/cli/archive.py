@@ -169,28 +169,32 @@ def sweep(
 
 
 def retention_here(**said: Any) -> Retention:
-    """The policy of the manifest here, with what the options say instead."""
+    """The policy of the manifest here, with what the options say instead; its folder as it is seen from here."""
     import msgspec
 
     from mesh.host.manifest import DEFAULT_FILE
     from mesh.host.manifest_reading import read_manifest
+    from mesh.settings import MeshFolder
     from mesh.upkeep.policy import Retention
 
     path = Path(DEFAULT_FILE)
-    there = read_manifest(path).retention if path.exists() else Retention()
+    there, base = Retention(), MeshFolder.working().path.parent
+    if path.exists():
+        manifest = read_manifest(path)
+        there, base = manifest.retention, manifest.folder
     given = {name: value for name, value in said.items() if value is not None}
+    place = {"folder": str(base / Path(there.folder).expanduser())}
     try:
-        return msgspec.convert({**msgspec.structs.asdict(there), **given}, Retention)
+        return msgspec.convert({**msgspec.structs.asdict(there), **place, **given}, Retention)
     except msgspec.ValidationError as error:
         raise BadInput(f"--format is jsonl or parquet, days are numbers: {error}") from None
 
 
 def folder_here(given: Path | None, retention: Retention) -> ArchiveFolder:
     """The folder that was named, or the one that the policy names."""
-    from mesh.settings import MeshFolder
     from mesh.upkeep.archive_folder import ArchiveFolder
 
-    return ArchiveFolder(given if given is not None else MeshFolder.working().path.parent / retention.folder)
+    return ArchiveFolder(Path(retention.folder) if given is None else given)
 
 
 def _due_row(head: Any) -> dict[str, Any]:

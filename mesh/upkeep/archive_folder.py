@@ -128,6 +128,11 @@ class ArchiveFolder:
         found = [_read_index(path) for path in self.path.glob(f"{where}/*{INDEX}")]
         return sorted(found, key=lambda each: (each.made, each.archive))
 
+    def latest(self, tenant: str) -> Index | None:
+        """What the archive of a tenant that was written last holds: names begin with the time."""
+        paths = sorted(self.path.glob(f"{check_name(tenant, 'tenant')}/*{INDEX}"))
+        return _read_index(paths[-1]) if paths else None
+
     def find(self, job: str) -> tuple[Index, ArchivedJob]:
         """The job of that id, or whose id begins so; where it was archived last.
 

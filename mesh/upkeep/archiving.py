@@ -12,9 +12,11 @@ ingress, so that nothing can hand a job in again once its tombstone is gone.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from mesh.jobs.hosted import KnownWorkflows
 from mesh.jobs.journals import Journals
@@ -31,9 +33,13 @@ from mesh.upkeep.naming import named_in
 from mesh.upkeep.policy import Retention
 from mesh.upkeep.tombstone import set_tombstone, tombstone_of
 
+T = TypeVar("T")
+
 BATCH_JOBS = 2000
 BATCH_BYTES = 64 * 1024 * 1024
-"""An archive has at most so many jobs, and ends with the job that passes so many bytes."""
+"""An archive ends once it has so many jobs, or so many bytes."""
+AT_ONCE = 32
+"""Jobs that are read, and whose tombstones are set, at once."""
 
 
 @dataclass(slots=True)
@@ -119,19 +125,20 @@ class Archiving:
         self._objects = {each.digest for each in await objects.all()}
         for tenant in sorted({each.entry.tenant for each in due}):
             mine = [each for each in due if each.entry.tenant == tenant]
-            there = {job.id: (index, job) for index in self._folder.indexes(tenant) for job in index.jobs}
+            last = self._folder.latest(tenant)  # a crash leaves at most the copies of one batch without tombstones
+            there = {job.id: (last, job) for job in last.jobs} if last is not None else {}
             async for batch in self._batches(mine, report):
                 await self._archive_batch(batch, there, report)
 
     async def _batches(self, heads: list[Recorded], report: Report) -> AsyncIterator[list[_Candidate]]:
         batch: list[_Candidate] = []
         size = 0
-        for head in heads:
-            candidate = await self._candidate(head, report)
-            if candidate is None:
-                continue
-            batch.append(candidate)
-            size += sum(len(each.entry) for each in candidate.lines)
+        for start in range(0, len(heads), AT_ONCE):
+            found = await _all(self._candidate(each, report) for each in heads[start : start + AT_ONCE])
+            for candidate in found:
+                if candidate is not None:
+                    batch.append(candidate)
+                    size += sum(len(each.entry) for each in candidate.lines)
             if len(batch) >= BATCH_JOBS or size >= BATCH_BYTES:
                 yield batch
                 batch, size = [], 0
@@ -184,11 +191,12 @@ class Archiving:
             report.archives.append(index.archive)
             copied |= {each.row.id: index for each in new}
         self._reached("copied")
-        for each in batch:
-            report.archived += await self._entomb(each, copied[each.row.id].archive)
+        for start in range(0, len(batch), AT_ONCE):
+            some = batch[start : start + AT_ONCE]
+            report.archived += sum(await _all(self._entomb(each, copied[each.row.id].archive) for each in some))
 
     def _name(self, now: float) -> str:
-        return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}-{self._ids.token()}"
+        return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S.%f}-{self._ids.token()}"
 
     # -- tombstone, purge
 
@@ -248,6 +256,7 @@ class Archiving:
         for each in old:
             subject = self._subjects.job(each.entry.tenant, each.entry.job)
             await self._store.purge(self._journals.stream_of(each.entry.job), subject, up_to=each.sequence)
+            await self._purge_said(each.entry.tenant, each.entry.job)
         return len(old)
 
     async def _clear_ingress(self) -> int:
@@ -259,3 +268,12 @@ class Archiving:
             if done:
                 gone += await self._store.purge(stream, self._subjects.ingress_filter(name), up_to=done)
         return gone
+
+
+async def _all(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results; each has ended when the first error is raised, so that nothing goes on behind it."""
+    done = await asyncio.gather(*work, return_exceptions=True)
+    for each in done:
+        if isinstance(each, BaseException):
+            raise each
+    return [each for each in done if not isinstance(each, BaseException)]
