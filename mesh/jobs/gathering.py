@@ -29,10 +29,11 @@ def check_branches(branches: Sequence[object]) -> None:
                 f"job.gather: branch {place} ({each.name}) has no key, and could not be told apart from the others after "
                 f'a crash: write job.call("{each.name}", …, key="{each.name.rpartition(".")[2]}")'
             )
-    keys = [each.key for each in branches if isinstance(each, Branch)]
-    for key in keys:
-        if keys.count(key) > 1:
+    seen: set[str | None] = set()
+    for key in (each.key for each in branches if isinstance(each, Branch)):
+        if key in seen:
             raise StepMisused(f"job.gather: two branches have the key {key!r}: give each its own")
+        seen.add(key)
 
 
 async def run_all(branches: Sequence[Branch[Any]], *, raise_first: bool) -> list[Any]:

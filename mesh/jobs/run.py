@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,9 +21,11 @@ from mesh.jobs.children import Children, ChildTerms, tell_parent
 from mesh.jobs.course import Course
 from mesh.jobs.divergence import Divergence
 from mesh.jobs.doubts import Doubt, Doubts, OnDoubt, Reconcile
+from mesh.jobs.effects import TOUCHING
 from mesh.jobs.hold import Hold
 from mesh.jobs.inbox import Inbox
 from mesh.jobs.journal import Journal
+from mesh.jobs.mapping import AT_ONCE, Key, branches_of, name_of
 from mesh.jobs.performing import Performing
 from mesh.jobs.saga import Saga
 from mesh.jobs.scope import Scope, check_key, current
@@ -306,7 +308,7 @@ class Run(Job):
         terms = CallTerms(capability, encode_payload(payload), timeout, dict(labels or {}), effect, mode, constraints)
 
         async def begin() -> Any:
-            declared = self._seat.declared(capability)
+            declared = self._seat.declared(self._offered(capability))
             actual = effect or (declared.effect if declared else "costly")
             raw = await self._perform(
                 key, capability, "call", terms.input, actual,
@@ -335,6 +337,7 @@ class Run(Job):
         given = encode_payload(list(args))
 
         async def work(step: Step, attempt: Attempt) -> Outcome:
+            self._must_be_allowed(step)
             if effect != "pure":
                 await attempt.start()
             deadline = self._deadline if timeout is None else self._within(timeout)
@@ -384,6 +387,44 @@ class Run(Job):
                 self.course.ahead.give_up(path, str(each.key))
             raise
         return gathering.marked(branches, results, need, drop=on_missing == "drop")
+
+    async def map(
+        self,
+        work: str | Callable[..., Any],
+        items: Iterable[Any],
+        *,
+        key: Key | None = None,
+        at_once: int = AT_ONCE,
+        need: int | None = None,
+        on_missing: OnMissing = "mark",
+        returns: Any = Any,
+        timeout: float | None = None,
+        effect: Effect | None = None,
+        compensate: Compensation | None = None,
+    ) -> list[Any]:
+        """A step for each item."""
+        limits: dict[str, Any] = {"timeout": timeout, "compensate": compensate}
+
+        def begin(name: str, item: Any) -> Branch[Any]:
+            if isinstance(work, str):
+                return self.call(work, item, key=name, returns=returns, effect=effect, **limits)
+            return self.step(name, work, item, effect=effect or "pure", **limits)
+
+        outer = current.get()
+        whole = outer.begin(None, name_of(work))
+        scope = outer.below(whole[len(outer.path) :])
+        token = current.set(scope)
+        try:
+            results = await self.gather(*branches_of(items, key, at_once, begin), need=need, on_missing=on_missing)
+            self.course.over(scope.path)
+            return results
+        except BaseException:
+            self.course.ahead.pass_over(scope.path)
+            raise
+        finally:
+            current.reset(token)
+            outer.saw(scope.now)
+            outer.end(whole)
 
     # -- wait
 
@@ -626,16 +667,17 @@ class Run(Job):
 
     async def _contract(self, terms: CallTerms, step: Step, attempt: Attempt) -> Outcome:
         """Hold the auction, within what is left of time and budget."""
+        self._must_be_allowed(step)
         limits = self._submitted.constraints
         if not self._shielded and not limits.budget.allows(self._steps.used):
             raise BudgetExceeded(
                 f"step {step.key}: the job's budget is used up", detail={"budget": msgspec.to_builtins(limits.budget)}
             )
         call = Call(
-            capability=terms.capability,
+            capability=self._offered(terms.capability),
             input=terms.input,
             constraints=self._narrowed(step.key, terms.demands()),
-            deadline=self._within(terms.seconds(self._seat.declared(terms.capability))),
+            deadline=self._within(terms.seconds(self._seat.declared(self._offered(terms.capability)))),
             effect=terms.effect,
             mode=terms.mode,
             key=f"{self.id}/{step.target or step.key}",
@@ -649,7 +691,8 @@ class Run(Job):
             trace=self._submitted.trace,
             sender=Sender(AGENT, self._workflow.name, self._seat.process),
         )
-        done = await award(self._contractor, call, self._seat, attempt, lambda: self._journal.leaving)
+        left = self._deadline.remaining() if self._deadline else None
+        done = await award(self._contractor, call, self._seat, attempt, lambda: self._journal.leaving, left)
         return Outcome(done.content, done.usage, done.stamps)
 
     def _narrowed(self, key: str, demands: Constraints) -> Constraints:
@@ -661,6 +704,21 @@ class Run(Job):
             return whole.narrow(demands)
         except ValueError as error:
             raise Refused(f"step {key}: {error}", detail={"reason": "constraints"}) from None
+
+    def _offered(self, capability: str) -> str:
+        """The capability that is called: a fork may try another agent in the place of one."""
+        forked = self._journal.state.forked
+        return forked.instead.get(capability, capability) if forked else capability
+
+    def _must_be_allowed(self, step: Step) -> None:
+        """A fork leaves the world outside alone, unless it may. What undoes its own steps is allowed."""
+        forked = self._journal.state.forked
+        if forked is not None and not forked.effects and step.effect in TOUCHING and not step.target:
+            raise Refused(
+                f"step {step.key}: it is {step.effect}, this job is a fork, and job {forked.job} has no outcome of it to give: "
+                "fork with --allow-effects",
+                detail={"reason": "effects"},
+            )
 
     def _within(self, seconds: float) -> Deadline:
         """`seconds` from now, no later than the job's own deadline."""

@@ -16,7 +16,7 @@ import abc
 import inspect
 import random
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, get_args, overload
 
@@ -26,6 +26,7 @@ from mesh.actors.contract import Contract
 from mesh.actors.parameters import Parameters, resolve_hints, where
 from mesh.jobs.branches import Branch, Missing
 from mesh.jobs.doubts import OnDoubt, Reconcile
+from mesh.jobs.mapping import AT_ONCE, Key
 from mesh.jobs.undo import Compensation
 from mesh.protocols.acts import Mode
 from mesh.protocols.artifacts import Artifact, Confidence, Evidence
@@ -194,6 +195,31 @@ class Job(abc.ABC):
         Raises:
             BranchesMissing: fewer than `need` succeeded.
             StepMisused: a branch has no key, or two have the same.
+        """
+
+    @abc.abstractmethod
+    async def map(
+        self,
+        work: str | Callable[..., Any],
+        items: Iterable[Any],
+        *,
+        key: Key | None = None,
+        at_once: int = AT_ONCE,
+        need: int | None = None,
+        on_missing: OnMissing = "mark",
+        returns: Any = Any,
+        timeout: float | None = None,
+        effect: Effect | None = None,
+        compensate: Compensation | None = None,
+    ) -> list[Any]:
+        """A step for each item, at most `at_once` at any time: a call of the capability `work`, or a step of this process if
+        `work` is a function. The results stand in the order of the items; missing ones are treated as in `gather`.
+
+        Each step's key stands below the name of `work`: the item's place, or what `key` makes of the item. Give one where
+        items may come or go before a job is over. The rest is as in `call` and `step`.
+
+        Raises:
+            BranchesMissing: fewer than `need` succeeded. StepMisused: two items have the same key.
         """
 
     # -- wait: no process holds the job meanwhile, and whatever restarts, it goes on
