@@ -113,7 +113,7 @@ class Effects:
         if lease <= 0 or horizon < 1:
             raise Refused(f"lease={lease:g}, horizon={horizon}: more than 0 seconds, and at least one second")
         contract = contract_of(_returned_by(fn) if returns is ... else returns)
-        at, silence, pause = self._at(key), _Silence(self._store.clock), FIRST_LOOK
+        at, silence, pause = self._at(key), Silence(self._store.clock), FIRST_LOOK
         while True:
             found = await self._shelf.get(at)
             record = read(found)
@@ -211,7 +211,7 @@ class Effects:
         return f"{self._path}.{token(key)}"
 
 
-class _Silence:
+class Silence:
     """How long a record has not changed, by our own clock. While we could not look, nobody could renew it, either."""
 
     def __init__(self, clock: Clock) -> None:

@@ -12,10 +12,12 @@ import pytest
 import mesh.actors.doing as present
 from mesh.actors.context import Context
 from mesh.actors.definition import Agent, agent
-from mesh.actors.effects import HORIZON, LEASE, Effects
+from mesh.actors.effects import HORIZON, LEASE, Effects, Silence
 from mesh.actors.effects_record import EffectRecord, what_next
 from mesh.actors.handler import command, on_event
+from mesh.actors.state_shelf import Found
 from mesh.protocols.errors import BadResult, HandlerFailed, InDoubt, NoResponders, Refused, TimedOut
+from mesh.protocols.ports import Clock
 from mesh.testing.virtual_time import until
 from tests.actors.neighbours import Neighbours
 from tests.effect_target import EffectTarget
@@ -75,42 +77,32 @@ async def test_of_two_processes_at_once_one_calls_and_both_have_its_outcome(neig
     assert bank.ledger.asked("k") == 1
 
 
-async def test_a_server_that_is_away_makes_nobody_look_dead(neighbours: Neighbours, bank: Bank) -> None:
-    bank.open.clear()
-    one, two = await effects_of(neighbours, "one"), await effects_of(neighbours, "two")
-    first = asyncio.ensure_future(one.once("k", bank.pay, effect="at_most_once"))
-    await asyncio.sleep(0.5)
-    second = asyncio.ensure_future(two.once("k", bank.pay, effect="at_most_once"))
-    await asyncio.sleep(0.5)
-    neighbours.server.stop()
-    await asyncio.sleep(2 * LEASE)
-    neighbours.server.start()
-    await asyncio.sleep(2 * LEASE)
-    bank.open.set()
-    assert await asyncio.gather(first, second) == ["paid k"] * 2
-    assert bank.ledger.asked("k") == 1
+async def test_silence_counts_only_while_one_could_look(clock: Clock) -> None:
+    silence, record = Silence(clock), EffectRecord(key="k", effect="idempotent", stage="begun", lease=3.0)
+    found = Found(None, 7)
+    for pause, over in ((0, False), (0.5, False), (60, False), (0.9, False), (0.9, False), (0.9, False), (0.9, True)):
+        await clock.sleep(pause)
+        assert silence.over(found, record) is over
+    assert not silence.over(Found(None, 8), record)
 
 
-async def test_one_who_was_so_slow_to_begin_that_others_think_it_dead_does_not_call(
-    neighbours: Neighbours, bank: Bank
-) -> None:
+async def test_one_who_was_so_slow_to_begin_that_others_think_it_dead_does_not_call(neighbours: Neighbours) -> None:
     peer = await neighbours.peer("slow")
     effects, bucket = peer.effects("clerk"), await peer.keeping.effects.shelf.bucket()
-    put, slow = bucket.put, [True]
+    put, begun = bucket.put, list[float]()
 
-    async def frozen_after_the_write(*args: Any, **options: Any) -> int:
+    async def frozen_after_the_first_write(*args: Any, **options: Any) -> int:
+        begun.append(neighbours.clock.monotonic())
         revision = await put(*args, **options)
-        if slow:
-            slow.clear()
-            await asyncio.sleep(2 * LEASE)
-            assert bank.ledger.asked("k") == 0
+        await asyncio.sleep(2 * LEASE if len(begun) == 1 else 0)
         return revision
 
-    bucket.put = frozen_after_the_write  # type: ignore[method-assign]
-    assert await effects.once("k", bank.pay, effect="at_most_once") == "paid k"
-    known = await effects.look("k")
-    assert known is not None
-    assert (known.calls, bank.ledger.asked("k")) == (1, 1)
+    async def pay(key: str) -> float:
+        return neighbours.clock.monotonic() - begun[-1]
+
+    bucket.put = frozen_after_the_first_write  # type: ignore[method-assign]
+    assert await effects.once("k", pay, effect="at_most_once") < LEASE
+    assert len(begun) == 3
 
 
 async def lose_while_calling(neighbours: Neighbours, bank: Bank, effect: Any) -> None:
