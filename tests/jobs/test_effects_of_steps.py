@@ -109,3 +109,19 @@ async def test_a_step_that_was_done_and_not_journaled_gets_its_outcome_back(cloc
     assert await handle.result(60) == "receipt 1"
     assert calls == [f"{handle.id}/pay"]
     await world.close()
+
+
+async def test_an_agent_that_a_job_calls_has_the_key_of_the_step(mesh_local: mesh.Mesh) -> None:
+    @mesh.agent(capability="pay")
+    async def pay(amount: int, ctx: mesh.Context) -> list[str]:
+        return [ctx.key, mesh.effect_key("charge"), await ctx.effects.once(ctx.key, lambda key: f"{amount} {key}")]
+
+    @workflow("paying")
+    async def paying(job: Job) -> list[str]:
+        return await job.call("pay", 7, returns=list[str])
+
+    await mesh_local.host(pay)
+    await mesh_local.host_workflow(paying)
+    handle = await mesh_local.submit("paying")
+    key = f"{handle.id}/pay"
+    assert await handle.result(60) == [key, f"{key}/charge", f"7 {key}"]
