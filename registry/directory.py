@@ -321,7 +321,8 @@ class Directory:
 
     def _note(self, asked: Round) -> None:
         for process in asked.dead & asked.asked.keys():
-            self._witness.nobody_listens(process, asked.asked[process], self._clock.monotonic())
+            incarnation = asked.asked[process]
+            self._witness.nobody_listens(process, incarnation, self._clock.monotonic(), self._bus.client[0])
 
     def _emit(self, changes: Sequence[Change]) -> None:
         for change in changes:

@@ -123,11 +123,20 @@ class Witness:
         if process is not None:
             self.bury(process, why)
 
-    def nobody_listens(self, process: str, incarnation: str, now: float) -> None:
-        """A probe met no responders. Says nothing while everybody is only just coming back after an outage."""
+    def nobody_listens(self, process: str, incarnation: str, now: float, here: str) -> None:
+        """A probe met no responders. Says nothing while everybody is only just coming back after an outage.
+
+        `here` is the id of the server that we are connected to. Of a process at another server of a cluster it is no proof:
+        that server may have died, and the process be on its way to the next one. It is passed over until it is heard of,
+        and gone when its lease has run out.
+        """
         member = self.roster.members.get(process)
-        if member is not None and member.lease.incarnation == incarnation and not self.outage.doubtful(now):
+        if member is None or member.lease.incarnation != incarnation or self.outage.doubtful(now):
+            return
+        if member.lease.server_id == here:
             self.bury(process, "nobody listens where it should")
+        else:
+            self.silent(process, "nobody listens where it should, and its server may be down")
 
     def bury(self, process: str, why: str) -> bool:
         """The process is dead, by good evidence. False if it was not listed. Again: nothing happens."""
