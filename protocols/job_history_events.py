@@ -16,13 +16,16 @@ class Forked(JobEvent, frozen=True, tag="forked_from"):
     """The job goes on from what another one had done: always beside its `submitted`, and before the `snapshot` that holds it.
 
     `sequence` is that of the last entry taken over; `at` the key of the first step that is done anew; `changes` says in
-    words what is different.
+    words what is different. `instead` says which capability is called in place of another one. Without `effects`, what touches
+    the world outside is refused where there is no outcome to give for it.
     """
 
     job: str
     sequence: int
     at: str = ""
     changes: tuple[str, ...] = ()
+    instead: dict[str, str] = {}
+    effects: bool = False
 
 
 SNAPSHOT_FORMAT = 1

@@ -9,6 +9,8 @@ import typer
 
 from mesh.cli import telling
 from mesh.cli.awaited import UntilAwaited
+from mesh.cli.job_fork import diff, fork
+from mesh.cli.job_replay import replay
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_line, print_rows, print_table, print_value, printable
 from mesh.cli.running import connected, run
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from mesh.jobs.journals import Journals
 
 app = typer.Typer(help="Look at jobs, and tell them something.", no_args_is_help=True)
-for _verb in telling.VERBS:
+for _verb in (*telling.VERBS, replay, fork, diff):
     app.command(_verb.__name__)(_verb)
 
 COLUMNS = {

@@ -162,21 +162,20 @@ def _decision(state: JobState) -> str:
 
 
 def _keys(state: JobState) -> set[str]:
-    """What workflows ask for. What stands below a step was asked for by nobody: undoing it, or waiting to try it again."""
     waits = {key for key, wait in state.waits.items() if wait.opened.kind != "resolution"}
     artifacts = {each.provenance.step for each in state.artifacts.values() if each.provenance.job == state.job}
-    found = {*state.steps, *waits, *artifacts}
-    return {key for key in found if not _AGAIN.search(key) and not _below_a_step(state, key)}
+    return {key for key in {*state.steps, *waits, *artifacts} if asked_for(state, key) and not _AGAIN.search(key)}
 
 
-def _below_a_step(state: JobState, key: str) -> bool:
+def asked_for(state: JobState, key: str) -> bool:
+    """Whether a workflow asks for it. What stands below a step was asked for by nobody: undoing it, or waiting to try it again."""
     cut = key.rfind("/")
     while cut > 0:
         step = state.steps.get(key[:cut])
         if step is not None and step.kind != "branch":
-            return True
+            return False
         cut = key.rfind("/", 0, cut)
-    return False
+    return not key.startswith(REPLAY)
 
 
-__all__ = ["REPLAY", "Ahead", "Course", "again"]
+__all__ = ["REPLAY", "Ahead", "Course", "again", "asked_for"]

@@ -80,7 +80,7 @@ class Saga:
     def _is_due(self, step: StepState) -> bool:
         if step.undoing is not None:
             return step.undoing != "succeeded"
-        return step.state == "succeeded" and step.key in self._offers
+        return step.state == "succeeded" and step.key in self._offers and step.epoch > 0
 
     async def _drop_waits(self) -> None:
         """Nobody waits any more for what the workflow waited for."""
