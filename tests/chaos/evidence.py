@@ -1,4 +1,8 @@
-"""`Evidence`: what the server holds once a scenario is over, read raw and up to each stream's leader's last message."""
+"""`Evidence`: what the server holds once a scenario is over, read raw and up to each stream's last message.
+
+In a cluster that is what all servers that keep the stream agree on: right after a cut is mended, one of them may still
+believe that it leads.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +24,30 @@ from mesh.transport.nats.bus import NatsBus
 READ_WITHIN = 60.0
 
 
-class _State(msgspec.Struct):
+class _State(msgspec.Struct, frozen=True):
     last_seq: int = 0
 
 
-class _Info(msgspec.Struct):
+class _Replica(msgspec.Struct, frozen=True):
+    current: bool = False
+    offline: bool = False
+    lag: int = 0
+
+
+class _Group(msgspec.Struct, frozen=True):
+    """Who keeps a stream of a cluster. One that leads no more, and does not know it yet, sees nobody keep up with it."""
+
+    leader: str = ""
+    replicas: tuple[_Replica, ...] = ()
+
+    @property
+    def agreed(self) -> bool:
+        return bool(self.leader) and all(each.current and not each.offline and not each.lag for each in self.replicas)
+
+
+class _Info(msgspec.Struct, frozen=True):
     state: _State
+    cluster: _Group | None = None
 
 
 class _Names(msgspec.Struct):
@@ -67,10 +89,11 @@ async def _whole(connection: Connection, bus: NatsBus, stream: str) -> list[Stor
     async with asyncio.timeout(READ_WITHIN):
         while True:
             try:
-                last = msgspec.json.decode(await call(bus, f"STREAM.INFO.{stream}"), type=_Info).state.last_seq
-                stored = await connection.store.read(stream, ">")
-                if not stored or stored[-1].sequence >= last:
-                    return stored
+                found = msgspec.json.decode(await call(bus, f"STREAM.INFO.{stream}"), type=_Info)
+                if found.cluster is None or found.cluster.agreed:
+                    stored = await connection.store.read(stream, ">")
+                    if not stored or stored[-1].sequence >= found.state.last_seq:
+                        return stored
             except MeshError:
                 pass
             await asyncio.sleep(0.05)

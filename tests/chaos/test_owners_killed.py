@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import Literal
 
@@ -28,12 +29,18 @@ async def test_01_the_owner_is_killed_between_steps(
     """kill -9 the owner right after a step's result is stored · no step that has ended is run again"""
     kills = chaos.pick(3, 60)
     await fleet.start(*OWNERS)
-    fleet.doom.write("after step.succeeded", kills)
     async with fleet.raised_again(*OWNERS):
-        await fleet.hand_in_all(mesh, chaos.pick(8, 200), acts(4))
-        await until(lambda: fleet.doom.left() == 0, timeout=chaos.pick(20, 120))
+        loading = asyncio.ensure_future(fleet.hand_in_all(mesh, chaos.pick(20, 600), acts(4, ms=40), at_once=12))
+        for _ in range(kills):
+            fleet.doom.write("after step.succeeded")
+            await until(lambda: fleet.doom.left() == 0 or loading.done())
+            await asyncio.sleep(chaos.chance.uniform(0.1, 0.5))
+        fleet.doom.withdraw()
+        await loading
         await fleet.over(mesh, within=chaos.pick(20, 120))
-    evidence = await chaos.conclude(fleet, server.url, f"{kills} owners killed", "no ended step ran again")
+    evidence = await chaos.conclude(
+        fleet, server.url, f"{len(fleet.doom.deaths)} owners killed", "no ended step ran again"
+    )
     assert asked_after_the_end(fleet, evidence) == []
 
 

@@ -1,0 +1,58 @@
+"""A job's call that nobody hears: given up at once, unless somebody who is there offers what it calls for."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from mesh.contract_net.calls import Call
+from mesh.jobs.awarding import award
+from mesh.protocols.constraints import Constraints
+from mesh.protocols.envelope import Sender
+from mesh.protocols.errors import NoBids
+from mesh.protocols.ports import Clock, Ids
+from mesh.registry.records import Capability
+from mesh.resilience.deadline import Deadline
+
+pytestmark = pytest.mark.virtual
+
+
+class Deaf:
+    """A mesh in which nobody listens for the first calls."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    async def contract(self, call: Call, **_: Any) -> str:
+        self.left -= 1
+        if self.left >= 0:
+            raise NoBids("nobody listens", detail={"refusals": [], "rounds": 1})
+        return "done"
+
+
+async def called(clock: Clock, ids: Ids, net: Deaf, offered: Capability | None) -> Any:
+    seat = SimpleNamespace(clock=clock, ids=ids, unsettled=lambda: False, declared=lambda capability: offered)
+    call = Call(
+        capability="work.do",
+        input=msgspec.Raw(b"null"),
+        constraints=Constraints(),
+        deadline=Deadline.after(clock, 20),
+        key="k",
+        sender=Sender("jobs", "flow", "p"),
+    )
+    attempt = SimpleNamespace(resume=None, progress=lambda value: None)
+    return await award(net, call, seat, attempt, lambda: False)  # type: ignore[arg-type]
+
+
+async def test_an_agent_on_its_way_to_another_server_is_waited_for(clock: Clock, ids: Ids) -> None:
+    assert await called(clock, ids, Deaf(3), Capability(name="work.do", command="do")) == "done"
+
+
+async def test_what_nobody_offers_is_not_waited_for(clock: Clock, ids: Ids) -> None:
+    net = Deaf(3)
+    with pytest.raises(NoBids):
+        await called(clock, ids, net, None)
+    assert net.left == 2
