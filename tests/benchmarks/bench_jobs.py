@@ -50,7 +50,7 @@ async def bench(ground: Ground) -> list[Row]:
             job = await here.submit("three", "hello")
             assert await job.result(WITHIN) == "hello"
 
-        found = await ground.take_turns(ground.pick(2, 9), jobs=lambda: at_once(ground, host, one, ground.pick(5, 20)))
+        found = await ground.take_turns(ground.pick(2, 7), jobs=lambda: at_once(ground, host, one, ground.pick(4, 16)))
     series = found["jobs"]
     figures = [sample.figure for sample in series.samples]
     return [

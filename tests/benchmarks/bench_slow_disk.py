@@ -53,18 +53,18 @@ async def main(url: str) -> AsyncIterator[str]:
 
 async def bench(ground: Ground) -> list[Row]:
     """The disk as it is, then slow."""
-    host, steps = await ground.other("bench_slow_disk"), ground.pick(10, 40)
+    host, steps = await ground.other("bench_slow_disk"), ground.pick(10, 25)
     async with Mesh.connect(ground.url, name="submits") as here:
         await there(lambda: here.directory.lookup("workflow.long"))
         await here.peer.store.ensure_stream(StreamSpec(name="one", subjects=("one.*",)))
-        rounds = ground.pick(1, 5)
+        rounds = ground.pick(1, 4)
         fast = await ground.take_turns(rounds, steps=lambda: wave(ground, here, host, steps))
         async with slow_fsync(ground.server_pid, FSYNC):
             await _check_delay(here)
             slow = await ground.take_turns(
                 rounds,
                 steps=lambda: wave(ground, here, host, steps),
-                one=lambda: appends(ground, here, ground.pick(2, 10)),
+                one=lambda: appends(ground, here, ground.pick(2, 6)),
             )
     return [row(SLOW, slow["steps"]), row(FAST, fast["steps"]), row(ONE, slow["one"])]
 

@@ -77,7 +77,7 @@ async def bench(ground: Ground) -> list[Row]:
     """Every kind of step, a raw request and an ask, in turns."""
     raw_side, mesh_side = await ground.other("raw"), await ground.other("bench_step")
     raw, payload = await nats.connect(ground.url), msgspec.json.encode(TEXT)
-    count = ground.pick(60, 250)
+    count = ground.pick(60, 200)
     async with Mesh.connect(ground.url, name="drives") as here:
         await here.host_workflow(steps)
         await there(lambda: here.directory.lookup("echo.text"))
@@ -89,7 +89,7 @@ async def bench(ground: Ground) -> list[Row]:
             await here.ask("echo", text=TEXT, returns=str)
 
         found = await ground.take_turns(
-            ground.pick(4, 15),
+            ground.pick(4, 9),
             raw=lambda: one_by_one(ground, raw_side, request, count),
             ask=lambda: one_by_one(ground, mesh_side, ask, count),
             local=lambda: one_job(ground, here, "local", count),
