@@ -69,7 +69,7 @@ class History:
         turn = Turn(role=role, content=plain, at=self._histories.clock.now(), usage=usage or Usage(), key=key)
         if role not in ("system", "user", "assistant", "tool"):
             raise BadPayload(f"role {role!r}: it is one of system, user, assistant and tool")
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             found, transcript = await self._read()
             if transcript.has(key):
                 return next(each for each in transcript.turns if each.key == key)
@@ -77,8 +77,9 @@ class History:
             try:
                 await self._shelf.put(self._at, msgspec.Raw(msgspec.json.encode(longer)), over=found)
             except Conflict:
-                continue
-            return turn
+                await self._shelf.give_way(attempt)
+            else:
+                return turn
         raise Conflict(f"the conversation {self._at} was added to by others {ATTEMPTS} times")
 
     async def turns(self) -> list[Turn]:

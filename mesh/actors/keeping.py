@@ -42,7 +42,7 @@ class Keeping:
     @cached_property
     def states(self) -> States:
         """The durable values of agents."""
-        return States(self._shelf("state"), self._clock, self._ids.random)
+        return States(self._shelf("state"))
 
     @cached_property
     def effects(self) -> EffectStore:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -10,7 +9,6 @@ from typing import Generic, TypeVar
 from mesh.actors.state_kind import StateKind
 from mesh.actors.state_shelf import Found, Shelf, text_of, token
 from mesh.protocols.errors import Conflict
-from mesh.protocols.ports import Clock
 
 T = TypeVar("T")
 ATTEMPTS = 50
@@ -29,10 +27,8 @@ class Versioned(Generic[T]):
 class States:
     """Where the states of all agents are: the bucket `state`."""
 
-    def __init__(self, shelf: Shelf, clock: Clock, source: random.Random) -> None:
+    def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
-        self.clock = clock
-        self.random = source
 
     def of(self, agent: str, kind: StateKind[T], name: str = "state") -> State[T]:
         """The values that an agent keeps under a name."""
@@ -47,7 +43,6 @@ class State(Generic[T]):
     """
 
     def __init__(self, states: States, path: str, kind: StateKind[T]) -> None:
-        self._states = states
         self._shelf = states.shelf
         self._path = path
         self._kind = kind
@@ -95,9 +90,9 @@ class State(Generic[T]):
             try:
                 await self._shelf.put(at, self._kind.encode(changed), over=found, schema=self._kind.schema)
             except Conflict:
-                await self._states.clock.sleep(self._states.random.uniform(0, min(0.2, 0.002 * 2**attempt)))
-                continue
-            return changed
+                await self._shelf.give_way(attempt)
+            else:
+                return changed
         raise Conflict(f"{self._name(key)} was changed by others {ATTEMPTS} times while it was updated")
 
     async def delete(self, key: str, *, version: int | None = None) -> None:

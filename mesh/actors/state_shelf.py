@@ -120,6 +120,10 @@ class Shelf:
             await self._clock.sleep(pause)
             pause = min(pause * 2, SHORT_PAUSE if doubtful else LONGEST_PAUSE)
 
+    async def give_way(self, attempt: int) -> None:
+        """Others were faster: a moment by chance, longer with each attempt, so that everybody has a turn."""
+        await self._clock.sleep(self._ids.random.uniform(0.0, min(0.2, 0.002 * 2**attempt)))
+
     async def delete(self, key: str, *, over: Found | None = None) -> None:
         """Forget the key; with `over`, only if nothing was written since. Again: nothing happens.
 
