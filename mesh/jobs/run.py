@@ -247,6 +247,7 @@ class Run(Job):
             error = Cancelled(_because(f"job {self.id} is cancelled", state.cancel.by, state.cancel.reason))
             self._steps.cancel(error)
             self._waits.cancel(error)
+        self._stillness.interrupt(state.pause is not None and state.pause.now)
         if state.pause is None:
             self._steps.resume()
         self._waits.heard()

@@ -25,7 +25,14 @@ class Stillness:
         self._working = 0
         self._waiting = 0
         self._moves = 0
+        self._interrupted = False
         self._changed = asyncio.Event()
+
+    def interrupt(self, interrupted: bool) -> None:
+        """Whether what is under way is not to be waited for."""
+        if interrupted != self._interrupted:
+            self._interrupted = interrupted
+            self._moved()
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -64,7 +71,7 @@ class Stillness:
 
     @property
     def _still(self) -> bool:
-        return self._waiting > 0 and self._working == 0
+        return self._interrupted or (self._waiting > 0 and self._working == 0)
 
     def _moved(self, working: int = 0, waiting: int = 0) -> None:
         self._working += working

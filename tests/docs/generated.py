@@ -22,6 +22,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "journal": lambda: shapes.shapes(shapes.ENTRIES),
     "job_events": shapes.job_events,
     "job_rules": shapes.job_rules,
+    "inbox": shapes.inbox,
     "artifacts": lambda: shapes.shapes(shapes.ARTIFACTS),
     "letters": lambda: shapes.shapes(shapes.LETTERS),
     "telemetry": lambda: shapes.shapes(shapes.TELEMETRY),

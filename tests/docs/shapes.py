@@ -11,9 +11,20 @@ from msgspec import inspect as types
 
 from mesh.actors import batch, dispatch
 from mesh.contract_net import composing, confirming
-from mesh.protocols import acts, artifacts, awards, constraints, dead_letters, envelope, errors, references, submission
+from mesh.protocols import (
+    acts,
+    artifacts,
+    awards,
+    constraints,
+    dead_letters,
+    envelope,
+    errors,
+    job_inbox,
+    references,
+    submission,
+)
 from mesh.protocols import job_events as jobs
-from mesh.protocols.job_rules import STEP_TRANSITIONS, TRANSITIONS
+from mesh.protocols.job_rules import COMP_TRANSITIONS, STEP_TRANSITIONS, TRANSITIONS, WAIT_TRANSITIONS
 from mesh.protocols.selection import SelectionPolicy
 from mesh.registry import beats, directory, records
 from mesh.telemetry import broadcast, report
@@ -23,6 +34,8 @@ REGISTRY = (records.Lease, records.Instance, records.Capability, records.Beat, r
 ENTRIES = (
     jobs.Entry,
     jobs.JobHead,
+    jobs.OpenWait,
+    jobs.Parent,
     jobs.Value,
     references.Reference,
     awards.AwardRecord,
@@ -34,7 +47,9 @@ TELEMETRY = (report.Tune, report.Report, report.Told)
 LETTERS = (dead_letters.DeadLetter, dead_letters.Source)
 ENVELOPE = (constraints.Constraints, constraints.Budget, constraints.Usage, envelope.Stamps, errors.Fault)
 EVENTS: tuple[type[msgspec.Struct], ...] = tuple(
-    kind for family in (jobs.Life, jobs.Step, jobs.Trace) for kind in get_args(family)
+    kind
+    for family in (jobs.Life, jobs.Step, jobs.Wait, jobs.Control, jobs.Saga, jobs.History, jobs.Trace)
+    for kind in get_args(family)
 )
 
 
@@ -57,10 +72,22 @@ def job_events() -> str:
     return shapes(EVENTS, (f"`{kind.__struct_config__.tag}`" for kind in EVENTS))
 
 
+def inbox() -> str:
+    """Everything that may be said to a job."""
+    kinds = get_args(job_inbox.Said)
+    return shapes(kinds, (f"`{kind.__struct_config__.tag}`" for kind in kinds))
+
+
 def job_rules() -> str:
     """Which event may follow in which state."""
     rows = ["| state | event → next state |", "|---|---|"]
-    for table, what in ((TRANSITIONS, "job"), (STEP_TRANSITIONS, "step")):
+    tables = (
+        (TRANSITIONS, "job"),
+        (STEP_TRANSITIONS, "step"),
+        (WAIT_TRANSITIONS, "wait"),
+        (COMP_TRANSITIONS, "undoing"),
+    )
+    for table, what in tables:
         for state, steps in table.items():
             leads = ", ".join(f"`{event}` → {target}" for event, target in steps.items()) or "none: it is over"
             rows.append(f"| {what} {state} | {leads} |")

@@ -15,6 +15,7 @@ from mesh.actors.batch import decode_batch
 from mesh.actors.events import event_stream
 from mesh.contract_net.composing import content_of
 from mesh.protocols import acts, dead_letters, envelope, job_events, references, submission
+from mesh.protocols.job_inbox import read_said
 from mesh.protocols.subjects import Subjects, shard_of
 from mesh.registry import records
 from mesh.telemetry import report
@@ -99,6 +100,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "record": lambda text: _struct(records.Instance, text),
     "beat": lambda text: _struct(records.Beat, text),
     "answer": lambda text: _struct(submission.Answer, text),
+    "said": lambda text: _equal(json.loads(msgspec.json.encode(read_said(text.encode()))), json.loads(text)),
     "letter": lambda text: _struct(dead_letters.DeadLetter, text),
     "ref": lambda text: _struct(references.Reference, text),
     "object": lambda text: _struct(objects._Entry, text),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 from mesh import Agent, Context, Job, command, workflow
 
@@ -48,3 +49,10 @@ class Clerk(Agent):
 async def letter(job: Job, text: str) -> str:
     """A letter in capitals."""
     return str(await job.call("text.upper", {"text": text}))
+
+
+@workflow("order", version=1)
+async def order(job: Job, number: int) -> list[Any]:
+    """Waits for a person, then for money."""
+    said = await job.approval("order.confirm", {"number": number})
+    return [said.by, await job.wait("paid")]

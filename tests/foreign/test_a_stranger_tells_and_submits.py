@@ -15,7 +15,7 @@ from mesh.actors.events import Event
 from mesh.client.mesh import Mesh
 from mesh.testing.virtual_time import until
 from tests.foreign import kept
-from tests.foreign.our_agents import Clerk, letter
+from tests.foreign.our_agents import Clerk, letter, order
 from tests.foreign.speech import Speaker
 
 pytestmark = pytest.mark.server
@@ -152,6 +152,7 @@ def events_of(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 async def hosted(ours: Mesh) -> Mesh:
     await ours.host(Clerk, instance="desk")
     await ours.host_workflow(letter)
+    await ours.host_workflow(order)
     return ours
 
 
@@ -210,3 +211,41 @@ async def test_what_can_never_be_a_job_is_found_among_the_dead_letters(stranger:
     assert (dead["source"]["stream"], dead["source"]["sequence"]) == (stored["stream"], stored["seq"])
     entries = await to_the_end(stranger, dead["job"])
     assert entries[-1]["head"]["state"] == "dead_lettered"
+
+
+async def until_it_waits(stranger: Speaker, job: str, name: str) -> dict[str, Any]:
+    """What the job waits for, by the head of its journal's last entry."""
+    journal = await kept.journal(stranger.wire, stranger.ns.removeprefix("mesh."), "default", job)
+    while True:
+        head = json.loads((await asyncio.wait_for(journal.get(), 5)).data)["head"]
+        for wait in head.get("waits", ()):
+            if wait["name"] == name:
+                return dict(wait)
+
+
+async def test_a_stranger_answers_what_a_job_waits_for(stranger: Speaker, hosted: Mesh) -> None:
+    job = job_id("key", "default", "o1")
+    await submit(stranger, "order", b'{"number": 4}', "o1")
+    wait = await until_it_waits(stranger, job, "order.confirm")
+    exact = json.dumps({"about": {"number": 4}, "action": "order.confirm"}, separators=(",", ":"))
+    assert wait["digest"] == "sha256:" + hashlib.sha256(exact.encode()).hexdigest()
+    inbox = f"{stranger.ns}.inbox.default.{job}"
+    for said in (
+        {"type": "approve", "key": wait["key"], "digest": "sha256:0", "by": "mallory"},
+        {"type": "nonsense"},
+        {"type": "approve", "key": wait["key"], "digest": wait["digest"], "by": "ann"},
+        {"type": "signal", "name": "paid", "value": {"amount": 40}},
+    ):
+        await kept.append(stranger.wire, inbox, json.dumps(said).encode())
+    entries = await to_the_end(stranger, job)
+    assert entries[-1]["events"][-1]["output"] == {"inline": ["ann", {"amount": 40}]}
+    said_nothing = [each for each in events_of(entries) if each["type"] == "inbox.passed"]
+    assert [each.get("by", "") for each in said_nothing] == ["mallory", ""]
+
+
+async def test_a_stranger_cancels_a_job(stranger: Speaker, hosted: Mesh) -> None:
+    job = job_id("key", "default", "o2")
+    await submit(stranger, "order", b'{"number": 5}', "o2")
+    await until_it_waits(stranger, job, "order.confirm")
+    await kept.append(stranger.wire, f"{stranger.ns}.inbox.default.{job}", b'{"type": "cancel", "by": "ann"}')
+    assert (await to_the_end(stranger, job))[-1]["head"]["state"] == "cancelled"

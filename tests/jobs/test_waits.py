@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -209,6 +210,34 @@ async def test_a_paused_job_finishes_what_is_under_way_and_begins_nothing_until_
     assert not owner.running
     await say(world, handle.id, Resume(by="ann"))
     assert await handle.result(100) == [1, 2]
+    await world.close()
+
+
+async def test_a_pause_at_once_stops_what_is_under_way_and_it_is_done_again_later(clock: Clock, ids: Ids) -> None:
+    stopped: list[str] = []
+
+    async def slow(number: int) -> int:
+        try:
+            await clock.sleep(10)
+        except asyncio.CancelledError:
+            stopped.append("stopped")
+            raise
+        return number
+
+    @workflow("one")
+    async def one(job: Job) -> int:
+        return int(await job.call("slow", 1))
+
+    world = World(clock, ids, slow=slow)
+    await world.host("a", one)
+    handle = await world.submit_job("one")
+    await until(lambda: len(world.contractor.calls) == 1, timeout=10)
+    await say(world, handle.id, Pause(now=True))
+    state = await reached(world, handle.id, "paused")
+    assert (stopped, state.steps["slow"].state) == (["stopped"], "started")
+    await say(world, handle.id, Resume())
+    assert await handle.result(100) == 1
+    assert len(world.contractor.calls) == 2
     await world.close()
 
 
