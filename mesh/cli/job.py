@@ -11,10 +11,11 @@ from mesh.cli import telling
 from mesh.cli.awaited import UntilAwaited
 from mesh.cli.job_fork import diff, fork
 from mesh.cli.job_replay import replay
-from mesh.cli.options import Format, Options, shared_options
+from mesh.cli.options import Format, Options, drawn_options, shared_options
 from mesh.cli.output import note, print_line, print_rows, print_table, print_value, printable
 from mesh.cli.running import connected, run
 from mesh.cli.submit import follow
+from mesh.cli.timeline import draw_timeline
 from mesh.protocols.errors import TimedOut
 
 if TYPE_CHECKING:
@@ -68,9 +69,15 @@ def ls(
 
 
 @app.command("show")
-@shared_options
+@drawn_options
 def show(options: Options, job: Id) -> None:
-    """Show everything about one job: steps, awards with every bid, artifacts, usage."""
+    """Show everything about one job: its timeline, steps, awards with every bid, artifacts, usage.
+
+    -o mermaid draws the timeline as a Gantt chart.
+    """
+    if options.mermaid:
+        typer.echo(run(_gantt(options, job)), nl=False)
+        return
 
     async def work() -> dict[str, Any]:
         from mesh.client.waiting import why_waiting
@@ -134,6 +141,21 @@ def result(options: Options, job: Id, until_awaited: UntilAwaited = None) -> Non
         raise
 
 
+async def _gantt(options: Options, job: str) -> str:
+    from mesh.jobs.timeline import gantt, spans
+    from mesh.protocols.job_state import fold
+
+    async with connected(options) as mesh:
+        journals = _journals(mesh)
+        found = await journals.find(job)
+        records = await journals.read(found.entry.tenant, found.entry.job)
+    state = fold(records)
+    head = found.entry.head
+    return gantt(
+        f"{head.workflow} version {head.version}, {state.status}, {state.job}", spans(records), state.updated_at
+    )
+
+
 def _journals(mesh: Mesh) -> Journals:
     from mesh.jobs.journals import Journals
 
@@ -164,6 +186,14 @@ def _print(shown: dict[str, Any]) -> None:
                 f"{'archived':>13}: {where['entries']} entries in {where['archive']}: mesh archive show {shown['id']}"
             )
         )
+    if shown["forked_from"]:
+        origin = shown["forked_from"]
+        changes = f" ({'; '.join(origin['changes'])})" if origin.get("changes") else ""
+        typer.echo(printable(f"{'fork of':>13}: {origin['job']} at {origin['at']}{changes}"))
+    if shown["timeline"]:
+        typer.echo("")
+        for line in draw_timeline(shown["timeline"]):
+            typer.echo(line)
     if shown["steps"]:
         typer.echo("")
         print_table([_step(each) for each in shown["steps"]], STEPS)

@@ -24,15 +24,26 @@ class Format(StrEnum):
     YAML = "yaml"
 
 
+class Drawing(StrEnum):
+    """The same, for what can be drawn as a Mermaid diagram."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    MERMAID = "mermaid"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the shared options said. `timeout` is in seconds and ends the waiting, never the work."""
+    """What the shared options said. `timeout` is in seconds and ends the waiting, never the work;
+    `mermaid`: as a diagram, where the command wears `@drawn_options`."""
 
     output: Format = Format.TABLE
     server: str | None = None
     context: str | None = None
     namespace: str | None = None
     timeout: float | None = None
+    mermaid: bool = False
 
 
 _PANEL = "Shared options"
@@ -62,20 +73,33 @@ _SHARED: dict[str, tuple[Any, Any]] = {
     ),
 }
 
+_DRAWN = Annotated[Drawing, typer.Option("-o", "--output", help="How to print results.", rich_help_panel=_PANEL)]
+
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the shared options; they reach it as its first parameter, an `Options`."""
+    return _with_options(command, _SHARED)
+
+
+def drawn_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command that can also print a Mermaid diagram."""
+    return _with_options(command, {**_SHARED, "output": (_DRAWN, Drawing.TABLE)})
+
+
+def _with_options(command: Callable[..., Any], options: dict[str, tuple[Any, Any]]) -> Callable[..., Any]:
     signature = inspect.signature(command, eval_str=True)
     own = list(signature.parameters.values())[1:]
     shared = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in _SHARED.items()
+        for name, (annotation, default) in options.items()
     ]
 
     @functools.wraps(command)
     def with_options(**given: Any) -> Any:
-        options = Options(**{name: given.pop(name) for name in _SHARED})
-        return command(options, **given)
+        chosen = {name: given.pop(name) for name in options}
+        mermaid = chosen["output"] == Drawing.MERMAID
+        chosen["output"] = Format.TABLE if mermaid else Format(chosen["output"].value)
+        return command(Options(**chosen, mermaid=mermaid), **given)
 
     keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
     parameters = keyword_only + shared

@@ -30,6 +30,8 @@ def archived_parts(state: JobState) -> dict[str, Any]:
         "artifacts": [],
         "progress": [],
         "owners": [],
+        "timeline": [],
+        "forked_from": None,
         "void": [],
         "unreadable": None,
     }

@@ -10,6 +10,7 @@ import msgspec
 
 from mesh.jobs.archived import archived_parts
 from mesh.jobs.journals import Journals
+from mesh.jobs.timeline import Span, spans
 from mesh.jobs.values import Values
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.job_events import JobEvent, JobHead, Value, tag_of
@@ -60,7 +61,8 @@ async def show_job(
         UnknownJob: there is none of that id.
     """
     found = await journals.find(job)
-    state = fold(await journals.read(found.entry.tenant, found.entry.job))
+    records = await journals.read(found.entry.tenant, found.entry.job)
+    state = fold(records)
     head, submitted = state.head, state.submitted
     assert head is not None
     if state.archived is not None:
@@ -73,6 +75,7 @@ async def show_job(
         "epoch": state.epoch,
         "correlation": submitted.correlation,
         "key": submitted.key or None,
+        "parent": submitted.parent.job if submitted.parent else None,
         "source": submitted.source,
         "deadline_s": submitted.deadline,
         "constraints": {
@@ -91,10 +94,18 @@ async def show_job(
         "artifacts": [msgspec.to_builtins(each) for each in state.artifacts.values()],
         "progress": [{"at": iso(each.at), "step": each.step or None, "text": each.text} for each in state.progress],
         "owners": [{"epoch": each.epoch, "process": each.process, "since": iso(each.at)} for each in state.claims],
+        "timeline": [_span_row(each, head.submitted_at) for each in spans(records)],
+        "forked_from": msgspec.to_builtins(state.forked) if state.forked else None,
         "void": [{"sequence": each.sequence, "reason": each.reason} for each in state.void],
         "unreadable": state.unreadable or None,
         "updated_at": iso(state.updated_at),
     }
+
+
+def _span_row(span: Span, start: float) -> Row:
+    """Seconds from when the job was handed in."""
+    to = None if span.to is None else round(span.to - start, 3)
+    return {**msgspec.structs.asdict(span), "since": round(span.since - start, 3), "to": to}
 
 
 def step_row(step: StepState) -> Row:

@@ -3,7 +3,7 @@
     from mesh.testing import Faults, ScriptedModel, local_mesh
 
 Each name is loaded when it is first used. `pytest_plugin` gives the same to pytest: `@pytest.mark.virtual`, and the
-fixtures `clock`, `ids`, `mesh_server` and `mesh_local`.
+fixtures `clock`, `ids`, `mesh_server`, `mesh_local` and `mesh_replayed`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mesh.testing.faults import Faults as Faults
     from mesh.testing.local import local_mesh as local_mesh
+    from mesh.testing.replaying import replayed as replayed
     from mesh.testing.scripted_model import ScriptedModel as ScriptedModel
     from mesh.testing.scripted_model import ToolCall as ToolCall
     from mesh.testing.scripted_model import Turn as Turn
@@ -32,6 +33,7 @@ _HOMES: dict[str, str] = {
     "VirtualClock": "mesh.testing.virtual_time",
     "VirtualLoop": "mesh.testing.virtual_time",
     "local_mesh": "mesh.testing.local",
+    "replayed": "mesh.testing.replaying",
     "run_virtual": "mesh.testing.virtual_time",
     "until": "mesh.testing.virtual_time",
 }

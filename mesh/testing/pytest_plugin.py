@@ -1,4 +1,5 @@
-"""The pytest side of `mesh.testing`: `@pytest.mark.virtual`, and the fixtures `clock`, `ids`, `mesh_server`, `mesh_local`.
+"""The pytest side of `mesh.testing`: `@pytest.mark.virtual`, and the fixtures `clock`, `ids`, `mesh_server`, `mesh_local`
+and `mesh_replayed`.
 
 pytest finds it by itself where this package is installed. It must cost nothing where it is not used: nothing is imported
 and no hook of pytest-asyncio is taken before a test is marked. A marked test and its async fixtures run on a
@@ -8,12 +9,13 @@ and no hook of pytest-asyncio is taken before a test is marked. A marked test an
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from mesh.jobs.replaying import Report
     from mesh.protocols.ports import Clock, Ids
     from mesh.transport.memory.server import MemoryServer
 
@@ -88,6 +90,15 @@ def mesh_server(clock: Clock, ids: Ids) -> MemoryServer:
 def mesh_local() -> None:
     """A mesh in memory. This one only says what is missing; `pytest_fixtures` has the real one."""
     pytest.fail(f"the fixture mesh_local {NEEDS_ASYNCIO}", pytrace=False)
+
+
+@pytest.fixture
+def mesh_replayed(request: pytest.FixtureRequest) -> Callable[..., Awaitable[list[Report]]]:
+    """`await mesh_replayed("old-jobs.jsonl", publish_review)`: `mesh.testing.replayed`, with paths from the test's own folder."""
+    from mesh.testing.replaying import replayed
+
+    folder = request.path.parent
+    return lambda path, *workflows: replayed(folder / path, *workflows)
 
 
 def _clock(request: pytest.FixtureRequest) -> Clock:
