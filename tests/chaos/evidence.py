@@ -20,6 +20,7 @@ from mesh.protocols.ports import Stored
 from mesh.transport.connection import Connection
 from mesh.transport.nats.api import call
 from mesh.transport.nats.bus import NatsBus
+from tests.faults.expectations import soon
 
 READ_WITHIN = 60.0
 
@@ -68,7 +69,7 @@ class Evidence:
         found = cls()
         bus = connection.bus
         assert isinstance(bus, NatsBus)
-        for stream in await streams(bus):
+        for stream in await soon(lambda: streams(bus), READ_WITHIN):
             stored = await _whole(connection, bus, stream)
             found.sequences[stream] = {each.sequence for each in stored}
             if "_JOB" in stream:

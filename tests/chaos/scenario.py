@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import os
 import random
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
+
+import pytest
 
 from mesh.client.mesh import Mesh
 from mesh.protocols.errors import MeshError
@@ -23,6 +26,13 @@ from tests.chaos.report import Row, spread
 T = TypeVar("T")
 
 SIZES = ("quick", "full", "soak")
+
+
+SIZE = os.environ.get("CHAOS", "quick")
+assert SIZE in SIZES, f"CHAOS={SIZE}: write one of {', '.join(SIZES)}"
+not_quick = pytest.mark.skipif(
+    SIZE == "quick", reason="a variant for make chaos: another form of it is part of make test"
+)
 
 
 class Scenario:

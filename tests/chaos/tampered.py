@@ -89,6 +89,10 @@ class TamperedStore:
         return Stutter(consumer, self._copies, self._chance) if self._copies > 1 else consumer
 
 
+MOST_WAITING = 12
+"""Messages and copies among which the order is mixed."""
+
+
 class Stutter:
     """A `Consumer` that hands out every message several times, mixed with those that came around the same time."""
 
@@ -99,8 +103,10 @@ class Stutter:
         self._waiting: list[Delivery] = []
 
     async def next(self, timeout: float) -> Delivery | None:
-        """One of those at hand, whichever; a fresh one is looked for first."""
-        fresh = await self._consumer.next(0.05 if self._waiting else timeout)
+        """One of those at hand, whichever; while they are few, a fresh one is looked for first."""
+        fresh = None
+        if len(self._waiting) < MOST_WAITING:
+            fresh = await self._consumer.next(0.05 if self._waiting else timeout)
         if fresh is not None:
             self._waiting += [fresh, *(Copy(fresh) for _ in range(self._copies - 1))]
             self._chance.shuffle(self._waiting)

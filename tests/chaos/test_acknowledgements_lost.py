@@ -7,7 +7,7 @@ import pytest
 from mesh.client.mesh import Mesh
 from tests.chaos.fleet import Fleet
 from tests.chaos.plans import acts
-from tests.chaos.scenario import Scenario
+from tests.chaos.scenario import Scenario, not_quick
 from tests.cluster import Cluster
 from tests.servers import RealServer
 
@@ -21,6 +21,7 @@ async def test_07_acknowledgements_are_lost(chaos: Scenario, server: RealServer,
     await _jobs_come_through(chaos, server.url, fleet, mesh)
 
 
+@not_quick
 async def test_07_acknowledgements_are_lost_in_a_cluster(
     chaos: Scenario, cluster: Cluster, cluster_fleet: Fleet, cluster_mesh: Mesh
 ) -> None:
@@ -31,7 +32,7 @@ async def test_07_acknowledgements_are_lost_in_a_cluster(
 async def _jobs_come_through(chaos: Scenario, url: str, fleet: Fleet, mesh: Mesh) -> None:
     await fleet.start("one", "two", lose=LOST)
     await fleet.start("hand", works=True, drives=False)
-    jobs = chaos.pick(20, 300)
+    jobs = chaos.pick(10, 300)
     await fleet.hand_in_all(mesh, jobs, acts(4))
     await fleet.hand_in_all(mesh, jobs, acts(2, how="call"))
     await fleet.hand_in_all(mesh, jobs, acts(4), workflow="fan")

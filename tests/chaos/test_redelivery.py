@@ -23,7 +23,7 @@ async def test_12_everything_comes_three_times_and_not_in_order(
     chaos: Scenario, server: RealServer, fleet: Fleet, mesh: Mesh
 ) -> None:
     """redeliver and reorder everything three times · every job is one job, every effect one effect"""
-    jobs = chaos.pick(30, 600)
+    jobs = chaos.pick(15, 600)
     await fleet.start("one", "two", copies=COPIES)
     await fleet.start("hand", works=True, drives=False, copies=COPIES)
     plans = {f"{how}-{number}": acts(3, how=how) for number in range(jobs) for how in ("here", "call")}

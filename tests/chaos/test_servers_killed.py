@@ -27,7 +27,7 @@ async def test_08_the_server_is_killed_every_few_seconds_under_load(
     back: list[float] = []
     async with under_load(fleet, mesh):
         for _ in range(kills):
-            await asyncio.sleep(chaos.pick(0.7, 1) * chaos.chance.uniform(1, 3))
+            await asyncio.sleep(chaos.pick(0.3, 1) * chaos.chance.uniform(1, 3))
             server.kill()
             await asyncio.sleep(chaos.chance.uniform(0, 1))
             await asyncio.to_thread(server.start)

@@ -24,7 +24,7 @@ A_ROUND = 100
 
 async def test_20_owners_are_killed_under_load(chaos: Scenario, tmp_path: Path) -> None:
     """kill -9 of 1,000 owners under load (`make soak`; fewer elsewhere) · what was acknowledged is done, each effect once"""
-    left = {"quick": 4, "full": 60, "soak": 1000}[chaos.size]
+    left = {"quick": 2, "full": 60, "soak": 1000}[chaos.size]
     end = time.monotonic() + (_seconds(os.environ.get("DURATION") or "0") if chaos.size == "soak" else 0)
     number = 0
     while left > 0 or time.monotonic() < end:
