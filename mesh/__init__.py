@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from mesh.actors.supervision import RestartPolicy as RestartPolicy
     from mesh.client.mesh import Mesh as Mesh
     from mesh.client.running import run as run
+    from mesh.jobs.doubts import NotDone as NotDone
+    from mesh.jobs.undo import Undo as Undo
+    from mesh.jobs.workflow import Approval as Approval
     from mesh.jobs.workflow import Job as Job
     from mesh.jobs.workflow import workflow as workflow
     from mesh.protocols.acts import Bid as Bid
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
 
 _HOMES: dict[str, str] = {
     "Agent": "mesh.actors.definition",
+    "Approval": "mesh.jobs.workflow",
     "Artifact": "mesh.protocols.artifacts",
     "Bid": "mesh.protocols.acts",
     "Budget": "mesh.protocols.constraints",
@@ -61,10 +65,12 @@ _HOMES: dict[str, str] = {
     "Job": "mesh.jobs.workflow",
     "Mesh": "mesh.client.mesh",
     "MeshError": "mesh.protocols.errors",
+    "NotDone": "mesh.jobs.doubts",
     "Poisoned": "mesh.actors.supervision",
     "RestartPolicy": "mesh.actors.supervision",
     "State": "mesh.actors.state",
     "Turn": "mesh.actors.history_turns",
+    "Undo": "mesh.jobs.undo",
     "Usage": "mesh.protocols.constraints",
     "Verdict": "mesh.protocols.artifacts",
     "agent": "mesh.actors.definition",

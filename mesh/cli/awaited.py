@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
+import msgspec
 import typer
 
 from mesh.protocols.job_state import JobState, WaitState
@@ -49,7 +50,10 @@ def answer_to(job: str, wait: WaitState) -> str:
         risk = f", risk {opened.risk}" if opened.risk else ""
         return f"approval of {opened.name!r}{risk}: `mesh approvals show {job} {key}`, then `mesh approvals approve|deny {job} {key}`"
     if opened.kind == "resolution":
-        return f"what became of {opened.key!r}: `mesh job resolve {job} {key} --succeeded JSON|--failed WHY|--retry`"
+        key = shlex.quote(opened.name if opened.name and opened.key.startswith(opened.name) else opened.key)
+        told = msgspec.json.decode(opened.about.inline) if opened.about is not None else ""
+        why = told if isinstance(told, str) else opened.name
+        return f"{why}: `mesh job resolve {job} {key} --succeeded JSON|--failed WHY|--retry`"
     return ""
 
 

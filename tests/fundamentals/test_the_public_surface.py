@@ -9,6 +9,7 @@ import mesh
 
 PUBLIC = [
     "Agent",
+    "Approval",
     "Artifact",
     "Bid",
     "Budget",
@@ -21,10 +22,12 @@ PUBLIC = [
     "Job",
     "Mesh",
     "MeshError",
+    "NotDone",
     "Poisoned",
     "RestartPolicy",
     "State",
     "Turn",
+    "Undo",
     "Usage",
     "Verdict",
     "agent",
