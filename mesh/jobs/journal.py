@@ -36,6 +36,8 @@ from mesh.protocols.ports import Clock, Ids
 PATIENCE = 60.0
 """Seconds for which an append is tried before the owner gives the job up."""
 APPEND_TIMEOUT = 2.0
+LONGEST_PAUSE = 0.2
+"""Seconds between two tries: a job stands still no longer than that once the server is back."""
 LARGEST_ENTRY = 512 * 1024
 NOTE_DELAY = 0.2
 
@@ -306,7 +308,7 @@ class Journal:
             if self._clock.monotonic() >= give_up:
                 raise LeaseLost(f"job {entry.job}: the journal took nothing for {PATIENCE:g} s")
             await self._clock.sleep(pause * (0.5 + self._ids.random.random()))
-            pause = min(pause * 2, 0.5)
+            pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _try(self, entry: Entry, data: bytes) -> bool | None:
         """One attempt: True, it counts; False, something else stands there; None, nothing is known, or nothing is there."""
