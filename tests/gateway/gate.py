@@ -96,6 +96,7 @@ class Gate:
     site: Site
     client: aiohttp.ClientSession
     told: list[tuple[str, dict[str, Any]]]
+    bound: Path | None = None
 
     async def ask(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
         """Status and JSON of one request."""
@@ -150,7 +151,7 @@ async def gateway_on(
         opened(mesh, settings) as site,
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as client,
     ):
-        yield Gate(mesh, site.gateway, site, client, told)
+        yield Gate(mesh, site.gateway, site, client, told, bound)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from aiohttp import web
 
 from mesh import Mesh
@@ -20,7 +21,7 @@ from mesh.gateway.webhooks.ledger import Entry, Ledger
 from mesh.testing.virtual_time import until
 from tests.gateway.gate import door, listen
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
 
 RUN = (sys.executable, "-c", "from mesh.cli.main import main; main()", "gateway")
 
@@ -51,7 +52,7 @@ class Cli:
         """A gateway process, and a client with its token."""
         process = await self._spawn(("http", "--listen", "127.0.0.1:0", *arguments))
         assert process.stderr is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             said = ""
             while "the token is in" not in said:
                 said = (await process.stderr.readline()).decode()
@@ -78,7 +79,7 @@ class Cli:
                 await each.communicate()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def cli(url: str, tmp_path: Path) -> AsyncIterator[Cli]:
     made = Cli(url, tmp_path)
     yield made
@@ -100,16 +101,16 @@ async def test_kill_9_between_the_end_of_a_job_and_its_webhook_loses_nothing(cli
     process, client = await cli.serve(*allow)
     jobs = [await submit(client, f"crash-{number}", target) for number in range(2)]
     door("crash-0").set()
-    await until(lambda: len(arrived) == 1, timeout=30)
+    await until(lambda: len(arrived) == 1, timeout=60)
     process.kill()
     await process.communicate()
     door("crash-1").set()
-    await workers.job(jobs[1], tenant="acme").watch(timeout=30)
+    await workers.job(jobs[1], tenant="acme").watch(timeout=60)
     listed = json.loads((await cli("webhooks", "ls", "-o", "json"))[1])
     assert {each["job"]: each["state"] for each in listed} == {jobs[0]: "claimed", jobs[1]: "waiting"}
     answering.set()
     await cli.serve(*allow)
-    await until(lambda: {job for job, _ in arrived[1:]} == set(jobs), timeout=30)
+    await until(lambda: {job for job, _ in arrived[1:]} == set(jobs), timeout=60)
     assert len(set(arrived)) == 2
     await runner.cleanup()
 
@@ -170,7 +171,6 @@ async def test_what_cannot_be_served_says_what_to_do(cli: Cli) -> None:
     cases = (
         (("http", "--listen", "0.0.0.0:0"), 2, "--insecure"),
         (("http", "--token-file", "open"), 2, "chmod 600"),
-        (("http", "--webhook-allow", "https://x"), 2, "--webhook-allow"),
         (("http", "--server", "127.0.0.1:1"), 3, "127.0.0.1:1"),
         (("http", "--listen", taken), 3, "cannot listen"),
         (("webhooks", "retry"), 2, "--all"),
@@ -197,11 +197,12 @@ async def test_a_dead_webhook_is_listed_sent_anew_and_dropped(cli: Cli, workers:
     ledger = Ledger(peer.store, peer.subjects, peer.clock)
 
     async def dead() -> Entry:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 found = [each for each in await ledger.all() if each.hook.job == job and each.hook.state == "dead"]
                 if found:
                     return found[0]
+                await asyncio.sleep(0.05)
 
     first = await dead()
     listed = json.loads((await cli("webhooks", "ls", "--state", "dead", "-o", "json"))[1])
