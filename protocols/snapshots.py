@@ -52,8 +52,8 @@ class Snapshots(Protocol):
             Unavailable: there is no such stream, or the server gave up in the middle: what was written is no copy.
         """
 
-    async def put_back(self, shape: Shape, pieces: Iterable[bytes]) -> StreamState:
-        """Make the stream again from its copy.
+    async def put_back(self, shape: Shape, pieces: Callable[[], Iterable[bytes]]) -> StreamState:
+        """Make the stream again from its copy; `pieces` gives it from the beginning each time it is called.
 
         Raises:
             Refused: something of that name or with its subjects is there, or the server cannot take it (replicas, space).

@@ -23,6 +23,7 @@ from mesh.upkeep.missed_timers import wake_the_late
 from mesh.upkeep.order import MARKER, prefix
 
 AT_ONCE = 200
+STREAMS_AT_ONCE = 8
 LAST = "DLQ"
 """The stream that is given its subjects last: every host needs it, and no consumer is on it."""
 
@@ -96,25 +97,41 @@ class _Restore:
         self._folder = folder
         self._replicas = replicas
         self._told = told
+        self._broken_off = False
 
     async def run(self, summary: Summary) -> Summary:
-        """Everything, one stream after the other."""
+        """Everything, several streams at once: the server stores each message by message, and waits for the disk each time."""
         last = next((each for each in summary.streams if each.name == self._subjects.stream(LAST)), None)
         await self._snapshots.reshape(self._marker(last))
-        for saved in summary.streams:
-            await self._restore(saved, hidden=saved is last)
-            self._told(saved)
+        some = asyncio.Semaphore(STREAMS_AT_ONCE)
+        each_ended = await asyncio.gather(
+            *(self._restore(each, some, hidden=each is last) for each in summary.streams), return_exceptions=True
+        )
+        for ended in each_ended:
+            if ended is not None:
+                raise ended
         await wake_the_late(self._store, self._subjects, self._ids)
         await self._snapshots.remove(self._subjects.stream(MARKER))
         if last is not None:
             await self._snapshots.reshape(self._shape(last).config)
         return summary
 
-    async def _restore(self, saved: Saved, *, hidden: bool) -> None:
+    async def _restore(self, saved: Saved, some: asyncio.Semaphore, *, hidden: bool) -> None:
+        async with some:
+            if self._broken_off:
+                return
+            try:
+                await self._restore_now(saved, hidden=hidden)
+                self._told(saved)
+            except BaseException:
+                self._broken_off = True  # what the server has begun with is awaited, nothing more is begun
+                raise
+
+    async def _restore_now(self, saved: Saved, *, hidden: bool) -> None:
         shape = self._shape(saved)
         if hidden:
             shape = msgspec.structs.replace(shape, config={**shape.config, "subjects": [self._hiding_place()]})
-        state = await self._snapshots.put_back(shape, self._folder.pieces(saved))
+        state = await self._snapshots.put_back(shape, lambda: self._folder.pieces(saved))
         _check(saved, state)
         if saved.reached > state.last:
             await self._skip(saved, saved.reached - state.last)

@@ -170,6 +170,10 @@ async def test_timers_that_were_set_before_come_due_after_a_restore(
         await eventually_none(still_set)
 
 
+class BrokenOff(Exception):
+    """Somebody has lost patience."""
+
+
 async def test_an_interrupted_restore_leaves_a_mesh_that_no_host_can_start_on(
     servers: tuple[RealServer, RealServer], tmp_path: Path
 ) -> None:
@@ -182,11 +186,11 @@ async def test_an_interrupted_restore_leaves_a_mesh_that_no_host_can_start_on(
 
     def break_off(saved: Saved) -> None:
         if "JOB" in saved.name:
-            raise KeyboardInterrupt
+            raise BrokenOff
 
     async with client(empty) as mesh:
         peer = mesh.peer
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(BrokenOff):
             await put_back(peer.store, peer.subjects, peer.ids, folder, told=break_off)
         with pytest.raises(Refused, match="overlap"):
             await peer.store.ensure_stream(specs(peer.subjects)[-1])

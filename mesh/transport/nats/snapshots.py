@@ -7,6 +7,7 @@ Putting back: pieces are asked in, a few on their way at once; the answer to an 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,13 +23,18 @@ from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.inventory import Listed, listed
 from mesh.transport.nats.streams import bucket_stream, ensure, object_stream
 
+log = logging.getLogger("mesh.transport")
+
 PIECE = 128 * 1024
 ON_THE_WAY = 16
 """Pieces that are on their way to the server at once."""
 SILENCE = 30.0
 """Seconds without a word from the server after which a copy is given up."""
-LAST_WORD = 600.0
-"""Seconds that the server may take to read through a stream that it was given back."""
+LAST_WORD = 3600.0
+"""Seconds that the server may take to store a stream that it was given back: message by message, each synced to the disk where
+its configuration says so."""
+ATTEMPTS = 3
+PAUSE = 0.5
 
 
 class _Whole(msgspec.Struct):
@@ -75,8 +81,19 @@ class NatsSnapshots:
             listening.stop()
         return msgspec.json.decode(answer, type=Shape)
 
-    async def put_back(self, shape: Shape, pieces: Iterable[bytes]) -> StreamState:
-        """Make the stream again from its copy."""
+    async def put_back(self, shape: Shape, pieces: Callable[[], Iterable[bytes]]) -> StreamState:
+        """Make the stream again from its copy. A server that breaks off in the middle is asked again: it has been seen to, under
+        load, and to take the same copy the next time."""
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self._put_back(shape, pieces())
+            except Unavailable as error:
+                log.info("%s; once more", error)
+                await self._bus.clock.sleep(PAUSE)
+                await self.remove(shape.config["name"])
+        return await self._put_back(shape, pieces())
+
+    async def _put_back(self, shape: Shape, pieces: Iterable[bytes]) -> StreamState:
         name = shape.config["name"]
         answer = await call(self._bus, f"STREAM.RESTORE.{name}", shape, timeout=SILENCE)
         subject = msgspec.json.decode(answer, type=_Whole).deliver_subject
