@@ -26,7 +26,7 @@ from mesh.jobs.snapshots import Snapshots
 from mesh.jobs.timers import Timers
 from mesh.jobs.values import Values
 from mesh.jobs.workflow import Workflow
-from mesh.protocols.errors import Fault, MeshError, ReplayDiverged, Transient
+from mesh.protocols.errors import Fault, MeshError, ReplayDiverged, Transient, UnknownJob
 from mesh.protocols.job_events import DeadLettered, Value
 from mesh.protocols.job_state import JobState
 
@@ -34,6 +34,9 @@ logger = logging.getLogger("mesh.jobs")
 
 MOST_BARREN = 10
 """Owners that may be lost over a job, one after the other, without a step ending: then it is dead-lettered."""
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 0.7
+"""Seconds between looks for a journal that is not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class Tenure:
             LeaseLost: somebody else has it. Unavailable · TimedOut: the store is out of reach.
         """
         candidate = self._candidate
-        state = await self._means.journals.state(candidate.tenant, candidate.job, snapshot=candidate.snapshot)
+        state = await self._read()
         if not _needs_owner(state, candidate):
             return
         journal = Journal(
@@ -84,6 +87,22 @@ class Tenure:
         await self._drive(journal)
         if journal.state.terminal:
             self._tell("job.ended", journal)
+
+    async def _read(self) -> JobState:
+        """The job as its journal has it. In a cluster, the server that answers may not have heard of a new job yet.
+
+        Raises:
+            UnknownJob: it has no journal, after a moment either.
+        """
+        candidate, pause = self._candidate, FIRST_PAUSE
+        while True:
+            try:
+                return await self._means.journals.state(candidate.tenant, candidate.job, snapshot=candidate.snapshot)
+            except UnknownJob:
+                if pause > LONGEST_PAUSE:
+                    raise
+            await self._seat.clock.sleep(pause)
+            pause *= 2
 
     @property
     def left_over(self) -> Candidate | None:
