@@ -12,6 +12,7 @@ from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_rows, print_value, printable
 from mesh.cli.running import connected, run
 from mesh.cli.telling import By, Id, Reason, find, patience, report, user
+from mesh.protocols.errors import Refused
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
@@ -157,10 +158,14 @@ def _compare(shown: dict[str, Any], typed: str) -> None:
 
 
 async def _shown(mesh: Mesh, handle: JobHandle, key: str) -> dict[str, Any]:
-    """The approval as whoever answers it must see it."""
+    """The approval as whoever answers it must see it.
+
+    Raises:
+        Refused: what is shown is not what its digest names.
+    """
     import msgspec
 
-    from mesh.jobs.approvals import the_approval
+    from mesh.jobs.approvals import action_digest, the_approval
     from mesh.jobs.listing import iso
     from mesh.jobs.values import Values
 
@@ -168,7 +173,9 @@ async def _shown(mesh: Mesh, handle: JobHandle, key: str) -> dict[str, Any]:
     wait = the_approval(handle.id, state.open_waits, key)
     opened = wait.opened
     values = Values(mesh.peer.store, mesh.peer.subjects, mesh.peer.clock)
-    about = None if opened.about is None else msgspec.json.decode(await values.load(opened.about))
+    raw = msgspec.Raw(b"null") if opened.about is None else await values.load(opened.about)
+    if action_digest(opened.name, raw) != opened.digest:
+        raise Refused(f"what job {handle.id} shows for {opened.key!r} is not what its digest names: do not approve it")
     return {
         "job": handle.id,
         "tenant": handle.tenant,
@@ -178,7 +185,7 @@ async def _shown(mesh: Mesh, handle: JobHandle, key: str) -> dict[str, Any]:
         "risk": opened.risk or None,
         "asked_at": iso(wait.opened_at),
         "until": None if opened.until is None else iso(opened.until),
-        "about": about,
+        "about": msgspec.json.decode(raw),
         "digest": opened.digest,
     }
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import msgspec
 
+from mesh.actors.contract import encode_payload
 from mesh.jobs.journals import Journals
 from mesh.protocols.errors import UnknownJob
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import Recorded, WaitState
+from mesh.protocols.submission import digest_of
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +27,11 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     risk: str = ""
     until: float | None = None
     state: str = "waiting"
+
+
+def action_digest(action: str, about: msgspec.Raw) -> str:
+    """What names the exact action: its name and what it is about, together."""
+    return digest_of(encode_payload({"action": action, "about": msgspec.Raw(bytes(about))}))
 
 
 async def open_approvals(journals: Journals, tenant: str = "*") -> list[Approval]:

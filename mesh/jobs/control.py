@@ -16,10 +16,10 @@ import msgspec
 from mesh.jobs.following import Client, follow
 from mesh.jobs.journals import Journals
 from mesh.jobs.streams import INBOX
-from mesh.protocols.errors import NoResponders, TimedOut, Transient, Unavailable, UnknownJob
+from mesh.protocols.errors import NoResponders, TimedOut, Transient, Unavailable
 from mesh.protocols.job_events import Event, InboxPassed
 from mesh.protocols.job_inbox import Said
-from mesh.protocols.job_state import JobState, Recorded, fold
+from mesh.protocols.job_state import JobState, Recorded
 from mesh.protocols.ports import Stored
 
 ATTEMPT = 3.0
@@ -61,28 +61,30 @@ async def send(
     `timeout` (seconds) ends the waiting, never the message: once stored, somebody will take it.
 
     Raises:
-        UnknownJob: it has no journal. TimedOut: nothing has become of it yet. Transient: it may not even be stored.
+        UnknownJob: it has no journal. TimedOut: nothing has become of it yet; says whether it is stored. Transient: it may not
+            even be stored.
     """
+    state = JobState()
+    sequence = 0
     try:
         async with asyncio.timeout(timeout):
-            return await _send(client, tenant, job, said, key)
+            state = await Journals(client.store, client.subjects).state(tenant, job)
+            sequence = await _kept(client, tenant, job, key) if key else 0
+            if not sequence and state.terminal:
+                return Verdict(job=job, status=state.status)
+            sequence = sequence or await _store(client, tenant, job, said, key or client.ids.uuid())
+            event = await _event(client, tenant, job, state, sequence)
     except TimeoutError:
-        raise TimedOut(
-            f"job {job} has not answered within {timeout:g} s; what was said to it is kept until a host of its workflow is up"
-        ) from None
-
-
-async def _send(client: Client, tenant: str, job: str, said: Said, key: str) -> Verdict:
-    records = await Journals(client.store, client.subjects).read(tenant, job)
-    state = fold(records)
-    if state.head is None:
-        raise UnknownJob(f"no job {job} of tenant {tenant}")
-    sequence = await _kept(client, tenant, job, key) if key else 0
-    if not sequence and state.terminal:
-        return Verdict(job=job, status=state.status)
-    sequence = sequence or await _store(client, tenant, job, said, key or client.ids.uuid())
-    event = _event_of(records, sequence) or await _await_event(client, tenant, job, state, sequence)
+        kept = "what was said to it is kept until a host of its workflow is up" if sequence else "say it again"
+        raise TimedOut(f"job {job} has not answered within {timeout:g} s; {kept}") from None
     return Verdict(job=job, status=state.status, sequence=sequence, event=event)
+
+
+async def _event(client: Client, tenant: str, job: str, state: JobState, sequence: int) -> Event | None:
+    """What the message has become, or will in a moment."""
+    if sequence <= state.inbox:
+        return _event_of(await Journals(client.store, client.subjects).read(tenant, job), sequence)
+    return await _await_event(client, tenant, job, state, sequence)
 
 
 async def _await_event(client: Client, tenant: str, job: str, state: JobState, sequence: int) -> Event | None:

@@ -13,6 +13,7 @@ from mesh.actors.contract import encode_payload
 from mesh.actors.doing import StepWork, being_done
 from mesh.contract_net.calls import Call
 from mesh.jobs import gathering, local
+from mesh.jobs.approvals import action_digest
 from mesh.jobs.attention import Attention
 from mesh.jobs.awarding import award
 from mesh.jobs.branches import Branch
@@ -465,7 +466,7 @@ class Run(Job):
         """A wait for a person's yes."""
         check_event_type(action)
         raw = encode_payload(about)
-        digest = digest_of(encode_payload({"action": action, "about": msgspec.Raw(bytes(raw))}))
+        digest = action_digest(action, raw)
 
         async def begin() -> Approval:
             kept = await self._values.keep(raw, f"action {action}")
