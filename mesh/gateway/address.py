@@ -47,10 +47,15 @@ class Address:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
-            context.load_cert_chain(self.certificate, self.key)
+            context.load_cert_chain(self.certificate, self.key, password=_refuse)
         except (OSError, ssl.SSLError) as error:
             raise BadSettings(f"--tls-cert {self.certificate} with --tls-key {self.key}: {error}") from None
         return context
+
+
+def _refuse() -> str:
+    """A key with a password: nobody is asked for it, neither on a terminal nor where there is none."""
+    raise BadSettings("--tls-key has a password: give a key without one, in a file that only its owner can read")
 
 
 def read_address(
