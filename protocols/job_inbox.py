@@ -25,8 +25,10 @@ from mesh.protocols.job_events import (
     WaitResolved,
 )
 from mesh.protocols.job_state import JobState, WaitState
-from mesh.protocols.references import Reference
+from mesh.protocols.references import LIMIT, Reference
 
+MOST_BYTES = LIMIT + 16 * 1024
+"""Of a message: what a value may have that stands in it, and room for the rest."""
 MOST_SIGNALS = 1000
 """Signals that a job keeps for later; those beyond are passed over."""
 
@@ -106,8 +108,10 @@ def read_said(data: bytes) -> Said:
     """What a message says.
 
     Raises:
-        BadPayload: nothing that a job understands.
+        BadPayload: nothing that a job understands, or more than it takes.
     """
+    if len(data) > MOST_BYTES:
+        raise BadPayload(f"{len(data)} bytes, {MOST_BYTES} are allowed: a large value goes by reference (`ref`)")
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

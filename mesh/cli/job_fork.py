@@ -114,9 +114,12 @@ class _File:
 
 def _loaded(name: str, use: str) -> _File:
     from mesh.actors.definition import definition_of
-    from mesh.host.loading import load
+    from mesh.host.loading import CannotLoad, load
 
-    definition = definition_of(load(use, Path.cwd()))
+    try:
+        definition = definition_of(load(use, Path.cwd()))
+    except CannotLoad as error:
+        raise BadInput(f"--agent {name}={error}") from None
     if definition.name != name:
         raise BadInput(f"--agent {name}={use}: the agent there is called {definition.name!r}")
     if not definition.capabilities:
@@ -134,13 +137,14 @@ def _alias(capability: str, job: str) -> str:
 
 
 def _renamed(definition: AgentDefinition, job: str) -> AgentDefinition:
+    """It takes part in nothing but that fork: it hears no events, and keeps no times."""
     handlers = {
-        name: replace(each, options=replace(each.options, capability=_alias(each.capability, job)))
+        name: replace(each, options=msgspec.structs.replace(each.options, capability=_alias(each.capability, job)))
         if each.capability
         else each
         for name, each in definition.handlers.items()
     }
-    return replace(definition, name=f"{definition.name}-fork", handlers=handlers)
+    return replace(definition, name=f"{definition.name}-fork", handlers=handlers, reactions=(), timers=())
 
 
 async def _prepared(

@@ -128,9 +128,9 @@ def find_code(code: str, name: str, version: int) -> Workflow[Any]:
     one, that is taken, whatever its version.
 
     Raises:
-        BadInput: there is none; the message says what there is. CannotLoad · BadManifest.
+        BadInput: there is none; the message says what there is. BadManifest.
     """
-    from mesh.host.loading import load
+    from mesh.host.loading import CannotLoad, load
     from mesh.host.manifest import DEFAULT_FILE
     from mesh.host.manifest_reading import read_manifest
 
@@ -138,7 +138,10 @@ def find_code(code: str, name: str, version: int) -> Workflow[Any]:
     uses = [code] if code else [each.use for each in read_manifest(folder / DEFAULT_FILE).workflows]
     found: list[Workflow[Any]] = []
     for use in uses:
-        loaded = load(use, folder, "workflow")
+        try:
+            loaded = load(use, folder, "workflow")
+        except CannotLoad as error:
+            raise BadInput(str(error)) from None
         found += loaded if isinstance(loaded, list | tuple) else [loaded]
     exact = [each for each in found if (each.name, each.version) == (name, version)]
     if exact:

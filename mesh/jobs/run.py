@@ -559,7 +559,7 @@ class Run(Job):
                     inputs=inputs,
                 ),
                 content=None if large else msgspec.json.decode(raw),
-                content_ref=await self.put_object(bytes(raw)) if large else "",
+                content_ref=await self._values.put(bytes(raw), f"artifact {kind}") if large else "",
                 evidence=evidence,
                 confidence=confidence or Confidence(value=0.0),
                 made_at=self.now(),

@@ -17,6 +17,7 @@ from mesh.protocols.errors import (
     NoResponders,
     Overloaded,
     TimedOut,
+    TooLarge,
     Transient,
     Unavailable,
     UnknownWorkflow,
@@ -25,6 +26,9 @@ from mesh.protocols.errors import (
 from mesh.protocols.job_events import Parent
 from mesh.protocols.submission import Answer, Terms, headers_of, job_id_for_key, read_input
 from mesh.resilience.deadline import Deadline
+
+HEADERS = 16 * 1024
+"""Bytes of a message that the headers may take."""
 
 ATTEMPT = 3.0
 """Seconds that one request may take before it is made again under the same key."""
@@ -73,6 +77,12 @@ async def submit(
         wait=parent.wait if parent else "",
     )
     data = bytes(read_input(bytes(encode_payload(payload))))
+    if len(data) > client.bus.max_payload - HEADERS:
+        raise TooLarge(
+            f"the input has {len(data)} bytes, {client.bus.max_payload - HEADERS} fit into a message: keep it elsewhere, such as in "
+            "the object store, and hand over a reference",
+            detail={"size": len(data), "limit": client.bus.max_payload - HEADERS},
+        )
     headers = headers_of(terms)
     until = Deadline.after(client.clock, timeout)
     try:

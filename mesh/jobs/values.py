@@ -47,12 +47,7 @@ class Values:
         data = bytes(raw)
         if len(data) <= LIMIT:
             return Value(inline=raw)
-        if len(data) > LARGEST:
-            raise TooLarge(
-                f"the {what} has {len(data)} bytes, {LARGEST} are allowed: keep it elsewhere and hand over a reference",
-                detail={"size": len(data), "limit": LARGEST},
-            )
-        digest = await self.put(data)
+        digest = await self.put(data, what)
         return Value(ref=Reference(digest=digest, size=len(data)))
 
     async def load(self, value: Value) -> msgspec.Raw:
@@ -70,8 +65,17 @@ class Values:
                 f"the journal names object {value.ref.digest}, which is not in the object store"
             ) from None
 
-    async def put(self, data: bytes) -> str:
-        """Keep bytes; gives their digest. Again: stored once."""
+    async def put(self, data: bytes, what: str = "object") -> str:
+        """Keep bytes; gives their digest. Again: stored once.
+
+        Raises:
+            TooLarge: more than `LARGEST` bytes; nothing was sent.
+        """
+        if len(data) > LARGEST:
+            raise TooLarge(
+                f"the {what} has {len(data)} bytes, {LARGEST} are allowed: keep it elsewhere and hand over a reference",
+                detail={"size": len(data), "limit": LARGEST},
+            )
         return await self._patiently(lambda objects: objects.put(data))
 
     async def get(self, digest: str) -> bytes:
