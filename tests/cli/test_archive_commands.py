@@ -69,9 +69,9 @@ async def test_a_job_is_archived_shown_and_still_answers_for_its_key(host: Mesh,
     assert await handle.result(20) == "HELLO"
     code, _, err = await cli("archive", "run")
     assert (code, "[retention]" in err) == (2, True)
-    (due,) = await cli.json("archive", "run", "--older-than", "0", "--dry-run")
+    (due,) = await cli.json("archive", "run", "--tenant", "acme", "--older-than", "0", "--dry-run")
     assert (due["id"], due["state"]) == (handle.id, "completed")
-    ran = await cli.json("archive", "run", "--older-than", "0")
+    ran = await cli.json("archive", "run", "--tenant", "acme", "--older-than", "0")
     assert (ran["archived"], ran["finished"], len(ran["archives"])) == (1, 0, 1)
     (row,) = await cli.json("archive", "ls")
     assert list(row) == ["id", "workflow", "tenant", "state", "ended_at", "entries", "archive", "key"]
