@@ -17,6 +17,17 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: python -m tests.benchmarks.figures -->\n", "<!-- end of figures -->\n"
 BESIDE, BESIDE_END = "<!-- side by side -->\n", "<!-- end of side by side -->\n"
 _HEADING = "| bench | what | figure | least to most | floor | aim | |\n|---|---|---|---|---|---|---|\n"
+_ASKED = (
+    "| | 1 in flight: time over a raw request | 64 in flight: a second over raw requests | measured | processor time |\n"
+    "|---|---|---|---|---|\n"
+)
+_CALLED = "| among 50 bidders, until the result is there | time over a raw request | measured | processor time |\n|---|---|---|---|\n"
+_STEPPED = (
+    "| durable steps | 1 run in flight: time a step over a raw request | 64 runs in flight: steps a second over raw requests "
+    "| measured | processor time |\n|---|---|---|---|---|\n"
+)
+_STEPS = "1 run in flight"
+"""What tells the steps of `beside_steps.py` from requests."""
 
 
 def table(results: Results) -> str:
@@ -32,7 +43,7 @@ def table(results: Results) -> str:
 
 
 def beside(results: Results) -> str:
-    """The neighbours: requests, then auctions; nothing when there are none."""
+    """The neighbours: requests, auctions, durable steps; nothing when there are none."""
     found: dict[str, dict[str, Row]] = {}
     for bench, row in results.rows():
         if bench.startswith("beside"):
@@ -40,18 +51,14 @@ def beside(results: Results) -> str:
             found.setdefault(name, {})[what.partition(":")[0]] = row  # ours stands beside each of them: the last one
     if not found:
         return ""
-    asked = sorted((rows for rows in found.items() if len(rows[1]) == 2), key=lambda each: _first(each[1]).figure)
-    called = sorted((rows for rows in found.items() if len(rows[1]) == 1), key=lambda each: _first(each[1]).figure)
-    return (
-        "| | 1 in flight: time over a raw request | 64 in flight: a second over raw requests | measured | processor time |\n"
-        "|---|---|---|---|---|\n"
-        + "".join(_asked(name, *rows.values()) for name, rows in asked)
-        + "\n| among 50 bidders, until the result is there | time over a raw request | measured | processor time |\n|---|---|---|---|\n"
-        + "".join(
-            f"| {name} | {figure(_first(rows).figure)}x | {_first(rows).about} | {_processor(_first(rows))} |\n"
-            for name, rows in called
-        )
-    )
+    ranked = sorted(found.items(), key=lambda each: _first(each[1]).figure)
+    pairs = [each for each in ranked if len(each[1]) == 2]
+    tables = {
+        _ASKED: "".join(_asked(name, *rows.values()) for name, rows in pairs if _STEPS not in rows),
+        _CALLED: "".join(_called(name, _first(rows)) for name, rows in ranked if len(rows) == 1),
+        _STEPPED: "".join(_asked(name, *rows.values()) for name, rows in pairs if _STEPS in rows),
+    }
+    return "\n".join(heading + lines for heading, lines in tables.items() if lines)
 
 
 def renewed(text: str, results: Results) -> str:
@@ -72,6 +79,10 @@ def _between(text: str, begin: str, end: str, words: str) -> str:
 
 def _first(rows: dict[str, Row]) -> Row:
     return next(iter(rows.values()))
+
+
+def _called(name: str, row: Row) -> str:
+    return f"| {name} | {figure(row.figure)}x | {row.about} | {_processor(row)} |\n"
 
 
 def _asked(name: str, one: Row, many: Row) -> str:

@@ -178,6 +178,8 @@ def test_neighbours_stand_in_a_table_of_their_own() -> None:
             ("Other", "64 in flight", 0.054, "812/s, raw 15,000/s"),
             ("ask", "64 in flight", 2.0, "30,000/s, raw 15,000/s"),
             ("Other's auction", "50 bidders", 300.0, "135.00 ms"),
+            ("Other's step", "1 run in flight", 5.9, "2,100 µs, raw 442 µs"),
+            ("Other's step", "64 runs in flight", 0.02, "400/s, raw 15,000/s"),
         )
     ]
     text = f"{BEGIN}kept\n{END}{BESIDE}former\n{BESIDE_END}"
@@ -188,6 +190,8 @@ def test_neighbours_stand_in_a_table_of_their_own() -> None:
     )
     assert ask < other
     assert "| Other's auction | 300x | 135.00 ms | 3 µs |" in new
+    step = new.index("| Other's step | 5.90x | 0.0200x | 2,100 µs; 400/s | 3 µs |")
+    assert other < new.index("| durable steps |") < step
     assert "former" not in new
     assert "kept" in new
     assert "former" in renewed(text, run(BOTH)), "a run without neighbours leaves theirs alone"
