@@ -59,6 +59,7 @@ class StepFailed(JobEvent, frozen=True, tag="step.failed"):
     digest: str = ""
     input: Value | None = None
     usage: Usage = Usage()
+    stamps: Stamps = Stamps()
     by: str = ""
 
 

@@ -89,8 +89,8 @@ class StepState:
             return
         if event.name:
             self.name, self.kind, self.digest, self.input = event.name, event.kind, event.digest, event.input
-        self.by, self.usage = event.by, event.usage
+        self.by, self.usage, self.stamps = event.by, event.usage, event.stamps
         if isinstance(event, StepSucceeded):
-            self.output, self.stamps, self.fault = event.output, event.stamps, None
+            self.output, self.fault = event.output, None
         else:
             self.fault = event.fault

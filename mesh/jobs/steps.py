@@ -92,6 +92,7 @@ class Attempt:
         self.resume = resume
         self.step = step
         self.by = ""
+        self.stamps = NO_STAMPS
         self.started = False
         self._journal = journal
         self._seat = seat
@@ -115,8 +116,7 @@ class Attempt:
     async def award(self, record: AwardRecord) -> None:
         """Journal an award; when this returns, it may be sent."""
         self._journal.check()
-        winner = record.won
-        self.by = f"{winner.agent}.{winner.instance}"
+        self._done_by(record)
         record = _bounded(record)
         if self.started:
             await self._journal.append(Awarded(key=self._step.key, award=record))
@@ -125,8 +125,13 @@ class Attempt:
 
     async def take_up(self, award: AwardRecord) -> None:
         """Journal that the step goes on under this owner; the award stays as it is."""
-        self.by = f"{award.won.agent}.{award.won.instance}"
+        self._done_by(award)
         await self.start()
+
+    def _done_by(self, award: AwardRecord) -> None:
+        """Who does it, and in which version: a failure is told with that, too."""
+        self.by = f"{award.won.agent}.{award.won.instance}"
+        self.stamps = Stamps(agent_version=award.won.version)
 
     def progress(self, value: Any) -> None:
         """The doer said how far it is: shown to whoever follows, once a second at most."""
@@ -280,7 +285,9 @@ class Steps:
             await self._journal.append(StepInDoubt(key=step.key, reason=error.message))
             return
         identity = {} if attempt.started else step.identity
-        await self._journal.append(StepFailed(key=step.key, fault=error.fault(), by=attempt.by, **identity))
+        await self._journal.append(
+            StepFailed(key=step.key, fault=error.fault(), stamps=attempt.stamps, by=attempt.by, **identity)
+        )
         self._saw(scope, step.key)
         status = "semantic_failure" if error.error_class == "semantic" else "exception"
         latency = self._seat.clock.monotonic() - began
