@@ -25,6 +25,8 @@ from mesh.protocols.ports import Delivery
 
 logger = logging.getLogger("mesh.jobs")
 
+ACK_WAIT = 5.0
+"""Seconds after which what a host that died had in hand comes to another one. To journal it again changes nothing."""
 MOST_UNKNOWN = 8
 """Deliveries of a message for a job that has no journal: it may have been sent a moment before the job was."""
 
@@ -54,12 +56,10 @@ class Waking:
     async def open(self) -> None:
         """Take part from now on."""
         seat = self._seat
-        said = await seat.store.consumer(
-            seat.subjects.stream(INBOX), "inbox", (seat.subjects.inbox_filter(),), max_deliver=-1
-        )
-        timed = await seat.store.consumer(
-            seat.subjects.stream(TIMERS), "timers", (seat.subjects.timer_due_all(),), max_deliver=-1
-        )
+        inbox, timers = seat.subjects.stream(INBOX), seat.subjects.stream(TIMERS)
+        all_said, all_due = (seat.subjects.inbox_filter(),), (seat.subjects.timer_due_all(),)
+        said = await seat.store.consumer(inbox, "inbox", all_said, max_deliver=-1, ack_wait=ACK_WAIT)
+        timed = await seat.store.consumer(timers, "timers", all_due, max_deliver=-1, ack_wait=ACK_WAIT)
         self._pulling = [
             Pulling(said, seat.clock, self._said, what="inbox of jobs"),
             Pulling(timed, seat.clock, self._timed, what="timers of jobs"),
