@@ -57,11 +57,13 @@ class _Names(msgspec.Struct):
 
 @dataclass
 class Evidence:
-    """`journals` by job id, each in the order stored; `letters` are the dead letters; `sequences` by stream, what is there."""
+    """`journals` by job id, each in the order stored; `letters` are the dead letters; by stream, `sequences` that are there
+    and the `times` (Unix seconds, by the server's clock) at which they were stored."""
 
     journals: dict[str, list[Recorded]] = field(default_factory=dict)
     letters: list[Stored] = field(default_factory=list)
     sequences: dict[str, set[int]] = field(default_factory=dict)
+    times: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
     async def gather(cls, connection: Connection) -> Evidence:
@@ -72,6 +74,7 @@ class Evidence:
         for stream in await soon(lambda: streams(bus), READ_WITHIN):
             stored = await _whole(connection, bus, stream)
             found.sequences[stream] = {each.sequence for each in stored}
+            found.times[stream] = [each.time for each in stored]
             if "_JOB" in stream:
                 for job, records in _by_job(stored):
                     found.journals[job] = records

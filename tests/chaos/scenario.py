@@ -62,15 +62,20 @@ class Scenario:
         open_allowed: bool = False,
         recovery: str = "",
         since: Sequence[float] | None = None,
+        worst: bool = False,
     ) -> Evidence:
         """Gather the evidence over a connection of its own, check it, and write it down; gives the evidence.
 
-        Recovery is measured from the deaths of owners, or from these moments (Unix seconds) until any job moves again.
+        Recovery is measured from the deaths of owners, or from these moments (Unix seconds) until any job moves again; with
+        `worst`, until one does in the stream that stands still the longest.
         """
         async with await connect(target_of(url, "the test"), name="checker", timeout=15) as connection:
             evidence = await Evidence.gather(connection)
         verdict = check(fleet, evidence, states=states, open_allowed=open_allowed)
-        times = recoveries(fleet.doom.deaths, evidence) if since is None else standstills(since, evidence)
+        if since is None:
+            times = recoveries(fleet.doom.deaths, evidence)
+        else:
+            times = worst_standstills(since, evidence) if worst else standstills(since, evidence)
         self.note(done, f"{held}; {verdict}", recovery or spread(times))
         return evidence
 
@@ -98,7 +103,16 @@ def recoveries(deaths: Sequence[Death], evidence: Evidence) -> list[float]:
 
 def standstills(since: Sequence[float], evidence: Evidence) -> list[float]:
     """Seconds from each of these moments (Unix seconds) to the next entry in any journal."""
-    times = sorted(record.time for records in evidence.journals.values() for record in records)
+    return _waits(since, sorted(time for stream, times in evidence.times.items() if "_JOB" in stream for time in times))
+
+
+def worst_standstills(since: Sequence[float], evidence: Evidence) -> list[float]:
+    """The same for the stream of journals that stood still the longest."""
+    each = [_waits(since, times) for stream, times in evidence.times.items() if "_JOB" in stream]
+    return [max(waits) for waits in zip(*(waits for waits in each if len(waits) == len(since)), strict=True)]
+
+
+def _waits(since: Sequence[float], times: list[float]) -> list[float]:
     places = [bisect.bisect_left(times, moment) for moment in since]
     return [times[place] - moment for place, moment in zip(places, since, strict=True) if place < len(times)]
 

@@ -47,7 +47,9 @@ async def test_10_the_leader_of_a_stream_is_killed_every_15_s(
             await cluster.ready()
             await asyncio.sleep(chaos.pick(0, 8))
     await fleet.over(mesh, within=60)
-    evidence = await chaos.conclude(fleet, cluster.url, f"{kills} leaders killed", "nobody was deposed", since=killed)
+    evidence = await chaos.conclude(
+        fleet, cluster.url, f"{kills} leaders killed", "nobody was deposed", since=killed, worst=True
+    )
     assert {job: owners for job, owners in _owners(evidence).items() if len(set(owners)) > 1} == {}
     assert not fleet.mishaps("one", "two", "hand")
 
