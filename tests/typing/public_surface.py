@@ -7,6 +7,7 @@ from typing import assert_type
 
 from mesh import (
     Agent,
+    Approval,
     Artifact,
     Bid,
     Budget,
@@ -19,8 +20,10 @@ from mesh import (
     Job,
     Mesh,
     MeshError,
+    NotDone,
     State,
     Turn,
+    Undo,
     Usage,
     Verdict,
     agent,
@@ -92,6 +95,22 @@ async def prices(job: Job, skus: list[str]) -> dict[str, float]:
     assert_type(job.now(), float)
     assert_type(job.usage, Usage)
     return {}
+
+
+def refund(receipt: str) -> None: ...
+
+
+@workflow("order")
+async def order(job: Job, skus: list[str]) -> str:
+    said = await job.approval("order.pay", {"skus": skus}, risk="low", timeout=60)
+    assert_type(said, Approval)
+    assert_type(await job.wait("signed", returns=str), str)
+    assert_type(await job.child(prices, skus, key="prices", timeout=60), dict[str, float])
+    assert_type(await job.child("prices", skus, returns=dict), dict)  # type: ignore[type-arg]
+    await job.map("price.lookup", skus, key=str, at_once=4, returns=float, compensate="price.forget")
+    paid = await job.call("pay", skus, returns=str, effect="at_most_once", on_doubt="raise", reconcile=lambda: NotDone)
+    assert_type(await job.step("pay", str.upper, paid, compensate=Undo(refund, within=5, attempts=2)), str)
+    return paid
 
 
 async def client() -> None:
