@@ -66,13 +66,14 @@ async def send(
     """
     state = JobState()
     sequence = 0
+    message_id = f"{tenant}.{job}.{key}" if key else client.ids.uuid()  # the server compares ids over all jobs
     try:
         async with asyncio.timeout(timeout):
             state = await Journals(client.store, client.subjects).state(tenant, job)
-            sequence = await _kept(client, tenant, job, key) if key else 0
+            sequence = await _kept(client, tenant, job, message_id) if key else 0
             if not sequence and state.terminal:
                 return Verdict(job=job, status=state.status)
-            sequence = sequence or await _store(client, tenant, job, said, key or client.ids.uuid())
+            sequence = sequence or await _store(client, tenant, job, said, message_id)
             event = await _event(client, tenant, job, state, sequence)
     except TimeoutError:
         kept = "what was said to it is kept until a host of its workflow is up" if sequence else "say it again"
