@@ -19,6 +19,7 @@ from mesh.gateway.tokens import Tokens
 from mesh.gateway.webhooks.service import Sending, Webhooks
 from mesh.gateway.webhooks.signing import key_of
 from mesh.gateway.webhooks.targets import Targets
+from mesh.jobs.liveness import seat_of
 from mesh.jobs.streams import ensure_streams
 from mesh.settings import ServerTarget
 from mesh.telemetry.log_lines import JsonLines
@@ -70,7 +71,7 @@ async def opened(mesh: Mesh, settings: Settings) -> AsyncIterator[Site]:
     peer, key = mesh.peer, key_of(settings.secret)
     tokens = Tokens(settings.token, settings.bound)
     await ensure_streams(peer.store, peer.subjects)
-    webhooks = Webhooks(peer, settings.targets, key, gateway=peer.identity.incarnation, sending=settings.sending)
+    webhooks = Webhooks(seat_of(peer), settings.targets, key, sending=settings.sending)
     async with webhooks:
         gateway = Gateway(mesh=mesh, tokens=tokens, webhooks=webhooks, limits=settings.limits)
         async with Site(gateway, settings.address) as site:

@@ -64,14 +64,15 @@ async def test_an_approval_is_shown_with_its_digest_and_counts_for_that_action_o
     assert (await gate.result("acme", job["job"]))["result"] == "v1 is out"
 
 
-async def test_a_signal_is_said_once_for_its_key(gate: Gate, workers: Mesh) -> None:
-    job = await gate.submit("acme", "listen", None)
-    path = f"{job['links']['self']}/signals/word"
+async def test_a_signal_is_said_once_for_its_key_to_each_job(gate: Gate, workers: Mesh) -> None:
+    jobs = [await gate.submit("acme", "listen", None) for _ in range(2)]
     for key, word in (("one", "a"), ("one", "a"), ("two", "b")):
-        async with gate.client.post(gate.site.url + path, json=word, headers={"Idempotency-Key": key}) as answer:
-            assert (answer.status, answer.headers["Idempotency-Key"]) == (200, key)
-            assert (await answer.json())["event"] in ("signal.received", "wait.resolved")
-    assert (await gate.result("acme", job["job"]))["result"] == ["a", "b"]
+        for job in jobs:
+            path = f"{gate.site.url}{job['links']['self']}/signals/word"
+            async with gate.client.post(path, json=word, headers={"Idempotency-Key": key}) as answer:
+                assert (answer.status, answer.headers["Idempotency-Key"]) == (200, key)
+                assert (await answer.json())["event"] in ("signal.received", "wait.resolved")
+    assert [(await gate.result("acme", job["job"]))["result"] for job in jobs] == [["a", "b"], ["a", "b"]]
 
 
 async def test_nobody_tells_another_tenants_job_anything(gate: Gate) -> None:

@@ -73,6 +73,10 @@ async def test_one_that_is_never_taken_is_given_up_and_seen_and_can_be_sent_anew
         dead = await once(gate, job["job"], "dead")
         assert (dead.attempts, dead.status, dead.reason) == (3, 503, "the receiver answered 503")
         assert [fields["job"] for event, fields in gate.told if event == "webhook.dead"] == [job["job"]]
+        async for event in gate.mesh.events("alert.raised", since=0.0):
+            if event.payload["job"] == job["job"]:
+                assert event.payload["reason"] == "the receiver answered 503"
+                break
         await gate.ledger.retry(await gate.ledger.get(dead.id))
         assert (await once(gate, job["job"], "delivered")).attempts == 1
         assert len(receiver.heard) == 4

@@ -15,10 +15,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from mesh.gateway.webhooks.ledger import Entry, Ledger
 from mesh.gateway.webhooks.message import message_of
 from mesh.gateway.webhooks.sender import NeverTaken, NotTaken, Sender
+from mesh.jobs.alerts import Alert, raise_alert
+from mesh.jobs.seat import Seat
 from mesh.protocols.errors import Conflict, MeshError
 from mesh.protocols.job_state import JobState
-from mesh.protocols.ports import Clock
-from mesh.telemetry.telemetry import Telemetry
 
 ATTEMPTS = 12
 FIRST = 2.0
@@ -34,24 +34,14 @@ logger = logging.getLogger("mesh.gateway")
 
 
 class Courier:
-    """`gateway` is the id under which this one claims. `attempts` bounds how often one webhook is sent."""
+    """`attempts` bounds how often one webhook is sent; `first` is its first pause, in seconds, at most."""
 
     def __init__(
-        self,
-        ledger: Ledger,
-        sender: Sender,
-        clock: Clock,
-        telemetry: Telemetry,
-        *,
-        gateway: str,
-        attempts: int = ATTEMPTS,
-        first: float = FIRST,
+        self, ledger: Ledger, sender: Sender, seat: Seat, *, attempts: int = ATTEMPTS, first: float = FIRST
     ) -> None:
         self._ledger = ledger
         self._sender = sender
-        self._clock = clock
-        self._telemetry = telemetry
-        self._gateway = gateway
+        self._seat = seat
         self._attempts = attempts
         self._first = first
         self._in_hand: dict[str, Entry] = {}
@@ -75,7 +65,7 @@ class Courier:
         self._in_hand[entry.hook.id] = entry
         self._at_host[_host(entry)] += 1
         try:
-            claimed = await self._ledger.change(entry, state="claimed", holder=self._gateway)
+            claimed = await self._ledger.change(entry, state="claimed", holder=self._seat.incarnation)
         except BaseException as error:
             self._let_go(entry.hook.id)
             if isinstance(error, Conflict):
@@ -120,7 +110,7 @@ class Courier:
     async def _send(self, hook: str, body: bytes) -> None:
         made = self._in_hand[hook].hook.attempts
         retrying = AsyncRetrying(
-            sleep=self._clock.sleep,
+            sleep=self._seat.clock.sleep,
             stop=stop_after_attempt(max(1, self._attempts - made)),
             wait=_Pause(self._first * 2 ** min(made, 20)),
             retry=retry_if_exception_type(NotTaken),
@@ -155,13 +145,17 @@ class Courier:
     async def _bury(self, hook: str, error: MeshError) -> None:
         await self._change(hook, state="dead", holder="")
         self._tell("webhook.dead", hook, level="error", reason=error.message)
+        known = self._in_hand[hook].hook
+        what = f"a webhook was given up: `mesh gateway webhooks retry {hook}` sends it anew"
+        alert = Alert(job=known.job, workflow=known.workflow, key=f"webhook.{hook}", what=what, reason=error.message)
+        await raise_alert(self._seat, known.tenant, alert)
 
     async def _change(self, hook: str, **fields: object) -> None:
         self._in_hand[hook] = await self._ledger.change(self._in_hand[hook], **fields)
 
     def _tell(self, event: str, hook: str, **fields: object) -> None:
         known = self._in_hand[hook].hook
-        self._telemetry.emit(
+        self._seat.telemetry.emit(
             event, webhook=hook, job=known.job, tenant=known.tenant, host=_host(self._in_hand[hook]),
             attempts=known.attempts, **fields,
         )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
 
 from mesh.gateway.webhooks.courier import ATTEMPTS, FIRST, Courier
 from mesh.gateway.webhooks.hook import Webhook, hook_id
@@ -13,15 +12,8 @@ from mesh.gateway.webhooks.ledger import Entry, Ledger
 from mesh.gateway.webhooks.sender import TIMEOUT, Sender
 from mesh.gateway.webhooks.targets import Targets
 from mesh.gateway.webhooks.watchman import SWEEP, Watchman
-from mesh.jobs.submission import Client
+from mesh.jobs.seat import Seat
 from mesh.protocols.errors import Conflict
-from mesh.telemetry.telemetry import Telemetry
-
-
-class Teller(Client, Protocol):
-    """A client that also tells what happens; a `Peer` is one."""
-
-    telemetry: Telemetry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,23 +27,17 @@ class Sending:
 
 
 class Webhooks:
-    """For `async with`. `gateway` is an id that no other start of a gateway has."""
+    """For `async with`. The seat's incarnation is the id of this gateway: no other start of one has it."""
 
-    def __init__(
-        self, client: Teller, targets: Targets, key: bytes, *, gateway: str, sending: Sending | None = None
-    ) -> None:
+    def __init__(self, seat: Seat, targets: Targets, key: bytes, *, sending: Sending | None = None) -> None:
         sending = sending or Sending()
-        self._client = client
+        self._seat = seat
         self._targets = targets
-        self._gateway = gateway
-        self._ledger = Ledger(client.store, client.subjects, client.clock)
-        self._lease = GatewayLease(self._ledger, client.clock, gateway)
-        self._sender = Sender(key, targets, client.clock, timeout=sending.timeout)
-        self._courier = Courier(
-            self._ledger, self._sender, client.clock, client.telemetry,
-            gateway=gateway, attempts=sending.attempts, first=sending.first,
-        )  # fmt: skip
-        self._watchman = Watchman(client, self._ledger, self._courier, gateway=gateway, sweep=sending.sweep)
+        self._ledger = Ledger(seat.store, seat.subjects, seat.clock)
+        self._lease = GatewayLease(self._ledger, seat.clock, seat.incarnation)
+        self._sender = Sender(key, targets, seat.clock, timeout=sending.timeout)
+        self._courier = Courier(self._ledger, self._sender, seat, attempts=sending.attempts, first=sending.first)
+        self._watchman = Watchman(seat, self._ledger, self._courier, sweep=sending.sweep)
 
     async def __aenter__(self) -> Webhooks:
         await self._lease.start()
@@ -89,8 +75,8 @@ class Webhooks:
             url=url,
             workflow=workflow,
             digest=digest,
-            registered_at=self._client.clock.now(),
-            watcher=self._gateway,
+            registered_at=self._seat.clock.now(),
+            watcher=self._seat.incarnation,
         )
         entry = await self._ledger.register(hook)
         if entry is not None:

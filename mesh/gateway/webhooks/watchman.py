@@ -14,8 +14,9 @@ from mesh.gateway.webhooks.courier import Courier
 from mesh.gateway.webhooks.hook import GATEWAYS, HOOKS, concerns
 from mesh.gateway.webhooks.lease import SECONDS
 from mesh.gateway.webhooks.ledger import Entry, Ledger, entry_of
+from mesh.jobs.handle import JobHandle
 from mesh.jobs.journals import Journals
-from mesh.jobs.submission import Client, JobHandle
+from mesh.jobs.seat import Seat
 from mesh.protocols.errors import Conflict, MeshError, UnknownJob
 from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import KeyValue, Watch
@@ -38,12 +39,11 @@ logger = logging.getLogger("mesh.gateway")
 class Watchman:
     """Of one gateway. `follow` what was registered here; `start` before."""
 
-    def __init__(self, client: Client, ledger: Ledger, courier: Courier, *, gateway: str, sweep: float = SWEEP) -> None:
-        self._client = client
-        self._journals = Journals(client.store, client.subjects)
+    def __init__(self, seat: Seat, ledger: Ledger, courier: Courier, *, sweep: float = SWEEP) -> None:
+        self._seat = seat
+        self._journals = Journals(seat.store, seat.subjects)
         self._ledger = ledger
         self._courier = courier
-        self._gateway = gateway
         self._sweep_every = sweep
         self._entries: dict[str, Entry] = {}
         self._alive: dict[str, float] = {}
@@ -109,7 +109,7 @@ class Watchman:
 
     def _gateway_heard(self, gateway: str, *, alive: bool) -> None:
         if alive:
-            self._alive[gateway] = self._client.clock.monotonic()
+            self._alive[gateway] = self._seat.clock.monotonic()
         elif self._alive.pop(gateway, None) is not None:
             self._seen.clear()
             self._soon.set()
@@ -119,7 +119,7 @@ class Watchman:
     async def _follow(self, entry: Entry) -> None:
         hook = entry.hook
         try:
-            state = await JobHandle(self._client, hook.job, tenant=hook.tenant).watch()
+            state = await JobHandle(self._seat, hook.job, tenant=hook.tenant).watch()
             await self._is_over(entry, state)
         except MeshError as error:
             logger.info("job %s could not be followed for its webhook, it is looked at later: %s", hook.job, error)
@@ -133,7 +133,7 @@ class Watchman:
             await asyncio.gather(*(self._look(each, turn) for each in self._next_ones()))
 
     async def _wait(self) -> None:
-        pause = self._sweep_every * self._client.ids.random.uniform(0.75, 1.25)
+        pause = self._sweep_every * self._seat.ids.random.uniform(0.75, 1.25)
         try:
             async with asyncio.timeout(pause):
                 await self._soon.wait()
@@ -151,8 +151,8 @@ class Watchman:
 
     def _unattended(self) -> Iterator[Entry]:
         """Those that nobody else looks after."""
-        late = self._client.clock.monotonic() - SILENT
-        others = {each for each, heard in self._alive.items() if heard > late} - {self._gateway}
+        late = self._seat.clock.monotonic() - SILENT
+        others = {each for each, heard in self._alive.items() if heard > late} - {self._seat.incarnation}
         for entry in self._entries.values():
             hook = entry.hook
             attended = hook.holder in others if hook.state == "claimed" else hook.watcher in others
@@ -188,7 +188,7 @@ class Watchman:
         return state
 
     async def _give_up_if_stale(self, entry: Entry) -> None:
-        if self._client.clock.now() - entry.hook.registered_at > STALE:
+        if self._seat.clock.now() - entry.hook.registered_at > STALE:
             await self._ledger.change(entry, state="dead", holder="", reason="its job was never journaled")
 
     # -- both
