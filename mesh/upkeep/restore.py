@@ -59,11 +59,17 @@ async def put_back(
             f"({', '.join(sorted(running)[:5])}): stop them first (`mesh down`); nothing was changed"
         )
     snapshots = store.snapshots()
-    await _make_room(snapshots, subjects, replace=replace)
-    return await _Restore(store, snapshots, subjects, ids, folder, replicas, told).run(summary)
+    there = await _in_the_way(snapshots, subjects, replace=replace)
+    restore = _Restore(store, snapshots, subjects, ids, folder, replicas, told)
+    return await restore.run(summary, there)
 
 
-async def _make_room(snapshots: Snapshots, subjects: Subjects, *, replace: bool) -> None:
+async def _in_the_way(snapshots: Snapshots, subjects: Subjects, *, replace: bool) -> list[str]:
+    """The streams that are to be removed first.
+
+    Raises:
+        Refused: there are messages in them, and nobody said `replace`.
+    """
     there = [each.state for each in await snapshots.kept(prefix(subjects)) if each.state.storage == "file"]
     full = [each for each in there if each.messages or each.name == subjects.stream(MARKER)]
     if full and not replace:
@@ -72,9 +78,7 @@ async def _make_room(snapshots: Snapshots, subjects: Subjects, *, replace: bool)
             f"namespace {subjects.namespace} is not empty on this server: {found}; nothing was changed. "
             "`--replace` removes what is there first"
         )
-    marker = subjects.stream(MARKER)
-    for each in sorted(there, key=lambda state: state.name == marker):  # the marker last: it stands for unfinished work
-        await snapshots.remove(each.name)
+    return [each.name for each in there if each.name != subjects.stream(MARKER)]
 
 
 class _Restore:
@@ -99,10 +103,14 @@ class _Restore:
         self._told = told
         self._broken_off = False
 
-    async def run(self, summary: Summary) -> Summary:
+    async def run(self, summary: Summary, there: Sequence[str]) -> Summary:
         """Everything, several streams at once: the server stores each message by message, and waits for the disk each time."""
         last = next((each for each in summary.streams if each.name == self._subjects.stream(LAST)), None)
-        await self._snapshots.reshape(self._marker(last))
+        await self._mark(summary)
+        for name in there:
+            await self._snapshots.remove(name)
+        if last is not None:
+            await self._snapshots.reshape(self._marker(summary, last.shape.subjects))
         some = asyncio.Semaphore(STREAMS_AT_ONCE)
         each_ended = await asyncio.gather(
             *(self._restore(each, some, hidden=each is last) for each in summary.streams), return_exceptions=True
@@ -148,16 +156,27 @@ class _Restore:
             return saved.shape
         return msgspec.structs.replace(saved.shape, config={**saved.shape.config, "num_replicas": self._replicas})
 
-    def _marker(self, last: Saved | None) -> dict[str, object]:
-        """A stream that takes nothing."""
+    async def _mark(self, summary: Summary) -> None:
+        """From now on it is under way. Before anything is removed: a server that cannot keep as many copies says so here."""
+        try:
+            await self._snapshots.reshape(self._marker(summary, (f"{prefix(self._subjects)}marked",)))
+        except (Refused, Unavailable) as error:
+            if "replicas" not in error.message:
+                raise
+            raise Refused(f"nothing was changed: {error}; `--replicas 1` keeps everything on one server") from error
+
+    def _marker(self, summary: Summary, subjects: Sequence[str]) -> dict[str, object]:
+        """A stream that takes nothing, on as many servers as the others."""
         return {
             "name": self._subjects.stream(MARKER),
-            "subjects": list(last.shape.subjects) if last is not None else [self._hiding_place()],
+            "subjects": list(subjects),
             "storage": "file",
             "retention": "limits",
             "discard": "new",
             "max_bytes": 1,
-            "num_replicas": 1,
+            "num_replicas": max(
+                (self._shape(each).config.get("num_replicas", 1) for each in summary.streams), default=1
+            ),
             "description": "a restore is under way, or was interrupted: `mesh restore --replace` does it again",
         }
 

@@ -202,6 +202,24 @@ async def test_an_interrupted_restore_leaves_a_mesh_that_no_host_can_start_on(
         assert await (await mesh.submit("hello", "Alan")).result(20) == "hello Alan"
 
 
+async def test_a_server_that_cannot_keep_as_many_copies_says_so_before_anything_is_changed(
+    servers: tuple[RealServer, RealServer], tmp_path: Path
+) -> None:
+    lost, empty = servers
+    async with client(lost) as mesh:
+        await ensure_streams(mesh.peer.store, mesh.peer.subjects)
+        await back_up(mesh.peer.store, mesh.peer.subjects, mesh.peer.clock, tmp_path / "backup")
+    async with client(empty) as mesh:
+        peer = mesh.peer
+        await peer.store.ensure_stream(specs(peer.subjects)[-1])
+        await peer.store.append(peer.subjects.dead_letter("default"), b"{}")
+        with pytest.raises(Refused, match="--replicas 1"):
+            await put_back(
+                peer.store, peer.subjects, peer.ids, BackupFolder(tmp_path / "backup"), replace=True, replicas=3
+            )
+        assert [each.messages for each in await peer.store.streams("mesh_default_")] == [1]
+
+
 async def test_a_damaged_backup_changes_nothing(servers: tuple[RealServer, RealServer], tmp_path: Path) -> None:
     lost, empty = servers
     async with client(lost) as mesh:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.protocols.errors import MeshError, TimedOut, Unavailable
+from mesh.protocols.errors import MeshError, NoResponders, TimedOut, Unavailable
 from mesh.protocols.ports import Message, StreamState
 from mesh.protocols.snapshots import Kept, Kind, Shape
 from mesh.transport.headers import DESCRIPTION, STATUS
@@ -35,6 +35,7 @@ LAST_WORD = 3600.0
 its configuration says so."""
 ATTEMPTS = 3
 PAUSE = 0.5
+SOON = 0.02
 
 
 class _Whole(msgspec.Struct):
@@ -98,8 +99,10 @@ class NatsSnapshots:
         answer = await call(self._bus, f"STREAM.RESTORE.{name}", shape, timeout=SILENCE)
         subject = msgspec.json.decode(answer, type=_Whole).deliver_subject
         asked: deque[asyncio.Future[Message]] = deque()
+        rest = iter(pieces)
+        _check(await self._first(subject, next(rest, b"")), name)
         try:
-            for piece in pieces:
+            for piece in rest:
                 if len(asked) >= ON_THE_WAY:
                     _check(await asked.popleft(), name)
                 asked.append(self._bus.ask(subject, piece, timeout=SILENCE))
@@ -111,6 +114,17 @@ class NatsSnapshots:
                 each.cancel()
         _check(last, name)
         return msgspec.json.decode(last.data, type=Listed).as_state()
+
+    async def _first(self, subject: str, piece: bytes) -> Message:
+        """In a cluster it takes a moment until every server knows who takes the pieces."""
+        give_up = self._bus.clock.monotonic() + SILENCE
+        while True:
+            try:
+                return await self._bus.ask(subject, piece, timeout=SILENCE)
+            except NoResponders:
+                if self._bus.clock.monotonic() >= give_up:
+                    raise
+            await self._bus.clock.sleep(SOON)
 
     async def reshape(self, config: dict[str, Any]) -> None:
         """Give a stream this configuration, or make an empty one with it."""
