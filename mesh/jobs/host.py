@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mesh.jobs.calling import AGENT
 from mesh.jobs.calls import Contractor
 from mesh.jobs.liveness import seat_of
 from mesh.jobs.owner import Owner
-from mesh.jobs.run import AGENT
 from mesh.jobs.workflow import Workflow
 from mesh.registry.listing import Change
 from mesh.registry.records import Instance, Schema

@@ -11,21 +11,20 @@ import msgspec
 
 from mesh.actors.contract import encode_payload
 from mesh.actors.doing import StepWork, being_done
-from mesh.contract_net.calls import Call
 from mesh.jobs import gathering, local
 from mesh.jobs.approvals import action_digest
 from mesh.jobs.attention import Attention
-from mesh.jobs.awarding import award
 from mesh.jobs.branches import Branch
+from mesh.jobs.calling import Calling
 from mesh.jobs.calls import CallTerms, Contractor
 from mesh.jobs.children import Children, ChildTerms, tell_parent
 from mesh.jobs.course import Course
 from mesh.jobs.divergence import Divergence
 from mesh.jobs.doubts import Doubt, Doubts, OnDoubt, Reconcile
-from mesh.jobs.effects import TOUCHING
 from mesh.jobs.hold import Hold
 from mesh.jobs.inbox import Inbox
 from mesh.jobs.journal import Journal
+from mesh.jobs.limits import Limits
 from mesh.jobs.mapping import AT_ONCE, Key, branches_of, name_of
 from mesh.jobs.performing import Performing
 from mesh.jobs.saga import Saga
@@ -41,15 +40,12 @@ from mesh.jobs.waits import Waits
 from mesh.jobs.workflow import Approval, Job, OnMissing, Risk, Workflow
 from mesh.protocols.acts import Mode
 from mesh.protocols.artifacts import Artifact, Confidence, Evidence, Provenance
-from mesh.protocols.constraints import Budget, Constraints, Effect, Usage
-from mesh.protocols.envelope import Sender
+from mesh.protocols.constraints import Constraints, Effect, Usage
 from mesh.protocols.errors import (
-    BudgetExceeded,
     Cancelled,
     DeadlineExceeded,
     Denied,
     JournalCorrupt,
-    Refused,
     StepMisused,
     WaitExpired,
 )
@@ -78,8 +74,6 @@ from mesh.protocols.submission import digest_of
 from mesh.resilience.deadline import Deadline
 
 T = TypeVar("T")
-AGENT = "jobs"
-"""Under this name a process that drives jobs stands in the registry, and calls for proposals."""
 
 
 class Run(Job):
@@ -100,7 +94,6 @@ class Run(Job):
         self._seat = seat
         self._journal = journal
         self._workflow = workflow
-        self._contractor = contractor
         self._values = values
         self._submitted: Submitted = journal.state.submitted
         self._stillness = Stillness(seat.clock)
@@ -112,10 +105,11 @@ class Run(Job):
         self._performing = Performing(journal, self._steps, self._waits, Doubts(seat, journal, values, self._waits))
         self._saga = Saga(seat, journal, self._waits)
         self._hold: Hold | None = None
-        self._shielded = False
-        self._deadline = self._absolute_deadline()
+        self._limits = Limits(seat.clock, journal, self._submitted, self._steps)
+        self._calling = Calling(seat, journal, contractor, self._limits, self._submitted, workflow.name)
         self._notes_before = journal.state.notes
         self._notes = 0
+        self._answers = 0
         self._heard()
 
     async def main(self) -> msgspec.Raw:
@@ -125,7 +119,7 @@ class Run(Job):
             Exception: whatever it raised. BadPayload · BadResult: what went in or came out does not fit its types.
             DeadlineExceeded: the job's own deadline.
         """
-        result = await self._in_time(self._body())
+        result = await self._limits.enforce(f"job {self.id}", self._body())
         if self.cancelled is None:
             self.course.over("")
         return self._workflow.output.encode(result)
@@ -134,12 +128,6 @@ class Run(Job):
         current.set(Scope(self.id, "", self._began(), self.course.ahead))
         arguments = self._workflow.arguments(await self._values.load(self._submitted.input))
         return await self._workflow.function(self, **arguments)
-
-    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
-        if self._deadline is None:
-            return await work
-        async with self._deadline.enforce(f"job {self.id}"):
-            return await work
 
     async def wind_up(self) -> None:
         """The workflow is over: nobody waits any more for the children that are left."""
@@ -170,7 +158,7 @@ class Run(Job):
             await self._recall()
         if ended is not None and not self._saga.due():
             return ended
-        undoing = Undoing(self._seat, self._journal, self._values, self._performing, self._contract)
+        undoing = Undoing(self._seat, self._journal, self._values, self._performing, self._calling.call)
         left = await self._saga.unwind(fault, undoing.do)
         if left:
             return Failed(fault=msgspec.structs.replace(fault, detail={**fault.detail, "not_undone": left}))
@@ -181,7 +169,7 @@ class Run(Job):
         self.course = Course(JobState(), "warn", self._let_pass)
         self._steps.shield(self.course)
         self._waits.shield(self.course)
-        self._deadline, self._shielded = None, True
+        self._limits.shield()
 
     async def _recall(self) -> None:
         """Learn how the steps are undone that this run has not come to."""
@@ -230,11 +218,12 @@ class Run(Job):
         """
         moves = await self._stillness.settled()
         await self._waits.set_timers()
-        return self._stillness.unmoved(moves)
+        self._answers = self._waits.answers
+        return self._stillness.unmoved(moves) and not self._waits.answered
 
     def farewell(self) -> Event:
         """How an owner lets go of the job, once it has come to a halt and nothing more can be said to it here."""
-        if self._waits.answered:
+        if self._waits.answered or self._waits.answers != self._answers:
             return OwnerReleased(reason="an answer came at the last moment")
         if self._journal.state.pause is not None:
             return Paused()
@@ -273,8 +262,7 @@ class Run(Job):
     @property
     def constraints(self) -> Constraints:
         """What the submitter demands, the budget less what has been used so far."""
-        whole = self._submitted.constraints
-        return msgspec.structs.replace(whole, budget=whole.budget.less(self._steps.used))
+        return self._limits.constraints
 
     @property
     def usage(self) -> Usage:
@@ -284,7 +272,7 @@ class Run(Job):
     @property
     def deadline(self) -> Deadline | None:
         """When the submitter stops waiting."""
-        return self._deadline
+        return self._limits.deadline
 
     # -- do something
 
@@ -310,11 +298,11 @@ class Run(Job):
         terms = CallTerms(capability, encode_payload(payload), timeout, dict(labels or {}), effect, mode, constraints)
 
         async def begin() -> Any:
-            declared = self._seat.declared(self._offered(capability))
+            declared = self._seat.declared(self._calling.offered(capability))
             actual = effect or (declared.effect if declared else "costly")
             raw = await self._perform(
                 key, capability, "call", terms.input, actual,
-                lambda step, attempt: self._contract(terms, step, attempt), doubt, undo,
+                lambda step, attempt: self._calling.call(terms, step, attempt), doubt, undo,
             )  # fmt: skip
             return contract.decode(raw)
 
@@ -339,10 +327,10 @@ class Run(Job):
         given = encode_payload(list(args))
 
         async def work(step: Step, attempt: Attempt) -> Outcome:
-            self._must_be_allowed(step)
+            self._calling.must_be_allowed(step)
             if effect != "pure":
                 await attempt.start()
-            deadline = self._deadline if timeout is None else self._within(timeout)
+            deadline = self._limits.deadline if timeout is None else self._limits.within(timeout)
             with being_done(StepWork(f"{self.id}/{step.key}", self.tenant, self.correlation, self._seat.keeping)):
                 return await local.run(fn, args, contract, deadline, self._seat.clock, f"step {step.key}")
 
@@ -500,8 +488,8 @@ class Run(Job):
             scope = current.get()
             whole = scope.begin(key, name)
             terms = ChildTerms(
-                name, raw, self._narrowed(whole, constraints or Constraints(priority=0)), timeout,
-                self._deadline.remaining() if self._deadline else None, self.correlation, self._submitted.trace,
+                name, raw, self._limits.narrowed(whole, constraints or Constraints(priority=0)), timeout,
+                self._limits.left, self.correlation, self._submitted.trace,
             )  # fmt: skip
             try:
                 return contract.decode(await self._values.load(await self._children.result(scope, whole, terms)))
@@ -666,72 +654,6 @@ class Run(Job):
                 await self._hold.here(whole)
             await self._steps.record_failure(scope, whole, error)
             raise
-
-    async def _contract(self, terms: CallTerms, step: Step, attempt: Attempt) -> Outcome:
-        """Hold the auction, within what is left of time and budget."""
-        self._must_be_allowed(step)
-        limits = self._submitted.constraints
-        if not self._shielded and not limits.budget.allows(self._steps.used):
-            raise BudgetExceeded(
-                f"step {step.key}: the job's budget is used up", detail={"budget": msgspec.to_builtins(limits.budget)}
-            )
-        call = Call(
-            capability=self._offered(terms.capability),
-            input=terms.input,
-            constraints=self._narrowed(step.key, terms.demands()),
-            deadline=self._within(terms.seconds(self._seat.declared(self._offered(terms.capability)))),
-            effect=terms.effect,
-            mode=terms.mode,
-            key=f"{self.id}/{step.target or step.key}",
-            tenant=self.tenant,
-            job=self.id,
-            epoch=self._journal.epoch,
-            step=step.key,
-            attempt=attempt.number,
-            correlation=self.correlation,
-            causation=self._submitted.causation,
-            trace=self._submitted.trace,
-            sender=Sender(AGENT, self._workflow.name, self._seat.process),
-        )
-        left = self._deadline.remaining() if self._deadline else None
-        done = await award(self._contractor, call, self._seat, attempt, lambda: self._journal.leaving, left)
-        return Outcome(done.content, done.usage, done.stamps)
-
-    def _narrowed(self, key: str, demands: Constraints) -> Constraints:
-        """What the job demands, and what is demanded beyond that."""
-        whole = self.constraints
-        if self._shielded:
-            whole = msgspec.structs.replace(whole, budget=Budget())
-        try:
-            return whole.narrow(demands)
-        except ValueError as error:
-            raise Refused(f"step {key}: {error}", detail={"reason": "constraints"}) from None
-
-    def _offered(self, capability: str) -> str:
-        """The capability that is called: a fork may try another agent in the place of one."""
-        forked = self._journal.state.forked
-        return forked.instead.get(capability, capability) if forked else capability
-
-    def _must_be_allowed(self, step: Step) -> None:
-        """A fork leaves the world outside alone, unless it may. What undoes its own steps is allowed."""
-        forked = self._journal.state.forked
-        if forked is not None and not forked.effects and step.effect in TOUCHING and not step.target:
-            raise Refused(
-                f"step {step.key}: it is {step.effect}, this job is a fork, and job {forked.job} has no outcome of it to give: "
-                "fork with --allow-effects",
-                detail={"reason": "effects"},
-            )
-
-    def _within(self, seconds: float) -> Deadline:
-        """`seconds` from now, no later than the job's own deadline."""
-        return self._deadline.narrow(seconds) if self._deadline else Deadline.after(self._seat.clock, seconds)
-
-    def _absolute_deadline(self) -> Deadline | None:
-        """The submitter's deadline on this process's clock: job time tells how much of it has passed."""
-        if self._submitted.deadline is None or self._journal.state.head is None:
-            return None
-        passed = self._journal.job_time() - self._journal.state.head.submitted_at
-        return Deadline.after(self._seat.clock, self._submitted.deadline - max(0.0, passed))
 
     def _began(self) -> float:
         claims: list[Claim] = self._journal.state.claims
