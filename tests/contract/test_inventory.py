@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.protocols.errors import Refused
-from mesh.protocols.ports import StreamSpec
+from mesh.protocols.ports import BucketSpec, StreamSpec
 from mesh.transport.connection import Connection
 from tests.contract.places import Place, RealPlace, eventually_none
 
@@ -57,9 +57,18 @@ async def test_what_a_consumer_is_done_with_counts_without_gaps(here: Connection
     await consumer.close()
 
 
-async def test_a_mesh_in_memory_has_nothing_to_save(place: Place, here: Connection) -> None:
+async def test_a_mesh_in_memory_has_nothing_to_save(place: Place, here: Connection, space: str) -> None:
     if isinstance(place, RealPlace):
+        await here.store.ensure_stream(StreamSpec(name=space, subjects=(f"{space}.>",)))
         assert (await here.store.snapshots().version()).count(".") == 2
     else:
         with pytest.raises(Refused, match="in memory"):
             here.store.snapshots()
+
+
+async def test_buckets_on_disk_are_found_by_how_their_name_begins(here: Connection, space: str) -> None:
+    spec = BucketSpec(name=f"{space}_b", storage="file", description="kept")
+    await (await here.store.bucket(spec)).put("key", b"value")
+    await here.store.bucket(BucketSpec(name=f"{space}_a"))
+    assert await here.store.buckets(f"{space}_") == [spec]
+    assert await here.store.buckets(f"{space}_c") == []
