@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from mesh.protocols.job_events import OwnerClaimed, StepFailed, StepSucceeded, Submitted
+from mesh.protocols.job_events import Archived, OwnerClaimed, StepFailed, StepSucceeded, Submitted
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import JobState, Recorded, fold
 from tests.chaos.evidence import Evidence
@@ -124,16 +124,19 @@ def objections(records: list[Recorded]) -> Iterator[str]:
     owners: dict[int, str] = {}
     outcomes: Counter[str] = Counter()
     for record in records:
-        entry, epoch, over = record.entry, state.epoch, state.terminal
-        owner = state.head.owner if state.head else ""
+        entry, epoch, over, before = record.entry, state.epoch, state.terminal, state.sequence
         counts = state.apply(record)
         where = f"entry {record.sequence} by {entry.owner or 'nobody'} in epoch {entry.epoch}"
-        if not counts:
-            yield from _wrongly_void(where, record, epoch, owner, over)
-            continue
-        if over:
-            yield f"{where} was taken after the end"
         claims = [event for event in entry.events if isinstance(event, OwnerClaimed)]
+        if not counts:
+            fenced = entry.owner in {owners[each] for each in owners if each < epoch} or (over and not entry.owner)
+            if claims or not fenced:
+                yield f"{where} is void, and its author had not been fenced: {state.void[-1].reason}"
+            continue
+        if over and not isinstance(entry.events[0], Archived):
+            yield f"{where} was taken after the end"
+        if entry.previous != before:
+            yield f"{where} was taken after {before}, and follows {entry.previous}"
         if entry.epoch != epoch + len(claims):
             yield f"{where} was taken in epoch {epoch}"
         if entry.owner and owners.setdefault(entry.epoch, entry.owner) != entry.owner:
@@ -141,13 +144,6 @@ def objections(records: list[Recorded]) -> Iterator[str]:
         outcomes.update(event.key for event in entry.events if isinstance(event, OUTCOMES))
     yield from (f"step {key} ended {count} times" for key, count in outcomes.items() if count > 1)
     yield from _wrongly_ended(records)
-
-
-def _wrongly_void(where: str, record: Recorded, epoch: int, owner: str, over: bool) -> Iterator[str]:
-    """Only who has been fenced may have written what counts for nothing."""
-    fenced = record.entry.epoch < epoch or (record.entry.owner and record.entry.owner != owner) or over
-    if not fenced:
-        yield f"{where} is void, and its author was the owner"
 
 
 def _wrongly_ended(records: list[Recorded]) -> Iterator[str]:
