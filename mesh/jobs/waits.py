@@ -102,6 +102,11 @@ class Waits:
         return not given or bool(ready(self._journal.state, self._journal.job_time()))
 
     @property
+    def answers(self) -> int:
+        """How many waits have an answer, whether the workflow has been given it or not."""
+        return sum(each.answer is not None for each in self._journal.state.waits.values())
+
+    @property
     def decision(self) -> WaitOpened | None:
         """What a person must decide before the job can go on, if there is something."""
         waits = (each.opened for each in self._journal.state.open_waits)
