@@ -30,6 +30,7 @@ from mesh.protocols.subjects import Subjects
 from mesh.upkeep.archive_folder import ArchivedJob, ArchiveFolder, Index, JobDigest
 from mesh.upkeep.archive_lines import Line
 from mesh.upkeep.naming import named_in
+from mesh.upkeep.order import has_jobs
 from mesh.upkeep.policy import Retention
 from mesh.upkeep.tombstone import set_tombstone, tombstone_of
 
@@ -91,7 +92,7 @@ class Archiving:
 
     async def due(self, tenant: str = "*") -> list[Recorded]:
         """The last entries of the jobs that a run would archive now."""
-        return [each for each in await self._journals.heads(tenant) if self._is_due(each)]
+        return [each for each in await self._heads(tenant) if self._is_due(each)]
 
     async def run(self, tenant: str = "*") -> Report:
         """Archive what is due, of one tenant or of all. Again: what became due since.
@@ -103,7 +104,9 @@ class Archiving:
         report = Report()
         with self._folder.alone():
             self._folder.clean()
-            heads = await self._journals.heads(tenant)
+            if not await has_jobs(self._store, self._subjects):
+                return report
+            heads = await self._heads(tenant)
             tombs = [each for each in heads if is_tombstone(each.entry)]
             report.finished = await self._finish(tenant, tombs)
             await self._archive([each for each in heads if self._is_due(each)], report)
@@ -111,6 +114,9 @@ class Archiving:
             if tenant == "*":
                 report.ingress = await self._clear_ingress()
         return report
+
+    async def _heads(self, tenant: str) -> list[Recorded]:
+        return await self._journals.heads(tenant) if await has_jobs(self._store, self._subjects) else []
 
     def _is_due(self, head: Recorded) -> bool:
         ended = head.entry.head.state in TERMINAL and not is_tombstone(head.entry)

@@ -29,7 +29,7 @@ from mesh.protocols.ports import FRESH, BucketSpec, Clock, KeyValue, Store
 from mesh.protocols.subjects import Subjects, check_name
 from mesh.upkeep.archive_folder import ArchiveFolder
 from mesh.upkeep.naming import named_in
-from mesh.upkeep.order import prefix
+from mesh.upkeep.order import has_jobs, prefix
 from mesh.upkeep.sweep import named_by_buckets, named_by_streams, with_what_they_name
 
 BY_KEY = ("effects", "history", "letters")
@@ -113,7 +113,8 @@ class Erasing:
         return erased
 
     async def _heads(self) -> list[Recorded]:
-        return await self._journals.heads(self._tenant)
+        there = await has_jobs(self._store, self._subjects)
+        return await self._journals.heads(self._tenant) if there else []
 
     def _check_archives(self, heads: list[Recorded]) -> None:
         there = {each.archive for each in self._folder.indexes(self._tenant)}

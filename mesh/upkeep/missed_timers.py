@@ -9,12 +9,12 @@ from mesh.protocols.job_events import Entry, Woken, encode_entry
 from mesh.protocols.job_state import JobState, Recorded, advance
 from mesh.protocols.ports import Ids, Store
 from mesh.protocols.subjects import Subjects
-from mesh.upkeep.order import JOURNALS
+from mesh.upkeep.order import has_jobs
 
 
 async def wake_the_late(store: Store, subjects: Subjects, ids: Ids) -> list[str]:
     """Give every such job to whoever hosts its workflow, who sets its timers anew; their ids. Again: nothing happens."""
-    if not await store.streams(subjects.stream(JOURNALS)):
+    if not await has_jobs(store, subjects):
         return []
     journals = Journals(store, subjects)
     timed = await _timed(store, subjects)

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mesh.protocols.ports import Store
 from mesh.protocols.snapshots import Kept
 from mesh.protocols.subjects import Subjects
 
@@ -35,6 +36,11 @@ MARKER = "RESTORING"
 def prefix(subjects: Subjects) -> str:
     """What the name of every stream of the mesh begins with."""
     return subjects.stream("X").removesuffix("X")
+
+
+async def has_jobs(store: Store, subjects: Subjects) -> bool:
+    """Whether anybody ever hosted a workflow in this namespace, on this server: then the streams of jobs are there."""
+    return bool(await store.streams(subjects.stream(JOURNALS)))
 
 
 def in_order(subjects: Subjects, kept: Iterable[Kept]) -> list[Kept]:

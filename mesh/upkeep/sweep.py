@@ -19,7 +19,7 @@ from mesh.protocols.subjects import Subjects
 from mesh.transport.matching import matches
 from mesh.upkeep.archive_folder import ArchiveFolder
 from mesh.upkeep.naming import named_in
-from mesh.upkeep.order import prefix
+from mesh.upkeep.order import has_jobs, prefix
 
 
 async def sweep_objects(
@@ -58,7 +58,8 @@ async def _remove(objects: Objects, gone: list[StoredObject]) -> list[StoredObje
 async def _named_by_archives(store: Store, subjects: Subjects, folder: ArchiveFolder) -> set[str]:
     indexes = folder.indexes() if folder.path.is_dir() else []
     archives = {each.archive for each in indexes}
-    for head in await Journals(store, subjects).heads():
+    heads = await Journals(store, subjects).heads() if await has_jobs(store, subjects) else []
+    for head in heads:
         tomb = head.entry.events[-1]
         if isinstance(tomb, Archived) and tomb.archive not in archives:
             raise Refused(

@@ -18,7 +18,7 @@ from mesh.protocols.submission import job_id_for_key
 from mesh.testing.virtual_time import VirtualClock
 from mesh.upkeep import archive_folder
 from mesh.upkeep.archive_folder import ArchiveFolder, BadArchive
-from mesh.upkeep.archiving import Archiving
+from mesh.upkeep.archiving import Archiving, Report
 from mesh.upkeep.policy import DAY, Retention
 from tests.jobs.job_stage import World
 
@@ -211,6 +211,14 @@ async def test_parquet_holds_the_same(archives: Archives) -> None:
     assert report.archives[0].endswith(".parquet")
     index, _ = archives.folder.find(handle.id)
     assert [line.entry.encode() for line in archives.folder.entries(index, handle.id)] == before
+
+
+async def test_where_nobody_ever_hosted_a_workflow_there_is_nothing_to_do(
+    clock: Clock, ids: Ids, tmp_path: Path
+) -> None:
+    world = World(clock, ids)
+    assert await Archives(world, tmp_path).archiving().run() == Report()
+    await world.close()
 
 
 async def test_one_run_at_a_time_works_on_a_folder(archives: Archives) -> None:
