@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import NULL
 from mesh.protocols.errors import BadPayload, Fault
 from mesh.protocols.job_events import (
@@ -119,10 +120,11 @@ def read_said(data: bytes) -> Said:
 
 
 class ChildOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a child ended: its `output`, or its `fault`."""
+    """How a child ended: its `output`, or its `fault`, and what it has used."""
 
     output: Value | None = None
     fault: Fault | None = None
+    usage: Usage = Usage()
 
 
 def taken(state: JobState, said: Said, sequence: int, time: float, child: ChildOutcome | None = None) -> Event:
@@ -172,8 +174,9 @@ def _answer(
         return _passed(said, sequence, objection)
     how, value, fault = _verdict(said, child)
     return WaitResolved(
-        key=said.key, how=how, value=value, fault=fault, by=said.by, reason=said.reason, at=time, inbox=sequence
-    )
+        key=said.key, how=how, value=value, fault=fault, by=said.by, reason=said.reason, at=time, inbox=sequence,
+        usage=child.usage if child else Usage(),
+    )  # fmt: skip
 
 
 def _verdict(

@@ -108,7 +108,7 @@ class JobState:
     `cancel` and `pause` are set while they are asked for, `undoing` says why what it had done is being undone,
     `parked` says why a person must decide. `unreadable` names an event
     type of a later release: from there on only the fences are checked, and each entry's own head is believed.
-    `fresh` counts the entries since the last one with a snapshot.
+    `fresh` counts the events since the last snapshot.
     """
 
     job: str = ""
@@ -119,6 +119,7 @@ class JobState:
     forked: Forked | None = None
     archived: Archived | None = None
     entries: int = 0
+    events: int = 0
     fresh: int = 0
     steps: dict[str, StepState] = field(default_factory=dict)
     waits: dict[str, WaitState] = field(default_factory=dict)
@@ -183,7 +184,8 @@ class JobState:
         self.job = entry.job
         self.epoch = entry.epoch
         self.entries += 1
-        self.fresh = 0 if isinstance(entry.events[-1], Snapshot) else self.fresh + 1
+        self.events += len(entry.events)
+        self.fresh = 0 if isinstance(entry.events[-1], Snapshot) else self.fresh + len(entry.events)
         self.updated_at = max(self.updated_at, recorded.at)
         for event in entry.events:
             _take(self, event, recorded)
@@ -355,6 +357,7 @@ def _resolve(state: JobState, event: WaitResolved, at: float) -> None:
         state.waits[event.key] = wait._replace(answer=event, resolved_at=event.at or at)
     if event.inbox:
         state.signals = [each for each in state.signals if each.inbox != event.inbox]
+    state.usage = state.usage + event.usage
     state.barren = 0
 
 

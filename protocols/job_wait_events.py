@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from mesh.protocols.constraints import Usage
 from mesh.protocols.errors import Fault
 from mesh.protocols.job_facts import JobEvent, Value
 
@@ -39,7 +40,8 @@ class WaitOpened(JobEvent, frozen=True, tag="wait.opened"):
 
 class WaitResolved(JobEvent, frozen=True, tag="wait.resolved"):
     """The wait is over. `value` is what it gives to the workflow, or `fault` what it raises there; `by` and `reason` are a
-    person's. `at` is when it came about, by the server's clock; `inbox` the message that said so, 0 where none did."""
+    person's. `at` is when it came about, by the server's clock; `inbox` the message that said so, 0 where none did. `usage` is what a child has used: it counts
+    for its parent, too."""
 
     key: str
     how: How
@@ -49,6 +51,7 @@ class WaitResolved(JobEvent, frozen=True, tag="wait.resolved"):
     reason: str = ""
     at: float = 0.0
     inbox: int = 0
+    usage: Usage = Usage()
 
 
 class SignalReceived(JobEvent, frozen=True, tag="signal.received"):

@@ -21,7 +21,7 @@ from mesh.jobs.seat import Seat
 from mesh.jobs.stillness import Stillness
 from mesh.jobs.submission import submit
 from mesh.jobs.waits import Waits
-from mesh.protocols.constraints import Constraints
+from mesh.protocols.constraints import Constraints, Usage
 from mesh.protocols.errors import DeadlineExceeded, MeshError, Transient, from_fault
 from mesh.protocols.job_events import Parent, Value, WaitOpened, WaitResolved
 from mesh.protocols.job_inbox import Cancel, ChildEnded
@@ -51,13 +51,16 @@ class ChildTerms:
 
 
 class Children:
-    """Those of one run."""
+    """Those of one run. `used` hears what each has used, when the workflow comes to its end."""
 
-    def __init__(self, seat: Seat, journal: Journal, waits: Waits, stillness: Stillness) -> None:
+    def __init__(
+        self, seat: Seat, journal: Journal, waits: Waits, stillness: Stillness, *, used: Callable[[Usage], None]
+    ) -> None:
         self._seat = seat
         self._journal = journal
         self._waits = waits
         self._stillness = stillness
+        self._used = used
         self._journals = Journals(seat.store, seat.subjects)
 
     async def result(self, scope: Scope, whole: str, terms: ChildTerms) -> Value:
@@ -128,6 +131,7 @@ class Children:
         return None if opened.until is None else opened.until - self._journal.job_time()
 
     async def _answer(self, answer: WaitResolved, opened: WaitOpened) -> Value:
+        self._used(answer.usage)
         if answer.how == "expired":
             await self._cancel(opened.child, "it ran out of time")
             raise DeadlineExceeded(f"the job of {opened.name!r}, {opened.child}, was not over in time")

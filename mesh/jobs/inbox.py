@@ -84,7 +84,7 @@ class Inbox:
         if last is None or last.entry.head.state not in TERMINAL:
             return None
         state = await self._journals.state(tenant, job)
-        return ChildOutcome(output=state.output, fault=state.fault)
+        return ChildOutcome(output=state.output, fault=state.fault, usage=state.usage)
 
 
 def ready(state: JobState, at: float) -> tuple[Event, ...]:

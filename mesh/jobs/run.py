@@ -101,7 +101,7 @@ class Run(Job):
         self._steps = Steps(seat, journal, values, self._stillness, self.course, self.correlation)
         self._attention = Attention(journal, inbox, seat.clock, self._heard)
         self._waits = Waits(journal, timers, self._stillness, self.course, opened=self._attention.rearm)
-        self._children = Children(seat, journal, self._waits, self._stillness)
+        self._children = Children(seat, journal, self._waits, self._stillness, used=self._steps.uses)
         self._performing = Performing(journal, self._steps, self._waits, Doubts(seat, journal, values, self._waits))
         self._saga = Saga(seat, journal, self._waits)
         self._hold: Hold | None = None

@@ -221,6 +221,10 @@ class Steps:
         await self._journal.append(StepFailed(key=key, fault=error.fault(), name="branch", kind="branch"))
         self._saw(scope, key)
 
+    def uses(self, usage: Usage) -> None:
+        """Something else that the job has caused has used so much."""
+        self.used += usage
+
     def _saw(self, scope: Scope, key: str) -> None:
         """The workflow learns of the outcome now: its clock and its usage move on, the same way in every run."""
         step = self._journal.state.steps[key]
@@ -310,7 +314,7 @@ class Steps:
         Raises:
             ReplayDiverged: it is not what it was, and that must not be.
         """
-        divergence = step_differs(known, step.name, step.kind, digest_of(step.input), step.input)
+        divergence = step_differs(known, step.name, step.kind, step.input)
         if divergence is None:
             return False
         if self._course.on_change != "rerun":

@@ -11,7 +11,7 @@ from job_stage import World
 from mesh.jobs.submission import JobHandle
 from mesh.jobs.workflow import Job, workflow
 from mesh.protocols.constraints import Budget
-from mesh.protocols.errors import Cancelled, DeadlineExceeded, MeshError, Refused
+from mesh.protocols.errors import BudgetExceeded, Cancelled, DeadlineExceeded, MeshError, Refused
 from mesh.protocols.job_inbox import ChildEnded
 from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import Clock, Ids
@@ -82,6 +82,31 @@ async def test_a_child_gives_its_result_and_no_process_holds_the_parent_meanwhil
     assert submitted.constraints.budget.money == 5.0
     assert submitted.constraints.labels == {"region": "eu"}
     assert (submitted.correlation, submitted.causation) == (handle.id, handle.id)
+    await world.close()
+
+
+async def test_what_a_child_uses_counts_for_its_parent(clock: Clock, ids: Ids) -> None:
+    @workflow("twice")
+    async def twice(job: Job) -> int:
+        for key in ("one", "two"):
+            await job.child(double, Order(amount=1), key=key)
+        return 2
+
+    world = World(clock, ids, work=lambda _: None)
+    await world.host("p", twice, double)
+    handle = await world.submit_job("twice", budget=Budget(money=1.0))
+    assert await handle.result(3600) == 2
+    assert (await handle.state()).usage.money == pytest.approx(0.2)
+    budgets = []
+    for key in ("one", "two"):
+        submitted = (await (await child_of(world, handle, key)).state()).submitted
+        assert submitted is not None
+        budgets.append(submitted.constraints.budget.money)
+    assert budgets == [pytest.approx(1.0), pytest.approx(0.9)]
+
+    spent = await world.submit_job("twice", budget=Budget(money=0.05))
+    with pytest.raises(BudgetExceeded):
+        await spent.result(3600)
     await world.close()
 
 
