@@ -10,6 +10,7 @@ from mesh.jobs.differences import differences, short
 from mesh.protocols.errors import ReplayDiverged
 from mesh.protocols.job_events import StepKind, Value, WaitOpened
 from mesh.protocols.job_state import StepState
+from mesh.protocols.submission import digest_of
 
 SMALL = 2048
 """Bytes up to which a step's input is journaled beside its digest, so that a difference can be shown and not only told."""
@@ -43,16 +44,20 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def step_differs(known: StepState, name: str, kind: StepKind, digest: str, given: msgspec.Raw) -> Divergence | None:
+def step_differs(known: StepState, name: str, kind: StepKind, given: msgspec.Raw) -> Divergence | None:
     """What is different about a step of the same key; None: nothing."""
-    if known.name and (_own(known.name), known.kind) != (_own(name), kind):
+    same = (known.name, known.kind) == (name, kind) or not known.name
+    if not same and (_own(known.name), known.kind) != (_own(name), kind):
         return Divergence(
             key=known.key,
             kind="step",
             journaled=_step(known.kind, known.name),
             asked=f"asks for {_step(kind, name)}",
         )
-    if not known.digest or known.digest == digest:
+    if not known.digest or (known.input is not None and bytes(known.input.inline) == bytes(given)):
+        return None
+    digest = digest_of(given)
+    if known.digest == digest:
         return None
     before, now = _kept(known.input), _small(given)
     lines = differences(before[0], now[0]) if before and now else ()

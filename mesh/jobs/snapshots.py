@@ -1,6 +1,6 @@
 """Snapshots: a long journal need not be read from its first entry.
 
-The owner writes one down every so many entries: its state, as JSON, alone in an entry; above 64 KiB as an object. A reader
+The owner writes one down every so many events: its state, as JSON, alone in an entry; above 64 KiB as an object. A reader
 begins with the last one, if that fits where it stands; where anything is wrong with it, everything before it still says
 the same, and is read instead.
 """
@@ -22,9 +22,9 @@ from mesh.protocols.subjects import Subjects
 from mesh.resilience.deadline import Deadline
 
 EVERY = 500
-"""Entries between two snapshots of a short journal: read in about 20 ms."""
+"""Events between two snapshots of a short journal: read in about 20 ms."""
 SHARE = 16
-"""Of a longer one, the share of its entries: what all its snapshots take together stays in proportion to its length."""
+"""Of a longer one, the share of its events: what all its snapshots take together stays in proportion to its length."""
 KEEP_WITHIN = 5.0
 """Seconds that the object store may take: the job waits meanwhile."""
 
@@ -42,14 +42,14 @@ class Snapshots:
 
     async def due(self, state: JobState) -> Snapshot | None:
         """The snapshot to append now, before anything else is; mostly none. One that cannot be kept is tried again later."""
-        enough = state.fresh >= max(self._every, state.entries // SHARE) and state.entries >= self._not_before
+        enough = state.fresh >= max(self._every, state.events // SHARE) and state.events >= self._not_before
         if not enough or state.status != "running":
             return None
         try:
             async with Deadline.after(self._clock, KEEP_WITHIN).enforce("keeping a snapshot"):
                 return Snapshot(state=await self._values.keep(seal(state), "snapshot"))
         except MeshError as error:
-            self._not_before = state.entries + self._every
+            self._not_before = state.events + self._every
             logger.warning("job %s goes on without a snapshot: %s", state.job, error)
             return None
 
