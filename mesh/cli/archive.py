@@ -74,7 +74,7 @@ def run_archive(
 
         async with connected(options) as mesh:
             peer = mesh.peer
-            place = folder_here(folder, retention)
+            place = folder_here(folder, retention, options)
             archiving = Archiving(peer.store, peer.subjects, peer.clock, peer.ids, place, retention)
             if dry:
                 return {"due": [_due_row(each) for each in await archiving.due(tenant)]}
@@ -105,7 +105,7 @@ def ls(
     tenant: Annotated[str, typer.Option(help="Only of this tenant.")] = "*",
 ) -> None:
     """List the jobs that are archived here, the latest first. Needs no server."""
-    place = folder_here(folder, retention_here())
+    place = folder_here(folder, retention_here(), options)
     rows = [_archived_row(index.archive, each) for index in place.indexes(tenant) for each in index.jobs]
     rows.sort(key=lambda row: str(row["ended_at"]), reverse=True)
     print_rows(rows, COLUMNS, options.output, empty=f"no job is archived in {place.path}")
@@ -123,7 +123,7 @@ def show(
     from mesh.protocols.job_events import decode_entry
     from mesh.protocols.job_state import Recorded
 
-    place = folder_here(folder, retention_here())
+    place = folder_here(folder, retention_here(), options)
     index, found = place.find(job)
     if options.output is Format.TABLE:
         note(f"job {found.id} of {found.tenant}: {found.workflow}, {found.state}, in {place.path / index.archive}")
@@ -157,7 +157,7 @@ def sweep(
                 peer.store,
                 peer.subjects,
                 peer.clock,
-                folder_here(folder, retention_here()),
+                folder_here(folder, retention_here(), options),
                 grace=grace * 3600,
                 dry=dry,
             )
@@ -190,11 +190,14 @@ def retention_here(**said: Any) -> Retention:
         raise BadInput(f"--format is jsonl or parquet, days are numbers: {error}") from None
 
 
-def folder_here(given: Path | None, retention: Retention) -> ArchiveFolder:
-    """The folder that was named, or the one that the policy names."""
+def folder_here(given: Path | None, retention: Retention, options: Options) -> ArchiveFolder:
+    """The folder that was named, or the one that the policy names; each namespace has one of its own in it."""
+    from mesh.host.mesh_table import mesh_table
+    from mesh.protocols.subjects import check_name
     from mesh.upkeep.archive_folder import ArchiveFolder
 
-    return ArchiveFolder(Path(retention.folder) if given is None else given)
+    namespace = options.namespace or mesh_table(Path.cwd()).namespace
+    return ArchiveFolder((Path(retention.folder) if given is None else given) / check_name(namespace, "namespace"))
 
 
 def _due_row(head: Any) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def erase(
 
         async with connected(options) as mesh:
             peer = mesh.peer
-            place = folder_here(folder, retention_here())
+            place = folder_here(folder, retention_here(), options)
             erasing = Erasing(peer.store, peer.subjects, peer.clock, place, tenant)
             if cancel:
                 await erasing.cancel(options.timeout or PATIENCE)

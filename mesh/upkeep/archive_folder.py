@@ -1,4 +1,4 @@
-"""`ArchiveFolder`: archives on disk. `<tenant>/<name>` holds entries of many jobs, `<tenant>/<name>.json` says which.
+"""`ArchiveFolder`: the archives of one namespace on disk. `<tenant>/<name>` holds entries of many jobs, `<tenant>/<name>.json` says which.
 
 The second is written last, once the first has been read back: an archive without it is what a crash left, and is removed by
 the next run. One run at a time works on a folder.

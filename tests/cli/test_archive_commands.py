@@ -117,7 +117,7 @@ async def test_the_manifest_says_how_long_and_where(host: Mesh, cli: Cli) -> Non
         assert await (await host.submit("shout", tenant, tenant=tenant)).result(20) == tenant.upper()
     assert (await cli.json("archive", "run"))["archived"] == 1
     assert [each["tenant"] for each in await cli.json("archive", "ls")] == ["quick"]
-    assert [each.name for each in (cli.folder / "kept").iterdir() if each.is_dir()] == ["quick"]
+    assert [each.name for each in (cli.folder / "kept" / "default").iterdir() if each.is_dir()] == ["quick"]
     (cli.folder / "mesh.toml").write_text('[retention]\ndays = "x"\n[[agents]]\nuse = "a.b:C"\n')
     code, _, err = await cli("archive", "ls")
     assert (code, "mesh.toml" in err and "retention.days" in err) == (1, True), err
