@@ -35,6 +35,7 @@ class Waits:
         self._stillness = stillness
         self._opened = opened
         self._open: dict[str, asyncio.Future[None]] = {}
+        self._owed: set[str] = set()
         self._shielded = False
         self.cancelled: MeshError | None = None
         self.hold: Hold | None = None
@@ -96,10 +97,11 @@ class Waits:
 
     @property
     def answered(self) -> bool:
-        """Whether there is an answer that the workflow has not been given."""
+        """Whether there is an answer that the workflow has not been given; also one that was stored after the workflow had been
+        stopped where it waited."""
         waits = self._journal.state.waits
-        given = all(waits[key].answer is None for key in self._open)
-        return not given or bool(ready(self._journal.state, self._journal.job_time()))
+        owed = any(waits[key].answer is not None for key in self._owed)
+        return owed or bool(ready(self._journal.state, self._journal.job_time()))
 
     @property
     def answers(self) -> int:
@@ -126,11 +128,13 @@ class Waits:
     async def _answered(self, key: str) -> WaitState:
         self._may_wait(key)
         answered = self._open[key] = asyncio.get_running_loop().create_future()
+        self._owed.add(key)
         try:
             with self._stillness.waiting():
                 await answered
         finally:
             del self._open[key]
+        self._owed.discard(key)
         self._journal.check()
         known = self._journal.state.waits[key]
         if known.answer is None:
