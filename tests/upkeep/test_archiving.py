@@ -92,6 +92,9 @@ async def archives(clock: Clock, ids: Ids, tmp_path: Path) -> AsyncIterator[Arch
 async def test_an_ended_job_is_in_the_archive_and_a_tombstone_says_so(archives: Archives) -> None:
     handle = await archives.done("hello", key="k1")
     before = await archives.entries(handle)
+    client = archives.world.client
+    values = Values(client.store, client.subjects, client.clock)
+    live = await show_job(archives.world.reader, values, handle.id)
     await archives.later(2)
     report = await archives.archiving().run()
     assert (report.archived, report.finished, report.outlived) == (1, 0, 0)
@@ -102,8 +105,8 @@ async def test_an_ended_job_is_in_the_archive_and_a_tombstone_says_so(archives: 
     assert (len(await archives.entries(handle)), state.status) == (1, "completed")
     assert state.archived is not None
     assert (state.archived.archive, state.archived.entries) == (index.archive, len(before))
-    client = archives.world.client
-    shown = await show_job(archives.world.reader, Values(client.store, client.subjects, client.clock), handle.id)
+    shown = await show_job(archives.world.reader, values, handle.id)
+    assert set(shown) == {*live, "archived"}
     assert (shown["state"], shown["result"], shown["archived"]["archive"]) == ("completed", "HELLO", index.archive)
     again = await archives.archiving().run()
     assert (again.archived, again.finished, again.archives) == (0, 0, [])
