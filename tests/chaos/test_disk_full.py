@@ -104,7 +104,7 @@ async def test_14_the_disk_is_full(
     await until(lambda: all(fleet.ledger.asked(f"{job.id}/second") for job in held))
     await asyncio.to_thread(disk.fill)
     fleet.let("second")
-    refused = await _until_refused(fleet, mesh, chaos.pick(2, 30))
+    refused = await _until_refused(fleet, mesh, chaos.pick(1, 30))
     disk.make_room()
     await asyncio.to_thread(server.restart)
     room = time.time()
@@ -136,7 +136,7 @@ async def _fill_the_store(chaos: Scenario, server: RealServer, fleet: Fleet, mes
             while True:
                 await mesh.peer.store.append("ballast", b"x" * size)
     fleet.let("second")
-    refused = await _until_refused(fleet, mesh, chaos.pick(2, 30))
+    refused = await _until_refused(fleet, mesh, chaos.pick(1, 30))
     server.room = "1GB"
     await asyncio.to_thread(server.restart)
     room = time.time()
