@@ -22,6 +22,9 @@ class Wire(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Not looked at."""
 
+    def is_closing(self) -> bool:
+        return False
+
     def pause_reading(self) -> None:
         self.reading = False
 

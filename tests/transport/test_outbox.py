@@ -82,3 +82,19 @@ async def test_what_was_kept_without_a_connection_leaves_with_the_next_but_for_q
     assert outbox.waiting == 2
     outbox.open(written.append)
     assert b"".join(written) == b"ab"
+
+
+async def test_what_a_lost_connection_did_not_take_leaves_in_its_order_with_the_next() -> None:
+    def gone(_: bytes) -> None:
+        raise ConnectionResetError
+
+    outbox, written = Outbox(), []
+    outbox.open(gone)
+    for frame in (b"a", b"b", PING, b"c"):
+        outbox.put(frame)
+    await asyncio.sleep(0)
+    outbox.can_write(True)
+    assert outbox.waiting == 3 + len(PING)
+    outbox.close()
+    outbox.open(written.append)
+    assert b"".join(written) == b"abc"

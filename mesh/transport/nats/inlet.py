@@ -97,6 +97,11 @@ class Inlet(asyncio.Protocol):
         return self._transport
 
     @property
+    def gone(self) -> bool:
+        """Whether the connection has ended, or is about to: the event loop tells of it a turn later."""
+        return self.ended.done() or self.transport.is_closing()
+
+    @property
     def behind(self) -> bool:
         """Whether the server has lately had more for us than we could take at once."""
         return time.monotonic() - self._full_read_at < BEHIND_FOR
@@ -184,12 +189,12 @@ class Inlet(asyncio.Protocol):
             self._resume()
 
     def _pause(self) -> None:
-        if not self._paused and not self.ended.done():
+        if not self._paused and not self.gone:
             self._paused = True
             self.transport.pause_reading()
 
     def _resume(self) -> None:
-        if self._paused and not self.ended.done():
+        if self._paused and not self.gone:
             self._paused = False
             self.transport.resume_reading()
 

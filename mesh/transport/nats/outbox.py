@@ -35,8 +35,7 @@ class Outbox:
         """Write a frame soon; keep it while there is no connection, or one that takes no more."""
         self._said += 1
         if not self._kicked:
-            if self._said == 1 and self._said_lately <= 1 and self._write is not None:
-                self._write(frame)
+            if self._said == 1 and self._said_lately <= 1 and self._give(frame):
                 return
             self._kicked = True
             asyncio.get_running_loop().call_soon(self._turn_ends)
@@ -51,7 +50,8 @@ class Outbox:
         self._said = 0
 
     def open(self, socket: Callable[[bytes], None]) -> None:
-        """There is a connection: write what has been kept, and everything from now on."""
+        """There is a connection: write what has been kept, and everything from now on. `socket` raises `ConnectionError`, and
+        has taken nothing, once the connection is lost."""
         self._socket = self._write = socket
         self.flush()
 
@@ -68,11 +68,20 @@ class Outbox:
 
     def flush(self) -> None:
         """Write what there is, if it can be written."""
-        if self._frames and self._write is not None:
-            data = b"".join(self._frames)
+        if self._frames and self._write is not None and self._give(b"".join(self._frames)):
             self._frames.clear()
             self.waiting = 0
+
+    def _give(self, data: bytes) -> bool:
+        """Whether there is a socket that took it. One that is gone is not asked again: `close` is about to be called."""
+        if self._write is None:
+            return False
+        try:
             self._write(data)
+        except ConnectionError:
+            self._socket = self._write = None
+            return False
+        return True
 
     def _turn_ends(self) -> None:
         self._kicked = False

@@ -56,8 +56,16 @@ class SocketTransport(Transport):
         self._inlet = inlet
 
     def write(self, payload: bytes) -> None:
-        """Give bytes to the socket."""
-        self._open.transport.write(payload)
+        """Give bytes to the socket.
+
+        Raises:
+            ConnectionResetError: it is closed, or about to be, and took nothing. The event loops themselves would drop them in
+                silence, or raise a `RuntimeError`.
+        """
+        inlet = self._open
+        if inlet.gone:
+            raise ConnectionResetError("the connection is lost")
+        inlet.transport.write(payload)
 
     def writelines(self, payload: Iterable[bytes]) -> None:
         """Give bytes to the socket."""
