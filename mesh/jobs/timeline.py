@@ -145,7 +145,7 @@ def _task(token: str, span: Span, until: float) -> str:
 
 def _plain(text: str) -> str:
     """Without what means something in Mermaid's source."""
-    return re.sub(r"[:;#%\n\r]+", " ", text).strip()[:80] or "-"
+    return re.sub(r"[:;#%\s]+", " ", text).strip()[:80] or "-"
 
 
 def _award(award: AwardRecord | None) -> str:

@@ -18,6 +18,7 @@ PUBLIC = [
     "VirtualClock",
     "VirtualLoop",
     "local_mesh",
+    "replayed",
     "run_virtual",
     "until",
 ]
