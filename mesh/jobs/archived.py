@@ -33,8 +33,6 @@ def archived_parts(state: JobState) -> dict[str, Any]:
         "progress": [],
         "owners": [],
         "forked_from": None,
-        "timeline": [],
-        "forked_from": None,
         "void": [],
         "unreadable": None,
     }

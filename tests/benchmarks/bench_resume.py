@@ -67,9 +67,9 @@ async def bench(ground: Ground) -> list[Row]:
         await job.result(60)
         read, whole, taken = await _read(here, job)
     times.sort()
-    remarks = f"{2 * steps:,} events, {taken} snapshots; of {rounds} times the longest {times[-1]:.0f} ms"
+    about = f"{2 * steps:,} events, {taken} snapshots; of {rounds} times the longest {times[-1]:.0f} ms"
     return [
-        Row(target=RESUMED, figure=median(times), least=times[0], most=times[-1], remarks=remarks),
+        Row(target=RESUMED, figure=median(times), least=times[0], most=times[-1], rounds=rounds, about=about),
         Row(target=READ, figure=read),
         Row(target=WHOLE, figure=whole),
     ]
@@ -77,7 +77,6 @@ async def bench(ground: Ground) -> list[Row]:
 
 async def _brought_back(here: Mesh, job: JobHandle, number: int) -> float:
     """Milliseconds from the answer to the step after it, once the job was let go of."""
-
     async with asyncio.timeout(WITHIN):
         while (status := await _status(here, job)) != "waiting":
             if status in TERMINAL:
