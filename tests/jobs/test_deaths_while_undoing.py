@@ -55,7 +55,7 @@ async def deep(job: Job) -> None:
     await job.child(inner, "b", key="b")
 
 
-@pytest.mark.parametrize("first", [0.03, 0.6, 1.1, 2.7, 3.3, 4.1, 4.7])
+@pytest.mark.parametrize("first", [0.03, 1.1, 2.7, 3.3, 4.7])
 @pytest.mark.parametrize("apart", [0.21, 0.77])
 async def test_whenever_owners_die_everything_is_undone_in_order(
     first: float, apart: float, clock: Clock, ids: Ids
