@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from mesh.jobs.inbox import Inbox
 from mesh.jobs.journal import Journal
 from mesh.jobs.journals import Journals
 from mesh.jobs.parking import park
+from mesh.jobs.quarantine import SUSPECT, Quarantine
 from mesh.jobs.run import Run
 from mesh.jobs.seat import Seat
 from mesh.jobs.snapshots import Snapshots
@@ -50,6 +52,7 @@ class Means:
     contractor: Contractor
     inbox: Inbox
     timers: Timers
+    quarantine: Quarantine = field(default_factory=Quarantine)
 
 
 class Tenure:
@@ -62,6 +65,7 @@ class Tenure:
         self._candidate = candidate
         self._journal: Journal | None = None
         self._run: Run | None = None
+        self._leave_quarantine: Callable[[], None] = lambda: None
 
     async def serve(self) -> None:
         """Claim the job if it really needs an owner, and drive it to its end.
@@ -69,10 +73,21 @@ class Tenure:
         Raises:
             LeaseLost: somebody else has it. Unavailable · TimedOut: the store is out of reach.
         """
+        try:
+            await self._serve()
+        finally:
+            self._leave_quarantine()
+
+    async def _serve(self) -> None:
         candidate = self._candidate
         state = await self._read()
         if not _needs_owner(state, candidate):
             return
+        if state.barren >= SUSPECT:
+            self._leave_quarantine = await self._means.quarantine.enter()
+            state = await self._read()
+            if not _needs_owner(state, candidate):
+                return
         journal = Journal(
             self._means.journals, self._seat.clock, self._seat.ids, state,
             tenant=candidate.tenant, owner=self._seat.process, incarnation=self._seat.incarnation,
