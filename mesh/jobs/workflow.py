@@ -7,7 +7,7 @@
 
 A workflow is a durable function: when its owner dies, another process runs it again from the top, and every step that has
 ended returns what it returned before, without being done. Between steps it may only compute: time, chance and identity
-come from the job. The implementation of `Job` is `run.Run`.
+come from the job. What a workflow is given is a `run.InHand`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,91 @@
+"""`Surroundings`: where a workflow is: what the parts of its `Job` stand on (`acting`, `awaiting`, `leaving`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mesh.jobs.calling import Calling
+from mesh.jobs.children import Children
+from mesh.jobs.course import Course
+from mesh.jobs.hold import Hold
+from mesh.jobs.journal import Journal
+from mesh.jobs.limits import Limits
+from mesh.jobs.performing import Performing
+from mesh.jobs.saga import Saga
+from mesh.jobs.seat import Seat
+from mesh.jobs.steps import Steps
+from mesh.jobs.values import Values
+from mesh.jobs.waits import Waits
+from mesh.jobs.workflow import Job, Workflow
+from mesh.protocols.constraints import Constraints, Usage
+from mesh.protocols.job_events import Submitted
+from mesh.resilience.deadline import Deadline
+
+
+class Surroundings(Job):
+    """One run's nouns, and what a workflow may know of its job. `course` and `hold` are changed by the run: what the journal
+    still expects to be asked for, and, while the workflow only retraces it, where it ends."""
+
+    def __init__(
+        self,
+        *,
+        seat: Seat,
+        journal: Journal,
+        submitted: Submitted,
+        workflow: Workflow[Any],
+        values: Values,
+        steps: Steps,
+        waits: Waits,
+        children: Children,
+        performing: Performing,
+        saga: Saga,
+        limits: Limits,
+        calling: Calling,
+        course: Course,
+    ) -> None:
+        self._seat = seat
+        self._journal = journal
+        self._submitted = submitted
+        self._workflow = workflow
+        self._values = values
+        self._steps = steps
+        self._waits = waits
+        self._children = children
+        self._performing = performing
+        self._saga = saga
+        self._limits = limits
+        self._calling = calling
+        self.course = course
+        self.hold: Hold | None = None
+        self._notes_before = journal.state.notes
+        self._notes = 0
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self._journal.state.job
+
+    @property
+    def tenant(self) -> str:
+        """On whose account it runs."""
+        return self._journal.tenant
+
+    @property
+    def correlation(self) -> str:
+        """Shared by everything the job causes."""
+        return self._submitted.correlation or self.id
+
+    @property
+    def constraints(self) -> Constraints:
+        """What the submitter demands, the budget less what has been used so far."""
+        return self._limits.constraints
+
+    @property
+    def usage(self) -> Usage:
+        """What the steps have used so far."""
+        return self._steps.used
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """When the submitter stops waiting."""
+        return self._limits.deadline
