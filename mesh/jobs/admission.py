@@ -1,11 +1,12 @@
 """`Admission`: from a message to a journaled job, once, however often the message comes.
 
 Whoever hands in waits for `submitted` to be stored: the request is answered, and the ingress message acked, only then.
+Where this process has room to drive the job, it is claimed in the same entry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -18,7 +19,16 @@ from mesh.jobs.workflow import Workflow
 from mesh.protocols.dead_letters import Source
 from mesh.protocols.envelope import NULL
 from mesh.protocols.errors import BadPayload, Conflict, Fault, KeyReused, MeshError, TimedOut, Unavailable
-from mesh.protocols.job_events import DeadLettered, Entry, Event, Parent, Submitted, Value, encode_entry
+from mesh.protocols.job_events import (
+    DeadLettered,
+    Entry,
+    Event,
+    OwnerClaimed,
+    Parent,
+    Submitted,
+    Value,
+    encode_entry,
+)
 from mesh.protocols.job_state import JobState, advance
 from mesh.protocols.ports import Headers
 from mesh.protocols.submission import Terms, digest_of, job_id_for_key, job_id_for_message, read_input, terms_of
@@ -39,7 +49,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Admitted:
-    """A job that is journaled. `duplicate`: it was already; `open`: it is not over yet."""
+    """A job that is journaled. `duplicate`: it was already; `open`: it is not over yet; `claimed`: by us, with this entry."""
 
     job: str
     tenant: str
@@ -48,16 +58,32 @@ class Admitted:
     priority: int = 2
     duplicate: bool = False
     open: bool = True
+    claimed: bool = False
 
 
 class Admission:
-    """Takes jobs in for the workflows that this process hosts: each job gets the newest version hosted here."""
+    """Takes jobs in for the workflows that this process hosts: each job gets the newest version hosted here.
 
-    def __init__(self, seat: Seat, journals: Journals, values: Values, newest: Mapping[str, Workflow[object]]) -> None:
+    `hold` keeps room for a job that is about to be journaled, if there is any, so that it is claimed at once; `let_go` gives
+    the room back when it was not. Who hears of an `Admitted` that is `claimed` has the room to use.
+    """
+
+    def __init__(
+        self,
+        seat: Seat,
+        journals: Journals,
+        values: Values,
+        newest: Mapping[str, Workflow[object]],
+        *,
+        hold: Callable[[str], bool],
+        let_go: Callable[[str], None],
+    ) -> None:
         self._seat = seat
         self._journals = journals
         self._values = values
         self._newest = newest
+        self._hold = hold
+        self._let_go = let_go
 
     async def admit(self, request: Request) -> Admitted:
         """Journal the job. Again, with the same key or message: the job that is there.
@@ -74,11 +100,11 @@ class Admission:
         await self._refuse_dead(request, terms)
         job = self._job_id(request, terms)
         submitted = await self._submitted(job, request, terms, raw, workflow.version)
-        state = await self._begin(request.tenant, job, (submitted,))
+        claimed, state = await self._begin_or_claim(request.tenant, job, submitted)
         duplicate = state is not None
         if state is not None and not _same(state, submitted):
             raise KeyReused(
-                f"the key {terms.key!r} was used before, for another workflow or input: it names job {job}",
+                f"the key {terms.key!r} was used before, for another workflow or input: it names job {job}; take another key",
                 detail={"job": job},
             )
         version = state.head.version if state is not None and state.head is not None else workflow.version
@@ -98,6 +124,7 @@ class Admission:
             priority=terms.constraints.priority,
             duplicate=duplicate,
             open=state is None or not state.terminal,
+            claimed=claimed,
         )
 
     async def refuse(self, request: Request, reason: Fault, letter: str) -> str:
@@ -159,11 +186,27 @@ class Admission:
             return job_id_for_message(request.source.stream, request.source.sequence)
         return job_id_for_key(request.tenant, self._seat.ids.uuid())
 
+    async def _begin_or_claim(self, tenant: str, job: str, submitted: Submitted) -> tuple[bool, JobState | None]:
+        """Store the first entry, as the owner where there is room. Whether it was claimed so, and what `_begin` gives."""
+        if not self._hold(job):
+            return False, await self._begin(tenant, job, (submitted,))
+        claim = OwnerClaimed(process=self._seat.process, incarnation=self._seat.incarnation)
+        claimed = False
+        try:
+            state = await self._begin(tenant, job, (submitted, claim))
+            claimed = state is None
+        finally:
+            if not claimed:
+                self._let_go(job)
+        return claimed, state
+
     async def _begin(self, tenant: str, job: str, events: tuple[Event, ...]) -> JobState | None:
         """Store a journal's first entry. The state that was there already, or None if this is the first."""
+        claimed = any(isinstance(event, OwnerClaimed) for event in events)
         entry = Entry(
-            id=self._seat.ids.uuid(), job=job, tenant=tenant, head=advance(None, tenant, events), events=events
-        )
+            id=self._seat.ids.uuid(), job=job, tenant=tenant, head=advance(None, tenant, events), events=events,
+            epoch=int(claimed), owner=self._seat.process if claimed else "",
+        )  # fmt: skip
         subject, data, pause = self._seat.subjects.job(tenant, job), encode_entry(entry), 0.02
         for _ in range(ATTEMPTS):
             try:

@@ -50,11 +50,15 @@ class Backlog:
         heapq.heappush(self._heap, (candidate.priority, self._count, candidate))
         self._filled.set()
 
-    async def take(self) -> Candidate:
-        """The most urgent one; waits until there is one."""
+    async def filled(self) -> None:
+        """Wait until there is one."""
         while not self._heap:
             self._filled.clear()
             await self._filled.wait()
+
+    async def take(self) -> Candidate:
+        """The most urgent one; waits until there is one."""
+        await self.filled()
         candidate = heapq.heappop(self._heap)[2]
         self._jobs.discard(candidate.job)
         return candidate

@@ -128,8 +128,10 @@ class Ingress:
             logger.exception("a submission failed")
             self._answer(message, Answer(error=handler_failed(error, "reading the input").fault()))
         else:
-            self._answer(message, Answer(job=admitted.job, duplicate=admitted.duplicate))
-            self._admitted(admitted)
+            try:
+                self._answer(message, Answer(job=admitted.job, duplicate=admitted.duplicate))
+            finally:
+                self._admitted(admitted)
 
     def _answer(self, message: Message, answer: Answer) -> None:
         self._seat.bus.publish(message.reply, msgspec.json.encode(answer))

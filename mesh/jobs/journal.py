@@ -55,7 +55,8 @@ class _Waiting:
 
 
 class Journal:
-    """Made from the state that was read; `claim` makes this process the owner. `owner` is its process token."""
+    """Made from the state that was read; `claim` makes this process the owner, or `adopt` where it claimed the job as it came
+    in. `owner` is its process token."""
 
     def __init__(
         self,
@@ -108,6 +109,18 @@ class Journal:
         except MeshError as error:
             self._lose(error)
             raise self._as_lost(error) from None
+
+    def adopt(self) -> None:
+        """Be the owner under the claim that the job was journaled with, as it was read: the server's timestamp of that sets the
+        job's clock.
+
+        Raises:
+            LeaseLost: it is not ours, or not any more.
+        """
+        head, ours = self.state.head, (self._owner, self._incarnation)
+        if head is None or head.state != "running" or (head.owner, head.incarnation) != ours:
+            self.abandon(self._who_has_it())
+        self._anchor = (self.state.claims[-1].at, self._clock.monotonic())
 
     async def release(self, reason: str) -> None:
         """Hand the job back: what was handed in before is stored first, and nothing can be added afterwards."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import ChainMap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -65,7 +66,9 @@ class Owner:
         letters = DeadLetters(seat, values)
         inbox = Inbox(self.journals, seat.clock)
         self._means = Means(seat, self.journals, values, letters, contractor, inbox, Timers(seat.store, seat.subjects))
-        admission = Admission(seat, self.journals, values, self._newest)
+        admission = Admission(
+            seat, self.journals, values, self._newest, hold=self._hold_room, let_go=self._let_go_of_room
+        )
         self._ingress = Ingress(seat, admission, letters, has_room=self._has_room, admitted=self._take_in)
         self._unclaimed = Unclaimed(seat, admission, letters, self.known, grace=grace)
         self._waking = Waking(
@@ -75,6 +78,9 @@ class Owner:
         self._backlog = Backlog()
         self._at_once = at_once
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._held: dict[str, Any] = {}
+        """Jobs that are about to be journaled as ours, and have their room already."""
+        self._ours = ChainMap(self._running, self._held)
         self._tenures: dict[str, Tenure] = {}
         self._changed = asyncio.Event()
         self._look_now = asyncio.Event()
@@ -166,12 +172,28 @@ class Owner:
 
     async def _has_room(self) -> None:
         """Wait until another job could be driven here."""
-        while len(self._running) + len(self._backlog) >= self._at_once:
+        while self._free <= 0:
             self._changed.clear()
             await self._changed.wait()
 
+    @property
+    def _free(self) -> int:
+        """Jobs that could be driven beside those that are, and those that wait for it here."""
+        return self._at_once - len(self._running) - len(self._held) - len(self._backlog)
+
+    def _hold_room(self, job: str) -> bool:
+        """Keep room for a job that is about to be journaled as ours: until it is driven, nobody here takes it for left over."""
+        if self._draining or self._free <= 0 or job in self._ours:
+            return False
+        self._held[job] = None
+        return True
+
+    def _let_go_of_room(self, job: str) -> None:
+        self._held.pop(job)
+        self._changed.set()
+
     def _take_in(self, admitted: Admitted) -> None:
-        if not admitted.open or (admitted.duplicate and admitted.job in self._running):
+        if not admitted.open or (admitted.duplicate and admitted.job in self._ours):
             return
         candidate = Candidate(
             job=admitted.job,
@@ -181,12 +203,16 @@ class Owner:
             priority=admitted.priority,
             snapshot=None if admitted.duplicate else 0,
         )
-        self._offer(candidate)
+        if admitted.claimed:
+            self._let_go_of_room(admitted.job)
+            self._take_up(candidate, claimed=True)
+        else:
+            self._offer(candidate)
 
     def _offer(self, candidate: Candidate) -> None:
         """A job needs an owner: drive it here, or tell the others of it."""
         ours = not self._draining and (candidate.workflow, candidate.version) in self.workflows
-        if not ours or len(self._running) + len(self._backlog) >= self._at_once:
+        if not ours or self._free <= 0:
             self._hint(candidate)
         if ours:
             self._backlog.add(candidate)
@@ -211,12 +237,8 @@ class Owner:
         if candidate.attend:
             self._attend(candidate.job)
             return
-        free = self._at_once - len(self._running) - len(self._backlog)
-        if (
-            (candidate.workflow, candidate.version) in self.workflows
-            and candidate.job not in self._running
-            and free > 0
-        ):
+        hosted = (candidate.workflow, candidate.version) in self.workflows
+        if hosted and candidate.job not in self._ours and self._free > 0:
             self._backlog.add(candidate)
 
     async def _look(self) -> None:
@@ -224,7 +246,7 @@ class Owner:
             self._look_now.clear()
             began = self.seat.clock.monotonic()
             try:
-                for candidate in await self._lookout.look(self._running.keys()):
+                for candidate in await self._lookout.look(self._ours):
                     self._backlog.add(candidate)
             except MeshError as error:
                 logger.info("the journals are out of reach: %s", error)
@@ -242,18 +264,18 @@ class Owner:
 
     async def _dispatch(self) -> None:
         while True:
-            while len(self._running) >= self._at_once:
+            await self._backlog.filled()
+            while len(self._running) + len(self._held) >= self._at_once:
                 self._changed.clear()
                 await self._changed.wait()
             candidate = await self._backlog.take()
-            if candidate.job not in self._running:
+            if candidate.job not in self._ours:
                 self._take_up(candidate)
 
-    def _take_up(self, candidate: Candidate) -> None:
+    def _take_up(self, candidate: Candidate, *, claimed: bool = False) -> None:
         job = candidate.job
-        tenure = self._tenures[job] = Tenure(
-            self._means, self.workflows[candidate.workflow, candidate.version], candidate
-        )
+        workflow = self.workflows[candidate.workflow, candidate.version]
+        tenure = self._tenures[job] = Tenure(self._means, workflow, candidate, claimed=claimed)
         task = self._running[job] = asyncio.get_running_loop().create_task(self._serve(tenure, job), name=f"job {job}")
         task.add_done_callback(lambda _: self._ended(job))
         self.on_load()

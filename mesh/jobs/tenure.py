@@ -30,7 +30,7 @@ from mesh.jobs.values import Values
 from mesh.jobs.workflow import Workflow
 from mesh.protocols.errors import Fault, MeshError, ReplayDiverged, Transient, UnknownJob
 from mesh.protocols.job_events import DeadLettered, Value
-from mesh.protocols.job_state import JobState
+from mesh.protocols.job_state import JobState, fold
 
 logger = logging.getLogger("mesh.jobs")
 
@@ -56,13 +56,14 @@ class Means:
 
 
 class Tenure:
-    """One attempt to own the job of a candidate."""
+    """One attempt to own the job of a candidate. `claimed`: it is ours since it was journaled."""
 
-    def __init__(self, means: Means, workflow: Workflow[Any], candidate: Candidate) -> None:
+    def __init__(self, means: Means, workflow: Workflow[Any], candidate: Candidate, *, claimed: bool = False) -> None:
         self._means = means
         self._seat = means.seat
         self._workflow = workflow
         self._candidate = candidate
+        self._claimed = claimed
         self._journal: Journal | None = None
         self._run: Run | None = None
         self._leave_quarantine: Callable[[], None] = lambda: None
@@ -79,29 +80,44 @@ class Tenure:
             self._leave_quarantine()
 
     async def _serve(self) -> None:
-        candidate = self._candidate
-        state = await self._read()
-        if not _needs_owner(state, candidate):
+        journal = self._journal = await (self._adopt() if self._claimed else self._claim())
+        if journal is None:
             return
-        if state.barren >= SUSPECT:
-            self._leave_quarantine = await self._means.quarantine.enter()
-            state = await self._read()
-            if not _needs_owner(state, candidate):
-                return
-        journal = Journal(
-            self._means.journals, self._seat.clock, self._seat.ids, state,
-            tenant=candidate.tenant, owner=self._seat.process, incarnation=self._seat.incarnation,
-            snapshots=Snapshots(self._means.values, self._seat.clock),
-        )  # fmt: skip
-        if state.barren >= MOST_BARREN:
-            await self._give_up(journal)
-            return
-        await journal.claim()
-        self._journal = journal
         self._tell("job.claimed", journal)
         await self._drive(journal)
         if journal.state.terminal:
             self._tell("job.ended", journal)
+
+    async def _adopt(self) -> Journal:
+        """As its owner since it was journaled: nobody else may have written anything, so the last entry is the first."""
+        last = await self._means.journals.last(self._candidate.tenant, self._candidate.job)
+        state = fold([last]) if last is not None and last.entry.previous == 0 else await self._read()
+        journal = self._writer(state)
+        journal.adopt()
+        return journal
+
+    async def _claim(self) -> Journal | None:
+        state = await self._read()
+        if not _needs_owner(state, self._candidate):
+            return None
+        if state.barren >= SUSPECT:
+            self._leave_quarantine = await self._means.quarantine.enter()
+            state = await self._read()
+            if not _needs_owner(state, self._candidate):
+                return None
+        journal = self._writer(state)
+        if state.barren >= MOST_BARREN:
+            await self._give_up(journal)
+            return None
+        await journal.claim()
+        return journal
+
+    def _writer(self, state: JobState) -> Journal:
+        return Journal(
+            self._means.journals, self._seat.clock, self._seat.ids, state,
+            tenant=self._candidate.tenant, owner=self._seat.process, incarnation=self._seat.incarnation,
+            snapshots=Snapshots(self._means.values, self._seat.clock),
+        )  # fmt: skip
 
     async def _read(self) -> JobState:
         """The job as its journal has it. In a cluster, the server that answers may not have heard of a new job yet.
@@ -136,7 +152,13 @@ class Tenure:
             self._journal.leave()
 
     async def hand_back(self, reason: str) -> Candidate | None:
-        """Release the job, once `serve` has been cancelled; what others need to know to claim it, or None if it is over."""
+        """Release the job, once `serve` has been cancelled; what others need to know to claim it, or None if it is over.
+
+        Raises:
+            LeaseLost: it is somebody else's. Unavailable · TimedOut: the store is out of reach.
+        """
+        if self._journal is None and self._claimed:
+            self._journal = await self._adopt()
         journal = self._journal
         if journal is None or journal.lost is not None or journal.state.terminal:
             return None

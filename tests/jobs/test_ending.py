@@ -80,7 +80,7 @@ async def test_an_end_that_the_journal_refused_is_none(clock: Clock, ids: Ids) -
     )
     with pytest.raises(Conflict):
         await world.connect("liar").store.append(
-            world.subjects.job("default", handle.id), encode_entry(made_up), expected=1
+            world.subjects.job("default", handle.id), encode_entry(made_up), expected=0
         )
     assert await waiting == "done"
     await world.close()
