@@ -58,6 +58,11 @@ class StepState:
         """Whether its outcome is settled."""
         return not STEP_TRANSITIONS[self.state]
 
+    @property
+    def seconds(self) -> float:
+        """How long it took; a step whose result alone is journaled says so itself."""
+        return max(0.0, self.ended_at - self.started_at, self.usage.duration)
+
     def take(
         self, event: StepStarted | Awarded | StepSucceeded | StepFailed | StepInDoubt, epoch: int, at: float
     ) -> None:

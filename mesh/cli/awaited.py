@@ -57,6 +57,17 @@ def answer_to(job: str, wait: WaitState) -> str:
     return ""
 
 
+def waits(state: JobState) -> Iterator[str]:
+    """Everything that the job waits for, as `mesh job show` tells it: people, and also signals and other jobs."""
+    yield from _answers(state)
+    for wait in state.open_waits:
+        opened = wait.opened
+        if opened.kind == "signal":
+            yield f"the signal {opened.name!r}: `mesh job signal {state.job} {shlex.quote(opened.name)} VALUE`"
+        elif opened.kind == "child":
+            yield f"its child, a job of {opened.name!r}: `mesh job show {opened.child}`"
+
+
 def _answers(state: JobState) -> Iterator[str]:
     for wait in state.open_waits:
         answer = answer_to(state.job, wait)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from mesh.cli import telling
-from mesh.cli.awaited import UntilAwaited
+from mesh.cli.awaited import UntilAwaited, waits
+from mesh.cli.exits import BadInput
 from mesh.cli.job_fork import diff, fork
 from mesh.cli.job_replay import replay
 from mesh.cli.options import Format, Options, drawn_options, shared_options
@@ -45,6 +46,9 @@ BIDS = {
     "verdict": "VERDICT",
 }
 
+SHOWN = 160
+"""Characters of a result that `show` prints."""
+
 Id = Annotated[str, typer.Argument(metavar="ID", help="The job's id, or the beginning of it.")]
 
 
@@ -58,6 +62,7 @@ def ls(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the latest first.")] = None,
 ) -> None:
     """List jobs, the latest first."""
+    _check_state(state)
 
     async def work() -> list[dict[str, Any]]:
         from mesh.jobs.listing import list_jobs
@@ -79,7 +84,7 @@ def show(options: Options, job: Id) -> None:
         typer.echo(run(_gantt(options, job)), nl=False)
         return
 
-    async def work() -> dict[str, Any]:
+    async def work() -> tuple[dict[str, Any], list[str]]:
         from mesh.client.waiting import why_waiting
         from mesh.jobs.listing import show_job
         from mesh.jobs.values import Values
@@ -87,13 +92,15 @@ def show(options: Options, job: Id) -> None:
         async with connected(options) as mesh:
             peer = mesh.peer
             values = Values(peer.store, peer.subjects, peer.clock)
-            return await show_job(
+            shown = await show_job(
                 _journals(mesh), values, job, why_waiting=lambda head: why_waiting(mesh.directory, head)
             )
+            told = options.output is Format.TABLE and shown["state"] in ("waiting", "paused", "parked", "running")
+            return shown, list(waits(await (await telling.find(mesh, job)).state())) if told else []
 
-    shown = run(work())
+    shown, awaited = run(work())
     if options.output is Format.TABLE:
-        _print(shown)
+        _print(shown, awaited)
     else:
         print_value(shown, options.output)
 
@@ -173,12 +180,20 @@ def _print_event(row: dict[str, Any], output: Format) -> None:
     typer.echo(printable(f"{row['sequence']:>6}  {row['at']}  {row['epoch']}  {row['event']:<15}  {short}"))
 
 
-def _print(shown: dict[str, Any]) -> None:
+def _check_state(state: str) -> None:
+    from mesh.protocols.job_facts import JobStatus
+
+    if state and state not in get_args(JobStatus):
+        raise BadInput(f"no job is ever {state!r}: --state takes one of {', '.join(get_args(JobStatus))}")
+
+
+def _print(shown: dict[str, Any], awaited: list[str]) -> None:
     for name in ("id", *(each for each in COLUMNS if each != "id"), "waiting_because"):
         if shown[name] is not None:
             typer.echo(printable(f"{name:>13}: {shown[name]}"))
-    if shown["error"]:
-        typer.echo(printable(f"{'error':>13}: {shown['error']['code']}: {shown['error']['message']}"))
+    for each in awaited:
+        typer.echo(printable(f"{'waits for':>13}: {each}"))
+    _print_ending(shown)
     if shown.get("archived"):
         where = shown["archived"]
         typer.echo(
@@ -200,10 +215,33 @@ def _print(shown: dict[str, Any]) -> None:
     for award in shown["awards"]:
         typer.echo(printable(f"\n{award['step']}: {award['capability']} ({award['mode']}): {award['reason']}"))
         print_table([_bid(award["step"], each) for each in award["bids"]], BIDS)
-    usage = ", ".join(
-        f"{name} {value:g}" for name, value in shown["usage"].items() if isinstance(value, int | float) and value
-    )
-    typer.echo(printable(f"\nused: {usage or 'nothing'}"))
+    typer.echo(printable(f"\nused: {_usage(shown['usage'])}"))
+
+
+def _print_ending(shown: dict[str, Any]) -> None:
+    error = shown["error"]
+    if error:
+        typer.echo(printable(f"{'error':>13}: {error['code']}: {error['message']}"))
+        left = error.get("detail", {}).get("not_undone")
+        if left:
+            typer.echo(printable(f"{'not undone':>13}: {', '.join(left)}"))
+    elif shown["state"] == "completed":
+        import msgspec
+
+        content = msgspec.json.encode(shown["result"]).decode()
+        more = f"…, all of it: mesh job result {shown['id']}"
+        typer.echo(printable(f"{'result':>13}: {content if len(content) <= SHOWN else content[:SHOWN] + more}"))
+
+
+def _usage(used: dict[str, Any]) -> str:
+    told = {
+        "tokens_in": "{:g} tokens in",
+        "tokens_out": "{:g} tokens out",
+        "money": "{:.4g} spent",
+        "tool_calls": "{:g} tool calls",
+        "duration": "{:.3g} s of work",
+    }
+    return ", ".join(words.format(used[name]) for name, words in told.items() if used.get(name)) or "nothing"
 
 
 def _step(row: dict[str, Any]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def fork(
                 f"job {plan.job} is {'there already' if plan.duplicate else 'begun'}, a fork of {plan.original} at {at!r}"
             )
             handle = mesh.job(plan.job, tenant=forking.tenant)
-            return plan, await follow(handle, options.timeout) if wait else None
+            return plan, await follow(handle, options.timeout, until_awaited=None) if wait else None
 
     plan, result = run(work())
     if dry_run and options.output is Format.TABLE:

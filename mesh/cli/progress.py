@@ -97,12 +97,13 @@ def _paused(event: Event, job: str) -> list[Line]:
     match event:
         case WaitOpened():
             called = f" {event.name!r}" if event.name else ""
-            return [Line(f"  {event.key}: waits for {_KINDS.get(event.kind, event.kind)}{called}", "yellow")]
+            whose = f", {event.child}" if event.child else ""
+            return [Line(f"  {event.key}: waits for {_KINDS.get(event.kind, event.kind)}{called}{whose}", "yellow")]
         case WaitResolved():
             return [Line(f"  {event.key}: {event.how}{_said(event.by, event.reason)}", "cyan")]
         case CancelRequested() | PauseRequested():
-            what = "to be cancelled" if isinstance(event, CancelRequested) else "to be paused"
-            return [Line(f"  it is {what}{_said(event.by, event.reason)}", "yellow")]
+            what = "a cancel" if isinstance(event, CancelRequested) else "a pause"
+            return [Line(f"  {what} is asked for{_said(event.by, event.reason)}", "yellow")]
         case Paused():
             return [Line("  paused", "yellow")]
         case Resumed():
@@ -144,10 +145,9 @@ def award_lines(step: str, award: AwardRecord) -> list[Line]:
 
 
 def _ended(step: StepState) -> Line:
-    seconds = max(0.0, step.ended_at - step.started_at)
     if step.state == "succeeded":
         by = f" by {step.by}" if step.by else ""
-        return Line(f"  ✓ {step.key}{by}, {seconds:.2f} s{_price(step.usage.money)}", "green")
+        return Line(f"  ✓ {step.key}{by}, {step.seconds:.2f} s{_price(step.usage.money)}", "green")
     fault = step.fault
     why = f"{fault.code}: {fault.message}" if fault else step.state
     return Line(f"  ✗ {step.key}: {why}", "red")
@@ -156,7 +156,8 @@ def _ended(step: StepState) -> Line:
 def _spent(state: JobState) -> str:
     seconds = max(0.0, state.updated_at - (state.head.submitted_at if state.head else state.updated_at))
     tokens = state.usage.tokens_in + state.usage.tokens_out
-    return f"{len(state.steps)} steps in {seconds:.2f} s{_price(state.usage.money)}{f', {tokens} tokens' if tokens else ''}"
+    steps = f"{len(state.steps)} step{'' if len(state.steps) == 1 else 's'}"
+    return f"{steps} in {seconds:.2f} s{_price(state.usage.money)}{f', {tokens} tokens' if tokens else ''}"
 
 
 def _price(money: float) -> str:

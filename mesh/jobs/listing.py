@@ -110,7 +110,7 @@ def _span_row(span: Span, start: float) -> Row:
 
 def step_row(step: StepState) -> Row:
     """One step: who did it, how long it took, and how it ended."""
-    seconds = round(step.ended_at - step.started_at, 3) if step.ended_at else None
+    seconds = round(step.seconds, 3) if step.ended_at else None
     return {
         "key": step.key,
         "name": step.name,
