@@ -129,6 +129,25 @@ class Course:
         else:
             self.differs(divergence)
 
+    def skipped(self, path: str, key: str) -> None:
+        """The line at `path` begins something new at `key`, and has not asked for what it had done before.
+
+        Raises:
+            ReplayDiverged: the policy is strict.
+        """
+        left = self.ahead.under(path)
+        self.ahead.pass_over(path)
+        divergence = Divergence(
+            key=left[0],
+            kind="unasked",
+            journaled="it",
+            asked=f"asks for {key!r}, which is new, before it does for that",
+        )
+        if self.on_change == "rerun":
+            self._warn(divergence)
+        else:
+            self.differs(divergence)
+
     def raised(self, error: Exception) -> None:
         """The workflow's own code raised something that is no outcome of a step. Where the journal goes on, it had not before:
         what is wrong is the code, and not the job."""

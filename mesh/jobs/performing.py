@@ -4,6 +4,9 @@ waited for, if its time has not come; else done.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import msgspec
 
 from mesh.jobs.doubts import Doubt, Doubts, in_doubt
@@ -11,6 +14,7 @@ from mesh.jobs.hold import Hold
 from mesh.jobs.journal import Journal
 from mesh.jobs.scope import Scope
 from mesh.jobs.steps import Later, Step, Steps, Work
+from mesh.jobs.stillness import TURNS
 from mesh.jobs.waits import Waits
 from mesh.protocols.errors import InDoubt
 from mesh.protocols.job_events import WaitOpened
@@ -44,6 +48,8 @@ class Performing:
                 return await self._recall(scope, known)
             if self.hold is not None:
                 await self.hold.here(step.key)
+            if known is None:
+                await self._in_order(scope, step.key)
             anew = known is not None and await self._may_be_done_anew(scope, known, doubt)
             if known is not None and known.ended:
                 continue
@@ -62,6 +68,26 @@ class Performing:
         """Whether the workflow has come to every step that succeeded."""
         steps = self._journal.state.steps.values()
         return all(each.key in self._asked for each in steps if each.state == "succeeded")
+
+    async def _in_order(self, scope: Scope, key: str) -> None:
+        """What is new comes after what was done before. A line that is alone, does not move, and has left out steps that ended
+        runs other code than it did; found here, before anything is done that the journal knows nothing of.
+
+        Raises:
+            ReplayDiverged: that is so, and the workflow's policy is strict.
+        """
+        ahead = self._steps.course.ahead
+        left, turns = self._ended(ahead.under(scope.path)), 0
+        while left and turns < TURNS and set(scope.running) == {key}:
+            await asyncio.sleep(0)
+            before, left = left, self._ended(ahead.under(scope.path))
+            turns = turns + 1 if left == before else 0
+        if left and set(scope.running) == {key}:
+            self._steps.course.skipped(scope.path, key)
+
+    def _ended(self, keys: Sequence[str]) -> list[str]:
+        steps = self._journal.state.steps
+        return [each for each in keys if each in steps and steps[each].ended]
 
     async def _recall(self, scope: Scope, known: StepState) -> msgspec.Raw:
         if self.hold is None:

@@ -152,7 +152,7 @@ class Steps:
         self, seat: Seat, journal: Journal, values: Values, stillness: Stillness, course: Course, correlation: str
     ) -> None:
         self._seat = seat
-        self._course = course
+        self.course = course
         self._journal = journal
         self._values = values
         self._stillness = stillness
@@ -170,7 +170,7 @@ class Steps:
             ReplayDiverged: it is not what it was, and that must not be. LeaseLost.
         """
         self._journal.check()
-        self._course.check()
+        self.course.check()
         known = self._journal.state.steps.get(step.key)
         if known is not None and self._changed(known, step):
             return self._again(known, step)
@@ -192,7 +192,7 @@ class Steps:
     def shield(self, course: Course) -> None:
         """From now on steps are done whatever has been said to the job, and the workflow is held to nothing: what it had done
         is being undone."""
-        self.cancelled, self._shielded, self._course = None, True, course
+        self.cancelled, self._shielded, self.course = None, True, course
         self._resumed.set()
 
     def cancel(self, error: Cancelled) -> None:
@@ -317,11 +317,11 @@ class Steps:
         divergence = step_differs(known, step.name, step.kind, step.input)
         if divergence is None:
             return False
-        if self._course.on_change != "rerun":
-            self._course.differs(divergence)
+        if self.course.on_change != "rerun":
+            self.course.differs(divergence)
             return False
         if "at_most_once" in (known.effect, step.effect):
-            self._course.diverge(divergence)
+            self.course.diverge(divergence)
         return True
 
     def _again(self, known: StepState, step: Step) -> tuple[Step, StepState | None]:

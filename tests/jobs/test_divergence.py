@@ -184,6 +184,39 @@ async def test_a_step_that_nobody_asks_for_any_more_is_found_at_the_end(clock: C
     await stage.close()
 
 
+async def test_a_renamed_step_is_not_done_before_it_is_found_that_the_old_one_is_left_out(
+    clock: Clock, ids: Ids
+) -> None:
+    async def renamed(job: Job) -> Any:
+        return [await job.call("pay", {"order": {"amount": 5, "to": "ann"}}, key="charge"), await job.call("slow")]
+
+    stage = world(clock, ids)
+    handle = await changed(stage, flow(pays), flow(renamed))
+    await clock.sleep(100)
+    state = await handle.state()
+    assert state.status == "parked"
+    assert "asks for 'charge', which is new, before it does for that" in state.parked
+    assert len([each for each in stage.contractor.calls if each.capability == "pay"]) == 1
+    await stage.close()
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+async def test_what_a_bound_holds_back_is_not_taken_for_left_out(at_once: int, clock: Clock, ids: Ids) -> None:
+    """The first is still under way when the owner dies, and the journal does not know of it; others behind it have ended."""
+
+    async def body(job: Job) -> Any:
+        async def some(number: int) -> int:
+            await clock.sleep(20 if number == 0 else 1)
+            return number
+
+        return await job.map(some, range(6), at_once=at_once)
+
+    stage = world(clock, ids)
+    handle = await changed(stage, flow(body), flow(body))
+    assert await handle.result(300) == list(range(6))
+    await stage.close()
+
+
 async def test_what_was_stopped_with_its_siblings_is_not_missed(clock: Clock, ids: Ids) -> None:
     """Branches that ran out of time, or were stopped because another one failed, are not run again in a replay."""
 
