@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
     from mesh.jobs.control import Verdict
     from mesh.jobs.handle import JobHandle
+    from mesh.protocols.job_state import JobState
 
 app = typer.Typer(help="Approvals: ls, show, approve, deny.", no_args_is_help=True)
 
@@ -161,7 +162,7 @@ async def _shown(mesh: Mesh, handle: JobHandle, key: str) -> dict[str, Any]:
     """The approval as whoever answers it must see it.
 
     Raises:
-        Refused: what is shown is not what its digest names.
+        Refused: what is shown is not what its digest names, or it was answered before.
     """
     import msgspec
 
@@ -170,6 +171,7 @@ async def _shown(mesh: Mesh, handle: JobHandle, key: str) -> dict[str, Any]:
     from mesh.jobs.values import Values
 
     state = await handle.state()
+    refuse_answered(state, key)
     wait = the_approval(handle.id, state.open_waits, key)
     opened = wait.opened
     values = Values(mesh.peer.store, mesh.peer.subjects, mesh.peer.clock)
@@ -188,6 +190,24 @@ async def _shown(mesh: Mesh, handle: JobHandle, key: str) -> dict[str, Any]:
         "about": msgspec.json.decode(raw),
         "digest": opened.digest,
     }
+
+
+def refuse_answered(state: JobState, key: str) -> None:
+    """Tell whoever comes too late who was first.
+
+    Raises:
+        Refused: none of the job's approvals with this key (with any, where none is given) is open, and one was.
+    """
+    from mesh.jobs.listing import iso
+
+    asked = [w for w in state.waits.values() if w.opened.kind == "approval" and key in ("", w.opened.key)]
+    if any(each.answer is None for each in asked):
+        return
+    for wait in sorted(asked, key=lambda each: each.resolved_at, reverse=True):
+        assert wait.answer is not None
+        said = (f" by {wait.answer.by}" if wait.answer.by else "") + f" at {iso(wait.resolved_at)}"
+        why = f": {wait.answer.reason}" if wait.answer.reason else ""
+        raise Refused(f"{wait.opened.key!r} of job {state.job} was {wait.answer.how}{said}{why}")
 
 
 def _drawn(shown: dict[str, Any]) -> str:

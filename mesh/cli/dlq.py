@@ -13,6 +13,7 @@ from mesh.cli.options import Options, shared_options
 from mesh.cli.output import note, print_rows, print_value
 from mesh.cli.payload import read_payload
 from mesh.cli.running import connected, run
+from mesh.protocols.errors import Refused
 
 if TYPE_CHECKING:
     from mesh.jobs.letters import Kept, Letters
@@ -72,7 +73,7 @@ def show(options: Options, letter: Id) -> None:
 @shared_options
 def redrive(
     options: Options,
-    letters: Annotated[list[str], typer.Argument(metavar="ID...", help="The letters' ids.")],
+    letters: Annotated[list[str], typer.Argument(metavar="ID", help="The letters' ids.")],
     corrected: Annotated[
         str, typer.Option("--input", metavar="JSON", help="Hand this in in its place: JSON, @FILE, or - for stdin.")
     ] = "",
@@ -88,14 +89,14 @@ def redrive(
         data = None if given is None else bytes(given)
         return [await found.redrive(each, by or getpass.getuser(), corrected=data) for each in chosen]
 
-    _tell(_with_letters(options, work), options)
+    tell(_with_letters(options, work), options, "redriven")
 
 
 @app.command("drop")
 @shared_options
 def drop(
     options: Options,
-    letters: Annotated[list[str], typer.Argument(metavar="ID...", help="The letters' ids.")],
+    letters: Annotated[list[str], typer.Argument(metavar="ID", help="The letters' ids.")],
     reason: Annotated[str, typer.Option(help="Why nothing needs to be done.")] = "",
     by: By = "",
 ) -> None:
@@ -105,7 +106,7 @@ def drop(
         chosen = [(await found.find(each)).letter for each in letters]
         return [await found.drop(each, by or getpass.getuser(), reason) for each in chosen]
 
-    _tell(_with_letters(options, work), options)
+    tell(_with_letters(options, work), options, "dropped")
 
 
 def _with_letters(options: Options, work: Callable[[Letters], Awaitable[Any]]) -> Any:
@@ -118,7 +119,12 @@ def _with_letters(options: Options, work: Callable[[Letters], Awaitable[Any]]) -
     return run(connected_work())
 
 
-def _tell(closed: list[Closed], options: Options) -> None:
+def tell(closed: list[Closed], options: Options, wanted: str) -> None:
+    """Print what became of letters.
+
+    Raises:
+        Refused: something else had become of one before.
+    """
     print_rows(
         [{"id": each.letter, "became": each.how, "by": each.by, "job": each.job or None} for each in closed],
         {"id": "ID", "became": "BECAME", "by": "BY", "job": "JOB"},
@@ -127,6 +133,9 @@ def _tell(closed: list[Closed], options: Options) -> None:
     jobs = [each.job for each in closed if each.job]
     if jobs:
         note(f"follow it with: mesh job result {jobs[0]}")
+    for each in closed:
+        if each.how != wanted:
+            raise Refused(f"letter {each.letter} was {each.how} before, by {each.by}; it stays so")
 
 
 def _row(kept: Kept) -> dict[str, Any]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from mesh.cli import dlq
 from mesh.cli import job as job_command
+from mesh.cli.approvals import refuse_answered
 from mesh.cli.awaited import awaits_somebody, waits
 from mesh.cli.exits import BadInput
+from mesh.cli.options import Options
 from mesh.protocols.constraints import Usage
-from mesh.protocols.job_events import JobHead, WaitOpened
+from mesh.protocols.dead_letters import Closed
+from mesh.protocols.errors import Refused
+from mesh.protocols.job_events import JobHead, WaitOpened, WaitResolved
 from mesh.protocols.job_state import JobState
 from mesh.protocols.job_step_state import StepState
 from mesh.protocols.job_wait_state import WaitState
@@ -45,3 +50,25 @@ def test_a_state_that_no_job_is_ever_in_is_bad_input_and_the_message_names_those
 def test_what_a_job_has_used_is_told_with_its_units() -> None:
     assert job_command._usage({"duration": 0.00294999, "money": 0.0}) == "0.00295 s of work"
     assert job_command._usage({}) == "nothing"
+
+
+def test_whoever_answers_too_late_is_told_who_was_first() -> None:
+    opened = WaitOpened(key="page", kind="approval", name="page.publish")
+    answer = WaitResolved(key="page", how="approved", by="Ada", reason="fine")
+    state = JobState(job="jaaa")
+    state.waits["page"] = WaitState(opened=opened, opened_at=1.0, answer=answer, resolved_at=2.0)
+    with pytest.raises(Refused, match=r"was approved by Ada at .*: fine"):
+        refuse_answered(state, "")
+    refuse_answered(state, "another")
+    state.waits["later"] = WaitState(opened=opened, opened_at=1.0)
+    refuse_answered(state, "")
+
+
+def test_a_letter_that_was_redriven_cannot_be_dropped_and_the_command_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    closed = Closed(letter="dead.1", how="redriven", by="Ada", at=1.0, job="jaaa")
+    dlq.tell([closed], Options(), "redriven")
+    with pytest.raises(Refused, match="was redriven before, by Ada"):
+        dlq.tell([closed], Options(), "dropped")
+    assert "jaaa" in capsys.readouterr().out
