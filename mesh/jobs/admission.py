@@ -49,7 +49,10 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Admitted:
-    """A job that is journaled. `duplicate`: it was already; `open`: it is not over yet; `claimed`: by us, with this entry."""
+    """A job that is journaled. `duplicate`: it was already; `open`: it is not over yet; `claimed`: by us, with this entry.
+
+    `epoch` is the job's where it is ours since an entry of which we did not know that it was stored; else -1.
+    """
 
     job: str
     tenant: str
@@ -59,6 +62,7 @@ class Admitted:
     duplicate: bool = False
     open: bool = True
     claimed: bool = False
+    epoch: int = -1
 
 
 class Admission:
@@ -125,6 +129,7 @@ class Admission:
             duplicate=duplicate,
             open=state is None or not state.terminal,
             claimed=claimed,
+            epoch=self._our_epoch(state),
         )
 
     async def refuse(self, request: Request, reason: Fault, letter: str) -> str:
@@ -185,6 +190,11 @@ class Admission:
         if request.source is not None:
             return job_id_for_message(request.source.stream, request.source.sequence)
         return job_id_for_key(request.tenant, self._seat.ids.uuid())
+
+    def _our_epoch(self, state: JobState | None) -> int:
+        if state is None or state.head is None or state.head.state != "running":
+            return -1
+        return state.epoch if state.head.owner == self._seat.process else -1
 
     async def _begin_or_claim(self, tenant: str, job: str, submitted: Submitted) -> tuple[bool, JobState | None]:
         """Store the first entry, as the owner where there is room. Whether it was claimed so, and what `_begin` gives."""

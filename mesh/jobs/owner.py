@@ -201,6 +201,7 @@ class Owner:
             workflow=admitted.workflow,
             version=admitted.version,
             priority=admitted.priority,
+            epoch=admitted.epoch,
             snapshot=None if admitted.duplicate else 0,
         )
         if admitted.claimed:

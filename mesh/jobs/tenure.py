@@ -18,7 +18,7 @@ from mesh.jobs.course import REPLAY
 from mesh.jobs.dead_letters import DeadLetters
 from mesh.jobs.driving import drive
 from mesh.jobs.inbox import Inbox
-from mesh.jobs.journal import Journal
+from mesh.jobs.journal import PATIENCE, Journal
 from mesh.jobs.journals import Journals
 from mesh.jobs.parking import park
 from mesh.jobs.quarantine import SUSPECT, Quarantine
@@ -30,7 +30,7 @@ from mesh.jobs.values import Values
 from mesh.jobs.workflow import Workflow
 from mesh.protocols.errors import Fault, MeshError, ReplayDiverged, Transient, UnknownJob
 from mesh.protocols.job_events import DeadLettered, Value
-from mesh.protocols.job_state import JobState, fold
+from mesh.protocols.job_state import JobState, Recorded, fold
 
 logger = logging.getLogger("mesh.jobs")
 
@@ -90,11 +90,22 @@ class Tenure:
 
     async def _adopt(self) -> Journal:
         """As its owner since it was journaled: nobody else may have written anything, so the last entry is the first."""
-        last = await self._means.journals.last(self._candidate.tenant, self._candidate.job)
+        last = await self._first_entry()
         state = fold([last]) if last is not None and last.entry.previous == 0 else await self._read()
         journal = self._writer(state)
         journal.adopt()
         return journal
+
+    async def _first_entry(self) -> Recorded | None:
+        """Asked for again while the store is away: nobody else takes the job up as long as we are there."""
+        give_up = self._seat.clock.monotonic() + PATIENCE
+        while True:
+            try:
+                return await self._means.journals.last(self._candidate.tenant, self._candidate.job)
+            except Transient:
+                if self._seat.clock.monotonic() >= give_up:
+                    raise
+            await self._seat.clock.sleep(LONGEST_PAUSE)
 
     async def _claim(self) -> Journal | None:
         state = await self._read()
@@ -254,4 +265,6 @@ async def _stopped(*tasks: asyncio.Future[Any]) -> None:
 def _needs_owner(state: JobState, candidate: Candidate) -> bool:
     if state.terminal or state.unreadable or state.head is None:
         return False
-    return state.head.state == "submitted" or state.epoch == candidate.epoch
+    if state.head.state == "submitted":
+        return True
+    return state.head.state in ("running", "waiting") and state.epoch == candidate.epoch
