@@ -101,6 +101,8 @@ def command(function: Callable[P, R] | None = None, /, **options: Any) -> Any:
     items; a plain `def` runs in a thread. `effect` says how it may be repeated, `timeout` is in seconds (default 5, or 30
     with `reasoning`), `price` is money per call and `tier` the rank of its model, both for bids.
     """
+    if isinstance(function, str):
+        raise TypeError(f"@command({function!r}): options have names; write @command(capability={function!r})")
     if function is not None:
         return Command(function, CommandOptions())
     return lambda marked: Command(marked, CommandOptions(**options))

@@ -318,3 +318,8 @@ def test_an_option_that_does_not_exist_is_refused_with_those_that_do() -> None:
             @command
             async def look(self) -> str:
                 return "x"
+
+
+def test_a_capability_without_its_name_is_refused_with_what_to_write() -> None:
+    with pytest.raises(TypeError, match=r"write @command\(capability='price.lookup'\)"):
+        command("price.lookup")  # type: ignore[call-overload]
