@@ -18,6 +18,7 @@ from mesh.jobs.pulling import Again, Pulling
 from mesh.jobs.seat import Seat
 from mesh.jobs.steps import handler_failed
 from mesh.jobs.streams import INGRESS
+from mesh.jobs.tries import Tries
 from mesh.protocols.dead_letters import Source
 from mesh.protocols.errors import Fault, InvalidName, MeshError, Overloaded, Transient
 from mesh.protocols.ports import Consumer, Delivery, Message, Stored, Subscription
@@ -26,8 +27,10 @@ from mesh.protocols.submission import Answer
 
 logger = logging.getLogger("mesh.jobs")
 
-MOST_ATTEMPTS = 50
-"""A message that was delivered so often without being accounted for kills whoever takes it: it is dead-lettered unread."""
+UNSUSPECTED = 5
+"""Deliveries after which it is written down who takes the message, in case it kills whoever does."""
+MOST_LOST = 5
+"""Processes that may take a message and never be heard of again: then it is dead-lettered unread."""
 MOST_REQUESTS = 256
 
 
@@ -49,6 +52,7 @@ class Ingress:
         self._has_room = has_room
         self._admitted = admitted
         self._stream = seat.subjects.stream(INGRESS)
+        self._tries = Tries(seat.store, seat.subjects)
         self._pulling: list[Pulling] = []
         self._subscriptions: list[Subscription] = []
         self._requests: set[asyncio.Task[None]] = set()
@@ -88,10 +92,23 @@ class Ingress:
         except InvalidName as error:
             await self._letters.bury_message(source, delivery.message.data, delivery.message.headers, error.fault())
             return None
+        if delivery.attempts <= UNSUSPECTED:
+            await self._account(request)
+            return None
+        lost = await self._tries.begin(source.sequence)
+        try:
+            await self._account(request, lost)
+        except Transient:
+            await self._tries.came_back(source.sequence, lost)
+            raise
+        await self._tries.over(source.sequence)
+        return None
+
+    async def _account(self, request: Request, lost: int = 0) -> None:
         reason: Fault
         try:
-            if delivery.attempts > MOST_ATTEMPTS:
-                raise MeshError(f"delivered {delivery.attempts} times and never accounted for")
+            if lost >= MOST_LOST:
+                raise MeshError(f"{lost} processes took the message, and none was heard of again")
             admitted = await self._admission.admit(request)
         except Transient:
             raise
@@ -100,10 +117,8 @@ class Ingress:
         except Exception as error:  # noqa: BLE001 - a contract may raise anything; the message is kept with it
             reason = handler_failed(error, f"reading the input of {request.workflow}").fault()
         else:
-            self._admitted(admitted)
-            return None
-        await bury(self._admission, self._letters, request, reason)
-        return None
+            return self._admitted(admitted)
+        return await bury(self._admission, self._letters, request, reason)
 
     # -- requests
 

@@ -33,10 +33,12 @@ class Lookout:
             self._heads.forget()
         heads = [each for each in await self._heads.current() if each.entry.job not in running]
         gone = await self._gone({owner_of(each) for each in heads if each.entry.head.state == "running"})
-        return [_candidate(each) for each in heads if each.entry.head.state == "submitted" or owner_of(each) in gone]
+        return [_candidate(each) for each in heads if each.entry.head.state != "running" or owner_of(each) in gone]
 
     def _ours(self, head: JobHead) -> bool:
-        return head.state in ("submitted", "running") and (head.workflow, head.version) in self._looked_for
+        """Those that may need an owner. One that waits for nothing was let go of by mistake: it is taken up again."""
+        needed = head.state in ("submitted", "running") or (head.state == "waiting" and not head.waits)
+        return needed and (head.workflow, head.version) in self._looked_for
 
     async def _gone(self, owners: set[Incumbent]) -> set[Incumbent]:
         """Our own name means: an earlier start of us, or a job that we gave up. The others are asked after."""
@@ -57,6 +59,6 @@ def _candidate(record: Recorded) -> Candidate:
         tenant=entry.tenant,
         workflow=entry.head.workflow,
         version=entry.head.version,
-        epoch=entry.epoch if entry.head.state == "running" else -1,
+        epoch=-1 if entry.head.state == "submitted" else entry.epoch,
         snapshot=snapshot_at(record),
     )

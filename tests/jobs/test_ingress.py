@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,7 +17,7 @@ from mesh.jobs.values import Values
 from mesh.jobs.workflow import Job, workflow
 from mesh.protocols.constraints import Budget
 from mesh.protocols.dead_letters import DeadLetter
-from mesh.protocols.errors import BadPayload, KeyReused, NoResponders, UnknownWorkflow
+from mesh.protocols.errors import BadPayload, KeyReused, NoResponders, Unavailable, UnknownWorkflow
 from mesh.protocols.ports import Clock, Ids
 from mesh.protocols.submission import Answer, job_id_for_key, job_id_for_message
 from mesh.testing.virtual_time import until
@@ -122,6 +124,59 @@ async def test_a_redelivered_message_is_the_same_job(clock: Clock, ids: Ids) -> 
     await settled(world, 1)
     assert len(world.contractor.calls) == 1
     assert (await letters(world), len(await rows(world))) == ([], 1)
+    await world.close()
+
+
+async def delivered(world: World, attempts: int) -> Any:
+    """The first message of the ingress, as it comes for the so many-th time."""
+    (stored,) = await world.client.store.read("mesh_default_IN", IN)
+    return SimpleNamespace(message=stored, attempts=attempts)
+
+
+async def test_a_message_that_nobody_could_store_for_hours_is_not_given_up(
+    clock: Clock, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_of(clock, ids)
+    owner = await world.host("p", echo)
+
+    async def away(request: Any) -> Any:
+        raise Unavailable("the journals are out of reach")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner._ingress._admission, "admit", away)
+        await world.client.store.append(IN, b'{"text": "hello"}')
+        for attempts in range(1, 200):
+            with pytest.raises(Unavailable):
+                await owner._ingress.handle(await delivered(world, attempts))
+    await owner._ingress.handle(await delivered(world, 200))
+    (found,) = await settled(world, 1)
+    assert (found["state"], await letters(world)) == ("completed", [])
+    await world.close()
+
+
+async def test_a_message_that_kills_whoever_takes_it_is_given_up_unread(
+    clock: Clock, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_of(clock, ids)
+    owner = await world.host("p", echo)
+    taken: list[int] = []
+
+    async def dies(request: Any) -> Any:
+        taken.append(len(taken))
+        raise asyncio.CancelledError  # nothing after it is done, as nothing is in a process that is gone
+
+    monkeypatch.setattr(owner._ingress._admission, "admit", dies)
+    for each in owner._ingress._pulling:
+        await each.close()
+    await world.client.store.append(IN, b'{"text": "hello"}')
+    attempts = 0
+    while not await letters(world):
+        attempts += 1
+        with suppress(asyncio.CancelledError):
+            await owner._ingress.handle(await delivered(world, attempts))
+    (letter,) = await letters(world)
+    assert "5 processes took the message" in letter.reason.message
+    assert len(taken) == 10
     await world.close()
 
 

@@ -11,7 +11,7 @@ from job_stage import World
 
 from mesh.jobs.workflow import Job, workflow
 from mesh.protocols.errors import Cancelled, Denied, WaitExpired
-from mesh.protocols.job_events import InboxPassed
+from mesh.protocols.job_events import InboxPassed, Suspended
 from mesh.protocols.job_inbox import Approve, Cancel, Deny, InboxMessage, Pause, Resume, SendSignal
 from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import Clock, Ids
@@ -251,4 +251,15 @@ async def test_a_pause_taken_back_at_once_changes_nothing(clock: Clock, ids: Ids
     await say(world, handle.id, Resume())
     await say(world, handle.id, SendSignal(name="news"))
     assert await handle.result(100) == [None]
+    await world.close()
+
+
+async def test_a_job_that_was_let_go_of_with_nothing_to_wait_for_is_taken_up_again(clock: Clock, ids: Ids) -> None:
+    world = World(clock, ids)
+    await world.submit("j1", "nap", {"seconds": 1})
+    journal = await world.journal("gone")
+    await journal.claim()
+    await journal.let_go(Suspended())
+    await world.host("a", nap)
+    assert (await reached(world, "j1", "completed")).epoch > 1
     await world.close()
