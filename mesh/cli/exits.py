@@ -48,6 +48,7 @@ _BY_ERROR: tuple[tuple[tuple[type[BaseException], ...], Exit], ...] = (
             errors.UnknownWorkflow,
             errors.UnknownJob,
             errors.UnknownLetter,
+            errors.KeyReused,
         ),
         Exit.BAD_INPUT,
     ),

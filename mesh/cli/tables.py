@@ -14,20 +14,26 @@ NARROWEST = 6
 def draw(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
     """A heading, a line, and the rows; cells that are too wide are folded."""
     cells = [[cell.expandtabs(4).split("\n") for cell in row] for row in (headings, *rows)]
-    widths = _fitted(
-        [max(_wide(line) for row in cells for line in row[column]) for column in range(len(headings))], width
-    )
+    columns = [[line for row in cells for line in row[column]] for column in range(len(headings))]
+    words = [max(_wide(word) for line in column for word in [*line.split(), ""]) for column in columns]
+    widths = _fitted([max(map(_wide, column)) for column in columns], words, width)
     heading, *body = [_drawn(row, widths) for row in cells]
     line = "─" * (sum(widths) + len(GAP) * (len(widths) - 1))
     return "".join(f"{each.rstrip()}\n" for part in (heading, [line], *body) for each in part)
 
 
-def _fitted(widths: list[int], width: int) -> list[int]:
-    """The widest columns give way, until all fit."""
-    spare, most = width - len(GAP) * (len(widths) - 1), max(widths)
-    while most > NARROWEST and sum(min(each, most) for each in widths) > spare:
-        most -= 1
-    return [min(each, most) for each in widths]
+def _fitted(widths: list[int], words: list[int], width: int) -> list[int]:
+    """The widest columns give way, until all fit: those first that can be broken at blanks, so that an id stays whole."""
+    spare = width - len(GAP) * (len(widths) - 1)
+    for floors in (words, [NARROWEST] * len(widths)):
+        while sum(widths) > spare:
+            most = max((each for each, floor in zip(widths, floors, strict=True) if each > floor), default=0)
+            if most <= NARROWEST:
+                break
+            widths = [
+                each - 1 if each == most and each > floor else each for each, floor in zip(widths, floors, strict=True)
+            ]
+    return widths
 
 
 def _drawn(row: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:

@@ -26,6 +26,13 @@ def test_what_is_too_wide_is_folded_at_blanks() -> None:
     ]
 
 
+def test_an_id_stays_whole_as_long_as_words_can_be_folded() -> None:
+    assert draw(["ID", "WHY"], [["j" * 20, "four words of reason"]], 33).splitlines()[2:] == [
+        "j" * 20 + "   four words",
+        " " * 20 + "   of reason",
+    ]
+
+
 def test_wide_characters_take_two_columns() -> None:
     assert draw(["A", "B"], [["東京", "x"], ["abcd", "y"]], 80).splitlines()[2:] == ["東京   x", "abcd   y"]
 
