@@ -230,6 +230,15 @@ def is_tombstone(entry: Entry) -> bool:
     return len(entry.events) == 1 and isinstance(entry.events[0], Archived)
 
 
+def outline(last: Recorded) -> JobState:
+    """What the last entry alone tells of a job: where its journal stands, and its head. What follows is fenced as ever, and
+    each entry's head believed; of steps and waits it knows only what comes after."""
+    entry, head = last.entry, last.entry.head
+    return JobState(
+        job=entry.job, sequence=last.sequence, epoch=entry.epoch, head=head, inbox=head.inbox, unreadable="before"
+    )
+
+
 def fold(records: Iterable[Recorded]) -> JobState:
     """The state that a journal amounts to."""
     state = JobState()
@@ -363,5 +372,5 @@ def _resolve(state: JobState, event: WaitResolved, at: float) -> None:
 
 __all__ = [
     "NO_STAMPS", "NO_USAGE", "Claim", "JobState", "Note", "Recorded", "StepState", "Void", "WaitState", "advance", "fold",
-    "is_tombstone", "seal", "unseal",
+    "is_tombstone", "outline", "seal", "unseal",
 ]  # fmt: skip

@@ -16,10 +16,10 @@ import msgspec
 from mesh.jobs.following import Client, follow
 from mesh.jobs.journals import Journals
 from mesh.jobs.streams import INBOX
-from mesh.protocols.errors import NoResponders, TimedOut, Transient, Unavailable
+from mesh.protocols.errors import NoResponders, TimedOut, Transient, Unavailable, UnknownJob
 from mesh.protocols.job_events import Event, InboxPassed
 from mesh.protocols.job_inbox import Said
-from mesh.protocols.job_state import JobState, Recorded
+from mesh.protocols.job_state import JobState, Recorded, outline
 from mesh.protocols.ports import Stored
 
 ATTEMPT = 3.0
@@ -69,7 +69,7 @@ async def send(
     message_id = f"{tenant}.{job}.{key}" if key else client.ids.uuid()  # the server compares ids over all jobs
     try:
         async with asyncio.timeout(timeout):
-            state = await Journals(client.store, client.subjects).state(tenant, job)
+            state = await _outline(client, tenant, job)
             sequence = await _kept(client, tenant, job, message_id) if key else 0
             if not sequence and state.terminal:
                 return Verdict(job=job, status=state.status)
@@ -79,6 +79,14 @@ async def send(
         kept = "what was said to it is kept until a host of its workflow is up" if sequence else "say it again"
         raise TimedOut(f"job {job} has not answered within {timeout:g} s; {kept}") from None
     return Verdict(job=job, status=state.status, sequence=sequence, event=event)
+
+
+async def _outline(client: Client, tenant: str, job: str) -> JobState:
+    """Where the job stands, from its last entry: a long journal need not be read to tell it something."""
+    last = await Journals(client.store, client.subjects).last(tenant, job)
+    if last is None:
+        raise UnknownJob(f"no job {job} of tenant {tenant}")
+    return outline(last)
 
 
 async def _event(client: Client, tenant: str, job: str, state: JobState, sequence: int) -> Event | None:

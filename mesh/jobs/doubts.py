@@ -42,6 +42,9 @@ Reconcile = Callable[[], Any]
 it gives a branch such as `job.call(…)`, what that gives counts."""
 
 
+_WAYS = frozenset(get_args(OnDoubt))
+
+
 @dataclass(frozen=True)
 class Doubt:
     """What the workflow says about a step in doubt; `contract` is that of its result."""
@@ -51,7 +54,7 @@ class Doubt:
     reconcile: Reconcile | None = None
 
     def __post_init__(self) -> None:
-        if self.on_doubt not in get_args(OnDoubt):
+        if self.on_doubt not in _WAYS:
             raise TypeError(f"on_doubt={self.on_doubt!r}: write 'park' (a person decides) or 'raise' (InDoubt)")
 
 
