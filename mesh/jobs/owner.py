@@ -32,6 +32,7 @@ from mesh.jobs.values import Values
 from mesh.jobs.waking import Waking
 from mesh.jobs.workflow import Workflow
 from mesh.protocols.errors import LeaseLost, MeshError
+from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import Message, Subscription
 from mesh.registry.records import Figures
 
@@ -82,6 +83,8 @@ class Owner:
         """Jobs that are about to be journaled as ours, and have their room already."""
         self._ours = ChainMap(self._running, self._held)
         self._tenures: dict[str, Tenure] = {}
+        self._states: dict[str, JobState] = {}
+        """What some of the backlog amount to: read a moment ago, when they were woken."""
         self._changed = asyncio.Event()
         self._look_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -210,13 +213,15 @@ class Owner:
         else:
             self._offer(candidate)
 
-    def _offer(self, candidate: Candidate) -> None:
-        """A job needs an owner: drive it here, or tell the others of it."""
+    def _offer(self, candidate: Candidate, known: JobState | None = None) -> None:
+        """A job needs an owner: drive it here, or tell the others of it. `known` is what it amounts to, if that was just read."""
         ours = not self._draining and (candidate.workflow, candidate.version) in self.workflows
         if not ours or self._free <= 0:
             self._hint(candidate)
         if ours:
             self._backlog.add(candidate)
+            if known is not None and len(self._states) < self._at_once:
+                self._states[candidate.job] = known
 
     def _attend(self, job: str) -> bool:
         """Something was said to the job; whether it is driven here."""
@@ -276,7 +281,9 @@ class Owner:
     def _take_up(self, candidate: Candidate, *, claimed: bool = False) -> None:
         job = candidate.job
         workflow = self.workflows[candidate.workflow, candidate.version]
-        tenure = self._tenures[job] = Tenure(self._means, workflow, candidate, claimed=claimed)
+        tenure = self._tenures[job] = Tenure(
+            self._means, workflow, candidate, claimed=claimed, known=self._states.pop(job, None)
+        )
         task = self._running[job] = asyncio.get_running_loop().create_task(self._serve(tenure, job), name=f"job {job}")
         task.add_done_callback(lambda _: self._ended(job))
         self.on_load()

@@ -56,14 +56,24 @@ class Means:
 
 
 class Tenure:
-    """One attempt to own the job of a candidate. `claimed`: it is ours since it was journaled."""
+    """One attempt to own the job of a candidate. `claimed`: it is ours since it was journaled. `known` is what it amounted to a
+    moment ago, if that is known here."""
 
-    def __init__(self, means: Means, workflow: Workflow[Any], candidate: Candidate, *, claimed: bool = False) -> None:
+    def __init__(
+        self,
+        means: Means,
+        workflow: Workflow[Any],
+        candidate: Candidate,
+        *,
+        claimed: bool = False,
+        known: JobState | None = None,
+    ) -> None:
         self._means = means
         self._seat = means.seat
         self._workflow = workflow
         self._candidate = candidate
         self._claimed = claimed
+        self._known = known
         self._journal: Journal | None = None
         self._run: Run | None = None
         self._leave_quarantine: Callable[[], None] = lambda: None
@@ -108,7 +118,7 @@ class Tenure:
             await self._seat.clock.sleep(LONGEST_PAUSE)
 
     async def _claim(self) -> Journal | None:
-        state = await self._read()
+        state = await (self._read() if self._known is None else self._caught_up(self._known))
         if not _needs_owner(state, self._candidate):
             return None
         if state.barren >= SUSPECT:
@@ -122,6 +132,12 @@ class Tenure:
             return None
         await journal.claim()
         return journal
+
+    async def _caught_up(self, known: JobState) -> JobState:
+        candidate = self._candidate
+        for record in await self._means.journals.read(candidate.tenant, candidate.job, after=known.sequence):
+            known.apply(record)
+        return known
 
     def _writer(self, state: JobState) -> Journal:
         return Journal(

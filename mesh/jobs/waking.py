@@ -33,7 +33,7 @@ MOST_UNKNOWN = 8
 
 class Waking:
     """The part of one process. `attend` tells an owner here to look into its job's inbox, if the job is driven here;
-    `runnable` hears of jobs that need an owner, `elsewhere` of those whose owner, somewhere else, should look."""
+    `runnable` hears of jobs that need an owner, with what they amount to, `elsewhere` of those whose owner, somewhere else, should look."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Waking:
         inbox: Inbox,
         *,
         attend: Callable[[str], bool],
-        runnable: Callable[[Candidate], None],
+        runnable: Callable[[Candidate, JobState], None],
         elsewhere: Callable[[Candidate], None],
     ) -> None:
         self._seat = seat
@@ -124,7 +124,7 @@ class Waking:
                 return state
             if await self._write(state, tenant, at):
                 if state.status == "submitted":
-                    self._runnable(_offer(state, tenant))
+                    self._runnable(_offer(state, tenant), state)
                 return state
 
     async def _write(self, state: JobState, tenant: str, at: float) -> bool:
