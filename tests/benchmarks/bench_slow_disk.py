@@ -24,6 +24,7 @@ from tests.benchmarks.series import Sample, Series
 from tests.benchmarks.slow_disk import slow_fsync
 
 FSYNC = 0.002
+STEPS = 10
 WITHIN = 120.0
 FELT_WITHIN = 5.0
 SLOW = Target(
@@ -54,31 +55,34 @@ async def main(url: str) -> AsyncIterator[str]:
 
 async def bench(ground: Ground) -> list[Row]:
     """The disk as it is, then slow."""
-    host, steps = await ground.other("bench_slow_disk"), ground.pick(10, 25)
+    host, jobs = await ground.other("bench_slow_disk"), ground.pick(2, 8)
     async with Mesh.connect(ground.url, name="submits") as here:
         await there(lambda: here.directory.lookup("workflow.long"))
         await here.peer.store.ensure_stream(StreamSpec(name="one", subjects=("one.*",)))
         rounds = ground.pick(1, 4)
-        fast = await ground.take_turns(rounds, steps=lambda: wave(ground, here, host, steps))
+        fast = await ground.take_turns(rounds, steps=lambda: wave(ground, here, host, jobs))
         async with slow_fsync(ground.server_pid, FSYNC):
             await _check_delay(here)
             slow = await ground.take_turns(
                 rounds,
-                steps=lambda: wave(ground, here, host, steps),
+                steps=lambda: wave(ground, here, host, jobs),
                 one=lambda: appends(ground, here, ground.pick(2, 6)),
             )
     return [row(SLOW, slow["steps"]), row(FAST, fast["steps"]), row(ONE, slow["one"])]
 
 
-async def wave(ground: Ground, here: Mesh, host: Other, steps: int) -> Sample:
-    """Steps a second of as many jobs as are in flight, from the first submission to the last result."""
+async def wave(ground: Ground, here: Mesh, host: Other, jobs: int) -> Sample:
+    """Steps a second of as many jobs as are in flight, each followed by the next, from the first submission to the last result.
+
+    One job each would measure the stream that happens to get most of them, while the others have nothing left to do."""
     meter, started = ground.meter(host), time.perf_counter()
 
-    async def one() -> None:
-        await (await here.submit("long", steps)).result(WITHIN)
+    async def one_after_another() -> None:
+        for _ in range(jobs):
+            await (await here.submit("long", STEPS)).result(WITHIN)
 
-    await asyncio.gather(*(one() for _ in range(AT_ONCE)))
-    count = AT_ONCE * steps
+    await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
+    count = AT_ONCE * jobs * STEPS
     return meter.sample(count / (time.perf_counter() - started), count)
 
 
