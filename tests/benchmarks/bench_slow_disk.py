@@ -24,7 +24,7 @@ from tests.benchmarks.series import Sample, Series
 from tests.benchmarks.slow_disk import slow_fsync
 
 FSYNC = 0.002
-STEPS = 10
+STEPS = 25
 WITHIN = 120.0
 FELT_WITHIN = 5.0
 SLOW = Target(
@@ -55,7 +55,7 @@ async def main(url: str) -> AsyncIterator[str]:
 
 async def bench(ground: Ground) -> list[Row]:
     """The disk as it is, then slow."""
-    host, jobs = await ground.other("bench_slow_disk"), ground.pick(2, 8)
+    host, jobs = await ground.other("bench_slow_disk"), ground.pick(1, 4)
     async with Mesh.connect(ground.url, name="submits") as here:
         await there(lambda: here.directory.lookup("workflow.long"))
         await here.peer.store.ensure_stream(StreamSpec(name="one", subjects=("one.*",)))
