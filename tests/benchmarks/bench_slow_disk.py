@@ -55,11 +55,11 @@ async def main(url: str) -> AsyncIterator[str]:
 
 async def bench(ground: Ground) -> list[Row]:
     """The disk as it is, then slow."""
-    host, jobs = await ground.other("bench_slow_disk"), ground.pick(1, 4)
+    host, jobs = await ground.other("bench_slow_disk"), ground.pick(1, 8)
     async with Mesh.connect(ground.url, name="submits") as here:
         await there(lambda: here.directory.lookup("workflow.long"))
         await here.peer.store.ensure_stream(StreamSpec(name="one", subjects=("one.*",)))
-        rounds = ground.pick(1, 4)
+        rounds = ground.pick(1, 3)
         fast = await ground.take_turns(rounds, steps=lambda: wave(ground, here, host, jobs))
         async with slow_fsync(ground.server_pid, FSYNC):
             await _check_delay(here)
