@@ -2,7 +2,7 @@
 
 Live reactions go straight to the mailboxes. Durable ones share a consumer of the event stream with the other processes of
 the agent: an event is acknowledged when its handler has succeeded, comes again with a growing pause when it has not, and
-is given up after `MOST` deliveries: it becomes a dead letter (`burial`).
+is given up after `MOST` deliveries: it becomes a dead letter (`burial`). So does one whose process died of it each time.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from mesh.actors.burial import GivenUp
 from mesh.actors.events import Event
 from mesh.actors.handler import Reaction
 from mesh.actors.hearing import Ear
+from mesh.actors.in_hand import InHand
 from mesh.actors.notice import Notice
 from mesh.actors.typed_reading import TypedReading
 from mesh.actors.work import NOBODY, Nobody, Work
 from mesh.protocols.constraints import Usage
 from mesh.protocols.dead_letters import MEANT_FOR
 from mesh.protocols.envelope import Envelope
-from mesh.protocols.errors import MeshError, Overloaded
+from mesh.protocols.errors import AgentLost, MeshError, Overloaded
 from mesh.protocols.ports import Consumer, Delivery, Stored, Subscription
 from mesh.protocols.subjects import Event as About
 from mesh.resilience.deadline import Deadline
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 
 MOST = 5
 """Deliveries of one event to one durable reaction."""
+LOST = 10
+"""Deliveries after which an event is given up untried: nobody has settled it, so its processes died, or were lost."""
+COMES_AGAIN_AFTER = 30.0
+"""Seconds at least, until an event comes again that nobody has settled."""
 PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 POLL = 5.0
@@ -97,7 +102,7 @@ class Reactions:
                 self._peer.events.stream,
                 place.durable,
                 (place.subject,),
-                ack_wait=max(30.0, 2 * reaction.handler.timeout),
+                ack_wait=max(COMES_AGAIN_AFTER, 2 * reaction.handler.timeout),
                 max_deliver=-1,  # it is us who give up, and say so
             )
             self._pulls[place] = self._peer.spawn(self._pull(place, consumer), f"events {place.durable}")
@@ -159,15 +164,13 @@ class Reactions:
     # -- durable
 
     async def _pull(self, place: Place, consumer: Consumer) -> None:
-        room = asyncio.Semaphore(IN_HAND)
+        in_hand = InHand(IN_HAND)
         try:
             while True:
-                await room.acquire()
+                await in_hand.room()
                 delivery = await self._next(place, consumer)
-                if delivery is None:
-                    room.release()
-                    continue
-                self._peer.spawn(self._deliver(place, delivery, room), f"event {place.durable}")
+                if delivery is not None:
+                    await in_hand.take(delivery.attempts, partial(self._begin, place, delivery))
         finally:
             await consumer.close()
 
@@ -179,7 +182,10 @@ class Reactions:
             await self._peer.clock.sleep(1.0)
             return None
 
-    async def _deliver(self, place: Place, delivery: Delivery, room: asyncio.Semaphore) -> None:
+    def _begin(self, place: Place, delivery: Delivery) -> asyncio.Task[None]:
+        return self._peer.spawn(self._deliver(place, delivery), f"event {place.durable}")
+
+    async def _deliver(self, place: Place, delivery: Delivery) -> None:
         try:
             if _meant_for_others(delivery.message, place):
                 return await delivery.ack()
@@ -190,13 +196,15 @@ class Reactions:
                 await self._hand_over(place, delivery, event)
         except MeshError as error:
             self._peer.count("event-unsettled", durable=place.durable, error=error.code)
-        finally:
-            room.release()
 
     async def _hand_over(self, place: Place, delivery: Delivery, event: Event) -> None:
         actor, reaction = _idlest(self._listening[place])
         if reaction.mark.since is not None and event.time < reaction.mark.since:
             await delivery.ack()
+            return
+        if delivery.attempts > LOST:
+            lost = AgentLost(f"whoever took it in hand was lost, {delivery.attempts - 1} times")
+            await self._give_up(place, delivery, actor, reaction, event, lost)
             return
         settled = Settled(asyncio.get_running_loop())
         try:
