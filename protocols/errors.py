@@ -5,6 +5,8 @@
     │   ├── NoResponders       nobody listens on the subject (NATS 503)
     │   ├── TimedOut           no answer within the time given to this attempt
     │   ├── Overloaded         a bounded queue is full; carries retry_after
+    │   │   └── RateLimited        more calls or tokens than a rate limit gives; carries retry_after
+    │   ├── Killed             an operator has killed it; says who and why
     │   ├── Unavailable        the server or the store is out of reach
     │   ├── BreakerOpen        refused here, before anything was sent
     │   ├── Draining           the instance takes no more work
@@ -138,6 +140,20 @@ class Overloaded(Transient):
     """A bounded queue is full. `retry_after` says when to come back."""
 
     code = "overloaded"
+    blame = "nobody"
+
+
+class RateLimited(Overloaded):
+    """A rate limit has no calls or tokens left. `retry_after` says when it has; `detail` carries `limit`, its key."""
+
+    code = "rate-limited"
+
+
+class Killed(Transient):
+    """An operator has killed what was asked for. `detail` says `what`, its `name`, `by` whom, the `reason`, since when (`at`)
+    and, where that is known, `until` when. It is not worth asking again before it is allowed."""
+
+    code = "killed"
     blame = "nobody"
 
 

@@ -34,6 +34,7 @@ from mesh.actors.routing import Routing
 from mesh.actors.speaking import Speaking
 from mesh.actors.subcontract import Subcontract, Subcontracted
 from mesh.actors.tongue import Tongue
+from mesh.policy.policy import Policy
 from mesh.protocols.acts import Bid
 from mesh.protocols.envelope import Sender
 from mesh.protocols.errors import InvalidName, Overloaded, Refused, Unavailable
@@ -83,6 +84,7 @@ class Peer(Speaking):
         self.root = Lineage(sender=Sender(agent, self.process, self.process))
         self.directory = directory or Directory(self.bus, self.store, clock, ids, self.subjects, process=self.process)
         self.presence = presence or self._presence(lease_seconds, beat_seconds)
+        self.policy = Policy(self.store, self.subjects, clock, self.telemetry)
         self.breakers = Breakers(clock, ids.random, breakers)
         self.actors: dict[str, Actor] = {}
         self.counts: Counter[str] = Counter()
@@ -139,7 +141,7 @@ class Peer(Speaking):
     # -- its life
 
     async def start(self, *, watch: bool = True) -> None:
-        """Hear replies and, unless `watch` is false, know who is there. Again: nothing happens.
+        """Hear replies, know what is killed and, unless `watch` is false, who is there. Again: nothing happens.
 
         Raises:
             Unavailable · TimedOut: the server or the store is out of reach.
@@ -148,8 +150,8 @@ class Peer(Speaking):
             self._started = True
             try:
                 await self.exchange.start()
-                if watch:
-                    await self.directory.start()
+                directory = self.directory.start() if watch else asyncio.sleep(0)
+                await asyncio.gather(self.policy.start(), directory)
             except BaseException:
                 self._started = False
                 raise
@@ -232,6 +234,7 @@ class Peer(Speaking):
             await self.presence.stop()
         await self.exchange.stop(Unavailable("this process is leaving the mesh"))
         await self.directory.stop()
+        await self.policy.stop()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
