@@ -1,4 +1,4 @@
-"""Every test of the contract runs in memory, and on a real server over both wires.
+"""Every test of the contract runs in memory, in the simulation, and on a real server over both wires.
 
 `place` is shared and must not be broken; `breakable` belongs to the test alone.
 """
@@ -11,10 +11,10 @@ import pytest
 
 from mesh.clock import SystemIds
 from mesh.transport.connection import Connection
-from tests.contract.places import MemoryPlace, Place, RealPlace, own_server
+from tests.contract.places import MemoryPlace, Place, RealPlace, SimulatedPlace, own_server
 from tests.servers import RealServer
 
-KINDS = ["memory", *(pytest.param(wire, marks=pytest.mark.server) for wire in ("fast", "plain"))]
+KINDS = ["memory", "simulated", *(pytest.param(wire, marks=pytest.mark.server) for wire in ("fast", "plain"))]
 _ids = SystemIds()
 
 
@@ -29,6 +29,8 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     made: Place
     if request.param == "memory":
         made = MemoryPlace()
+    elif request.param == "simulated":
+        made = SimulatedPlace()
     else:
         made = RealPlace(request.getfixturevalue("shared_server"), request.param)
     yield made

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from pathlib import Path
+from random import Random
 from typing import Literal, Protocol
 
 from mesh.clock import SystemClock, SystemIds
@@ -12,6 +14,10 @@ from mesh.settings import ServerTarget
 from mesh.transport.connection import Connection, connect
 from mesh.transport.memory.server import MemoryServer
 from tests.servers import RealServer
+from tests.simulation.client import SimulatedBus
+from tests.simulation.network import Network, Weather
+from tests.simulation.server import Quirks, SimulatedServer
+from tests.simulation.store import SimulatedStore
 
 
 class Place(Protocol):
@@ -51,6 +57,35 @@ class MemoryPlace:
             await connection.close()
 
 
+class SimulatedPlace:
+    """The server of the simulation, with the quirks that the contract allows: late expiry, forgotten acks, a slow disk."""
+
+    def __init__(self) -> None:
+        clock, random = SystemClock(), Random(1)
+        quirks = Quirks(disk=0.0005, disk_spread=0.001, forget_acks=0.5)
+        self.server = SimulatedServer(clock, SystemIds(clock), random, quirks, copy_context())
+        self.network = Network(random, self.server, Weather(0.0001, 0.0005))
+        self._connections: list[Connection] = []
+
+    async def connect(self, name: str = "") -> Connection:
+        clock = SystemClock()
+        bus = SimulatedBus(self.network, name, clock, SystemIds(clock))
+        self._connections.append(Connection(bus, SimulatedStore(bus), name=name))
+        return self._connections[-1]
+
+    async def stop(self) -> None:
+        self.network.stop_server()
+        await eventually(lambda: not any(c.bus.connected for c in self._connections))
+
+    async def start(self) -> None:
+        self.server.start()
+        await eventually(lambda: all(c.bus.connected for c in self._connections))
+
+    async def close(self) -> None:
+        for connection in self._connections:
+            await connection.close()
+
+
 class RealPlace:
     def __init__(self, server: RealServer, wire: Literal["fast", "plain"]) -> None:
         self.server = server
@@ -74,9 +109,11 @@ class RealPlace:
             await connection.close()
 
 
-def own_server(kind: Literal["memory", "fast", "plain"], folder: Path) -> MemoryPlace | RealPlace:
+def own_server(kind: Literal["memory", "simulated", "fast", "plain"], folder: Path) -> Place:
     """A place whose server may be broken."""
-    return MemoryPlace() if kind == "memory" else RealPlace(RealServer(folder).start(), kind)
+    if kind == "memory":
+        return MemoryPlace()
+    return SimulatedPlace() if kind == "simulated" else RealPlace(RealServer(folder).start(), kind)
 
 
 async def eventually(condition: Callable[[], object], timeout: float = 10.0) -> None:

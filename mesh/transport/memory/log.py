@@ -5,7 +5,7 @@ Decides only: what time it is comes with each call, who is told of a new message
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Iterator
 
 from mesh.protocols.errors import Conflict, Unavailable
@@ -95,6 +95,18 @@ class Log:
             first=next(iter(self._messages), self.last_sequence + 1),
             last=self.last_sequence,
         )
+
+    def stored_as(self, message_id: str) -> int:
+        """The sequence under which a message of that id was stored within the duplicate window; 0: none was."""
+        return self._ids.get(message_id, (0, 0.0))[0]
+
+    def restore(self, stored: Stored) -> None:
+        """A message that was removed is there again, in its place. Again: nothing happens."""
+        if stored.sequence not in self._messages:
+            self._messages[stored.sequence] = stored
+            self._messages = dict(sorted(self._messages.items()))
+            insort(self._by_subject.setdefault(stored.subject, []), stored.sequence)
+            self._bytes += _size(stored)
 
     def remove(self, sequence: int) -> None:
         """Forget one message. Again: nothing happens."""
