@@ -1,6 +1,13 @@
-"""`RetryBudget`: retries may be at most a tenth of the calls to a target, so that a failing one is not buried in them."""
+"""`RetryBudget`: retries may be at most a tenth of the calls to a target, so that a failing one is not buried in them.
+
+`RetryBudgets` are those of one process, by the name that callers use. Whatever is done again takes from the same one: an
+ask's next attempt, its variations, and the award that goes to another because its winner would not answer.
+"""
 
 from __future__ import annotations
+
+LIMIT = 10_000
+"""More targets than this are not remembered."""
 
 
 class RetryBudget:
@@ -29,3 +36,21 @@ class RetryBudget:
     def left(self) -> float:
         """How many retries are left."""
         return self._left
+
+
+class RetryBudgets:
+    """The budgets of one process, each made when its target is first called."""
+
+    __slots__ = ("_budgets",)
+
+    def __init__(self) -> None:
+        self._budgets: dict[str, RetryBudget] = {}
+
+    def of(self, target: str) -> RetryBudget:
+        """The budget of a target: an agent, an instance or a capability, as callers name it."""
+        found = self._budgets.get(target)
+        if found is None:
+            if len(self._budgets) >= LIMIT:
+                self._budgets.clear()
+            found = self._budgets[target] = RetryBudget()
+        return found

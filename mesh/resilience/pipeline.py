@@ -17,7 +17,7 @@ from mesh.protocols.errors import DeadlineExceeded, MeshError, TimedOut
 from mesh.protocols.ports import Clock
 from mesh.resilience.budget import RetryBudget
 from mesh.resilience.deadline import Deadline
-from mesh.resilience.retry import RetryPolicy, repeatable
+from mesh.resilience.retry import RetryPolicy, mark, repeatable
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -84,7 +84,7 @@ class _Retries(msgspec.Struct):
         try:
             return await retrying(once)
         except MeshError as error:
-            raise at_the_end(error, self.deadline, self.what) from error.__cause__
+            raise at_the_end(error, self.deadline, self.what, attempts=self.made) from error.__cause__
 
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
@@ -96,9 +96,13 @@ class _Retries(msgspec.Struct):
         return not self.budget.spend()
 
 
-def at_the_end(error: MeshError, deadline: Deadline, what: object) -> MeshError:
-    """An attempt that had all the time there was has met the deadline, not a time-out that a retry could help."""
+def at_the_end(error: MeshError, deadline: Deadline, what: object, *, attempts: int = 1) -> MeshError:
+    """The error that its caller gets. It was here that it could be repeated: it is marked, lest others do so once more.
+
+    An attempt that had all the time there was has met the deadline, not a time-out that a retry could help.
+    """
     if not (isinstance(error, TimedOut) and deadline.expired):
+        mark(error, attempts)
         return error
     late = DeadlineExceeded(f"{what}: {error.message}", origin=error.origin, detail=error.detail)
     late.__cause__ = error

@@ -1,7 +1,8 @@
 """`RetryPolicy`: which failed attempts are made again, and after how long. Pure.
 
 An attempt is repeated when the work was certainly not begun, or when repeating it is harmless: the effect is `pure` or
-`idempotent` and the error is transient. At most three attempts, in one layer only.
+`idempotent` and the error is transient. At most three attempts, and in one layer only: whoever has asked the one that
+failed. Its error says so when it goes on up (`detail.retried`), and nobody above repeats what led to it.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import random
 import msgspec
 
 from mesh.protocols.constraints import Effect
-from mesh.protocols.errors import BreakerOpen, MeshError, Transient
+from mesh.protocols.errors import BreakerOpen, Killed, MeshError, Transient
 
 HARMLESS: tuple[Effect, ...] = ("pure", "idempotent")
+RETRIED = "retried"
+"""Stands in the detail of a transient error that has come to its caller: so many attempts were made there."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +40,12 @@ def not_begun(error: BaseException) -> bool:
 
 def repeatable(error: BaseException, effect: Effect) -> bool:
     """Whether another attempt is safe, and may help."""
-    if not isinstance(error, Transient) or isinstance(error, BreakerOpen):
+    if not isinstance(error, Transient) or isinstance(error, BreakerOpen | Killed) or RETRIED in error.detail:
         return False
     return not_begun(error) or effect in HARMLESS
+
+
+def mark(error: MeshError, attempts: int = 1) -> None:
+    """The error leaves the layer that may repeat. Again: what was said first stands."""
+    if isinstance(error, Transient):
+        error.detail.setdefault(RETRIED, attempts)
