@@ -49,6 +49,7 @@ RefusalReason = Literal[
     "fenced",
     "unknown",
     "breaker",
+    "killed",
 ]
 
 

@@ -16,6 +16,7 @@ from mesh.actors.definition import AgentDefinition
 from mesh.actors.handler import Handler
 from mesh.actors.hooks import STOP_TIMEOUT, Hooks
 from mesh.actors.invocation import DONE, Invocation, Outcome
+from mesh.actors.killing import killed_work
 from mesh.actors.lineage import MAX_HOPS
 from mesh.actors.mailbox import Mailbox
 from mesh.actors.marks import BidHook
@@ -40,6 +41,7 @@ from mesh.registry.records import Figures, InstanceState
 
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
+    from mesh.policy.policy import Policy
 
 TURN = 0.01
 """Seconds after which a drain lets others have the loop: a full mailbox must not keep the heartbeats waiting."""
@@ -135,8 +137,8 @@ class Actor:
         """Queue a message; it is handled when those before it are. Again: handled again, copies are not told apart here.
 
         Raises:
-            Draining: it takes no more. AgentLost: it has been given up. Overloaded: the mailbox is full; `retry_after`
-            is an estimate. DeadlineExceeded · CallCycle · TooManyHops: it is not worth queueing.
+            Killed: an operator has killed it. Draining: it takes no more. AgentLost: it has been given up. Overloaded: the
+            mailbox is full; `retry_after` is an estimate. DeadlineExceeded · CallCycle · TooManyHops: it is not worth queueing.
         """
         try:
             self._admit(work)
@@ -153,13 +155,15 @@ class Actor:
         for notice in notices:
             if notice.envelope.hops > MAX_HOPS or notice.envelope.chain:
                 return False
-        if self.supervision.state != "ready" or not self.mailbox.take_in(notices):
+        if self.peer.policy.switches or self.supervision.state != "ready" or not self.mailbox.take_in(notices):
             return False
         if len(self._drains) < self.capacity:
             self.pump()
         return True
 
     def _admit(self, work: Work) -> None:
+        if self.peer.policy.switches and (switch := killed_work(self.peer.policy, self, work)) is not None:
+            raise switch.error()
         if self.supervision.state in ("draining", "stopped"):
             raise Draining(f"{self.key} is going away")
         if self.supervision.state == "failed":
@@ -227,7 +231,11 @@ class Actor:
         """Handle one message; false when this drain must end."""
         invocation = work.invocation or Invocation(self, work)
         if invocation.started >= work.deadline.at and not work.begun:
-            await self._drop(work)
+            late = DeadlineExceeded(f"the deadline passed in the mailbox of {self.key}", detail={"begun": False})
+            await self._drop(work, late)
+            return True
+        if self.peer.policy.switches and not work.begun and (switch := killed_work(self.peer.policy, self, work)):
+            await self._drop(work, switch.error())
             return True
         outcome = invocation.begin()
         if outcome is None:
@@ -258,10 +266,10 @@ class Actor:
         self.peer.changed(self)
         return outcome
 
-    async def _drop(self, work: Work) -> None:
-        """The caller has given up while it waited: it is not begun."""
-        self.peer.count("expired", agent=self.definition.name, where="mailbox")
-        error = DeadlineExceeded(f"the deadline passed in the mailbox of {self.key}", detail={"begun": False})
+    async def _drop(self, work: Work, error: MeshError) -> None:
+        """The caller has given up, or the work was killed, while it waited: it is not begun."""
+        what = "expired" if isinstance(error, DeadlineExceeded) else error.code
+        self.peer.count(what, agent=self.definition.name, where="mailbox")
         await _sent(work.respond.failure(error, Usage()))
 
     def _judge(self, outcome: Outcome) -> bool:
@@ -321,6 +329,14 @@ class Actor:
         work.cancelled = True
         task.cancel()
         return True
+
+    def kill(self, policy: Policy) -> None:
+        """Cancel what runs and is killed; its caller gets Killed. Again: nothing happens."""
+        for work, task in tuple(self._running.values()):
+            if not (work.settled or work.cancelled) and (switch := killed_work(policy, self, work)) is not None:
+                work.cancelled, work.stopped_by = True, switch.error()
+                work.stopped_by.detail.pop("begun", None)
+                task.cancel()
 
     async def drain(self) -> None:
         """Take no more work, finish what is here, run `on_stop`. Again: waits for the same end.

@@ -115,6 +115,8 @@ class Asking:
         self, target: Target, payload: Any, *, command: str, timeout: float | None, lineage: Lineage, key: str
     ) -> None:
         """As `Peer.tell`."""
+        if self._peer.policy.switches:
+            self._peer.policy.check(tenant=lineage.tenant)
         route = self._routing.resolve(target, command, constraints=lineage.constraints)
         remaining = route.timeout if timeout is None else timeout
         envelope = lineage.compose(

@@ -13,6 +13,7 @@ import msgspec
 
 from mesh.actors.doing import conversation_of
 from mesh.actors.lineage import Lineage
+from mesh.policy.flags import V
 from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect, Usage
 from mesh.protocols.envelope import Envelope
@@ -128,6 +129,12 @@ class Context:
     def progress(self, value: Any = None) -> None:
         """Tell the caller that the work goes on. Renews its inactivity timeout, never the deadline."""
         self._in_loop(lambda: self._work.respond.progress(value))
+
+    def flag(self, name: str, default: V, *, key: str = "") -> V:
+        """What operators have set for this tenant and agent, or `default`. Where it is set for a percentage only, `key`
+        decides who has it, everywhere the same: by default the job, and outside of one the correlation."""
+        key = key or self.job or self.correlation
+        return self._peer.policy.flag(name, default, tenant=self.tenant, agent=self.agent, key=key)
 
     def log(self, message: str, /, *, level: str = "info", **fields: Any) -> None:
         """One line in the log, with agent, job, step and correlation on it."""

@@ -47,6 +47,12 @@ class CancelRequest(msgspec.Struct, frozen=True):
     id: str
 
 
+class PolicyRequest(msgspec.Struct, frozen=True):
+    """The payload of a `policy`: the key, in the bucket `policies`, of the decision that is asked about."""
+
+    key: str
+
+
 class Dispatch:
     """From the subject to the actor, the contract net, or the answer that refuses."""
 
@@ -139,8 +145,10 @@ class Dispatch:
         elif name == "breakers":
             rows = [row._asdict() for row in self._peer.breakers.rows()]
             self._reply(inbound, payload=msgspec.Raw(msgspec.json.encode(rows)))
+        elif name == "policy":
+            self._reply(inbound, payload=self._policy(inbound))
         else:
-            raise NotUnderstood(f"unknown control message {name[:64]!r}: there are probe, cancel and breakers")
+            raise NotUnderstood(f"unknown control message {name[:64]!r}: there are probe, cancel, breakers and policy")
 
     def _probed(self, inbound: Inbound) -> msgspec.Raw:
         actor = self._peer.actors.get(f"{inbound.agent}.{inbound.instance}")
@@ -148,6 +156,14 @@ class Dispatch:
         if actor is not None:
             about |= {"state": actor.state, "figures": actor.figures()}
         return msgspec.Raw(msgspec.json.encode(about))
+
+    def _policy(self, inbound: Inbound) -> msgspec.Raw:
+        """By which revision of a decision this process goes; 0: it knows of none."""
+        try:
+            asked = msgspec.json.decode(inbound.envelope.payload, type=PolicyRequest)
+        except msgspec.MsgspecError as error:
+            raise BadEnvelope(f"a policy question carries the key of a decision: {error}") from None
+        return msgspec.Raw(msgspec.json.encode({"revision": self._peer.policy.revision(asked.key)}))
 
     def _cancel(self, inbound: Inbound) -> bool:
         try:

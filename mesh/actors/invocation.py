@@ -135,7 +135,7 @@ class Invocation:
                 return self._ended(error)
             if not work.cancelled:
                 return Outcome(Draining("the agent was stopped while it worked on this"), stop=True)
-            return Outcome(Cancelled("the caller cancelled it"))
+            return Outcome(work.stopped_by or Cancelled("the caller cancelled it"))
         except BaseException as error:  # noqa: BLE001 - as above
             return self._ended(error)
         finally:

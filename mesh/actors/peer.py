@@ -25,6 +25,7 @@ from mesh.actors.identity import Connected as Connected
 from mesh.actors.identity import Identity as Identity
 from mesh.actors.inbound import Inbound
 from mesh.actors.keeping import Keeping
+from mesh.actors.killing import Killing
 from mesh.actors.lineage import Lineage
 from mesh.actors.micro import Micro
 from mesh.actors.payloads import STORE, Payloads
@@ -116,10 +117,11 @@ class Peer(Speaking):
         self.tongue = Tongue(self.directory)
         self.events = Events(self, batches=event_batches)
         self.registration = Registration(self)
-        self.routing = Routing(self.directory, self.breakers, self.subjects, self.process, self.ids)
+        self.routing = Routing(self.directory, self.breakers, self.policy, self.subjects, self.process, self.ids)
         self._asking = Asking(self, self.routing)
         self.bury: Bury = Burial(self.store, self.subjects, self.payloads)
         self._reactions = Reactions(self)
+        self._killing = Killing(self)
         self._dispatch = Dispatch(self)
         self._micro = Micro(self)
         self.keeping = self._keeping()

@@ -70,6 +70,8 @@ class Question:
         self._wish = wish
         constraints = lineage.constraints if wish.constraints is None else lineage.narrowed(wish.constraints)
         self._constraints = constraints
+        if peer.policy.switches:
+            peer.policy.check(tenant=lineage.tenant)
         self.route = route = routing.resolve(wish.target, wish.command, constraints=constraints)
         if lineage.hops or lineage.chain:
             lineage.check_call(route.agent)

@@ -24,7 +24,7 @@ from mesh.actors.work import NOBODY, Nobody, Work
 from mesh.protocols.constraints import Usage
 from mesh.protocols.dead_letters import MEANT_FOR
 from mesh.protocols.envelope import Envelope
-from mesh.protocols.errors import AgentLost, MeshError, Overloaded
+from mesh.protocols.errors import AgentLost, Killed, MeshError, Overloaded
 from mesh.protocols.ports import Consumer, Delivery, Stored, Subscription
 from mesh.protocols.subjects import Event as About
 from mesh.resilience.deadline import Deadline
@@ -221,11 +221,11 @@ class Reactions:
             await delivery.retry(min(LONGEST_PAUSE, PAUSE * 2 ** (delivery.attempts - 1)))
 
     async def _offer(self, actor: Actor, work: Work, delivery: Delivery) -> None:
-        """Into the mailbox; while that is full the delivery is held, and counts as no failed attempt."""
+        """Into the mailbox; while that is full, or killed, the delivery is held, and counts as no failed attempt."""
         while True:
             try:
                 actor.offer(work)
-            except Overloaded as error:
+            except (Overloaded, Killed) as error:
                 await delivery.working()
                 await self._peer.clock.sleep(error.retry_after or PAUSE)
                 work.deadline = Deadline.after(self._peer.clock, work.handler.timeout)

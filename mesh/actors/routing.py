@@ -11,7 +11,9 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from mesh.actors.killing import spared
 from mesh.actors.marks import TIMEOUT
+from mesh.policy.policy import Policy
 from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.errors import Draining, Refused, UnknownAgent, UnknownCommand
 from mesh.protocols.ports import Ids
@@ -61,8 +63,11 @@ class Only(msgspec.Struct, frozen=True):
 class Routing:
     """Chooses instances out of the directory."""
 
-    def __init__(self, directory: Directory, breakers: Breakers, subjects: Subjects, process: str, ids: Ids) -> None:
+    def __init__(
+        self, directory: Directory, breakers: Breakers, policy: Policy, subjects: Subjects, process: str, ids: Ids
+    ) -> None:
         self._directory = directory
+        self._policy = policy
         self._breakers = breakers
         self._subjects = subjects
         self._process = process
@@ -84,13 +89,18 @@ class Routing:
         Raises:
             UnknownAgent · UnknownCommand: nobody of that name is there, or has that command.
             Refused: none of them has the labels or the data boundary. Draining: all of them are going away.
+            Killed: an operator has killed all of them.
         """
         if isinstance(target, Listing):
+            if self._policy.switches:
+                self._spared([target], "", command)
             return self._route(target, command, "", exact=True)
         only = self._only.get((target, command)) if constraints is None else None
-        if only is not None and only.holds(self._directory.instances(target)):
+        if only is not None and not self._policy.switches and only.holds(self._directory.instances(target)):
             return only.route
         listings, capability, exact = self._named(target)
+        if self._policy.switches:
+            listings = self._spared(listings, capability, command)
         if len(listings) == 1 and constraints is None and listings[0].state == "ready":
             route = self._route(listings[0], command, capability, exact=exact)
             if not capability and not exact:
@@ -132,6 +142,12 @@ class Routing:
             known = ", ".join(self._directory.agents()[:10]) or "none"
             raise UnknownAgent(f"no agent, instance or capability {target!r} is there; agents: {known}")
         return named, "", True
+
+    def _spared(self, listings: Sequence[Listing], capability: str, command: str) -> Sequence[Listing]:
+        """Those that are not killed, neither by who they are nor by the capability behind the command."""
+        if not capability and listings and (declared := _declared(listings[0], "", command)) is not None:
+            capability = declared.name
+        return spared(self._policy, listings, capability)
 
     def _best(
         self, target: str, listings: Sequence[Listing], capability: str, command: str, avoid: Collection[str]

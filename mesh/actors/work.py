@@ -65,7 +65,8 @@ class Work(msgspec.Struct, eq=False):
     """A message to be handled: by `handler`, until `deadline`, for `respond`. `requester` is the process that asked.
 
     `begun` is set when its handler is called, `cancelled` when the requester cancels it, `settled` once its handler has ended.
-    `invocation` is there where its handler has taken its first step already.
+    `invocation` is there where its handler has taken its first step already; `stopped_by` is what its requester is told where
+    somebody else has cancelled it.
     """
 
     envelope: Envelope
@@ -78,3 +79,4 @@ class Work(msgspec.Struct, eq=False):
     cancelled: bool = False
     settled: bool = False
     invocation: Invocation | None = None
+    stopped_by: MeshError | None = None

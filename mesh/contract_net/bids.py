@@ -153,7 +153,12 @@ class Bids:
         """
         constraints, left = envelope.constraints, envelope.remaining
         free = (constraints is None or not constraints.demanding) and seat.actor.bid_hook(seat.handler) is None
-        if free and seat.actor.state == "ready" and (left is None or load.expected <= left):
+        if (
+            free
+            and not self._peer.policy.switches
+            and seat.actor.state == "ready"
+            and (left is None or load.expected <= left)
+        ):
             return None
         call = CallForProposal(
             conversation=act.conversation,
@@ -167,6 +172,8 @@ class Bids:
         return None if isinstance(offer, Bid) else offer
 
     def _offer(self, call: CallForProposal, seat: Seat, envelope: Envelope, *, room: bool = False) -> Bid | Why:
+        if self._peer.policy.switches and (killed := self._killed(seat, envelope.tenant)) is not None:
+            return killed
         if seat.actor.state != "ready":
             return "draining", f"{seat.key} is {seat.actor.state}"
         if seat.actor.definition.name in envelope.chain and not room:
@@ -181,6 +188,14 @@ class Bids:
             return offer
         reason, _, words = why.partition(": ")
         return cast(RefusalReason, reason), words
+
+    def _killed(self, seat: Seat, tenant: str) -> Why | None:
+        definition = seat.actor.definition
+        switch = self._peer.policy.killed(
+            agent=definition.name, version=definition.version, instance=seat.actor.instance,
+            capability=seat.handler.capability, tenant=tenant,
+        )  # fmt: skip
+        return None if switch is None else ("killed", switch.error().message)
 
     def _hooked(self, call: CallForProposal, seat: Seat, computed: Bid) -> Bid | Why:
         hook = seat.actor.bid_hook(seat.handler)

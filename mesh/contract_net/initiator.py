@@ -122,6 +122,8 @@ class Initiator:
     ) -> Coroutine[Any, Any, Contracted]:
         """Quietly if it can be, by an auction if not. `heard` is for the negotiation: what the caller wants to hear of it."""
         call.deadline.check(call.capability)
+        if self.peer.policy.switches:
+            self.peer.policy.check(capability=call.capability, tenant=call.tenant)
         mode: Mode = "directed" if call.mode == "standing" and self.market.crowded(call.capability) else call.mode
 
         def take_up(first: int) -> Negotiation:

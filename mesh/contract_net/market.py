@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from mesh.actors.killing import spared
 from mesh.actors.peer import Peer
 from mesh.contract_net.reputation import Reputation
 from mesh.contract_net.sampling import Sample, draw
@@ -77,7 +78,7 @@ class Market:
 
     def processes(self, capability: str) -> frozenset[str]:
         """Every process with an instance that offers it and is ready."""
-        return frozenset(each.process for each in self._peer.directory.lookup(capability))
+        return frozenset(each.process for each in self._spared(self._peer.directory.lookup(capability), capability))
 
     def pick(
         self,
@@ -199,8 +200,13 @@ class Market:
             if constraints.boundary:
                 labels["boundary"] = constraints.boundary
             if fitting := directory.lookup(capability, labels=labels):
-                return fitting
-        return directory.lookup(capability)
+                return self._spared(fitting, capability)
+        return self._spared(directory.lookup(capability), capability)
+
+    def _spared(self, listings: Sequence[Listing], capability: str) -> Sequence[Listing]:
+        """Without those that an operator has killed."""
+        policy = self._peer.policy
+        return spared(policy, listings, capability) if policy.switches else listings
 
     def _draw(
         self, listings: Sequence[Listing], count: int, chain: tuple[str, ...], avoid: frozenset[str]

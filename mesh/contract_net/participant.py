@@ -41,6 +41,7 @@ from mesh.protocols.errors import (
     DeadlineExceeded,
     Draining,
     InvalidName,
+    Killed,
     MeshError,
     NotUnderstood,
     Overloaded,
@@ -61,6 +62,7 @@ _DECLINES: dict[type[MeshError], RefusalReason] = {
     Draining: "draining",
     AgentLost: "draining",
     DeadlineExceeded: "deadline",
+    Killed: "killed",
 }
 
 

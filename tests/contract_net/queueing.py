@@ -126,6 +126,7 @@ class Initiator:
             clock=SimpleNamespace(monotonic=lambda: world.now),
             ids=SimpleNamespace(random=world.random),
             breakers=SimpleNamespace(troubled={}, allows=lambda *_: True),
+            policy=SimpleNamespace(switches={}),
         )
         self.market = Market(cast(Any, peer), Reputation())
         for each in world.bidders:
