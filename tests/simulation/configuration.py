@@ -1,0 +1,243 @@
+"""`Configuration`: what one seed draws before anything runs: how large the world is, which faults there are, what it is given to
+do. Swarm testing: each seed switches some kinds of trouble off altogether, for what is always there hides what is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Literal
+
+from tests.simulation.network import Weather
+from tests.simulation.server import Quirks
+
+Kind = Literal[
+    "crash", "crash-on-append", "crash-on-effect", "cut", "partition", "slow", "stop", "server", "leaderless", "clock",
+    "storm", "disk", "drain",
+]  # fmt: skip
+KINDS: tuple[tuple[Kind, int], ...] = (
+    ("crash", 4), ("crash-on-append", 6), ("crash-on-effect", 4), ("cut", 4), ("partition", 4), ("slow", 2), ("stop", 3),
+    ("server", 3), ("leaderless", 2), ("clock", 2), ("storm", 2), ("disk", 3), ("drain", 2),
+)  # fmt: skip
+"""What may happen, and how often beside the others."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One piece of bad luck: `kind` happens to `target` `at` so many seconds after everything is up."""
+
+    at: float
+    kind: Kind
+    target: str = ""
+    seconds: float = 0.0
+    """How long it lasts, or until the process is there again."""
+    number: int = 0
+    """At the how many-th occasion, or after how many steps."""
+    way: str = ""
+
+    def __str__(self) -> str:
+        words = [f"+{self.at:.2f}s {self.kind}", self.target, self.way]
+        if self.number:
+            words.append(f"no. {self.number}")
+        if self.seconds:
+            words.append(f"for {self.seconds:.2f}s")
+        return " ".join(filter(None, words))
+
+
+@dataclass(frozen=True)
+class Order:
+    """One job that the client hands in `at` so many seconds after everything is up. `plan` is what its workflow does."""
+
+    at: float
+    number: int
+    tenant: str
+    plan: tuple[dict[str, Any], ...]
+    key: str
+    words: tuple[dict[str, Any], ...] = ()
+    """What is said to it: `{"at": …, "say": "cancel"|"pause"|"resume"}`."""
+
+
+@dataclass
+class Configuration:
+    """See the module."""
+
+    seed: int
+    processes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By name: what runs there, of `flows`, `work`, `pay`."""
+    weather: Weather = field(default_factory=Weather)
+    quirks: Quirks = field(default_factory=Quirks)
+    skews: dict[str, float] = field(default_factory=dict)
+    offsets: dict[str, float] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    orders: tuple[Order, ...] = ()
+    chaos: float = 10.0
+    """Seconds for which there are faults."""
+
+    def __str__(self) -> str:
+        lines = [
+            f"processes: {', '.join(f'{name} ({chr(32).join(does)})' for name, does in self.processes.items())}",
+            f"network: {self.weather}",
+            f"server: {self.quirks}",
+            f"clocks: {', '.join(f'{name} {skew:+.1f}s' for name, skew in self.skews.items() if skew) or 'true'}",
+            *(f"job {each.number} (+{each.at:.2f}s, {each.tenant}): {plan_words(each)}" for each in self.orders),
+            *(f"fault {number}: {fault}" for number, fault in enumerate(self.faults)),
+        ]
+        return "\n".join(lines)
+
+
+def plan_words(order: Order) -> str:
+    """The plan in one line."""
+    steps = ", ".join(f"{step['do']}({step['key']})" for step in order.plan)
+    said = "".join(f"; {each['say']} at +{each['at']:.2f}s" for each in order.words)
+    return steps + said
+
+
+def draw(seed: int) -> Configuration:
+    """What this seed stands for."""
+    random = Random(f"configuration {seed}")
+    made = Configuration(seed)
+    made.chaos = random.choice((2.0, 4.0, 8.0))
+    made.processes = _processes(random)
+    made.weather = _weather(random)
+    made.quirks = _quirks(random)
+    names = [*made.processes, "client"]
+    if random.random() < 0.4:
+        made.skews = {name: random.choice((-3600.0, -5.0, -0.5, 0.0, 0.7, 5.0, 86400.0)) for name in names}
+    made.offsets = {name: random.choice((0.0, 1000.0, 123456.789)) for name in names}
+    made.orders = _orders(random, made.chaos)
+    made.faults = _faults(random, made)
+    return made
+
+
+def _processes(random: Random) -> dict[str, tuple[str, ...]]:
+    count = random.choice((2, 2, 3, 3, 3, 4))
+    names = ["ann", "bob", "cat", "dan"][:count]
+    if random.random() < 0.5:
+        return dict.fromkeys(names, ("flows", "work", "pay"))
+    made: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        does = [each for each in ("flows", "work", "pay") if random.random() < 0.55]
+        made[name] = tuple(does or [random.choice(("flows", "work", "pay"))])
+    for needed in ("flows", "work", "pay"):
+        if not any(needed in does for does in made.values()):
+            name = random.choice(names)
+            made[name] = (*made[name], needed)
+    return made
+
+
+def _weather(random: Random) -> Weather:
+    calm = Weather(0.0003, 0.0005)
+    return random.choice(
+        (calm, calm, Weather(0.0005, 0.01), Weather(0.001, 0.002, 0.02, 0.5), Weather(0.005, 0.05), Weather(0.0005, 0.001, 0.002, 4.0))
+    )  # fmt: skip
+
+
+def _quirks(random: Random) -> Quirks:
+    quirks = Quirks(replicas=random.choice((1, 1, 3)), advisories=random.random() < 0.8)
+    if random.random() < 0.5:
+        quirks.disk, quirks.disk_spread = random.choice(((0.0005, 0.001), (0.002, 0.02), (0.01, 0.2)))
+    elif quirks.replicas == 3:
+        quirks.disk, quirks.disk_spread = 0.001, 0.002
+    if random.random() < 0.3:
+        quirks.lose_acks = random.choice((0.01, 0.05))
+    if random.random() < 0.25:
+        quirks.land_late = random.choice((0.01, 0.03))
+    if random.random() < 0.5:
+        quirks.forget_acks = random.choice((0.05, 1.0, 10.0))
+    if quirks.replicas == 3 and random.random() < 0.6:
+        quirks.lag = random.choice((0.01, 0.1, 1.0))
+    return quirks
+
+
+STEPS = (
+    ("local", 3), ("once", 2), ("call", 4), ("pay", 3), ("charge", 3), ("both", 2), ("sleep", 2), ("approval", 2),
+    ("signal", 2), ("child", 1), ("saga", 2), ("fail", 1),
+)  # fmt: skip
+
+
+def _orders(random: Random, chaos: float) -> tuple[Order, ...]:
+    kinds = [each for each in STEPS if random.random() < 0.6] or [STEPS[2], STEPS[3]]
+    orders = []
+    for number in range(random.choice((1, 2, 2, 3, 4))):
+        plan = tuple(
+            _step(random, random.choices([k for k, _ in kinds], [w for _, w in kinds])[0], place)
+            for place in range(random.choice((1, 2, 3, 4, 6)))
+        )
+        words: tuple[dict[str, Any], ...] = ()
+        if random.random() < 0.15:
+            words = ({"at": random.random() * chaos, "say": "cancel"},)
+        elif random.random() < 0.15:
+            at = random.random() * chaos
+            words = ({"at": at, "say": "pause"}, {"at": at + random.random() * 3, "say": "resume"})
+        orders.append(
+            Order(
+                at=random.random() * chaos * 0.6,
+                number=number,
+                tenant=random.choice(("red", "blue")),
+                plan=plan,
+                key=f"order-{number}",
+                words=words,
+            )
+        )
+    return tuple(orders)
+
+
+def _step(random: Random, kind: str, place: int) -> dict[str, Any]:
+    step: dict[str, Any] = {"do": kind, "key": f"{kind}-{place}", "takes": random.choice((0.0, 0.001, 0.02, 0.3))}
+    if kind in ("sleep",):
+        step["seconds"] = random.choice((0.5, 1.5, 4.0))
+    if kind in ("pay", "once"):
+        step["reconcile"] = random.random() < 0.5
+    if kind == "call":
+        step["mode"] = random.choice(("standing", "standing", "directed", "broadcast"))
+    return step
+
+
+def _faults(random: Random, made: Configuration) -> tuple[Fault, ...]:
+    if random.random() < 0.05:
+        return ()
+    kinds = [each for each in KINDS if random.random() < 0.5]
+    if made.quirks.replicas == 1:
+        kinds = [each for each in kinds if each[0] != "leaderless"]
+    else:
+        kinds = [each for each in kinds if each[0] != "server"]
+    if not kinds:
+        return ()
+    count = random.choice((1, 2, 3, 4, 6, 9))
+    drawn = random.choices([kind for kind, _ in kinds], [weight for _, weight in kinds], k=count)
+    return tuple(sorted((_fault(random, kind, made) for kind in drawn), key=lambda each: each.at))
+
+
+def _fault(random: Random, kind: Kind, made: Configuration) -> Fault:
+    at = random.random() * made.chaos
+    names = list(made.processes)
+    anyone = random.choice([*names, "client"])
+    someone = random.choice(names)
+    seconds = random.choice((0.05, 0.3, 1.0, 3.5, 6.0))
+    match kind:
+        case "crash":
+            return Fault(at, kind, someone, seconds, random.choice((0, 0, 1, 3, 10, 40)))
+        case "crash-on-append":
+            return Fault(
+                at * 0.7, kind, someone, seconds, random.randint(1, 6), random.choice(("stored", "told", "soon"))
+            )
+        case "crash-on-effect":
+            return Fault(
+                at * 0.7, kind, someone, seconds, random.randint(1, 2), random.choice(("before", "after", "soon"))
+            )
+        case "partition":
+            return Fault(
+                at, kind, anyone, random.choice((0.5, 2.0, 5.0, 16.0)), 0, random.choice(("both", "up", "down"))
+            )
+        case "cut":
+            return Fault(at, kind, anyone)
+        case "slow":
+            return Fault(at, kind, anyone, random.choice((1.0, 5.0)), 0, random.choice(("0.05", "0.3", "1.0")))
+        case "stop":
+            return Fault(at, kind, someone, random.choice((0.3, 2.0, 5.0, 12.0)))
+        case "clock":
+            return Fault(at, kind, anyone, 0.0, 0, random.choice(("-3600", "-2", "2", "40", "86400")))
+        case "drain":
+            return Fault(at, kind, someone, seconds)
+        case _:
+            return Fault(at, kind, "", random.choice((0.05, 0.5, 2.0, 5.0)))

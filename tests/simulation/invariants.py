@@ -1,0 +1,183 @@
+"""What must hold whatever happens. `Invariants` checks the cheap ones at every event, and the deep ones at the end.
+
+It believes nobody: it reads the store of the server itself, and the world outside, and never asks the code under test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mesh.protocols.job_events import (
+    Entry,
+    OwnerClaimed,
+    StepFailed,
+    StepStarted,
+    StepSucceeded,
+    WaitOpened,
+    WaitResolved,
+    decode_entry,
+)
+from mesh.protocols.job_rules import TERMINAL
+from mesh.protocols.job_state import JobState, Recorded
+from mesh.protocols.ports import Stored
+from mesh.transport.matching import matches
+from tests.simulation.outside import Effect
+
+if TYPE_CHECKING:
+    from tests.simulation.operator import Operator
+    from tests.simulation.world import World
+
+
+class Violation(AssertionError):
+    """Something that must hold does not."""
+
+
+@dataclass
+class JobSeen:
+    """One job as its journal tells it, folded here and now."""
+
+    tenant: str
+    state: JobState = field(default_factory=JobState)
+    writers: dict[int, str] = field(default_factory=dict)
+    """By epoch: who wrote under it."""
+    outcomes: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, int] = field(default_factory=dict)
+    started: set[str] = field(default_factory=set)
+    timers: dict[str, float] = field(default_factory=dict)
+
+
+class Invariants:
+    """See the module. The first violation stands in `found` until `check` raises it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.jobs: dict[str, JobSeen] = {}
+        self.found: str = ""
+        self._journals = world.subjects.job_all()
+
+    def watch(self) -> None:
+        """From now on."""
+        self.world.server.storage.appended.append(self._appended)
+        self.world.outside.on_effect.append(self._effect)
+
+    def violated(self, words: str) -> None:
+        """Remember it, if it is the first."""
+        if not self.found:
+            self.found = words
+            self.world.tell("VIOLATED", words)
+            self.world.loop.stop_soon = True
+
+    def check(self) -> None:
+        """Raises Violation for what was found."""
+        if self.found:
+            raise Violation(self.found)
+
+    # -- at every append
+
+    def _appended(self, stored: Stored) -> None:
+        if not matches(self._journals, stored.subject):
+            return
+        entry = decode_entry(stored.data)
+        job = self.jobs.setdefault(entry.job, JobSeen(entry.tenant))
+        objection = job.state.objection(entry)
+        if objection:
+            self.violated(
+                f"journal of {entry.job}: an entry is void, which compare-and-set should have kept out: {objection}"
+            )
+        self._fenced(job, entry)
+        self._steps(job, entry, stored)
+        job.state.apply(Recorded(entry, stored.sequence, stored.time))
+
+    def _fenced(self, job: JobSeen, entry: Entry) -> None:
+        """In one epoch one start of one process writes."""
+        if entry.epoch < job.state.epoch:
+            self.violated(f"journal of {entry.job}: epoch {entry.epoch} after {job.state.epoch}")
+        if not entry.owner:
+            return
+        incarnation = entry.head.incarnation or job.writers.get(entry.epoch, entry.owner).partition("/")[2]
+        writer = f"{entry.owner}/{incarnation}"
+        claims = any(isinstance(event, OwnerClaimed) for event in entry.events)
+        if claims and entry.epoch in job.writers:
+            self.violated(f"journal of {entry.job}: epoch {entry.epoch} is claimed twice")
+        first = job.writers.setdefault(entry.epoch, writer)
+        if first.partition("/")[0] != entry.owner:
+            self.violated(f"journal of {entry.job}: {first} and {writer} both write in epoch {entry.epoch}")
+
+    def _steps(self, job: JobSeen, entry: Entry, stored: Stored) -> None:
+        for event in entry.events:
+            match event:
+                case StepStarted():
+                    job.started.add(event.key)
+                    if event.key in job.outcomes:
+                        self.violated(
+                            f"job {entry.job}: step {event.key} is started again after {job.outcomes[event.key]}"
+                        )
+                case StepSucceeded() | StepFailed():
+                    outcome = "success" if isinstance(event, StepSucceeded) else "failure"
+                    if event.key in job.outcomes:
+                        self.violated(
+                            f"job {entry.job}: step {event.key} has two outcomes: {job.outcomes[event.key]}, {outcome}"
+                        )
+                    job.outcomes[event.key] = outcome
+                case WaitOpened():
+                    if event.kind == "timer" and event.until is not None:
+                        job.timers[event.key] = event.until
+                case WaitResolved():
+                    job.answers[event.key] = job.answers.get(event.key, 0) + 1
+                    if job.answers[event.key] > 1:
+                        self.violated(f"job {entry.job}: wait {event.key} was answered twice")
+                    due = job.timers.get(event.key)
+                    if due is not None and event.how == "due" and stored.time < due - 1.5:
+                        self.violated(f"job {entry.job}: timer {event.key} fired {due - stored.time:.2f} s early")
+
+    # -- at every effect
+
+    def _effect(self, effect: Effect, when: str) -> None:
+        if when != "after":
+            return
+        same = [each for each in self.world.outside.effects if (each.kind, each.job, each.step) == effect[:3]]
+        if effect.kind in ("pay", "once") and len(same) > 1:
+            self.violated(f"job {effect.job}: {effect.step} may be done at most once, and was done {len(same)} times")
+        if effect.kind in ("charge", "refund", "pay", "once") and len({each.key for each in same}) > 1:
+            self.violated(
+                f"job {effect.job}: {effect.step} was done under different keys {[each.key for each in same]}"
+            )
+        job = self.jobs.get(effect.job)
+        if job is None:
+            self.violated(f"job {effect.job}: {effect.step} is done before the job is journaled")
+            return
+        if effect.kind in ("charge", "pay", "once", "compute") and effect.step not in job.started:
+            self.violated(f"job {effect.job}: {effect.step} is done before the journal says that it is started")
+
+    # -- at the end
+
+    def settled(self, operator: Operator) -> bool:
+        """Whether everything that was handed in is over."""
+        orders = self.world.configuration.orders
+        return (
+            len(operator.promised) == len(orders)
+            and all(each.up for each in self.world.everybody.values())
+            and all(job in self.jobs and self.jobs[job].state.status in TERMINAL for job in operator.promised)
+            and all(each.state.status in TERMINAL for each in self.jobs.values())
+        )
+
+    async def finish(self, operator: Operator) -> None:
+        """The deep ones."""
+        self.check()
+        for number, order in enumerate(self.world.configuration.orders):
+            if not any(each.number == order.number for each in operator.promised.values()):
+                self.violated(f"order {number} was never taken in, though all is well")
+        for job, order in operator.promised.items():
+            seen = self.jobs.get(job)
+            if seen is None:
+                self.violated(f"order {order.number} was promised as job {job}, which has no journal")
+            elif seen.tenant != order.tenant:
+                self.violated(f"job {job} of {order.tenant} is journaled for {seen.tenant}")
+        for job, seen in self.jobs.items():
+            if seen.state.status not in TERMINAL:
+                waits = ", ".join(f"{each.opened.kind} {each.key}" for each in seen.state.open_waits)
+                self.violated(
+                    f"job {job} is still {seen.state.status} (owner {seen.state.head and seen.state.head.owner}; waits for {waits or 'nothing'})"
+                )
+        self.check()
