@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from mesh.protocols.errors import JournalCorrupt
-from mesh.protocols.job_facts import JobEvent, JobStatus, StepKind, Value
-from mesh.protocols.job_history_events import Archived, Forked, PatchMarker, Snapshot
+from mesh.protocols.job_facts import JobEvent, JobStatus, Onward, Source, StepKind, Value
+from mesh.protocols.job_history_events import Archived, FlagRead, Forked, PatchMarker, Snapshot
 from mesh.protocols.job_life_events import (
     Cancelled,
     Compensated,
@@ -41,6 +41,7 @@ from mesh.protocols.job_step_events import (
     Progressed,
     StepFailed,
     StepInDoubt,
+    StepRetried,
     StepStarted,
     StepSucceeded,
 )
@@ -68,11 +69,11 @@ Life = (
     Submitted | OwnerClaimed | OwnerReleased | Suspended | Parked | Paused | Woken
     | Completed | Failed | Cancelled | Compensated | DeadLettered
 )  # fmt: skip
-Step = StepStarted | Awarded | StepSucceeded | StepFailed | StepInDoubt
+Step = StepStarted | Awarded | StepRetried | StepSucceeded | StepFailed | StepInDoubt
 Wait = WaitOpened | WaitResolved | SignalReceived
 Control = CancelRequested | PauseRequested | Resumed | InboxPassed
 Saga = CompStarted | CompSucceeded | CompFailed
-History = PatchMarker | Forked | Snapshot | Archived
+History = PatchMarker | FlagRead | Forked | Snapshot | Archived
 Trace = ArtifactPut | Progressed
 Event = Life | Step | Wait | Control | Saga | History | Trace | Unknown
 """Every event."""
@@ -202,6 +203,7 @@ __all__ = [
     "Entry",
     "Event",
     "Failed",
+    "FlagRead",
     "Forked",
     "History",
     "How",
@@ -210,6 +212,7 @@ __all__ = [
     "JobHead",
     "JobStatus",
     "Life",
+    "Onward",
     "OpenWait",
     "OwnerClaimed",
     "OwnerReleased",
@@ -223,10 +226,12 @@ __all__ = [
     "Saga",
     "SignalReceived",
     "Snapshot",
+    "Source",
     "Step",
     "StepFailed",
     "StepInDoubt",
     "StepKind",
+    "StepRetried",
     "StepStarted",
     "StepSucceeded",
     "Submitted",

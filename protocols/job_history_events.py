@@ -1,4 +1,4 @@
-"""What makes an old journal fit today: patches, forks, snapshots, and the tombstone of what was archived."""
+"""What makes an old journal fit today: patches, flags, forks, snapshots, and the tombstone of what was archived."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ class PatchMarker(JobEvent, frozen=True, tag="patch.marker"):
     """From its first coming to `job.patched(name)` on, this job does what the patched workflow does."""
 
     name: str
+
+
+class FlagRead(JobEvent, frozen=True, tag="flag.read"):
+    """What this job was told of a flag: the same again in every run. `name` stands below the path of the branch that asked."""
+
+    name: str
+    value: bool | int | float | str
 
 
 class Forked(JobEvent, frozen=True, tag="forked_from"):
@@ -28,7 +35,7 @@ class Forked(JobEvent, frozen=True, tag="forked_from"):
     effects: bool = False
 
 
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
 """Goes up when a release folds a journal to something that an earlier one could not begin with."""
 
 
@@ -40,7 +47,7 @@ class Snapshot(JobEvent, frozen=True, tag="snapshot"):
     """
 
     state: Value
-    format: int = SNAPSHOT_FORMAT
+    format: int = 1
 
 
 class Archived(JobEvent, frozen=True, tag="archived"):

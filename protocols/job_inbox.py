@@ -120,11 +120,12 @@ def read_said(data: bytes) -> Said:
 
 
 class ChildOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a child ended: its `output`, or its `fault`, and what it has used."""
+    """How a child ended: its `output`, or its `fault`, what it has used, and why its result is less than was asked for."""
 
     output: Value | None = None
     fault: Fault | None = None
     usage: Usage = Usage()
+    degraded: str = ""
 
 
 def taken(state: JobState, said: Said, sequence: int, time: float, child: ChildOutcome | None = None) -> Event:
@@ -175,7 +176,7 @@ def _answer(
     how, value, fault = _verdict(said, child)
     return WaitResolved(
         key=said.key, how=how, value=value, fault=fault, by=said.by, reason=said.reason, at=time, inbox=sequence,
-        usage=child.usage if child else Usage(),
+        usage=child.usage if child else Usage(), degraded=child.degraded if child else "",
     )  # fmt: skip
 
 

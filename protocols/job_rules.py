@@ -26,6 +26,7 @@ from mesh.protocols.job_events import (
     OwnerClaimed,
     StepFailed,
     StepInDoubt,
+    StepRetried,
     StepStarted,
     StepSucceeded,
     WaitOpened,
@@ -41,6 +42,7 @@ Family = Literal["step", "wait", "comp"]
 _WORK = (
     "step.started",
     "award",
+    "step.retried",
     "step.succeeded",
     "step.failed",
     "step.in_doubt",
@@ -55,6 +57,7 @@ _WORK = (
     "comp.succeeded",
     "comp.failed",
     "patch.marker",
+    "flag.read",
     "snapshot",
 )
 _SAID = ("signal.received", "inbox.passed")
@@ -124,10 +127,16 @@ TRANSITIONS: Mapping[str, Mapping[str, JobStatus]] = {
 """`TRANSITIONS[state][event type] -> next state`. `new` is before the first event."""
 
 STEP_TRANSITIONS: Mapping[str, Mapping[str, StepStatus]] = {
-    "new": {"step.started": "started", "step.succeeded": "succeeded", "step.failed": "failed"},
+    "new": {
+        "step.started": "started",
+        "step.retried": "started",
+        "step.succeeded": "succeeded",
+        "step.failed": "failed",
+    },
     "started": {
         "step.started": "started",
         "award": "started",
+        "step.retried": "started",
         "step.succeeded": "succeeded",
         "step.failed": "failed",
         "step.in_doubt": "in_doubt",
@@ -165,7 +174,7 @@ _TABLES: Mapping[Family, Mapping[str, Mapping[str, str]]] = {
     "comp": COMP_TRANSITIONS,
 }
 _FAMILIES: Mapping[type, Family] = {
-    **dict.fromkeys((StepStarted, Awarded, StepSucceeded, StepFailed, StepInDoubt), "step"),
+    **dict.fromkeys((StepStarted, Awarded, StepRetried, StepSucceeded, StepFailed, StepInDoubt), "step"),
     **dict.fromkeys((WaitOpened, WaitResolved), "wait"),
     **dict.fromkeys((CompStarted, CompSucceeded, CompFailed), "comp"),
 }

@@ -30,6 +30,7 @@ from mesh.protocols.job_events import (
     Entry,
     Event,
     Failed,
+    FlagRead,
     Forked,
     JobHead,
     OwnerClaimed,
@@ -44,6 +45,7 @@ from mesh.protocols.job_events import (
     Snapshot,
     StepFailed,
     StepInDoubt,
+    StepRetried,
     StepStarted,
     StepSucceeded,
     Submitted,
@@ -129,6 +131,7 @@ class JobState:
     pause: PauseRequested | None = None
     parked: str = ""
     patches: set[str] = field(default_factory=set)
+    flags: dict[str, bool | int | float | str] = field(default_factory=dict)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)
     progress: list[Note] = field(default_factory=list)
@@ -156,6 +159,13 @@ class JobState:
     def unowned(self) -> bool:
         """Whether nobody drives it, so that anybody may write down what was said to it."""
         return self.status in UNOWNED
+
+    @property
+    def degraded(self) -> dict[str, str]:
+        """The steps whose results are less than was asked for, and why; children that say so of theirs among them."""
+        steps = {key: each.degraded for key, each in self.steps.items() if each.degraded}
+        waits = {key: each.answer.degraded for key, each in self.waits.items() if each.answer and each.answer.degraded}
+        return steps | waits
 
     @property
     def open_waits(self) -> list[WaitState]:
@@ -269,7 +279,7 @@ _decoder = msgspec.json.Decoder(JobState)
 
 def _take(state: JobState, event: Event, recorded: Recorded) -> None:
     match event:
-        case StepStarted() | Awarded() | StepSucceeded() | StepFailed() | StepInDoubt():
+        case StepStarted() | Awarded() | StepRetried() | StepSucceeded() | StepFailed() | StepInDoubt():
             _take_step(state, event, recorded)
         case WaitOpened() | WaitResolved() | SignalReceived() | CancelRequested() | PauseRequested() | Resumed():
             _take_word(state, event, recorded.at)
@@ -313,6 +323,8 @@ def _take_life(state: JobState, event: Event, recorded: Recorded) -> None:
             _inherit(state, event)
         case PatchMarker():
             state.patches.add(event.name)
+        case FlagRead():
+            state.flags.setdefault(event.name, event.value)
         case Archived():
             state.archived, state.output, state.fault = event, event.output, event.fault
 
@@ -324,18 +336,20 @@ def _inherit(state: JobState, event: Snapshot) -> None:
         return
     had = unseal(event.state.inline)
     state.steps, state.waits, state.artifacts = had.steps, had.waits, had.artifacts
-    state.signals, state.inbox, state.patches = had.signals, had.inbox, had.patches
+    state.signals, state.inbox, state.patches, state.flags = had.signals, had.inbox, had.patches, had.flags
     state.progress, state.notes, state.usage = had.progress, had.notes, had.usage
 
 
 def _take_step(
-    state: JobState, event: StepStarted | Awarded | StepSucceeded | StepFailed | StepInDoubt, recorded: Recorded
+    state: JobState,
+    event: StepStarted | Awarded | StepRetried | StepSucceeded | StepFailed | StepInDoubt,
+    recorded: Recorded,
 ) -> None:
     step = state.steps.setdefault(event.key, StepState(event.key, started_at=recorded.at))
     step.take(event, recorded.entry.epoch, recorded.at)
     if isinstance(event, StepSucceeded | StepFailed):
         state.usage = state.usage + event.usage
-    if isinstance(event, StepSucceeded | StepFailed | StepInDoubt):
+    if isinstance(event, StepRetried | StepSucceeded | StepFailed | StepInDoubt):
         state.barren = 0
 
 

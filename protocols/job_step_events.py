@@ -7,7 +7,7 @@ from mesh.protocols.awards import AwardRecord
 from mesh.protocols.constraints import Effect, Usage
 from mesh.protocols.envelope import Stamps
 from mesh.protocols.errors import Fault
-from mesh.protocols.job_facts import JobEvent, StepKind, Value
+from mesh.protocols.job_facts import JobEvent, Onward, Source, StepKind, Value
 
 
 class StepStarted(JobEvent, frozen=True, tag="step.started"):
@@ -34,9 +34,29 @@ class Awarded(JobEvent, frozen=True, tag="award"):
     award: AwardRecord
 
 
+class StepRetried(JobEvent, frozen=True, tag="step.retried"):
+    """An attempt failed, and by its own policy the step goes on. `attempt` is the one that failed, and `fault` how; `onward` says
+    how it goes on, `number` with which of its variations or fallbacks, from 1, and `what` that in words. `until` is job time,
+    Unix seconds: it does not go on before. `name`, `kind`, `digest` and `input` stand here where no `step.started` said them.
+    """
+
+    key: str
+    attempt: int
+    fault: Fault
+    onward: Onward
+    number: int = 0
+    what: str = ""
+    until: float = 0.0
+    name: str = ""
+    kind: StepKind = "call"
+    digest: str = ""
+    input: Value | None = None
+
+
 class StepSucceeded(JobEvent, frozen=True, tag="step.succeeded"):
     """The step's result. `name`, `kind`, `digest` and `input` stand here where no `step.started` said them. `by` is
-    `<agent>.<instance>`."""
+    `<agent>.<instance>`. `source` says where the result comes from; `degraded` why it is less than was asked for, empty
+    if it is not: a stand-in was taken, or whoever gave it said so."""
 
     key: str
     output: Value
@@ -47,10 +67,13 @@ class StepSucceeded(JobEvent, frozen=True, tag="step.succeeded"):
     usage: Usage = Usage()
     stamps: Stamps = Stamps()
     by: str = ""
+    source: Source = "full"
+    degraded: str = ""
 
 
 class StepFailed(JobEvent, frozen=True, tag="step.failed"):
-    """The step failed for good: whoever runs the workflow again meets the same error here."""
+    """The step failed for good: whoever runs the workflow again meets the same error here, or, where it was `skipped`, is given
+    the mark of what is missing."""
 
     key: str
     fault: Fault
@@ -61,6 +84,7 @@ class StepFailed(JobEvent, frozen=True, tag="step.failed"):
     usage: Usage = Usage()
     stamps: Stamps = Stamps()
     by: str = ""
+    skipped: bool = False
 
 
 class StepInDoubt(JobEvent, frozen=True, tag="step.in_doubt"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mesh.protocols.awards import AwardRecord
 from mesh.protocols.constraints import Effect, Usage
@@ -16,21 +17,36 @@ from mesh.protocols.job_events import (
     StepFailed,
     StepInDoubt,
     StepKind,
+    StepRetried,
     StepStarted,
     StepSucceeded,
     Value,
     tag_of,
 )
+from mesh.protocols.job_facts import Onward, Source
 from mesh.protocols.job_rules import COMP_TRANSITIONS, STEP_TRANSITIONS, CompStatus, StepStatus
 
 NO_USAGE = Usage()
 NO_STAMPS = Stamps()
 
 
+class Try(NamedTuple):
+    """An attempt that failed, and how the step went on: the fields are those of `StepRetried`."""
+
+    attempt: int
+    fault: Fault
+    onward: Onward
+    number: int = 0
+    what: str = ""
+    until: float = 0.0
+
+
 @dataclass(slots=True)
 class StepState:
     """Times are job time; `epoch` is the owner under which it last started or ended. `undoing` tells how far its
-    compensation is, None before it began; `undo_fault` why it failed."""
+    compensation is, None before it began; `undo_fault` why it failed. `tries` are the attempts after which it went on by its
+    own policy; of the `awards`, the first `lapsed` were theirs. `source` and `degraded` say what stands in for the result,
+    and why; `skipped`, that a failure is given as a mark."""
 
     key: str
     state: StepStatus = "started"
@@ -52,6 +68,21 @@ class StepState:
     undoing: CompStatus | None = None
     undo_attempt: int = 0
     undo_fault: Fault | None = None
+    tries: list[Try] = field(default_factory=list)
+    lapsed: int = 0
+    source: Source = "full"
+    degraded: str = ""
+    skipped: bool = False
+
+    @property
+    def award(self) -> AwardRecord | None:
+        """The one under which its present attempt is done, if it was given to anybody."""
+        return self.awards[-1] if len(self.awards) > self.lapsed else None
+
+    @property
+    def paused(self) -> bool:
+        """Whether its last attempt is known to have failed, and the next one has not begun."""
+        return bool(self.tries) and self.tries[-1].attempt == self.attempt
 
     @property
     def ended(self) -> bool:
@@ -64,7 +95,10 @@ class StepState:
         return max(0.0, self.ended_at - self.started_at, self.usage.duration)
 
     def take(
-        self, event: StepStarted | Awarded | StepSucceeded | StepFailed | StepInDoubt, epoch: int, at: float
+        self,
+        event: StepStarted | Awarded | StepRetried | StepSucceeded | StepFailed | StepInDoubt,
+        epoch: int,
+        at: float,
     ) -> None:
         """One more event of this step, journaled under `epoch` at job time `at`."""
         self.state = STEP_TRANSITIONS["started"][tag_of(event)]
@@ -76,6 +110,8 @@ class StepState:
                 self.awards.append(event.award)
         elif isinstance(event, Awarded):
             self.awards.append(event.award)
+        elif isinstance(event, StepRetried):
+            self._go_on(event)
         else:
             self.ended_at = at
             self._end(event)
@@ -88,6 +124,12 @@ class StepState:
         elif isinstance(event, CompFailed):
             self.undo_fault = event.fault
 
+    def _go_on(self, event: StepRetried) -> None:
+        if event.name:
+            self.name, self.kind, self.digest, self.input = event.name, event.kind, event.digest, event.input
+        self.attempt, self.lapsed = event.attempt, len(self.awards)
+        self.tries.append(Try(event.attempt, event.fault, event.onward, event.number, event.what, event.until))
+
     def _end(self, event: StepSucceeded | StepFailed | StepInDoubt) -> None:
         if isinstance(event, StepInDoubt):
             self.fault = Fault(code="in-doubt", error_class="semantic", message=event.reason)
@@ -97,5 +139,6 @@ class StepState:
         self.by, self.usage, self.stamps = event.by, event.usage, event.stamps
         if isinstance(event, StepSucceeded):
             self.output, self.fault = event.output, None
+            self.source, self.degraded = event.source, event.degraded
         else:
-            self.fault = event.fault
+            self.fault, self.skipped = event.fault, event.skipped

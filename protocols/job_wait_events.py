@@ -41,7 +41,7 @@ class WaitOpened(JobEvent, frozen=True, tag="wait.opened"):
 class WaitResolved(JobEvent, frozen=True, tag="wait.resolved"):
     """The wait is over. `value` is what it gives to the workflow, or `fault` what it raises there; `by` and `reason` are a
     person's. `at` is when it came about, by the server's clock; `inbox` the message that said so, 0 where none did. `usage` is what a child has used: it counts
-    for its parent, too."""
+    for its parent, too; `degraded` why a child's result is less than was asked for."""
 
     key: str
     how: How
@@ -52,6 +52,7 @@ class WaitResolved(JobEvent, frozen=True, tag="wait.resolved"):
     at: float = 0.0
     inbox: int = 0
     usage: Usage = Usage()
+    degraded: str = ""
 
 
 class SignalReceived(JobEvent, frozen=True, tag="signal.received"):

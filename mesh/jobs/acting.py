@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, TypeVar
-
-import msgspec
+from typing import Any, TypeVar, Unpack
 
 from mesh.actors.contract import encode_payload
 from mesh.actors.doing import StepWork, being_done
 from mesh.jobs import gathering, local
-from mesh.jobs.branches import Branch
+from mesh.jobs.branches import Branch, Missing
 from mesh.jobs.calls import CallTerms
 from mesh.jobs.doubts import Doubt, OnDoubt, Reconcile
+from mesh.jobs.job import OnMissing
+from mesh.jobs.manner import Asked, Manner, arguments_of, instead, varied
 from mesh.jobs.mapping import AT_ONCE, Key, branches_of, name_of
+from mesh.jobs.onward import Plan, variation_of
+from mesh.jobs.options import StepOptions
+from mesh.jobs.policy import StepPolicy
 from mesh.jobs.scope import Scope, current
-from mesh.jobs.steps import Attempt, Outcome, Step
+from mesh.jobs.stand_ins import Fallbacks, StandIns, answer_of
+from mesh.jobs.steps import Attempt, Outcome, Step, Work
 from mesh.jobs.surroundings import Surroundings
-from mesh.jobs.undo import Compensation, Undo, undo_of
-from mesh.jobs.workflow import OnMissing
+from mesh.jobs.undo import Compensation, undo_of
 from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.errors import DeadlineExceeded
 from mesh.resilience.deadline import Deadline
+from mesh.resilience.fallback_cache import key_of
 
 T = TypeVar("T")
 
@@ -42,23 +46,29 @@ class Acting(Surroundings):
         effect: Effect | None = None,
         mode: Mode = "standing",
         constraints: Constraints | None = None,
+        policy: StepPolicy | None = None,
+        fallbacks: Fallbacks = (),
         compensate: Compensation | None = None,
         on_doubt: OnDoubt = "park",
         reconcile: Reconcile | None = None,
     ) -> Branch[Any]:
         """A step that an agent does, by auction."""
         contract = local.contract_of(returns)
-        undo, doubt = undo_of(compensate), Doubt(contract, on_doubt, reconcile)
+        manner = Manner(contract, policy, fallbacks, undo_of(compensate), Doubt(contract, on_doubt, reconcile))
         terms = CallTerms(capability, encode_payload(payload), timeout, dict(labels or {}), effect, mode, constraints)
+        manner.must_suit(effect, key or capability)
 
         async def begin() -> Any:
             declared = self._seat.declared(self._calling.offered(capability))
             actual = effect or (declared.effect if declared else "costly")
-            raw = await self._perform(
-                key, capability, "call", terms.input, actual,
-                lambda step, attempt: self._calling.call(terms, step, attempt), doubt, undo,
-            )  # fmt: skip
-            return contract.decode(raw)
+            manner.must_suit(actual, key or capability)
+
+            async def work(attempt: Attempt) -> Outcome:
+                different = variation_of(plan.policy, attempt.tries)
+                return await self._calling.call(varied(terms, different), attempt.step, attempt)
+
+            plan = self._plan(manner, actual)
+            return await self._perform(manner, plan, Asked(key, capability, "call", terms.input, actual), terms, work)
 
         return Branch(begin, key=key, name=capability)
 
@@ -68,28 +78,39 @@ class Acting(Surroundings):
         fn: Callable[..., Any],
         /,
         *args: Any,
-        effect: Effect = "pure",
+        effect: Effect | None = None,
         timeout: float | None = None,
+        policy: StepPolicy | None = None,
+        fallbacks: Fallbacks = (),
         compensate: Compensation | None = None,
         on_doubt: OnDoubt = "park",
         reconcile: Reconcile | None = None,
     ) -> Branch[Any]:
         """A step that this process does itself."""
-        contract = local.result_contract(fn)
-        undo, doubt = undo_of(compensate), Doubt(contract, on_doubt, reconcile)
+        contract, actual = local.result_contract(fn), effect or "pure"
+        manner = Manner(contract, policy, fallbacks, undo_of(compensate), Doubt(contract, on_doubt, reconcile))
+        manner.must_suit(actual, key)
         name = getattr(fn, "__qualname__", type(fn).__name__)
-        given = encode_payload(list(args))
+        asked = Asked(key, name, "local", encode_payload(list(args)), actual)
+        terms = CallTerms(
+            "", encode_payload(args[0] if len(args) == 1 else list(args)), timeout, {}, None, "standing", None
+        )
 
-        async def work(step: Step, attempt: Attempt) -> Outcome:
+        async def work(attempt: Attempt) -> Outcome:
+            step = attempt.step
             self._calling.must_be_allowed(step)
-            if effect != "pure":
+            if actual != "pure":
                 await attempt.start()
             deadline = self._limits.deadline if timeout is None else self._limits.within(timeout)
-            with being_done(StepWork(f"{self.id}/{step.key}", self.tenant, self.correlation, self._seat.keeping)):
-                return await local.run(fn, args, contract, deadline, self._seat.clock, f"step {step.key}")
+            given = arguments_of(args, variation_of(plan.policy, attempt.tries))
+            named = step.target or step.key
+            with being_done(StepWork(f"{self.id}/{named}", self.tenant, self.correlation, self._seat.keeping)):
+                return await local.run(fn, given, contract, deadline, self._seat.clock, f"step {step.key}")
+
+        plan = self._plan(manner, actual)
 
         async def begin() -> Any:
-            return contract.decode(await self._perform(key, name, "local", given, effect, work, doubt, undo))
+            return await self._perform(manner, plan, asked, terms, work)
 
         return Branch(begin, key=key, name=name)
 
@@ -142,17 +163,15 @@ class Acting(Surroundings):
         need: int | None = None,
         on_missing: OnMissing = "mark",
         returns: Any = Any,
-        timeout: float | None = None,
-        effect: Effect | None = None,
-        compensate: Compensation | None = None,
+        fallbacks: Fallbacks = (),
+        **options: Unpack[StepOptions],
     ) -> list[Any]:
         """A step for each item."""
-        limits: dict[str, Any] = {"timeout": timeout, "compensate": compensate}
 
         def begin(name: str, item: Any) -> Branch[Any]:
             if isinstance(work, str):
-                return self.call(work, item, key=name, returns=returns, effect=effect, **limits)
-            return self.step(name, work, item, effect=effect or "pure", **limits)
+                return self.call(work, item, key=name, returns=returns, fallbacks=fallbacks, **options)
+            return self.step(name, work, item, fallbacks=fallbacks, **options)
 
         outer = current.get()
         whole = outer.begin(None, name_of(work))
@@ -170,26 +189,42 @@ class Acting(Surroundings):
             outer.saw(scope.now)
             outer.end(whole)
 
-    async def _perform(
-        self,
-        key: str | None,
-        name: str,
-        kind: Any,
-        given: msgspec.Raw,
-        effect: Effect,
-        work: Any,
-        doubt: Doubt,
-        undo: Undo | None,
-    ) -> msgspec.Raw:
+    def _plan(self, manner: Manner, effect: Effect) -> Plan:
+        policy = self._workflow.policy.bounded(effect) if manner.policy is None else manner.policy
+        return manner.plan(policy, lambda: self._limits.left)
+
+    async def _perform(self, manner: Manner, plan: Plan, asked: Asked, terms: CallTerms, work: Work) -> Any:
+        """Its result, or what stands for it. `terms` are those on which another capability may do it instead."""
         scope = current.get()
-        whole = scope.begin(key, name)
-        step = Step(whole, name, kind, given, effect)
-        if undo is not None:
-            self._saga.offer(whole, undo, doubt.contract)
+        whole = scope.begin(asked.key, asked.name)
+        step = Step(whole, asked.name, asked.kind, asked.given, asked.effect)
+        if manner.undo is not None:
+            self._saga.offer(whole, manner.undo, manner.contract)
+        stand_ins = self._stand_ins(manner, asked) if manner.fallbacks else None
+
+        async def attempted(attempt: Attempt) -> Outcome:
+            if stand_ins is None or not attempt.stance.fallback:
+                outcome = await work(attempt)
+                if stand_ins is not None:
+                    stand_ins.keep(outcome)
+                return outcome
+            return await stand_ins.give(
+                attempt, lambda target: self._calling.call(instead(terms, target), attempt.step, attempt)
+            )
+
         try:
-            return await self._performing.perform(scope, step, lambda attempt: work(attempt.step, attempt), doubt)
+            content, known = await self._performing.perform(scope, step, attempted, manner.doubt, plan)
         finally:
             scope.end(whole)
+        if known.skipped and known.fault is not None:
+            return Missing(key=asked.key or asked.name, error=known.fault)
+        value = manner.contract.decode(content)
+        return answer_of(value, known.source, known.degraded, known.by) if manner.fallbacks else value
+
+    def _stand_ins(self, manner: Manner, asked: Asked) -> StandIns:
+        whole = self._limits.constraints
+        key = key_of(self.tenant, asked.kind, asked.name, asked.given, whole.boundary, whole.labels)
+        return StandIns(manner.fallbacks, manner.contract, self._seat.answers, key)
 
     async def _bounded(self, scope: Scope, whole: str, work: Coroutine[Any, Any, T], timeout: float | None) -> T:
         """A branch within its time; that it ran out of it is journaled, because a replay might be faster."""

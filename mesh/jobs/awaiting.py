@@ -7,14 +7,17 @@ from typing import Any
 from mesh.actors.contract import encode_payload
 from mesh.jobs import local
 from mesh.jobs.approvals import action_digest
-from mesh.jobs.branches import Branch
+from mesh.jobs.branches import Branch, Missing
+from mesh.jobs.child_tries import ChildTries
 from mesh.jobs.children import ChildTerms
+from mesh.jobs.job import Approval, Risk
+from mesh.jobs.policy import StepPolicy
 from mesh.jobs.scope import current
 from mesh.jobs.surroundings import Surroundings
 from mesh.jobs.words import because
-from mesh.jobs.workflow import Approval, Risk, Workflow
+from mesh.jobs.workflow import Workflow
 from mesh.protocols.constraints import Constraints
-from mesh.protocols.errors import Denied, StepMisused, WaitExpired
+from mesh.protocols.errors import DeadlineExceeded, Denied, StepMisused, WaitExpired
 from mesh.protocols.job_events import Value, WaitKind, WaitOpened, WaitResolved
 from mesh.protocols.subjects import check_event_type
 from mesh.protocols.submission import digest_of
@@ -83,6 +86,7 @@ class Awaiting(Surroundings):
         key: str | None = None,
         timeout: float | None = None,
         constraints: Constraints | None = None,
+        policy: StepPolicy | None = None,
     ) -> Branch[Any]:
         """A job of its own, and what comes of it."""
         name = workflow if isinstance(workflow, str) else workflow.name
@@ -96,8 +100,13 @@ class Awaiting(Surroundings):
                 name, raw, self._limits.narrowed(whole, constraints or Constraints(priority=0)), timeout,
                 self._limits.left, self.correlation, self._submitted.trace,
             )  # fmt: skip
+            tries = ChildTries(self._children, self._waits, policy or self._workflow.policy, self._seat.ids.random)
             try:
-                return contract.decode(await self._values.load(await self._children.result(scope, whole, terms)))
+                return contract.decode(await self._values.load(await tries.result(scope, whole, terms)))
+            except DeadlineExceeded as error:
+                if tries.policy.on_timeout != "skip":
+                    raise
+                return Missing(key=key or name, error=error.fault())
             finally:
                 scope.end(whole)
 

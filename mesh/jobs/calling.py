@@ -65,7 +65,7 @@ class Calling:
             Refused: it may not.
         """
         forked = self._journal.state.forked
-        if forked is not None and not forked.effects and step.effect in TOUCHING and not step.target:
+        if forked is not None and not forked.effects and step.effect in TOUCHING and not step.undoes:
             raise Refused(
                 f"step {step.key}: it is {step.effect}, this job is a fork, and job {forked.job} has no outcome of it to give: "
                 "fork with --allow-effects",

@@ -21,7 +21,7 @@ from mesh.jobs.seat import Seat
 from mesh.jobs.stillness import Stillness
 from mesh.jobs.submission import submit
 from mesh.jobs.waits import Waits
-from mesh.protocols.constraints import Constraints, Usage
+from mesh.protocols.constraints import Constraints
 from mesh.protocols.errors import DeadlineExceeded, MeshError, Transient, from_fault
 from mesh.protocols.job_events import Parent, Value, WaitOpened, WaitResolved
 from mesh.protocols.job_inbox import Cancel, ChildEnded
@@ -51,10 +51,16 @@ class ChildTerms:
 
 
 class Children:
-    """Those of one run. `used` hears what each has used, when the workflow comes to its end."""
+    """Those of one run. `used` hears of each answer when the workflow comes to it: what was used, and whether it is degraded."""
 
     def __init__(
-        self, seat: Seat, journal: Journal, waits: Waits, stillness: Stillness, *, used: Callable[[Usage], None]
+        self,
+        seat: Seat,
+        journal: Journal,
+        waits: Waits,
+        stillness: Stillness,
+        *,
+        used: Callable[[str, WaitResolved], None],
     ) -> None:
         self._seat = seat
         self._journal = journal
@@ -131,9 +137,10 @@ class Children:
         return None if opened.until is None else opened.until - self._journal.job_time()
 
     async def _answer(self, answer: WaitResolved, opened: WaitOpened) -> Value:
-        self._used(answer.usage)
+        self._used(opened.key, answer)
         if answer.how == "expired":
-            await self._cancel(opened.child, "it ran out of time")
+            if self._waits.hold is None:
+                await self._cancel(opened.child, "it ran out of time")
             raise DeadlineExceeded(f"the job of {opened.name!r}, {opened.child}, was not over in time")
         if answer.fault is not None:
             raise from_fault(answer.fault)

@@ -135,7 +135,7 @@ class Doubts:
 
 def in_doubt(step: StepState) -> bool:
     """Whether it is not known what became of it. Where an agent was at work, whoever holds the award is asked first."""
-    lost = step.state == "started" and step.effect == "at_most_once" and not step.awards
+    lost = step.state == "started" and step.effect == "at_most_once" and step.award is None and not step.paused
     return lost or step.state == "in_doubt"
 
 

@@ -23,6 +23,7 @@ from mesh.jobs.values import Values
 from mesh.protocols.constraints import Usage
 from mesh.protocols.errors import BadPayload, Conflict, JournalCorrupt, KeyReused
 from mesh.protocols.job_events import Entry, Event, Forked, Snapshot, Submitted, encode_entry
+from mesh.protocols.job_history_events import SNAPSHOT_FORMAT
 from mesh.protocols.job_state import JobState, Recorded, StepState, WaitState, advance, fold, seal
 from mesh.protocols.submission import digest_of, job_id_for_key
 
@@ -134,7 +135,7 @@ class Forking:
             effects=self._fork.effects,
         )
         begins_with = await values.keep(seal(self._state()), "snapshot")
-        return (await self._submitted(values), forked, Snapshot(state=begins_with))
+        return (await self._submitted(values), forked, Snapshot(state=begins_with, format=SNAPSHOT_FORMAT))
 
     async def _submitted(self, values: Values) -> Submitted:
         submitted = self._whole.submitted
@@ -157,6 +158,7 @@ class Forking:
             signals=self._before.signals,
             inbox=self._before.inbox,
             patches=self._before.patches,
+            flags=self._before.flags,
             usage=sum((each.usage for each in taken.values()), Usage()),
         )
 

@@ -60,27 +60,23 @@ async def run_all(branches: Sequence[Branch[Any]], *, raise_first: bool) -> list
 
 
 def marked(branches: Sequence[Branch[Any]], results: Sequence[Any], need: int | None, *, drop: bool) -> list[Any]:
-    """The results with a `Missing` for each that failed, or without them.
+    """The results with a `Missing` for each that failed or was skipped, or without them.
 
     Raises:
         BranchesMissing: fewer than `need` succeeded.
     """
-    missing = {
-        str(branch.key or branch.name): result
+    results = [
+        Missing(key=str(branch.key or branch.name), error=result.fault()) if isinstance(result, MeshError) else result
         for branch, result in zip(branches, results, strict=True)
-        if isinstance(result, MeshError)
-    }
+    ]
+    missing = {each.key: each.error for each in results if isinstance(each, Missing)}
     if need is not None and len(results) - len(missing) < need:
         told = "; ".join(f"{key}: {error.message}" for key, error in missing.items())
         raise BranchesMissing(
             f"{len(results) - len(missing)} of {len(results)} branches succeeded, {need} are needed: {told}",
             detail={"missing": {key: error.code for key, error in missing.items()}},
         )
-    return [
-        Missing(key=str(branch.key or branch.name), error=result.fault()) if isinstance(result, MeshError) else result
-        for branch, result in zip(branches, results, strict=True)
-        if not (drop and isinstance(result, MeshError))
-    ]
+    return [each for each in results if not (drop and isinstance(each, Missing))]
 
 
 def _can_be_marked(error: BaseException) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mesh.jobs.journals import Journals
 from mesh.jobs.streams import INBOX
+from mesh.jobs.words import in_short
 from mesh.protocols.errors import BadPayload
 from mesh.protocols.job_events import CancelRequested, Event, How, Paused, PauseRequested, Resumed, WaitResolved, Woken
 from mesh.protocols.job_inbox import ChildEnded, ChildOutcome, read_said, taken, unreadable
@@ -84,7 +85,9 @@ class Inbox:
         if last is None or last.entry.head.state not in TERMINAL:
             return None
         state = await self._journals.state(tenant, job)
-        return ChildOutcome(output=state.output, fault=state.fault, usage=state.usage)
+        return ChildOutcome(
+            output=state.output, fault=state.fault, usage=state.usage, degraded=in_short(state.degraded)
+        )
 
 
 def ready(state: JobState, at: float) -> tuple[Event, ...]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import hashlib
 import random
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from mesh.actors.contract import encode_payload
+from mesh.jobs.job import V
 from mesh.jobs.scope import check_key, current
 from mesh.jobs.surroundings import Surroundings
+from mesh.policy.flags import fits
 from mesh.protocols.artifacts import Artifact, Confidence, Evidence, Provenance
-from mesh.protocols.job_events import ArtifactPut, PatchMarker, Progressed
+from mesh.protocols.job_events import ArtifactPut, FlagRead, PatchMarker, Progressed
 from mesh.protocols.references import LIMIT
 
 
@@ -99,6 +101,16 @@ class Leaving(Surroundings):
         if applies is None:
             self._journal.note(PatchMarker(name=whole))
         return applies is not False
+
+    def flag(self, name: str, default: V) -> V:
+        """What the flag says, as it was first answered; a job that was here before it was asked for gets the default."""
+        whole = current.get().path + check_key(name)
+        known = self._journal.state.flags.get(whole)
+        if known is None:
+            known = default if self.course.ahead else self._seat.policy.flag(name, default, tenant=self.tenant)
+            if self.hold is None:
+                self._journal.note(FlagRead(name=whole, value=known))
+        return cast(V, known) if fits(known, default) else default
 
     def progress(self, text: str) -> None:
         """Say how far the job is; what was said before is not said again in a replay."""

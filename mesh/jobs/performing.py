@@ -1,22 +1,26 @@
 """`Performing`: a step from what the journal says of it to its outcome. Recalled, if it has ended; settled, if it is in doubt;
-waited for, if its time has not come; else done.
+waited for, if its time has not come; else done. What fails goes on as its plan says.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
+from mesh.jobs.awarding import IN_PLACE
 from mesh.jobs.doubts import Doubt, Doubts, in_doubt
 from mesh.jobs.hold import Hold
 from mesh.jobs.journal import Journal
+from mesh.jobs.onward import NOTHING_PLANNED, GoesOn, Plan
+from mesh.jobs.persons import Persons
 from mesh.jobs.scope import Scope
 from mesh.jobs.steps import Later, Step, Steps, Work
 from mesh.jobs.stillness import TURNS
 from mesh.jobs.waits import Waits
-from mesh.protocols.errors import InDoubt
+from mesh.protocols.errors import InDoubt, MeshError
 from mesh.protocols.job_events import WaitOpened
 from mesh.protocols.job_state import StepState
 
@@ -24,50 +28,67 @@ SUFFIX = "/~retry"
 """Ends the key of the timer until a step is tried again, before its number."""
 
 
+class Settled(NamedTuple):
+    """A step that has its outcome: the result as JSON, null for one that was skipped, and what the journal knows of it."""
+
+    content: msgspec.Raw
+    known: StepState
+
+
 class Performing:
     """The steps of one run. While there is a `hold`, nothing is begun."""
 
-    def __init__(self, journal: Journal, steps: Steps, waits: Waits, doubts: Doubts) -> None:
+    def __init__(self, journal: Journal, steps: Steps, waits: Waits, doubts: Doubts, persons: Persons) -> None:
         self._journal = journal
         self._steps = steps
         self._waits = waits
         self._doubts = doubts
-        self._asked: set[str] = set()
+        self._persons = persons
+        self._came_to: set[str] = set()
         self.hold: Hold | None = None
 
-    async def perform(self, scope: Scope, step: Step, work: Work, doubt: Doubt | None = None) -> msgspec.Raw:
-        """The step's result.
+    async def perform(
+        self, scope: Scope, step: Step, work: Work, doubt: Doubt | None = None, plan: Plan = NOTHING_PLANNED
+    ) -> Settled:
+        """The step's outcome.
 
         Raises:
             MeshError: the step failed, now or before. ReplayDiverged · LeaseLost · Cancelled.
         """
         step, known = self._steps.find(step)
-        self._asked.add(step.key)
+        self._came_to.add(step.key)
         while True:
             if known is not None and known.ended:
-                return await self._recall(scope, known)
+                return Settled(await self._recall(scope, known), known)
             if self.hold is not None:
                 await self.hold.here(step.key)
             if known is None:
                 await self._in_order(scope, step.key)
             anew = known is not None and await self._may_be_done_anew(scope, known, doubt)
-            if known is not None and known.ended:
+            if known is not None and (known.ended or await self._asked(scope, known, plan, doubt)):
                 continue
             try:
-                return await self._steps.do(scope, step, work, known, anew=anew)
+                content = await self._steps.do(scope, step, work, known, anew=anew, plan=plan)
+                return Settled(content, self._journal.state.steps[step.key])
+            except GoesOn:
+                known = self._journal.state.steps[step.key]
             except Later as later:
                 known = self._journal.state.steps[step.key]
-                await self._wait(scope, known, later.seconds)
+                await self._wait(scope, known, self._journal.job_time() + later.seconds)
             except InDoubt:
                 known = self._journal.state.steps.get(step.key)
                 if known is None or known.state != "in_doubt" or doubt is None:
+                    raise
+            except MeshError:
+                known = self._journal.state.steps.get(step.key)
+                if known is None or not known.skipped:
                     raise
 
     @property
     def all_asked(self) -> bool:
         """Whether the workflow has come to every step that succeeded."""
         steps = self._journal.state.steps.values()
-        return all(each.key in self._asked for each in steps if each.state == "succeeded")
+        return all(each.key in self._came_to for each in steps if each.state == "succeeded")
 
     async def _in_order(self, scope: Scope, key: str) -> None:
         """What is new comes after what was done before. A line that is alone, does not move, and has left out steps that ended
@@ -105,10 +126,27 @@ class Performing:
         wait = self._waits.knows(_retry_key(known, known.attempt))
         if wait is not None:
             await self._waits.wait(scope, wait.opened)
-        return wait is not None
+        elif known.paused:
+            await self._pause(scope, known, known.tries[-1].until)
+        return wait is not None or known.paused
 
-    async def _wait(self, scope: Scope, known: StepState, seconds: float) -> None:
-        until = self._journal.job_time() + seconds
+    async def _asked(self, scope: Scope, known: StepState, plan: Plan, doubt: Doubt | None) -> bool:
+        """Whether a person was to be asked for its result, and has answered."""
+        person = plan.person(known.tries) if known.paused else None
+        if person is None or doubt is None:
+            return False
+        await self._persons.ask(scope, known, person, plan, doubt.contract)
+        return True
+
+    async def _pause(self, scope: Scope, known: StepState, until: float) -> None:
+        """Until the step may go on. For a short while the job is kept; for a long one it is let go of."""
+        left = until - self._journal.job_time()
+        if left > IN_PLACE:
+            await self._wait(scope, known, until)
+        elif left > 0:
+            await self._steps.pause(left)
+
+    async def _wait(self, scope: Scope, known: StepState, until: float) -> None:
         await self._waits.wait(
             scope, WaitOpened(key=_retry_key(known, known.attempt), kind="timer", name="retry", until=until)
         )

@@ -22,6 +22,7 @@ from mesh.jobs.journal import Journal
 from mesh.jobs.leaving import Leaving
 from mesh.jobs.limits import Limits
 from mesh.jobs.performing import Performing
+from mesh.jobs.persons import Persons
 from mesh.jobs.saga import Saga
 from mesh.jobs.scope import Scope, current
 from mesh.jobs.seat import Seat
@@ -69,7 +70,9 @@ class Run:
         self._attention = Attention(journal, inbox, seat.clock, self._heard)
         self._waits = Waits(journal, timers, self._stillness, self.course, opened=self._attention.rearm)
         self._children = Children(seat, journal, self._waits, self._stillness, used=self._steps.uses)
-        self._performing = Performing(journal, self._steps, self._waits, Doubts(seat, journal, values, self._waits))
+        doubts = Doubts(seat, journal, values, self._waits)
+        persons = Persons(seat, journal, values, self._waits)
+        self._performing = Performing(journal, self._steps, self._waits, doubts, persons)
         self._saga = Saga(seat, journal, self._waits)
         self._limits = Limits(seat.clock, journal, self._submitted, self._steps)
         self._calling = Calling(seat, journal, contractor, self._limits, self._submitted, workflow.name)

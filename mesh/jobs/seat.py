@@ -8,9 +8,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 from mesh.actors.keeping import Keeping
+from mesh.jobs.decisions import Decisions, Undecided
 from mesh.protocols.ports import Bus, Clock, Ids, Store
 from mesh.protocols.subjects import Subjects
 from mesh.registry.records import Capability
+from mesh.resilience.fallback_cache import AnswerCache
 from mesh.telemetry.telemetry import Telemetry, silent
 
 
@@ -32,7 +34,7 @@ class Seat:
     `holds_lease` says whether the registry has acknowledged this process lately: without that no new effect is begun.
     `unsettled` says whether the server was away a moment ago, so that who is missing may just not be back yet.
     `gone` tells which of some owners are dead. `declared` gives what the mesh declares of
-    a capability, if anybody offers it.
+    a capability, if anybody offers it; `policy` what operators have decided.
     """
 
     bus: Bus
@@ -47,6 +49,12 @@ class Seat:
     unsettled: Callable[[], bool] = lambda: False
     gone: Callable[[Collection[Incumbent]], Awaitable[Collection[Incumbent]]] = _nobody
     declared: Callable[[str], Capability | None] = lambda capability: None
+    policy: Decisions = field(default_factory=Undecided)
+
+    @cached_property
+    def answers(self) -> AnswerCache:
+        """Good results of late, for steps that fall back on them."""
+        return AnswerCache(self.clock)
 
     @cached_property
     def keeping(self) -> Keeping:

@@ -47,7 +47,7 @@ class Snapshots:
             return None
         try:
             async with Deadline.after(self._clock, KEEP_WITHIN).enforce("keeping a snapshot"):
-                return Snapshot(state=await self._values.keep(seal(state), "snapshot"))
+                return Snapshot(state=await self._values.keep(seal(state), "snapshot"), format=SNAPSHOT_FORMAT)
         except MeshError as error:
             self._not_before = state.events + self._every
             logger.warning("job %s goes on without a snapshot: %s", state.job, error)
@@ -108,4 +108,4 @@ class SnapshotReader:
 
 def _is_snapshot(entry: Entry) -> bool:
     events = entry.events
-    return len(events) == 1 and isinstance(events[0], Snapshot) and events[0].format == SNAPSHOT_FORMAT
+    return len(events) == 1 and isinstance(events[0], Snapshot) and events[0].format <= SNAPSHOT_FORMAT

@@ -1,22 +1,24 @@
 """`Steps`: a keyed step is done once. What was journaled before is recalled; what is new is journaled, done, and journaled.
 
 The order is the promise: *started* is stored before an effect can begin, the result before the workflow sees it. A step
-that a lost owner had started is run again, or is in doubt, by its effect class.
+that a lost owner had started is run again, or is in doubt, by its effect class. One that fails goes on as its plan says
+(`onward`), and that is journaled, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from mesh.jobs.course import Course, again
 from mesh.jobs.divergence import small, step_differs
 from mesh.jobs.journal import Journal
+from mesh.jobs.onward import NOTHING_PLANNED, GoesOn, Next, Plan, Stance, first_fault, stance_of
 from mesh.jobs.scope import Scope
 from mesh.jobs.seat import Seat
 from mesh.jobs.stillness import Stillness
@@ -28,14 +30,20 @@ from mesh.protocols.errors import Cancelled, HandlerFailed, InDoubt, MeshError, 
 from mesh.protocols.job_events import (
     Awarded,
     Progressed,
+    Source,
     StepFailed,
     StepInDoubt,
     StepKind,
+    StepRetried,
     StepStarted,
     StepSucceeded,
+    WaitResolved,
 )
 from mesh.protocols.job_state import NO_STAMPS, NO_USAGE, StepState
+from mesh.protocols.job_step_state import Try
 from mesh.protocols.submission import digest_of
+
+T = TypeVar("T")
 
 LEASE_PATIENCE = 60.0
 """Seconds that an owner waits for the registry to acknowledge it before it gives a job up."""
@@ -46,7 +54,7 @@ PROGRESS_EVERY = 1.0
 @dataclass(frozen=True, slots=True)
 class Step:
     """What is about to be done. `key` is the whole key; `target` is that by which whoever does it knows it, where that is
-    another; `before` counts the attempts under the key that it had before it changed."""
+    another; `before` counts the attempts under the key that it had before it changed; `undoes`: it undoes another one."""
 
     key: str
     name: str
@@ -55,6 +63,7 @@ class Step:
     effect: Effect = "costly"
     target: str = ""
     before: int = 0
+    undoes: bool = False
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -64,12 +73,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it. `by` is `<agent>.<instance>`, empty for local steps."""
+    """What came of it. `by` is `<agent>.<instance>`, empty for local steps; `source` where it comes from, `degraded` why it is
+    less than was asked for."""
 
     content: msgspec.Raw
     usage: Usage = NO_USAGE
     stamps: Stamps = NO_STAMPS
     by: str = ""
+    source: Source = "full"
+    degraded: str = ""
 
 
 class Later(Exception):
@@ -84,12 +96,17 @@ class Later(Exception):
 class Attempt:
     """One doing of a step: what its doer writes into the journal while it works. An `AwardLedger`.
 
-    `resume` is the award under which a lost owner had the step done: whoever holds it is asked first.
+    `resume` is the award under which a lost owner had the step done: whoever holds it is asked first. `tries` are those that
+    failed before, and `stance` says to which of the step's variations and fallbacks they have led.
     """
 
-    def __init__(self, journal: Journal, seat: Seat, step: Step, number: int, resume: AwardRecord | None) -> None:
+    def __init__(
+        self, journal: Journal, seat: Seat, step: Step, number: int, resume: AwardRecord | None, known: StepState | None
+    ) -> None:
         self.number = number
         self.resume = resume
+        self.tries: Sequence[Try] = tuple(known.tries) if known else ()
+        self.stance = stance_of(self.tries)
         self.step = step
         self.by = ""
         self.stamps = NO_STAMPS
@@ -162,6 +179,7 @@ class Steps:
         self._shielded = False
         self.cancelled: Cancelled | None = None
         self.used = NO_USAGE
+        self.degraded: dict[str, str] = {}
 
     def find(self, step: Step) -> tuple[Step, StepState | None]:
         """What the journal knows of it; the step itself is another where it has changed and is to be done again.
@@ -177,17 +195,36 @@ class Steps:
         return step, known
 
     async def do(
-        self, scope: Scope, step: Step, work: Work, known: StepState | None, *, anew: bool = False
+        self,
+        scope: Scope,
+        step: Step,
+        work: Work,
+        known: StepState | None,
+        *,
+        anew: bool = False,
+        plan: Plan = NOTHING_PLANNED,
     ) -> msgspec.Raw:
         """Do it now, and journal its result; what was begun before is `known`, and is gone on with, unless it is to be begun
         `anew`.
 
         Raises:
             MeshError: it failed, and that is journaled. InDoubt: likewise, but it has not ended. Later: it has not begun.
+            GoesOn: this attempt failed, and its plan has another one.
         """
         await self._may_begin(step.key)
         with self._stillness.working():
-            return await self._do(scope, step, work, known, anew)
+            return await self._do(scope, step, work, known, anew, plan)
+
+    async def pause(self, seconds: float) -> None:
+        """Keep the job meanwhile.
+
+        Raises:
+            Cancelled: the job is.
+        """
+        if self.cancelled is not None:
+            raise Cancelled(self.cancelled.message)
+        with self._stillness.working():
+            await self._cancellable("a pause", self._seat.clock.sleep(seconds))
 
     def shield(self, course: Course) -> None:
         """From now on steps are done whatever has been said to the job, and the workflow is held to nothing: what it had done
@@ -221,36 +258,41 @@ class Steps:
         await self._journal.append(StepFailed(key=key, fault=error.fault(), name="branch", kind="branch"))
         self._saw(scope, key)
 
-    def uses(self, usage: Usage) -> None:
-        """Something else that the job has caused has used so much."""
-        self.used += usage
+    def uses(self, key: str, answer: WaitResolved) -> None:
+        """A child has used so much, and its result may be less than was asked for."""
+        self.used += answer.usage
+        if answer.degraded:
+            self.degraded[key] = answer.degraded
 
     def _saw(self, scope: Scope, key: str) -> None:
         """The workflow learns of the outcome now: its clock and its usage move on, the same way in every run."""
         step = self._journal.state.steps[key]
         scope.saw(step.ended_at)
         self.used += step.usage
+        if step.degraded:
+            self.degraded[key] = step.degraded
 
-    async def _do(self, scope: Scope, step: Step, work: Work, known: StepState | None, anew: bool) -> msgspec.Raw:
+    async def _do(
+        self, scope: Scope, step: Step, work: Work, known: StepState | None, anew: bool, plan: Plan
+    ) -> msgspec.Raw:
         number = (known.attempt if known else step.before) + 1
-        resume = known.awards[-1] if known and known.awards and not anew else None
-        attempt = Attempt(self._journal, self._seat, step, number, resume)
+        resume = known.award if known and not anew else None
+        attempt = Attempt(self._journal, self._seat, _as_it_stands(step, known), number, resume, known)
         began = self._seat.clock.monotonic()
         self._tell("step.began", step, attempt=number)
         try:
             if attempt.resume is not None:
                 await attempt.take_up(attempt.resume)
-            outcome = await self._cancellable(step, work(attempt))
+            outcome = await self._cancellable(f"step {step.key}", work(attempt))
             output = await self._values.keep(outcome.content, f"result of step {step.key}")
         except Later:
             raise
         except MeshError as error:
-            await self._failed(scope, step, attempt, error, began)
-            raise
+            failure = await self._failed(scope, step, attempt, error, began, plan)
+            raise failure from (None if failure is error else error)
         except Exception as error:
             failure = handler_failed(error, step.name)
-            await self._failed(scope, step, attempt, failure, began)
-            raise failure from error
+            raise await self._failed(scope, step, attempt, failure, began, plan) from error
         await self._journal.append(
             StepSucceeded(
                 key=step.key,
@@ -258,7 +300,9 @@ class Steps:
                 usage=outcome.usage,
                 stamps=outcome.stamps,
                 by=outcome.by or attempt.by,
-                **({} if attempt.started else step.identity),
+                source=outcome.source,
+                degraded=outcome.degraded,
+                **({} if attempt.started or attempt.tries else step.identity),
             )
         )
         self._saw(scope, step.key)
@@ -267,7 +311,7 @@ class Steps:
         )
         return outcome.content
 
-    async def _cancellable(self, step: Step, work: Awaitable[Outcome]) -> Outcome:
+    async def _cancellable(self, what: str, work: Awaitable[T]) -> T:
         """The work, which a cancelled job stops. As `asyncio.timeout` does it: a cancellation from outside goes through."""
         task = asyncio.current_task()
         assert task is not None
@@ -278,32 +322,79 @@ class Steps:
         except asyncio.CancelledError:
             if self.cancelled is None or task.uncancel() > before:
                 raise
-            raise Cancelled(f"step {step.key}: {self.cancelled.message}") from None
+            raise Cancelled(f"{what}: {self.cancelled.message}") from None
         finally:
             self._under_way.discard(task)
 
-    async def _failed(self, scope: Scope, step: Step, attempt: Attempt, error: MeshError, began: float) -> None:
-        """Journal the failure, unless the job is not ours any more: then that is raised."""
+    async def _failed(
+        self,
+        scope: Scope,
+        step: Step,
+        attempt: Attempt,
+        error: MeshError,
+        began: float,
+        plan: Plan,
+    ) -> MeshError:
+        """Journal the failure, unless the job is not ours any more: then that is raised. What the step fails with is given: where
+        nothing could stand in for its result, why it had to.
+
+        Raises:
+            GoesOn: its plan has another attempt.
+        """
         self._journal.check()
         if isinstance(error, InDoubt) and attempt.started:
             await self._journal.append(StepInDoubt(key=step.key, reason=error.message))
-            return
-        identity = {} if attempt.started else step.identity
+            return error
+        identity = {} if attempt.started or attempt.tries else step.identity
+        following = None if self.cancelled else plan.after(attempt.tries, error, self._seat.ids.random)
+        if following is not None:
+            await self._go_on(step, attempt, error, following, identity)
+            raise GoesOn
+        if attempt.stance.fallback:
+            error = first_fault(attempt.tries) or error
+        skipped = plan.skips(error)
         await self._journal.append(
-            StepFailed(key=step.key, fault=error.fault(), stamps=attempt.stamps, by=attempt.by, **identity)
+            StepFailed(
+                key=step.key, fault=error.fault(), stamps=attempt.stamps, by=attempt.by, skipped=skipped, **identity
+            )
         )
         self._saw(scope, step.key)
         status = "semantic_failure" if error.error_class == "semantic" else "exception"
         latency = self._seat.clock.monotonic() - began
         self._tell("step.ended", step, exit_status=status, error=error.code, message=error.message, latency=latency)
+        return error
+
+    async def _go_on(
+        self, step: Step, attempt: Attempt, error: MeshError, following: Next, identity: dict[str, Any]
+    ) -> None:
+        """Journal that the attempt failed, and how the step goes on: whoever owns the job then does that."""
+        until = self._journal.job_time() + following.seconds if following.seconds else 0.0
+        await self._journal.append(
+            StepRetried(
+                key=step.key,
+                attempt=attempt.number,
+                fault=error.fault(),
+                onward=following.onward,
+                number=following.number,
+                what=following.what,
+                until=until,
+                **identity,
+            )
+        )
+        self._tell(
+            "step.retried", step, attempt=attempt.number, error=error.code, message=error.message,
+            onward=following.onward, what=following.what,
+        )  # fmt: skip
 
     async def recall(self, scope: Scope, known: StepState) -> msgspec.Raw:
         """The outcome of a step that has ended.
 
         Raises:
-            MeshError: it failed.
+            MeshError: it failed, and was not skipped.
         """
         self._saw(scope, known.key)
+        if known.skipped:
+            return NULL
         if known.fault is not None:
             raise from_fault(known.fault)
         return NULL if known.output is None else await self._values.load(known.output)
@@ -355,6 +446,14 @@ class Steps:
             event, job=state.job, epoch=self._journal.epoch, step=step.key, command=step.name, kind=step.kind,
             correlation=self._correlation, **fields,
         )  # fmt: skip
+
+
+def _as_it_stands(step: Step, known: StepState | None) -> Step:
+    """The step as it is done now: with something else in it, it is another one to whoever does it."""
+    stance = stance_of(known.tries) if known else Stance()
+    if stance.fallback:
+        return replace(step, target=f"{step.key}/~fallback#{stance.fallback}")
+    return replace(step, target=f"{step.key}/~vary#{stance.variation}") if stance.variation else step
 
 
 def handler_failed(error: Exception, name: str) -> HandlerFailed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mesh.jobs.calling import Calling
@@ -84,6 +85,11 @@ class Surroundings(Job):
     def usage(self) -> Usage:
         """What the steps have used so far."""
         return self._steps.used
+
+    @property
+    def degraded(self) -> Mapping[str, str]:
+        """The steps seen so far whose results are less than was asked for, and why."""
+        return dict(self._steps.degraded)
 
     @property
     def deadline(self) -> Deadline | None:

@@ -52,7 +52,9 @@ class Undoing:
         result = NULL if done.output is None else await self._values.load(done.output)
         number = f"#{done.undo_attempt}" if done.undo_attempt > 1 else ""
         kind: Any = "call" if isinstance(undo.what, str) else "local"
-        step = Step(f"{done.key}/undo{number}", undo.name, kind, result, "idempotent", target=f"{done.key}/undo")
+        step = Step(
+            f"{done.key}/undo{number}", undo.name, kind, result, "idempotent", target=f"{done.key}/undo", undoes=True
+        )
 
         async def work(attempt: Attempt) -> Outcome:
             if isinstance(undo.what, str):

@@ -76,6 +76,10 @@ class Waits:
         """The wait of that key, if the journal has one."""
         return self._journal.state.waits.get(key)
 
+    def job_time(self) -> float:
+        """Now, Unix seconds, by the server's clock."""
+        return self._journal.job_time()
+
     def cancel(self, error: Cancelled) -> None:
         """Whoever waits, now or later, meets this error in place of an answer. Not what undoes the job's steps."""
         if not self._shielded:

@@ -15,6 +15,7 @@ from mesh.jobs.snapshots import SnapshotReader, Snapshots, snapshot_at
 from mesh.jobs.values import Values
 from mesh.jobs.workflow import Job, workflow
 from mesh.protocols.job_events import Snapshot, Value
+from mesh.protocols.job_history_events import SNAPSHOT_FORMAT
 from mesh.protocols.job_state import JobState, Recorded, fold, seal, unseal
 from mesh.protocols.ports import Clock, Ids
 
@@ -129,7 +130,7 @@ async def test_a_snapshot_that_does_not_fit_is_passed_over_and_everything_is_rea
         "gone": LARGE,
         "a later format": Value(inline=kept),
     }.get(wrong, Value(inline=seal(other)))
-    await journal.append(Snapshot(state=state, format=2 if wrong == "a later format" else 1))
+    await journal.append(Snapshot(state=state, format=SNAPSHOT_FORMAT + (wrong == "a later format")))
     reader = world.journals()
     assert snapshot_at((await reader.read("default", "j1"))[-1]) == journal.state.sequence
     assert await reader.state("default", "j1") == fold(await reader.read("default", "j1"))
