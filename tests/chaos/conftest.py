@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mesh.client.mesh import Mesh
+from tests.chaos.crowd import Crowd
 from tests.chaos.fleet import Fleet
 from tests.chaos.report import Row, table
 from tests.chaos.scenario import SIZE, Scenario
@@ -46,6 +47,13 @@ def fleet(server: RealServer, tmp_path: Path, chaos: Scenario) -> Iterator[Fleet
     fleet = Fleet(server.url, tmp_path, chaos.chance)
     yield fleet
     fleet.end()
+
+
+@pytest.fixture
+def crowd(server: RealServer, tmp_path: Path) -> Iterator[Crowd]:
+    crowd = Crowd(server.url, tmp_path)
+    yield crowd
+    crowd.end()
 
 
 @pytest.fixture

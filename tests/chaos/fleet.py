@@ -23,7 +23,9 @@ from tests.chaos.plans import BLIND, LEDGER, Act
 from tests.effect_target import EffectTarget
 from tests.faults.crew import Crew
 
-multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.faults.member", "tests.chaos.worker"])
+multiprocessing.get_context("forkserver").set_forkserver_preload(
+    ["tests.faults.member", "tests.chaos.worker", "tests.chaos.station"]
+)
 
 HAND_IN_WITHIN = 60.0
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from nats.aio.client import Client
 
 from mesh.client.mesh import Mesh
 from mesh.protocols.errors import MeshError
 from mesh.testing.virtual_time import until
+
+T = TypeVar("T")
 
 
 async def listed(mesh: Mesh, *processes: str, agent: str = "worker") -> None:
@@ -45,6 +47,18 @@ async def soon(attempt: Callable[[], Awaitable[Any]], within: float = 15.0) -> A
                 if error.error_class != "transient" and error.code not in ("unknown-agent", "no-bids"):
                     raise
                 await asyncio.sleep(0.02)
+
+
+async def passes(
+    look: Callable[[], Awaitable[T]], holds: Callable[[T], bool], *, within: float, every: float = 0.05
+) -> T:
+    """What a look gives, as soon as it gives something that will do."""
+    async with asyncio.timeout(within):
+        while True:
+            found = await look()
+            if holds(found):
+                return found
+            await asyncio.sleep(every)
 
 
 def elapsed_since(mesh: Mesh) -> Callable[[], float]:

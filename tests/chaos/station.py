@@ -1,0 +1,271 @@
+"""A process whose agents can be made ill, kept waiting and killed: what it hosts, `Terms` say; how its target fares, its mood.
+
+    target    does one thing, and is well, `fails`, `hangs`, `slow`, or says `overloaded`, as the file `mood-<process>` says
+    link      passes a request on along a list of agents; the last one fares as its mood says
+    listener  hears events, live ones and durable ones; a fatal event kills it
+    caller    many callers of one target, for as long as a test wants; it knows what came of each call
+
+Every handler writes a line when it begins and one when it ends, however it ends: `Books` reads them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from mesh import Agent, Context, Mesh, command, on_event
+from mesh.actors import reactions
+from mesh.clock import SystemClock
+from mesh.protocols.errors import MeshError, Overloaded, Transient
+from mesh.telemetry.log_lines import JsonLines
+from mesh.telemetry.telemetry import Telemetry
+from mesh.testing.virtual_time import until
+from tests.chaos.books import Books, Line
+
+Mood = Literal["well", "fails", "hangs", "slow", "overloaded"]
+Role = Literal["target", "link", "listener", "caller"]
+A_WHILE = 0.02
+"""Seconds that a slow target takes."""
+GRACE = 10.0
+FATAL = "fatal"
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process is to be. `redeliver`: seconds until an event that nobody settled comes again; `link` agents are
+    called after their process."""
+
+    url: str
+    process: str
+    folder: str
+    roles: tuple[Role, ...] = ("target",)
+    capacity: int = 64
+    mailbox: int = 256
+    redeliver: float = 1.0
+    log_level: str = "WARNING"
+
+
+class Tallied(msgspec.Struct, kw_only=True):
+    """What came of the calls of one process: how many by code (`ok` is no error), and the longest call in seconds."""
+
+    codes: dict[str, int] = {}
+    longest: float = 0.0
+
+    @property
+    def calls(self) -> int:
+        return sum(self.codes.values())
+
+    def add(self, code: str, seconds: float) -> None:
+        self.codes[code] = self.codes.get(code, 0) + 1
+        self.longest = max(self.longest, seconds)
+
+
+class Station:
+    """The agents of one process, and what they share."""
+
+    def __init__(self, terms: Terms, mesh: Mesh) -> None:
+        self._terms = terms
+        self._mesh = mesh
+        self._books = Books(Path(terms.folder), terms.process)
+        self._mood = Path(terms.folder) / f"mood-{terms.process}"
+
+    @asynccontextmanager
+    async def busy(self, ctx: Context, what: str) -> AsyncIterator[None]:
+        """Write down the beginning and the end."""
+        line = Line("+", what, ctx.message.sender.process, ctx.message.attempt, ctx.message.id)
+        self._books.write(line)
+        try:
+            yield
+        finally:
+            self._books.write(line._replace(sign="-"))
+
+    async def fare(self) -> str:
+        """Do the work, as well as one can in this mood."""
+        mood = self._mood.read_text() if self._mood.exists() else "well"
+        if mood == "fails":
+            raise Transient("what it depends on is down")
+        if mood == "overloaded":
+            raise Overloaded("too much to do", retry_after=0.05)
+        if mood == "hangs":
+            await asyncio.Event().wait()
+        elif mood == "slow":
+            await asyncio.sleep(A_WHILE)
+        return self._terms.process
+
+    def agents(self) -> list[type[Agent]]:
+        makers = {"target": self.target, "link": self.link, "listener": self.listener, "caller": self.caller}
+        return [makers[role]() for role in self._terms.roles]
+
+    def target(self) -> type[Agent]:
+        station, terms = self, self._terms
+
+        class Target(Agent):
+            name = "target"
+            capacity = terms.capacity
+            mailbox = terms.mailbox
+
+            @command(capability="target.do", effect="pure", timeout=30)
+            async def do(self, ctx: Context) -> str:
+                async with station.busy(ctx, "do"):
+                    return await station.fare()
+
+            @command(effect="pure")
+            async def echo(self, text: str) -> str:
+                return text
+
+            @command(capability="target.die", effect="idempotent", timeout=30)
+            async def die(self, ctx: Context) -> None:
+                async with station.busy(ctx, "die"):
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            @command
+            async def block(self, name: str) -> None:
+                """The loop stands still until a test lets go."""
+                (Path(terms.folder) / name).touch()
+                while not (Path(terms.folder) / f"let-{name}").exists():
+                    time.sleep(0.01)  # noqa: ASYNC251 - that is the fault
+
+        return Target
+
+    def link(self) -> type[Agent]:
+        station, terms = self, self._terms
+
+        class Link(Agent):
+            name = terms.process
+            capacity = terms.capacity
+            mailbox = terms.mailbox
+
+            @command(effect="pure", timeout=600)
+            async def pass_on(self, ctx: Context, to: list[str]) -> str:
+                async with station.busy(ctx, "pass_on"):
+                    if not to:
+                        return await station.fare()
+                    return await ctx.ask(to[0], {"to": to[1:]}, command="pass_on", returns=str)
+
+            @command(effect="pure")
+            async def echo(self, text: str) -> str:
+                return text
+
+        return Link
+
+    def listener(self) -> type[Agent]:
+        station, terms, mesh = self, self._terms, self._mesh
+
+        class Listener(Agent):
+            name = "listener"
+            capacity = terms.capacity
+            mailbox = terms.mailbox
+
+            @on_event("said.live")
+            async def live(self, ctx: Context, word: str) -> None:
+                station.heard(ctx, f"live-{word[:20]}")
+
+            @on_event("said.kept", durable=True, timeout=0.5)
+            async def kept(self, ctx: Context, word: str) -> None:
+                station.heard(ctx, f"kept-{word[:20]}")
+                if word == FATAL:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            @command(effect="pure", timeout=60)
+            async def knows(self, targets: list[str]) -> bool:
+                """True, as soon as this process believes exactly these to host a target."""
+                there = lambda: sorted(each.process for each in mesh.directory.instances("target"))  # noqa: E731
+                await until(lambda: there() == targets, timeout=60)
+                return True
+
+        return Listener
+
+    def heard(self, ctx: Context, what: str) -> None:
+        self._books.write(Line("+", what, ctx.message.sender.process, ctx.message.attempt, ctx.message.id))
+
+    def caller(self) -> type[Agent]:
+        mesh = self._mesh
+
+        class Caller(Agent):
+            name = "caller"
+            capacity = 4
+
+            def __init__(self) -> None:
+                self.tallied = Tallied()
+                self.calling: list[asyncio.Task[None]] = []
+
+            @command
+            async def begin(self, target: str, callers: int, timeout: float, pause: float) -> None:
+                """So many callers ask the target, over and over, with a pause between."""
+                asking = (self._ask_on(target, timeout, pause) for _ in range(callers))
+                self.calling += [asyncio.ensure_future(each) for each in asking]
+
+            @command
+            async def fresh(self) -> Tallied:
+                """What came of the calls since the last time somebody asked."""
+                tallied, self.tallied = self.tallied, Tallied()
+                return tallied
+
+            @command(timeout=60)
+            async def end(self) -> Tallied:
+                """No caller calls any more."""
+                for each in self.calling:
+                    each.cancel()
+                await asyncio.gather(*self.calling, return_exceptions=True)
+                self.calling.clear()
+                return await self.fresh()
+
+            @command(timeout=120)
+            async def once(self, target: str, callers: int, timeout: float) -> Tallied:
+                """So many callers, one call each, all at once."""
+                tallied = Tallied()
+                await asyncio.gather(*(self._ask(target, timeout, tallied) for _ in range(callers)))
+                return tallied
+
+            @command
+            async def breakers(self) -> list[str]:
+                """The states of this process's breakers against the target."""
+                return [each.state for each in mesh.peer.breakers.rows() if each.capability == "target.do"]
+
+            async def _ask_on(self, target: str, timeout: float, pause: float) -> None:
+                await asyncio.sleep(mesh.peer.ids.random.uniform(0, pause))
+                while True:
+                    await self._ask(target, timeout, self.tallied)
+                    await asyncio.sleep(pause * mesh.peer.ids.random.uniform(0.5, 1.5))
+
+            async def _ask(self, target: str, timeout: float, tallied: Tallied) -> None:
+                began = time.monotonic()
+                try:
+                    await mesh.ask(target, timeout=timeout)
+                    code = "ok"
+                except MeshError as error:
+                    code = error.code
+                tallied.add(code, time.monotonic() - began)
+
+        return Caller
+
+
+async def live(terms: Terms) -> None:
+    """Host what is asked for, say so by a file, and stay until SIGTERM; then drain."""
+    reactions.COMES_AGAIN_AFTER = terms.redeliver
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    telemetry = Telemetry(SystemClock().now, JsonLines())
+    async with Mesh.connect(terms.url, process=terms.process, telemetry=telemetry) as mesh:
+        for each in Station(terms, mesh).agents():
+            await mesh.host(each)
+        (Path(terms.folder) / f"{terms.process}.ready").write_text(str(os.getpid()))
+        await stop.wait()
+        await mesh.drain(GRACE)
+
+
+def forked(terms: Terms, log: Path, source: Path | None) -> None:
+    """Be that process, as a child of a fork server; its stderr goes to a file."""
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    logging.basicConfig(level=terms.log_level, format="%(levelname)s %(name)s %(message)s", force=True)
+    asyncio.run(live(terms))
