@@ -1,18 +1,23 @@
 """`Actor`: one running instance: a mailbox, the state the handlers work on, and the restarts.
 
 It has no task and no subscription of its own: a drain task exists only while its mailbox holds something. At most
-`capacity` messages are handled at once, one by default. What crashes it restarts it alone; its mailbox waits meanwhile.
+`capacity` messages are handled at once, one by default; where that is adaptive, it is what `gradient.py` finds out. What crashes it restarts it alone; its mailbox waits meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mesh.actors.admission import admit
 from mesh.actors.definition import AgentDefinition
+from mesh.actors.fairness import Share
+from mesh.actors.flow import Flow
+from mesh.actors.gradient import Gradient
 from mesh.actors.handler import Handler
 from mesh.actors.hooks import STOP_TIMEOUT, Hooks
 from mesh.actors.invocation import DONE, Invocation, Outcome
@@ -21,6 +26,7 @@ from mesh.actors.lineage import MAX_HOPS
 from mesh.actors.mailbox import Mailbox
 from mesh.actors.marks import BidHook
 from mesh.actors.notice import Notice, heard_out
+from mesh.actors.pressure import LEAST
 from mesh.actors.supervision import Supervision
 from mesh.actors.tally import Tally
 from mesh.actors.work import Work
@@ -28,14 +34,13 @@ from mesh.protocols.acts import Bid
 from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import Sender
 from mesh.protocols.errors import (
-    AgentLost,
-    CallCycle,
     Cancelled,
     DeadlineExceeded,
     Draining,
     MeshError,
     Overloaded,
-    TooManyHops,
+    RateLimited,
+    TimedOut,
 )
 from mesh.registry.records import Figures, InstanceState
 
@@ -55,7 +60,7 @@ class Actor:
     """One instance of an agent in this process. Cheap while idle: there may be a hundred thousand."""
 
     __slots__ = (
-        "_drains", "_functions", "_running", "_starting", "_target", "capacity", "definition", "hooks", "instance", "key", "labels", "loop",
+        "_drains", "_functions", "_running", "_starting", "_target", "capacity", "definition", "flow", "hooks", "instance", "key", "labels", "loop",
         "mailbox", "peer", "sender", "started_at", "supervision", "tally",
     )  # fmt: skip
 
@@ -75,6 +80,7 @@ class Actor:
         """`agent.instance`, as heartbeats and callers name it."""
         self.labels: Mapping[str, str] = {**definition.labels, **labels} if labels else definition.labels
         self.capacity = capacity or definition.capacity
+        """How many messages it handles at once, now."""
         self.sender = Sender(definition.name, instance, peer.process)
         self.mailbox = Mailbox(definition.mailbox)
         self.tally = Tally()
@@ -82,6 +88,7 @@ class Actor:
         self.loop = asyncio.get_running_loop()
         self.started_at = peer.clock.now()
         self.hooks = Hooks(self)
+        self.flow: Flow | None = None
         self._target: Any = None
         self._functions: dict[str, Callable[..., Any]] = _NONE_YET
         self._running: dict[str, tuple[Work, asyncio.Task[None]]] = _NONE_YET
@@ -104,6 +111,17 @@ class Actor:
     def running(self) -> int:
         """How many messages are being handled now."""
         return len(self._running)
+
+    @property
+    def active(self) -> bool:
+        """Whether something runs, or is about to."""
+        return bool(self._drains)
+
+    @property
+    def ceiling(self) -> int:
+        """How many it may handle at once, as declared."""
+        gradient = self.flow.gradient if self.flow is not None else None
+        return self.capacity if gradient is None else gradient.most
 
     def figures(self) -> Figures:
         """Load, measured latency and success, and the standing bids they speak for (the contract net's, if there is one)."""
@@ -141,7 +159,7 @@ class Actor:
             mailbox is full; `retry_after` is an estimate. DeadlineExceeded · CallCycle · TooManyHops: it is not worth queueing.
         """
         try:
-            self._admit(work)
+            admit(self, work)
         except MeshError as error:
             error.detail["begun"] = False
             error.origin = error.origin or self.key
@@ -155,54 +173,38 @@ class Actor:
         for notice in notices:
             if notice.envelope.hops > MAX_HOPS or notice.envelope.chain:
                 return False
-        if self.peer.policy.switches or self.supervision.state != "ready" or not self.mailbox.take_in(notices):
+        if self.peer.policy.switches or self.supervision.state != "ready" or not self._takes_in(notices):
             return False
         if len(self._drains) < self.capacity:
             self.pump()
         return True
 
-    def _admit(self, work: Work) -> None:
-        if self.peer.policy.switches and (switch := killed_work(self.peer.policy, self, work)) is not None:
-            raise switch.error()
-        if self.supervision.state in ("draining", "stopped"):
-            raise Draining(f"{self.key} is going away")
-        if self.supervision.state == "failed":
-            raise AgentLost(f"{self.key} crashed too often and was given up")
-        work.offered_at = self.peer.clock.monotonic()
-        if work.offered_at >= work.deadline.at:
-            self.peer.count("expired", agent=self.definition.name, where="offer")
-            raise DeadlineExceeded(f"the deadline passed before {self.key} could queue the message")
-        envelope = work.envelope
-        if self.definition.name in envelope.chain:
-            raise CallCycle(
-                f"{self.definition.name} is already waiting in {' → '.join(envelope.chain[:MAX_HOPS])[:500]}"
-            )
-        if envelope.hops > MAX_HOPS:
-            raise TooManyHops(
-                f"the chain of calls is longer than {MAX_HOPS}: {' → '.join(envelope.chain[:MAX_HOPS])[:500]}"
-            )
-        try:
-            self.mailbox.put(work, retry_after=0.0)
-        except Overloaded as error:
-            error.retry_after = self.patience()
-            raise
-
-    def patience(self) -> float:
-        """Seconds after which a full mailbox probably has room: the mean time of a call, shared by `capacity`."""
-        return max(0.01, self.tally.whole.latency / self.capacity)
+    def _takes_in(self, notices: list[Notice]) -> bool:
+        """All of them wait, unless one has to be looked at by itself."""
+        return (
+            self.peer.pressure.takes == LEAST
+            and all(each.envelope.constraints is None for each in notices)
+            and self.mailbox.take_in(notices, self)
+        )
 
     def pump(self) -> None:
         """Start a drain if there is work and room for it; one that is about to start sees to everything that waits."""
-        if self._starting or not self.mailbox or self.supervision.state not in ("ready", "draining"):
+        if self._starting or not self.mailbox:
+            return
+        self.peer.pressure.busy(self)
+        if self.supervision.state not in ("ready", "draining"):
             return
         if len(self._drains) < self.capacity:
             self._starting = True
             self._start_drain()
+        else:
+            self.contended().crowded()
 
     def _widen(self) -> None:
         """A handler waits for something; what is behind it in the mailbox need not, as far as `capacity` goes."""
-        for _ in range(min(self.capacity - len(self._drains), len(self.mailbox))):
-            self._start_drain()
+        if self.mailbox.ready:
+            for _ in range(min(self.capacity - len(self._drains), len(self.mailbox))):
+                self._start_drain()
 
     def _start_drain(self) -> None:
         if self._drains is _NO_DRAINS:
@@ -215,7 +217,7 @@ class Actor:
         self._starting = False
         turn_ends = self.peer.clock.monotonic() + TURN
         try:
-            while self.supervision.state in ("ready", "draining") and (work := self.mailbox.take()) is not None:
+            while self._goes_on() and (work := self.mailbox.take()) is not None:
                 if isinstance(work, Notice) and (work := heard_out(self, work)) is None:
                     break
                 if not await self._handle(work, task):
@@ -227,6 +229,9 @@ class Actor:
             self._drains.remove(task)
             self.peer.changed(self)
 
+    def _goes_on(self) -> bool:
+        return self.supervision.state in ("ready", "draining") and len(self._drains) <= self.capacity
+
     async def _handle(self, work: Work, task: asyncio.Task[None]) -> bool:
         """Handle one message; false when this drain must end."""
         invocation = work.invocation or Invocation(self, work)
@@ -237,6 +242,8 @@ class Actor:
         if self.peer.policy.switches and not work.begun and (switch := killed_work(self.peer.policy, self, work)):
             await self._drop(work, switch.error())
             return True
+        if self.flow is not None:
+            self.flow.began(invocation.started, waiting=self.mailbox.ready, capacity=self.capacity)
         outcome = invocation.begin()
         if outcome is None:
             self._widen()
@@ -253,6 +260,10 @@ class Actor:
         if self._running is _NONE_YET:
             self._running = {}
         self._running[work.envelope.id] = (work, task)
+        self.mailbox.entered(work)
+        gradient = self.contended().gradient if self.capacity > 1 or self.flow is not None else None
+        ticket = gradient.began(len(self._running)) if gradient is not None else 0
+        outcome: Outcome | None = None
         self.peer.changed(self)
         try:
             outcome = await invocation.finish(task)
@@ -263,8 +274,20 @@ class Actor:
                 await asyncio.wait([invocation.thread])
         finally:
             self._running.pop(work.envelope.id, None)
+            self.mailbox.left(work)
+            if gradient is not None:
+                self._adapt(gradient, ticket, work, outcome, self.peer.clock.monotonic() - invocation.started)
         self.peer.changed(self)
         return outcome
+
+    def _adapt(self, gradient: Gradient, ticket: int, work: Work, outcome: Outcome | None, seconds: float) -> None:
+        """How long a call took says how many there should be at once: but not one that was stopped, or failed early."""
+        error = outcome.error if outcome is not None else None
+        says = outcome is not None and (error is None or isinstance(error, DeadlineExceeded | TimedOut))
+        dropped = isinstance(error, Overloaded) and not isinstance(error, RateLimited)
+        if gradient.ended(ticket, work.handler.name, seconds if says else None, dropped=dropped):
+            self.capacity = gradient.limit
+            self._widen()
 
     async def _drop(self, work: Work, error: MeshError) -> None:
         """The caller has given up, or the work was killed, while it waited: it is not begun."""
@@ -287,6 +310,28 @@ class Actor:
         error = outcome.error
         blamed = error is not None and error.blame == "target"
         self.tally.add(work.handler.name, seconds, not blamed, f"{error.code}: {error.message}" if error else "")
+
+    # -- as the host of its mailbox
+
+    @property
+    def shares(self) -> Mapping[str, Share]:
+        """What was decided about tenants; empty where nothing was."""
+        return self.peer.policy.shares
+
+    def share(self, tenant: str) -> Share:
+        """What that tenant gets."""
+        return self.peer.policy.share(tenant)
+
+    def held(self) -> dict[str, int]:
+        """How many messages of each tenant are being handled."""
+        return dict(Counter(work.envelope.tenant for work, _ in self._running.values()))
+
+    def contended(self) -> Flow:
+        """What is known of how fast it gets through what waits; made when somebody has to wait, or several may run at once."""
+        if self.flow is None:
+            adapts = self.definition.adapts(self.capacity)
+            self.flow = Flow(self.definition.mailbox, Gradient(self.capacity) if adapts else None)
+        return self.flow
 
     # -- its life
 
@@ -366,7 +411,7 @@ class Actor:
 
     async def flush(self, error: MeshError) -> None:
         """Answer everything that waits with `error`."""
-        while (work := self.mailbox.take()) is not None:
+        for work in self.mailbox.clear():
             await _sent(work.respond.failure(error, Usage()))
 
 

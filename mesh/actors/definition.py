@@ -32,13 +32,17 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 _VERSION = re.compile(r"\d+(\.\d+){0,2}([-+][0-9A-Za-z.-]+)?\Z")
+ADAPTIVE = 32
+"""From this capacity on it is adaptive unless the agent says otherwise: a smaller one was meant as it stands, and calls are
+few enough in a window that chance decides; so many at once nobody has tried out for every day of what is behind the agent."""
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgentDefinition:
     """One kind of agent. `make` gives a fresh state; `capacity` is how many messages it handles at once, `mailbox` how
-    many more may wait. The stamps name the version by themselves."""
+    many more may wait; `adaptive` says whether fewer are handled at once where more take longer. The stamps name the
+    version by themselves."""
 
     name: str
     version: str
@@ -53,6 +57,7 @@ class AgentDefinition:
     restarts: RestartPolicy = field(default_factory=RestartPolicy)
     stamps: Stamps = field(default_factory=Stamps)
     keeps: tuple[Binds, ...] = ()
+    adaptive: bool | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "agent")
@@ -66,6 +71,10 @@ class AgentDefinition:
         if len(offered) != len(set(offered)):
             raise TypeError(f"agent {self.name} offers a capability with two commands: {', '.join(sorted(offered))}")
         object.__setattr__(self, "stamps", structs.replace(self.stamps, agent_version=self.version))
+
+    def adapts(self, capacity: int) -> bool:
+        """Whether an instance that may handle so many at once finds out how many it should."""
+        return capacity > 1 and (capacity >= ADAPTIVE if self.adaptive is None else self.adaptive)
 
     @property
     def capabilities(self) -> tuple[Capability, ...]:
@@ -145,8 +154,10 @@ def agent(
     labels: Mapping[str, str] | None = None,
     capacity: int = 1,
     mailbox: int = LIMIT,
+    adaptive: bool | None = None,
     price: float = 0.0,
     tier: int = 0,
+    hedge: bool = False,
     stamps: Stamps = Stamps(),  # noqa: B008
 ) -> Callable[[Callable[P, R]], FunctionAgent[P, R]]: ...
 def agent(function: Callable[P, R] | None = None, /, **options: Any) -> Any:
@@ -159,7 +170,9 @@ def agent(function: Callable[P, R] | None = None, /, **options: Any) -> Any:
     if function is not None:
         return FunctionAgent(function, CommandOptions(), local, version="1.0.0")
     about: dict[str, Any] = {
-        key: options.pop(key) for key in ("version", "labels", "capacity", "mailbox", "stamps") if key in options
+        key: options.pop(key)
+        for key in ("version", "labels", "capacity", "mailbox", "adaptive", "stamps")
+        if key in options
     }
     about.setdefault("version", "1.0.0")
     about["labels"] = dict(about.get("labels") or {})
@@ -184,6 +197,7 @@ class Agent:
     labels: ClassVar[Mapping[str, str]] = MappingProxyType({})
     capacity: ClassVar[int] = 1
     mailbox: ClassVar[int] = LIMIT
+    adaptive: ClassVar[bool | None] = None
     restarts: ClassVar[RestartPolicy] = RestartPolicy()
     stamps: ClassVar[Stamps] = Stamps()
     definition: ClassVar[AgentDefinition]
@@ -205,7 +219,7 @@ class Agent:
         """After the last message; not after a crash."""
 
 
-_OPTIONS = {"name", "version", "description", "labels", "capacity", "mailbox", "restarts", "stamps"}
+_OPTIONS = {"name", "version", "description", "labels", "capacity", "mailbox", "adaptive", "restarts", "stamps"}
 
 
 def _quoted(options: Iterable[str]) -> str:
@@ -272,6 +286,7 @@ def _define_class(cls: type[Agent], local: Mapping[str, Any]) -> AgentDefinition
         labels=dict(cls.labels),
         capacity=cls.capacity,
         mailbox=cls.mailbox,
+        adaptive=cls.adaptive,
         restarts=cls.restarts,
         stamps=cls.stamps,
         keeps=tuple(keeps),

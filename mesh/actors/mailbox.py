@@ -1,11 +1,15 @@
-"""`Mailbox`: what waits for an actor. Bounded; it outlives the actor's restarts."""
+"""`Mailbox`: what waits for an actor. Bounded; it outlives the actor's restarts.
+
+While all that wait are alike, of one tenant and one priority, it is a deque; else a `FairQueue`, until that is empty.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import cast
 
+from mesh.actors.fairness import Host, alike
+from mesh.actors.queueing import FairQueue
 from mesh.actors.work import Work
 from mesh.protocols.errors import Overloaded
 
@@ -14,50 +18,120 @@ LIMIT = 256
 
 
 class Mailbox:
-    """First in, first out, at most `limit` waiting."""
+    """At most `limit` waiting, in fair order."""
 
     __slots__ = ("_waiting", "limit")
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.limit = limit
-        self._waiting: deque[Work] | tuple[()] = ()
+        self._waiting: deque[Work] | FairQueue | tuple[()] = ()
 
-    def put(self, work: Work, *, retry_after: float) -> None:
-        """Let it wait.
+    def put(self, work: Work, host: Host) -> Work | None:
+        """Let it wait. If that took somebody else's room, whose: it is out, and has to be told.
 
         Raises:
-            Overloaded: `limit` wait already; come back after `retry_after` seconds.
+            Overloaded: there is no room, and nobody who should make some; `retry_after` is not filled in.
         """
-        if len(self._waiting) >= self.limit:
-            raise Overloaded(
-                f"the mailbox is full: {self.limit} messages wait",
-                retry_after=retry_after,
-                detail={"limit": self.limit},
-            )
-        if isinstance(self._waiting, tuple):  # an empty deque takes as much memory as the rest of an idle actor
-            self._waiting = deque()
-        self._waiting.append(work)
+        waiting = self._waiting
+        if not host.shares:
+            if not waiting:
+                self._plain().append(work)
+                return None
+            if type(waiting) is deque and alike(waiting[-1], work):
+                if len(waiting) >= self.limit:
+                    raise self._full(work)
+                waiting.append(work)
+                return None
+        return self._put_fairly(work, host)
 
-    def take_in(self, works: Sequence[Work]) -> bool:
-        """Let them all wait if there is room for all, else none."""
-        if len(self._waiting) + len(works) > self.limit:
+    def take_in(self, works: Sequence[Work], host: Host) -> bool:
+        """Let them all wait if there is room for all and they are alike what waits already, else none.
+
+        They are alike one another: the first speaks for all.
+        """
+        waiting = self._waiting
+        if host.shares or len(waiting) + len(works) > self.limit:
             return False
-        if isinstance(self._waiting, tuple):
-            self._waiting = deque()
-        self._waiting.extend(works)
+        if not waiting:
+            waiting = self._plain()
+        if type(waiting) is not deque or (waiting and not alike(waiting[-1], works[0])):
+            return False
+        waiting.extend(works)
         return True
 
     def take(self) -> Work | None:
-        """The one that has waited longest, or None."""
+        """Whose turn it is, or None: nothing waits that may be handled now."""
         return self._waiting.popleft() if self._waiting else None
+
+    def ahead(self, work: Work, host: Host) -> int:
+        """How many of those that wait would be handled before it."""
+        waiting = self._waiting
+        if not host.shares and (not waiting or (type(waiting) is deque and alike(waiting[-1], work))):
+            return len(waiting)
+        return self._fair(host).ahead(work)
 
     def withdraw(self, message_id: str, requester: str) -> Work | None:
         """Take out the message `requester` sent under this id, if it still waits."""
-        for work in self._waiting:
+        waiting = self._waiting
+        for work in waiting:
             if work.envelope.id == message_id and work.requester == requester:
-                cast("deque[Work]", self._waiting).remove(work)
+                assert not isinstance(waiting, tuple)
+                waiting.remove(work)
                 return work
         return None
+
+    def clear(self) -> list[Work]:
+        """Take everything out, whoever may be handled now."""
+        waiting, self._waiting = list(self._waiting), ()
+        return waiting
+
+    @property
+    def ready(self) -> bool:
+        """Whether something waits that may be handled now."""
+        waiting = self._waiting
+        return waiting.ready if isinstance(waiting, FairQueue) else bool(waiting)
+
+    def entered(self, work: Work) -> None:
+        """It has a place now."""
+        if isinstance(self._waiting, FairQueue):
+            self._waiting.entered(work.envelope.tenant)
+
+    def left(self, work: Work) -> None:
+        """It has it no more."""
+        if isinstance(self._waiting, FairQueue):
+            self._waiting.left(work.envelope.tenant)
+
+    def _put_fairly(self, work: Work, host: Host) -> Work | None:
+        fair = self._fair(host)
+        try:
+            shed = fair.in_the_way(work, self.limit)
+        except LookupError:
+            fair.append(work)
+            return None
+        if shed is None:
+            raise self._full(work)
+        fair.remove(shed)
+        fair.append(work)
+        return shed
+
+    def _plain(self) -> deque[Work]:
+        """Nothing waits. An empty deque takes as much memory as the rest of an idle actor: it has none before its first."""
+        waiting = self._waiting
+        if type(waiting) is not deque:
+            self._waiting = waiting = deque()
+        return waiting
+
+    def _fair(self, host: Host) -> FairQueue:
+        if not isinstance(self._waiting, FairQueue):
+            self._waiting = FairQueue(host, self._waiting)
+        return self._waiting
+
+    def _full(self, work: Work) -> Overloaded:
+        tenant, waiting = work.envelope.tenant, len(self)
+        why = f"the mailbox is full: {waiting} messages wait"
+        if waiting < self.limit:
+            why = f"as many messages of tenant {tenant} wait as its share allows"
+        return Overloaded(why, detail={"limit": self.limit, "waiting": waiting, "tenant": tenant})
 
     def __len__(self) -> int:
         return len(self._waiting)

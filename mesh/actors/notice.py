@@ -85,6 +85,8 @@ def _run(actor: Actor, handler: Handler, first: Notice) -> Work | None:
         notice = take()
     if times:
         actor.tally.add(handler.name, (now - began) / times, True, times=times)
+        if actor.flow is not None:
+            actor.flow.began(now, waiting=actor.mailbox.ready, capacity=actor.capacity, times=times)
     return notice
 
 

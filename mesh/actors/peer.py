@@ -29,6 +29,7 @@ from mesh.actors.killing import Killing
 from mesh.actors.lineage import Lineage
 from mesh.actors.micro import Micro
 from mesh.actors.payloads import STORE, Payloads
+from mesh.actors.pressure import Pressure
 from mesh.actors.reactions import Reactions
 from mesh.actors.registration import Registration
 from mesh.actors.routing import Routing
@@ -87,6 +88,7 @@ class Peer(Speaking):
         self.presence = presence or self._presence(lease_seconds, beat_seconds)
         self.policy = Policy(self.store, self.subjects, clock, self.telemetry)
         self.breakers = Breakers(clock, ids.random, breakers)
+        self.pressure = Pressure(lambda: self.presence.lag)
         self.actors: dict[str, Actor] = {}
         self.counts: Counter[str] = Counter()
         self.on_act: Callable[[Inbound], None] | None = None

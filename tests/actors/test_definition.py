@@ -312,7 +312,9 @@ def test_options_stand_in_the_class_statement_or_in_its_body() -> None:
 
 
 def test_an_option_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(TypeError, match=r"class .*Odd has no option 'nmae'; there are 'capacity', .*'version'"):
+    with pytest.raises(
+        TypeError, match=r"class .*Odd has no option 'nmae'; there are 'adaptive', 'capacity', .*'version'"
+    ):
 
         class Odd(Agent, nmae="x"):
             @command

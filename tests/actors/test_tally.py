@@ -1,30 +1,11 @@
-"""Figures and bids from measured calls, and the mailbox they are counted in."""
+"""Figures and bids from measured calls."""
 
 from __future__ import annotations
 
 import pytest
 
-from mesh.actors.definition import agent
-from mesh.actors.mailbox import Mailbox
 from mesh.actors.tally import UNKNOWN_LATENCY, Tally
-from mesh.actors.work import NOBODY, Work
-from mesh.protocols.envelope import Envelope, Sender
-from mesh.protocols.errors import Overloaded
-from mesh.resilience.deadline import Deadline
-
-
-@agent(capability="do.it", price=0.5, tier=1)
-async def do_it() -> None: ...
-
-
-HANDLER = do_it.definition.handlers["do_it"]
-
-
-def work(message_id: str, requester: str = "p") -> Work:
-    envelope = Envelope(
-        v=1, id=message_id, kind="command", name="do_it", sender=Sender("a", "b", requester), correlation="c"
-    )
-    return Work(envelope, HANDLER, NOBODY, Deadline(None, 0.0), requester)  # type: ignore[arg-type]
+from tests.actors.queues import HANDLER
 
 
 def test_the_first_call_replaces_the_guess_and_later_ones_move_it_slowly() -> None:
@@ -60,27 +41,6 @@ def test_a_bid_counts_those_ahead(waiting: int, running: int, capacity: int, lat
     bid = tally.bid(HANDLER, waiting=waiting, running=running, capacity=capacity)
     assert (bid.latency, bid.capacity, bid.queue) == (latency, left, waiting + running)
     assert (bid.price, bid.tier) == (0.5, 1)
-
-
-def test_a_mailbox_is_first_in_first_out_and_bounded() -> None:
-    mailbox = Mailbox(2)
-    assert mailbox.take() is None
-    for name in ("1", "2"):
-        mailbox.put(work(name), retry_after=1.0)
-    with pytest.raises(Overloaded) as caught:
-        mailbox.put(work("3"), retry_after=1.5)
-    assert caught.value.retry_after == 1.5
-    assert [each.envelope.id for each in (mailbox.take(), mailbox.take()) if each] == ["1", "2"]
-
-
-def test_only_the_sender_withdraws_a_message() -> None:
-    mailbox = Mailbox()
-    assert mailbox.withdraw("1", "p") is None
-    for name in ("1", "2", "3"):
-        mailbox.put(work(name), retry_after=1.0)
-    assert mailbox.withdraw("2", "somebody-else") is None
-    assert mailbox.withdraw("2", "p") is not None
-    assert [each.envelope.id for each in mailbox] == ["1", "3"]
 
 
 @pytest.mark.parametrize("before", [0, 1, 7, 9, 10, 40])
