@@ -43,13 +43,15 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What one gate said of one artifact. `cannot_verify` is a valid result, and not a pass."""
+    """What one gate said of one artifact. `cannot_verify` is a valid result, and not a pass. A `minor` failure is worth
+    telling, and does not count against the version that made it."""
 
     gate: str
     result: Literal["pass", "fail", "cannot_verify"]
     by: str
     reason: str = ""
     confidence: Confidence | None = None
+    severity: Literal["minor", "major"] = "major"
 
     @property
     def passed(self) -> bool:

@@ -159,6 +159,12 @@ class Directory:
         """Whether it is listed. That it is not proves nothing: safety rests on epochs, never on this."""
         return process in self._roster.members
 
+    @property
+    def poor(self) -> Mapping[str, str]:
+        """Versions whose outputs several processes found wanting, by `<agent>@<version> <capability>`, and why. Always the
+        same object, nearly always empty."""
+        return self._witness.poor
+
     async def schema(self, digest: str) -> dict[str, Any] | None:
         """The JSON Schema of that digest, or None."""
         return await self._schemas.get(digest)

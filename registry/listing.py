@@ -17,8 +17,8 @@ class Listing(msgspec.Struct, eq=False, gc=False):
     """An instance's record, its latest figures, and what is held against it.
 
     Kept up to date in place: whoever holds a listing sees the present figures. `seen_at` is the monotonic time at which
-    figures were last heard, None before that; `suspicion` says why it is suspected, empty if it is not; `key` is
-    `<process>.<agent>.<instance>`.
+    figures were last heard, None before that; `suspicion` says why it is suspected, empty if it is not; `by_votes`, that
+    nothing but breakers of other processes speak against it; `key` is `<process>.<agent>.<instance>`.
     """
 
     record: Instance
@@ -26,6 +26,7 @@ class Listing(msgspec.Struct, eq=False, gc=False):
     seen_at: float | None = None
     suspicion: str = ""
     key: str = ""
+    by_votes: bool = False
 
     def __post_init__(self) -> None:
         self.key = self.key or self.record.key

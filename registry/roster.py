@@ -106,7 +106,7 @@ class Roster:
         if listed:
             self._unindex(listing)
         if listing.record.incarnation != instance.incarnation:
-            listing.figures, listing.seen_at, listing.suspicion = Figures(), None, ""
+            listing.figures, listing.seen_at, listing.suspicion, listing.by_votes = Figures(), None, "", False
         listing.record = instance
         if not self._belongs(instance):
             return [self._gone(listing, "left over from an earlier start")] if listed else []
@@ -163,12 +163,12 @@ class Roster:
             del self._early[next(iter(self._early))]
         return None
 
-    def doubt(self, key: str, why: str) -> list[Change]:
-        """What is held against an instance; empty for nothing. Again: nothing happens."""
+    def doubt(self, key: str, why: str, *, by_votes: bool = False) -> list[Change]:
+        """What is held against an instance, here or `by_votes`; empty for nothing. Again: nothing happens."""
         listing = self.listed.get(key)
         if listing is None or listing.suspicion == why:
             return []
-        listing.suspicion = why
+        listing.suspicion, listing.by_votes = why, by_votes
         self._stale(listing)
         return [Change("instance-changed", listing.process, listing, why or "suspected no longer")]
 
@@ -236,7 +236,7 @@ class Roster:
         return self._gone(listing, why)
 
     def _gone(self, listing: Listing, why: str) -> Change:
-        listing.suspicion = ""
+        listing.suspicion, listing.by_votes = "", False
         return Change("instance-down", listing.process, listing, why)
 
     def _unindex(self, listing: Listing) -> None:

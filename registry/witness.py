@@ -7,7 +7,7 @@ lease of another connection, with a lease written after the purge, or by answeri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from mesh.protocols.ports import KeyValue
@@ -91,7 +91,7 @@ class Witness:
         process = found.lease.process
         self.buried.pop(process, None)
         self.lease_seconds = min(LONGEST_LEASE, max(self.lease_seconds, found.lease.seconds))
-        self._emit(self.roster.admit(found.lease, found.raw, found.revision, now))
+        self._welcome(self.roster.admit(found.lease, found.raw, found.revision, now))
         self._alive(process)
         if self.roster.leftovers(process):
             self._errands.sweep(process)
@@ -114,6 +114,11 @@ class Witness:
                 self._judge(self._suspicions.forget(each.listing.key))
         self._emit(changes)
         self._errands.sweep(process)
+
+    @property
+    def poor(self) -> Mapping[str, str]:
+        """The versions whose outputs several processes found wanting, as `Suspicions.poor`: always the same object."""
+        return self._suspicions.poor
 
     # -- death and doubt
 
@@ -177,12 +182,23 @@ class Witness:
         if self._suspicions.heard(process):
             self._judge_process(process)
 
+    def _welcome(self, changes: Sequence[Change]) -> None:
+        """Who comes, or comes back, may have votes against it already."""
+        self._emit(changes)
+        self._judge(
+            each.listing.key
+            for each in changes
+            if each.kind == "instance-up" and each.listing is not None and self._suspicions.voted_out(each.listing.key)
+        )
+
     def _judge_process(self, process: str) -> None:
         self._judge(each.key for each in self.roster.of_process(process))
 
     def _judge(self, keys: Iterable[str]) -> None:
         for key in list(keys):
-            self._emit(self.roster.doubt(key, self._suspicions.verdict(key)))
+            why = self._suspicions.held_against(key)
+            voted = "" if why else self._suspicions.voted_out(key)
+            self._emit(self.roster.doubt(key, why or voted, by_votes=bool(voted)))
 
     # -- records and figures
 
@@ -194,7 +210,7 @@ class Witness:
         self._missing_records.discard(change.key)
         instance = known or instance_in(change.key, change.value)
         if instance is not None:
-            self._emit(self.roster.record(instance, change.revision))
+            self._welcome(self.roster.record(instance, change.revision))
             if change.key not in self.roster.listed:
                 self._errands.sweep(instance.process)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mesh.actors.breaker_control import BreakerControl
 from mesh.actors.exchange import HostileReply
 from mesh.actors.inbound import Inbound
 from mesh.actors.responder import ReplyResponder, answer
@@ -60,6 +61,7 @@ class Dispatch:
         self._peer = peer
         self._exchange = peer.exchange
         self._subjects = peer.subjects
+        self._breakers = BreakerControl(peer)
         self._fetching = 0
         self._address = lru_cache(ADDRESSES)(self._read_address)
 
@@ -143,7 +145,7 @@ class Dispatch:
         elif name == "cancel":
             self._reply(inbound, payload=msgspec.Raw(b"true" if self._cancel(inbound) else b"false"))
         elif name == "breakers":
-            rows = [row._asdict() for row in self._peer.breakers.rows()]
+            rows = self._breakers.answer(inbound.envelope.payload)
             self._reply(inbound, payload=msgspec.Raw(msgspec.json.encode(rows)))
         elif name == "policy":
             self._reply(inbound, payload=self._policy(inbound))

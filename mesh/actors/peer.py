@@ -18,6 +18,7 @@ from mesh.actors.asking import Asking
 from mesh.actors.burial import Burial, Bury
 from mesh.actors.definition import definition_of
 from mesh.actors.dispatch import Dispatch
+from mesh.actors.doubts import Doubts
 from mesh.actors.events import Events
 from mesh.actors.exchange import Exchange
 from mesh.actors.handler import Handler
@@ -36,6 +37,8 @@ from mesh.actors.routing import Routing
 from mesh.actors.speaking import Speaking
 from mesh.actors.subcontract import Subcontract, Subcontracted
 from mesh.actors.tongue import Tongue
+from mesh.actors.tools import Tools
+from mesh.actors.votes import Votes
 from mesh.policy.policy import Policy
 from mesh.protocols.acts import Bid
 from mesh.protocols.envelope import Sender
@@ -46,8 +49,9 @@ from mesh.registry.directory import Directory
 from mesh.registry.listing import Change
 from mesh.registry.presence import Presence
 from mesh.resilience.breaker import BreakerPolicy
-from mesh.resilience.breakers import Breakers, Key
+from mesh.resilience.breakers import Breakers
 from mesh.resilience.deadline import Deadline
+from mesh.resilience.quality import Quality
 from mesh.telemetry.telemetry import Telemetry, silent
 
 T = TypeVar("T")
@@ -88,6 +92,7 @@ class Peer(Speaking):
         self.presence = presence or self._presence(lease_seconds, beat_seconds)
         self.policy = Policy(self.store, self.subjects, clock, self.telemetry)
         self.breakers = Breakers(clock, ids.random, breakers)
+        self.quality = Quality(clock, ids.random)
         self.pressure = Pressure(lambda: self.presence.lag)
         self.actors: dict[str, Actor] = {}
         self.counts: Counter[str] = Counter()
@@ -119,7 +124,10 @@ class Peer(Speaking):
         self.tongue = Tongue(self.directory)
         self.events = Events(self, batches=event_batches)
         self.registration = Registration(self)
-        self.routing = Routing(self.directory, self.breakers, self.policy, self.subjects, self.process, self.ids)
+        self.tools = Tools(self)
+        self.votes = Votes(self)
+        self.doubts = Doubts(self.directory, self.breakers, self.quality)
+        self.routing = Routing(self.directory, self.doubts, self.policy, self.subjects, self.process, self.ids)
         self._asking = Asking(self, self.routing)
         self.bury: Bury = Burial(self.store, self.subjects, self.payloads)
         self._reactions = Reactions(self)
@@ -127,7 +135,6 @@ class Peer(Speaking):
         self._dispatch = Dispatch(self)
         self._micro = Micro(self)
         self.keeping = self._keeping()
-        self.breakers.on_change(self._breaker_changed)
         self.directory.on_change(self._changed_there)
 
     def _keeping(self) -> Keeping:
@@ -230,6 +237,7 @@ class Peer(Speaking):
         leaving = [self.spawn(self.unhost(actor, drain=False), f"stop {key}") for key, actor in self.actors.items()]
         await asyncio.gather(*leaving, return_exceptions=True)
         self.events.flush()
+        self.votes.stop()
         await self._micro.stop()
         self.registration.stop()
         if self._subscription is not None:
@@ -305,14 +313,6 @@ class Peer(Speaking):
     def _changed_there(self, change: Change) -> None:
         if change.kind == "process-down":
             self.exchange.lost(change.process, change.why)
-
-    def _breaker_changed(self, key: Key, state: str, reason: str) -> None:
-        target, capability = key
-        self.telemetry.emit(
-            "breaker.changed", level="warning", target=target, capability=capability, state=state, reason=reason
-        )
-        if first := next(iter(self.actors.values()), None):
-            self.changed(first)
 
     def _free_name(self, agent: str) -> str:
         """The process's own name for its first instance of an agent, then with a number."""

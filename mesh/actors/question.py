@@ -15,8 +15,8 @@ from mesh.actors.routing import Routing, Target
 from mesh.protocols.constraints import Constraints, Usage
 from mesh.protocols.envelope import Envelope, value_of
 from mesh.protocols.errors import MeshError, NoResponders, TimedOut, UnknownAgent, from_fault
-from mesh.resilience.breakers import verdict
 from mesh.resilience.deadline import Deadline
+from mesh.resilience.outcome import outcome
 from mesh.resilience.pipeline import DEFAULT
 from mesh.resilience.retry import RetryPolicy
 
@@ -94,7 +94,7 @@ class Question:
         exchange, ask, started = peer.exchange, None, self.started if number == 1 else peer.clock.monotonic()
         envelope = self.envelope(number, started)
         breaker = peer.breakers.of(route.key, route.what, timeout=route.timeout)
-        permit = breaker.admit(started)
+        permit = breaker.admit(started, self.deadline.at)
         self._routing.begun(route.key)
         try:
             on_part = None if wish.on_progress is None else _progress_to(wish.on_progress)
@@ -108,7 +108,7 @@ class Question:
                 reply = await peer.payloads.whole(reply)
         except BaseException as error:
             now = peer.clock.monotonic()
-            breaker.record(permit, verdict(error), now - started, now)
+            breaker.record(permit, outcome(error), now - started, now)
             self._understand(error, envelope)
             raise
         finally:

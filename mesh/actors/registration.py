@@ -145,7 +145,7 @@ class Registration:
         """One actor speaks for the whole process's breakers. Those who are alike, as most idle ones are, share theirs."""
         figures = actor.figures()
         if actor.key == next(iter(self._shown), ""):
-            return msgspec.structs.replace(figures, breakers=self._peer.breakers.open())
+            return msgspec.structs.replace(figures, breakers=self._peer.votes.cast())
         if figures != self._usual:
             self._usual = figures
         return self._usual

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from mesh.actors.doubts import Doubts
 from mesh.actors.killing import spared
 from mesh.actors.marks import TIMEOUT
 from mesh.policy.policy import Policy
@@ -21,18 +22,21 @@ from mesh.protocols.subjects import Subjects
 from mesh.registry.directory import Directory
 from mesh.registry.listing import Listing
 from mesh.registry.records import Capability, Instance
-from mesh.resilience.breakers import Breakers
+from mesh.resilience.breakers import Key
+from mesh.resilience.quality import version_of
 
 SAMPLE = 8
 """Of more candidates than this, so many are drawn and compared."""
 
 ROUTES = 10_000
+REPEATABLE = ("pure", "idempotent")
+"""Work that does no harm when it is done twice: trial calls are made of it, if there is any."""
 Target = str | Listing
 
 
 class Route(msgspec.Struct, frozen=True):
     """One instance, one command. `key` is `<process>.<agent>.<instance>`; `what`, the capability (or the command that
-    offers none), names the breaker beside it."""
+    offers none), names the breaker beside it; `output` names the breaker of what this version delivers."""
 
     subject: str
     key: str
@@ -44,6 +48,7 @@ class Route(msgspec.Struct, frozen=True):
     timeout: float
     effect: Effect
     exact: bool
+    output: Key = ("", "")
 
 
 class Only(msgspec.Struct, frozen=True):
@@ -64,11 +69,11 @@ class Routing:
     """Chooses instances out of the directory."""
 
     def __init__(
-        self, directory: Directory, breakers: Breakers, policy: Policy, subjects: Subjects, process: str, ids: Ids
+        self, directory: Directory, doubts: Doubts, policy: Policy, subjects: Subjects, process: str, ids: Ids
     ) -> None:
         self._directory = directory
         self._policy = policy
-        self._breakers = breakers
+        self._doubts = doubts
         self._subjects = subjects
         self._process = process
         self._ids = ids
@@ -111,7 +116,9 @@ class Routing:
             fitting = [each for each in listings if constraints.admits(each.record.labels)]
         if not fitting:
             raise Refused(f"no instance of {target!r} has the labels asked for", detail={"reason": "labels"})
-        best = self._best(target, fitting, capability, command, avoid)
+        best = self._trial(fitting, capability, command, avoid) or self._best(
+            target, fitting, capability, command, avoid
+        )
         return self._route(best, command, capability, exact=exact)
 
     def begun(self, key: str) -> None:
@@ -149,6 +156,15 @@ class Routing:
             capability = declared.name
         return spared(self._policy, listings, capability)
 
+    def _trial(
+        self, listings: Sequence[Listing], capability: str, command: str, avoid: Collection[str]
+    ) -> Listing | None:
+        """One that failed, and may be well again: this call finds out."""
+        if not self._doubts.any:
+            return None
+        fresh = [each for each in listings if each.key not in avoid] if avoid else listings
+        return self._doubts.trial(fresh, lambda each: _terms(each, capability, command))
+
     def _best(
         self, target: str, listings: Sequence[Listing], capability: str, command: str, avoid: Collection[str]
     ) -> Listing:
@@ -165,12 +181,12 @@ class Routing:
     def _least_loaded(
         self, listings: Sequence[Listing], capability: str, command: str, avoid: Collection[str]
     ) -> Listing | None:
-        """Of those that are ready, have not failed just now, and are let through by their breakers."""
-        chance, best, least, troubled = self._ids.random.random, None, (0.0, 0.0), bool(self._breakers.troubled)
+        """Of those that are ready, have not failed just now, and are not in doubt."""
+        chance, best, least, doubts = self._ids.random.random, None, (0.0, 0.0), self._doubts.any
         for each in listings:
             if each.suspicion or each.record.state != "ready" or (avoid and each.key in avoid):
                 continue
-            if troubled and not self._willing(each, capability, command):
+            if doubts and self._doubts.against(each, _terms(each, capability, command)[0]):
                 continue
             load = (self._load(each, each.key), chance())
             if best is None or load < least:
@@ -187,20 +203,9 @@ class Routing:
         if not candidates:
             raise Draining(f"every instance of {target!r} is going away", detail={"begun": False})
         fresh = [each for each in candidates if each.key not in avoid] or candidates
-        willing = [each for each in fresh if self._willing(each, capability, command)] or fresh
+        doubts = self._doubts
+        willing = [each for each in fresh if not doubts.refuses(each, _terms(each, capability, command)[0])] or fresh
         return min(willing, key=lambda each: (self._load(each, each.key), self._ids.random.random()))
-
-    def _willing(self, listing: Listing, capability: str, command: str) -> bool:
-        key, what = self._known_as(listing, capability, command)
-        return not what or self._breakers.allows(key, what)
-
-    def _known_as(self, listing: Listing, capability: str, command: str) -> tuple[str, str]:
-        """The names of its breaker; the second is empty where it declares no such command."""
-        known = self._routes.get((listing, command, capability, False))
-        if known is not None and known[0] is listing.record:
-            return known[1].key, known[1].what
-        declared = _declared(listing, capability, command)
-        return listing.key, "" if declared is None else declared.name or declared.command
 
     def _load(self, listing: Listing, key: str) -> float:
         figures = listing.figures
@@ -225,6 +230,7 @@ class Routing:
             commands = ", ".join(each.command for each in _commands(listing)) or "none"
             raise UnknownCommand(f"say which command of {listing.agent} is meant: command= one of {commands}")
         record = listing.record
+        what = (declared.name or declared.command) if declared else command
         return Route(
             subject=self._subjects.rpc(record.process, record.agent, record.instance, self._process),
             key=listing.key,
@@ -232,11 +238,18 @@ class Routing:
             agent=record.agent,
             instance=record.instance,
             command=declared.command if declared else command,
-            what=(declared.name or declared.command) if declared else command,
+            what=what,
             timeout=declared.timeout if declared else TIMEOUT,
             effect=declared.effect if declared else "costly",
             exact=exact,
+            output=(version_of(record.agent, record.version), what),
         )
+
+
+def _terms(listing: Listing, capability: str, command: str) -> tuple[str, bool]:
+    """What its breaker is called by, empty where it declares no such command; and whether that may be repeated."""
+    declared = _declared(listing, capability, command)
+    return ("", False) if declared is None else (declared.name or declared.command, declared.effect in REPEATABLE)
 
 
 def _commands(listing: Listing) -> tuple[Capability, ...]:

@@ -27,16 +27,27 @@ from mesh.protocols.acts import AcceptProposal, Bid, CallForProposal, Cancel, Re
 from mesh.protocols.auction import Auction
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.envelope import Envelope
-from mesh.protocols.errors import BreakerOpen, MeshError, Overloaded, TimedOut, Unavailable, from_fault
+from mesh.protocols.errors import (
+    BreakerOpen,
+    DeadlineExceeded,
+    InDoubt,
+    MeshError,
+    Overloaded,
+    TimedOut,
+    Unavailable,
+    from_fault,
+)
 from mesh.protocols.subjects import ANYONE
 from mesh.resilience.alarms import Alarm, alarms
-from mesh.resilience.breakers import verdict
+from mesh.resilience.outcome import outcome
 
 if TYPE_CHECKING:
     from mesh.contract_net.initiator import Initiator
     from mesh.contract_net.quiet import QuietAward
 
 OnProgress = Callable[[Any], None]
+EXPIRED = frozenset({DeadlineExceeded.code, InDoubt.code})
+"""What a call ends with whose winner let the deadline pass."""
 
 
 class Negotiation:
@@ -154,6 +165,7 @@ class Negotiation:
         if self._timer is not None:
             self._timer.cancel()
         self._answered()
+        self._give_back()
         self._initiator.ended(self)
 
     def expire_after(self, seconds: float) -> None:
@@ -318,12 +330,13 @@ class Negotiation:
 
     def _admitted(self, record: AwardRecord, winner: Candidate) -> bool:
         """Ask the breaker for one call; a refusal of it is as a decline of the winner."""
+        self._give_back()
         now = self._peer.clock.monotonic()
         listing = self._peer.directory.listing(winner.key)
         target, what = self._market.breaker(listing, record.capability) if listing else (winner.key, record.capability)
         breaker = self._peer.breakers.of(target, what, timeout=self._initiator.timeout(record.capability))
         try:
-            self._permission = Permission.ask(breaker, now)
+            self._permission = Permission.ask(breaker, now, self.call.deadline.at)
         except BreakerOpen as error:
             refusal = Refusal(agent=winner.agent, instance=winner.instance, reason="breaker", message=error.message)
             self.event(m.Declined(record.award, winner.process, refusal))
@@ -333,7 +346,14 @@ class Negotiation:
     def _settle_breaker(self, error: MeshError | None, *, lost: bool = False) -> None:
         permission, self._permission = self._permission, None
         if permission is not None:
-            permission.settle("failure" if lost else verdict(error), self._peer.clock)
+            permission.settle("failure" if lost else outcome(error), self._peer.clock)
+
+    def _give_back(self) -> None:
+        """An award ended without a word of its winner: its permit is free again."""
+        permission, self._permission = self._permission, None
+        if permission is not None:
+            fault = self.auction.outcome.fault if self.auction.outcome else None
+            permission.give_back(self._peer.clock, expired=fault is not None and fault.code in EXPIRED)
 
     def _cancel(self, cancel: m.CancelAward) -> None:
         content = Cancel(conversation=cancel.record.conversation, award=cancel.record.award, reason=cancel.reason)

@@ -102,7 +102,7 @@ class QuietAward:
             breaker = breakers.find(key, capability)
             if breaker is None:
                 breaker = breakers.of(key, capability, timeout=self._initiator.timeout(capability))
-            self._permission = Permission.ask(breaker, self._started)
+            self._permission = Permission.ask(breaker, self._started, self.call.deadline.at)
         except BreakerOpen as error:
             winner = self.sample.address
             refusal = Refusal(agent=winner.agent, instance=winner.instance, reason="breaker", message=error.message)

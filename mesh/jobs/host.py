@@ -34,7 +34,7 @@ class JobHost:
         self._telling: asyncio.TimerHandle | None = None
         self._forget = peer.directory.on_change(self._changed)
         self.owner.on_load = self._load_changed
-        peer.breakers.on_change(lambda *_: self._load_changed())
+        peer.votes.on_change(self._load_changed)
 
     async def host(self, workflows: Workflow[Any] | Iterable[Workflow[Any]], versions: Sequence[int] = ()) -> None:
         """Take in and drive the jobs of a workflow, or of several versions of it, and list them. Again: nothing happens.
@@ -76,7 +76,7 @@ class JobHost:
     def _tell_load(self) -> None:
         """Its figures also tell which agents its calls are kept from by breakers."""
         self._telling = None
-        figures = msgspec.structs.replace(self.owner.figures, breakers=self._peer.breakers.open())
+        figures = msgspec.structs.replace(self.owner.figures, breakers=self._peer.votes.cast())
         self._peer.presence.set_figures(f"{AGENT}.{self._peer.process}", figures)
 
     def _changed(self, change: Change) -> None:

@@ -5,29 +5,37 @@ low traffic, when `in_a_row` calls failed one after the other. Open, it refuses 
 `permits` trial calls through (half-open), reserved at the moment they are admitted: all must succeed, one failure opens it
 again for twice as long. Forced open is the kill switch: only a person closes it.
 
-Only failures that are the target's count. The caller's mistakes, cancellations and refusals for capacity are `ignored`.
+A permit whose holder never tells how the call ended is not lost: when its time is over, its place is free. Only failures that
+are the target's count. The caller's mistakes, cancellations and refusals for capacity are `ignored`.
 """
 
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
+from mesh.protocols.breaker_rows import BreakerState as State
+from mesh.protocols.breaker_rows import Passage
 from mesh.protocols.errors import BreakerOpen
 from mesh.protocols.transitions import follow
+from mesh.resilience.breaker_window import Counts, Window
 
-State = Literal["closed", "open", "half-open", "forced-open"]
-Step = Literal["tripped", "cooled", "recovered", "failed", "forced", "released"]
-Verdict = Literal["success", "failure", "ignored"]
+Step = Literal["tripped", "cooled", "recovered", "failed", "forced", "released", "reset"]
+Outcome = Literal["success", "failure", "ignored"]
 
 TRANSITIONS: dict[State, dict[Step, State]] = {
     "closed": {"tripped": "open", "forced": "forced-open"},
-    "open": {"cooled": "half-open", "forced": "forced-open"},
-    "half-open": {"recovered": "closed", "failed": "open", "forced": "forced-open"},
+    "open": {"cooled": "half-open", "forced": "forced-open", "released": "closed", "reset": "closed"},
+    "half-open": {
+        "recovered": "closed",
+        "failed": "open",
+        "forced": "forced-open",
+        "released": "closed",
+        "reset": "closed",
+    },
     "forced-open": {"released": "closed"},
 }
 """State → step → state."""
@@ -39,11 +47,18 @@ MEANINGS: dict[Step, str] = {
     "failed": "a trial call failed, or was slow",
     "forced": "a person opened it",
     "released": "a person closed it",
+    "reset": "a person had it forget what it had counted",
 }
+
+PASSAGES = 20
+"""So many changes of state are remembered."""
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """When to open, and for how long. Times are in seconds, shares from 0 to 1."""
+    """When to open, and for how long. Times are in seconds, shares from 0 to 1.
+
+    `hold` is how long a trial call may be under way before its place is given to another.
+    """
 
     window: float = 30.0
     slots: int = 10
@@ -53,53 +68,56 @@ class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     slow: float = 4.0
     in_a_row: int = 3
     permits: int = 3
+    hold: float = 300.0
     first: float = 1.0
     longest: float = 60.0
     jitter: float = 0.2
 
 
 class Permit:
-    """The right to make one call; given back by `Breaker.record`. `trial` marks one of the half-open permits."""
+    """The right to make one call; given back by `Breaker.record`. `trial` marks one of the half-open permits, whose place is
+    kept `until` that time."""
 
-    __slots__ = ("epoch", "trial")
+    __slots__ = ("epoch", "trial", "until")
 
-    def __init__(self, epoch: int, trial: bool) -> None:
+    def __init__(self, epoch: int, trial: bool, until: float = 0.0) -> None:
         self.epoch = epoch
         self.trial = trial
-
-
-class Slot(msgspec.Struct):
-    """The calls of one slice of the window."""
-
-    number: int
-    calls: int = 0
-    failed: int = 0
-    slow: int = 0
+        self.until = until
 
 
 class Breaker:
-    """The breaker of one (target, capability). `on_change` hears `(state, reason)`."""
+    """The breaker of one (target, capability). `on_change` hears of each passage.
+
+    `retry_at` is when the open time ends; `asked_at`, when it was last opened to trial calls or let one through. `history` are
+    the latest passages, on the clock that the breaker is told.
+    """
+
+    __slots__ = (
+        "_epoch", "_in_a_row", "_on_change", "_opened", "_passed", "_permit", "_random", "_trials", "_window", "asked_at",
+        "by", "history", "policy", "reason", "retry_at", "state",
+    )  # fmt: skip
 
     def __init__(
-        self, policy: BreakerPolicy, source: random.Random, on_change: Callable[[State, str], None] | None = None
+        self, policy: BreakerPolicy, source: random.Random, on_change: Callable[[Passage], None] | None = None
     ) -> None:
         self.policy = policy
         self.state: State = "closed"
         self.reason = ""
-        self.retry_at = 0.0
+        self.by = ""
+        self.retry_at = self.asked_at = 0.0
+        self.history: tuple[Passage, ...] = ()
         self._random = source
         self._on_change = on_change
-        self._slots: deque[Slot] = deque()
-        self._in_a_row = 0
-        self._opened = 0
-        self._epoch = 0
+        self._window = Window(policy.window, policy.slots)
+        self._in_a_row = self._opened = self._epoch = self._passed = 0
         self._permit = Permit(0, False)
-        self._slots_a_second = policy.slots / policy.window
-        self._reserved = 0
-        self._passed = 0
+        self._trials: list[Permit] = []
 
-    def admit(self, now: float) -> Permit:
-        """May a call be made at `now`? Half-open, this reserves one of the trial permits.
+    # -- calls
+
+    def admit(self, now: float, until: float | None = None) -> Permit:
+        """May a call be made at `now`? Half-open, this reserves one of the trial permits, if known `until` the call's end.
 
         Raises:
             BreakerOpen: no; `retry_after` says when to ask again.
@@ -107,65 +125,97 @@ class Breaker:
         if self.state == "closed":
             return self._permit
         if self.state == "open" and now >= self.retry_at:
-            self._step("cooled", "the open time is over")
-            self._reserved = self._passed = 0
-        if self.state == "half-open" and self._reserved < self.policy.permits:
-            self._reserved += 1
-            return Permit(self._epoch, True)
+            self._step("cooled", "the open time is over", now)
+        if self.state == "half-open" and self.permits(now):
+            return self._try(now, until)
         raise BreakerOpen(f"not called: {self.reason}", retry_after=self._wait(now), detail={"state": self.state})
 
     def would_admit(self, now: float) -> bool:
         """What `admit` would say, without reserving anything: for choosing among targets."""
         if self.state == "open":
             return now >= self.retry_at
-        return self.state == "closed" or (self.state == "half-open" and self._reserved < self.policy.permits)
+        return self.state == "closed" or (self.state == "half-open" and self.permits(now) > 0)
 
-    def record(self, permit: Permit, verdict: Verdict, seconds: float, now: float) -> None:
+    def permits(self, now: float) -> int:
+        """How many more trial calls would be let through while it is half-open. Places that were never given back count
+        again when their time is over."""
+        held = sum(each.until > now for each in self._trials)
+        return max(0, self.policy.permits - self._passed - held)
+
+    def record(self, permit: Permit, outcome: Outcome, seconds: float, now: float) -> None:
         """How an admitted call ended. One admitted before the last change of state counts no more."""
         if permit.epoch != self._epoch:
             return
-        slow = seconds >= self.policy.slow and verdict != "ignored"
+        slow = seconds >= self.policy.slow and outcome != "ignored"
         if permit.trial:
-            self._record_trial(verdict, slow, now)
-        elif verdict == "success" and not slow:
-            self._roll(now).calls += 1
+            self._record_trial(permit, outcome, slow, now)
+        elif outcome == "success" and not slow:
+            self._window.slot(now).calls += 1
             self._in_a_row = 0
-        elif verdict != "ignored":
-            self._record_call(verdict == "failure", slow, now)
+        elif outcome != "ignored":
+            self._record_call(outcome == "failure", slow, now)
 
-    def force(self, reason: str) -> None:
-        """The kill switch: open until `release`. Again: only the reason changes."""
+    def trip(self, why: str, now: float) -> None:
+        """Open it on what somebody else has counted. Unless it is closed, nothing happens."""
+        if self.state == "closed":
+            self._open("tripped", why, now)
+
+    # -- a person
+
+    def force(self, reason: str, now: float, by: str = "") -> None:
+        """The kill switch: open until `release`. Again: only who and why change."""
+        self.by = by
         if self.state == "forced-open":
             self.reason = reason
         else:
-            self._step("forced", reason)
+            self._step("forced", reason, now)
 
-    def release(self) -> None:
-        """Take back `force`. If it is not forced: nothing happens."""
-        if self.state == "forced-open":
-            self._step("released", "released")
+    def release(self, now: float, by: str = "") -> None:
+        """Close it, forced or not, and forget what was counted. If it is closed: nothing happens."""
+        if self.state != "closed":
+            self.by = by
+            self._step("released", "a person closed it", now)
             self._forget()
 
-    def counts(self, now: float) -> tuple[int, int, int]:
+    def reset(self, now: float, by: str = "") -> None:
+        """Forget what was counted: an open one closes, a forced one stays as it is."""
+        if self.state in ("open", "half-open"):
+            self.by = by
+            self._step("reset", "a person had it forget", now)
+        self._forget()
+
+    # -- looking
+
+    def counts(self, now: float) -> Counts:
         """Calls, failures and slow calls in the window."""
-        self._roll(now)
-        return (
-            sum(each.calls for each in self._slots),
-            sum(each.failed for each in self._slots),
-            sum(each.slow for each in self._slots),
-        )
+        return self._window.counts(now)
+
+    def idle(self, now: float, seconds: float) -> bool:
+        """Whether nobody has made use of its trial calls for so long, though it would have let them through."""
+        return self.asked_at + seconds <= now and not any(each.until > now for each in self._trials)
+
+    # -- inside
+
+    def _try(self, now: float, until: float | None) -> Permit:
+        """A trial call; the places of those that were never heard of again are free."""
+        longest = now + self.policy.hold
+        permit = Permit(self._epoch, True, longest if until is None else min(longest, until))
+        self._trials = [each for each in self._trials if each.until > now]
+        self._trials.append(permit)
+        self.asked_at = now
+        return permit
 
     def _record_call(self, failed: bool, slow: bool, now: float) -> None:
-        slot = self._roll(now)
+        slot = self._window.slot(now)
         slot.calls += 1
         slot.failed += failed
         slot.slow += slow
         self._in_a_row = self._in_a_row + 1 if failed else 0
-        why = self._verdict(now) if failed or slow else ""
+        why = self._why_open(now) if failed or slow else ""
         if why:
             self._open("tripped", why, now)
 
-    def _verdict(self, now: float) -> str:
+    def _why_open(self, now: float) -> str:
         """Why it should open, or nothing."""
         calls, failed, slow = self.counts(now)
         policy = self.policy
@@ -178,45 +228,41 @@ class Breaker:
             return f"the last {self._in_a_row} calls failed"
         return ""
 
-    def _record_trial(self, verdict: Verdict, slow: bool, now: float) -> None:
-        if verdict == "ignored":
-            self._reserved -= 1
-        elif verdict == "failure" or slow:
-            self._open("failed", "a trial call failed" if verdict == "failure" else "a trial call was slow", now)
-        else:
+    def _record_trial(self, permit: Permit, outcome: Outcome, slow: bool, now: float) -> None:
+        """One whose place was given to another counts only if it failed."""
+        held = permit in self._trials
+        if held:
+            self._trials.remove(permit)
+        if outcome == "failure" or slow:
+            self._open("failed", "a trial call failed" if outcome == "failure" else "a trial call was slow", now)
+        elif held and outcome == "success":
             self._passed += 1
             if self._passed >= self.policy.permits:
-                self._step("recovered", "every trial call succeeded")
+                self._step("recovered", "every trial call succeeded", now)
                 self._forget()
 
     def _open(self, step: Step, why: str, now: float) -> None:
         self._opened += 1
         seconds = min(self.policy.longest, self.policy.first * 2 ** min(self._opened - 1, 32))
-        self.retry_at = now + seconds * (1 + self.policy.jitter * self._random.random())
-        self._step(step, why)
+        self.retry_at = self.asked_at = now + seconds * (1 + self.policy.jitter * self._random.random())
+        self._step(step, why, now)
 
-    def _step(self, step: Step, reason: str) -> None:
-        self.state = follow(TRANSITIONS, self.state, step)
+    def _step(self, step: Step, reason: str, now: float) -> None:
+        was, self.state = self.state, follow(TRANSITIONS, self.state, step)
+        if step not in ("forced", "released", "reset"):
+            self.by = ""
         self.reason = reason
         self._epoch += 1
         self._permit = Permit(self._epoch, False)
+        self._trials, self._passed = [], 0
+        passage = Passage(at=now, was=was, state=self.state, why=reason, by=self.by)
+        self.history = (*self.history[1 - PASSAGES :], passage)
         if self._on_change is not None:
-            self._on_change(self.state, reason)
+            self._on_change(passage)
 
     def _forget(self) -> None:
-        self._slots.clear()
+        self._window.clear()
         self._in_a_row = self._opened = 0
 
     def _wait(self, now: float) -> float | None:
         return max(0.01, self.retry_at - now) if self.state != "forced-open" else None
-
-    def _roll(self, now: float) -> Slot:
-        """The present slot; those that have left the window are forgotten."""
-        number = int(now * self._slots_a_second)
-        if self._slots and self._slots[-1].number == number:
-            return self._slots[-1]
-        while self._slots and self._slots[0].number <= number - self.policy.slots:
-            self._slots.popleft()
-        if not self._slots or self._slots[-1].number < number:
-            self._slots.append(Slot(number))
-        return self._slots[-1]

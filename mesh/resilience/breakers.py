@@ -1,42 +1,35 @@
-"""`Breakers`: the breakers of one process, one for each (target, capability), made when first needed.
+"""`Breakers`: the breakers of one process and kind, one for each (target, capability), made when first needed.
 
-`guard` is the only way to call through one. Which errors count is decided by their `blame`: only the target's.
+`guard` is the way to call through one. Those that are not closed are this process's *votes*: they travel in its heartbeats,
+and an instance that several processes vote against is passed over by everybody. Somebody must try it again, then: `due` says
+where a trial call may go. A vote of a process that makes no use of its trial calls lapses.
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from mesh.protocols.errors import MeshError
+from mesh.protocols.breaker_rows import BreakerKind, BreakerRow, BreakersWanted, Passage
 from mesh.protocols.ports import Clock
-from mesh.resilience.breaker import Breaker, BreakerPolicy, Permit, State, Verdict
+from mesh.resilience.breaker import Breaker, BreakerPolicy, Permit
+from mesh.resilience.breaker_names import Key as Key
+from mesh.resilience.breaker_names import meant
+from mesh.resilience.outcome import outcome
 
 SLOW_SHARE = 0.8
 """A call that takes more than this share of its capability's default timeout is slow."""
 LIMIT = 10_000
-"""More closed breakers than this are not kept: the oldest are forgotten."""
+"""More breakers than this are not kept: the oldest closed ones are forgotten first."""
+VOTE = 60.0
+"""Seconds for which an open breaker counts as a vote though nobody here calls its target any more."""
+REPEATABLE_FIRST = 5.0
+"""Seconds for which trial calls are left to work that may be repeated (pure, idempotent), if there is any."""
 
-Key = tuple[str, str]
-Changed = Callable[[Key, State, str], None]
-
-
-class Row(NamedTuple):
-    """One breaker, as it is listed. `retry_in` is in seconds, None unless it is open."""
-
-    target: str
-    capability: str
-    state: State
-    reason: str
-    calls: int
-    failed: int
-    slow: int
-    retry_in: float | None
+Changed = Callable[[Key, Passage], None]
 
 
 class Guard:
@@ -60,36 +53,35 @@ class Guard:
     ) -> None:
         assert self._permit is not None
         now = self._clock.monotonic()
-        self._breaker.record(self._permit, verdict(error), now - self._started if self._timed else 0.0, now)
+        self._breaker.record(self._permit, outcome(error), now - self._started if self._timed else 0.0, now)
 
 
 class Breakers:
-    """Every breaker of this process. Callbacks hear of each change: `(target, capability), state, reason`."""
+    """Every breaker of one kind in this process. Callbacks hear of each change: `(target, capability), passage`."""
 
-    def __init__(self, clock: Clock, source: random.Random, policy: BreakerPolicy | None = None) -> None:
+    def __init__(
+        self, clock: Clock, source: random.Random, policy: BreakerPolicy | None = None, *, kind: BreakerKind = "call"
+    ) -> None:
         self.policy = policy or BreakerPolicy()
+        self.kind = kind
+        self.troubled: dict[Key, Breaker] = {}
+        """Those that are not closed: nearly always none, and then nobody need ask one by one."""
         self._clock = clock
         self._random = source
         self._breakers: dict[Key, Breaker] = {}
         self._callbacks: list[Changed] = []
-        self.troubled: dict[Key, Breaker] = {}
-        """Those that are not closed: nearly always none, and then nobody need ask one by one."""
 
     def on_change(self, callback: Changed) -> None:
         """Call this whenever a breaker changes its state."""
         self._callbacks.append(callback)
 
+    # -- calling
+
     def of(self, target: str, capability: str, *, timeout: float | None = None) -> Breaker:
         """The breaker of a target's capability; `timeout`, the capability's default, sets what is slow at its making."""
         key = (target, capability)
         breaker = self._breakers.get(key)
-        if breaker is None:
-            policy = self.policy if timeout is None else replace(self.policy, slow=SLOW_SHARE * timeout)
-            breaker = self._breakers[key] = Breaker(
-                policy, self._random, lambda state, reason: self._changed(key, state, reason)
-            )
-            self._bound()
-        return breaker
+        return self._made(key, timeout) if breaker is None else breaker
 
     def find(self, target: str, capability: str) -> Breaker | None:
         """The breaker of a target's capability, if it was needed before."""
@@ -103,56 +95,112 @@ class Breakers:
         """
         return Guard(self.of(target, capability, timeout=timeout), self._clock, timed=timed)
 
+    # -- choosing
+
     def allows(self, target: str, capability: str) -> bool:
         """Whether a call would be let through now; reserves nothing."""
         breaker = self.troubled.get((target, capability))
         return breaker is None or breaker.would_admit(self._clock.monotonic())
 
-    def force(self, target: str, capability: str, reason: str) -> None:
-        """The kill switch of one target's capability. Again: only the reason changes."""
-        self.of(target, capability).force(reason)
-
-    def release(self, target: str, capability: str) -> None:
-        """Take back `force`. Again: nothing happens."""
-        self.of(target, capability).release()
-
-    def open(self) -> tuple[str, ...]:
-        """The targets held open, as `target capability`: what heartbeats tell."""
+    def due(self, target: str, capability: str, *, repeatable: bool) -> bool:
+        """Whether a trial call should go there now. Work that may not be repeated waits a little for some that may."""
+        breaker = self.troubled.get((target, capability))
+        if breaker is None or breaker.state == "forced-open":
+            return False
         now = self._clock.monotonic()
-        return tuple(f"{target} {what}" for (target, what), each in self.troubled.items() if not each.would_admit(now))
+        return now >= breaker.retry_at + (0.0 if repeatable else REPEATABLE_FIRST) and breaker.would_admit(now)
 
-    def rows(self) -> list[Row]:
-        """Every breaker, for people."""
+    def votes(self) -> tuple[str, ...]:
+        """The targets that calls from here are kept from, as `target capability`: what heartbeats tell. One that a person
+        forced open is no evidence, and one whose trial calls nobody has made use of for long is none any more."""
         now = self._clock.monotonic()
-        return [
-            Row(
-                *key, each.state, each.reason, *each.counts(now),
-                max(0.0, each.retry_at - now) if each.state == "open" else None,
-            )
-            for key, each in sorted(self._breakers.items())
-        ]  # fmt: skip
+        return tuple(f"{target} {what}" for (target, what), each in self.troubled.items() if _votes(each, now))
 
-    def _changed(self, key: Key, state: State, reason: str) -> None:
+    def lapse_at(self) -> float | None:
+        """When the next vote may lapse, None while there are none. What comes after that is for whoever tells the votes."""
+        now = self._clock.monotonic()
+        return min(
+            (max(each.asked_at, now) + VOTE for each in self.troubled.values() if _votes(each, now)), default=None
+        )
+
+    # -- a person
+
+    def force(self, target: str, capability: str, reason: str, by: str = "") -> None:
+        """The kill switch of one target's capability. Again: only who and why change."""
+        self.of(target, capability).force(reason, self._clock.monotonic(), by)
+
+    def release(self, target: str, capability: str, by: str = "") -> None:
+        """Close it, forced or not. One that is closed or unknown: nothing happens."""
+        if (target, capability) in self.troubled:
+            self.of(target, capability).release(self._clock.monotonic(), by)
+
+    def reset(self, target: str, capability: str, by: str = "") -> None:
+        """Have it forget what it counted; an open one closes, a forced one does not."""
+        if breaker := self.find(target, capability):
+            breaker.reset(self._clock.monotonic(), by)
+
+    def meant(self, wanted: BreakersWanted) -> list[Key]:
+        """Those that a person means."""
+        return [key for key in sorted(self._breakers) if meant(wanted, self.kind, key)]
+
+    def rows(self, keys: list[Key] | None = None, *, history: bool = False) -> list[BreakerRow]:
+        """These, or all, as they are listed."""
+        chosen = sorted(self._breakers) if keys is None else keys
+        return list(self._rows(chosen, history))
+
+    def forget(self, target: str) -> None:
+        """The target is gone for good: its breakers are dropped, but for those that a person forced open."""
+        gone = [key for key, each in self._breakers.items() if key[0] == target and each.state != "forced-open"]
+        for key in gone:
+            del self._breakers[key]
+            self.troubled.pop(key, None)
+
+    # -- inside
+
+    def _rows(self, keys: list[Key], history: bool) -> Iterator[BreakerRow]:
+        now, wall = self._clock.monotonic(), self._clock.now()
+        for key in keys:
+            each = self._breakers[key]
+            calls, failed, slow = each.counts(now)
+            told = (replace(passage, at=wall - (now - passage.at)) for passage in each.history)
+            yield BreakerRow(
+                kind=self.kind, target=key[0], capability=key[1], state=each.state, reason=each.reason, by=each.by,
+                calls=calls, failed=failed, slow=slow,
+                permits=each.permits(now) if each.state == "half-open" else None,
+                retry_in=max(0.0, each.retry_at - now) if each.state == "open" else None,
+                history=tuple(told) if history else (),
+            )  # fmt: skip
+
+    def _made(self, key: Key, timeout: float | None) -> Breaker:
+        policy = self.policy
+        if timeout is not None:
+            policy = replace(policy, slow=SLOW_SHARE * timeout, hold=max(policy.hold, timeout))
+        breaker = self._breakers[key] = self._new(key, policy)
+        if len(self._breakers) > LIMIT:
+            self._forget_one(key)
+        return breaker
+
+    def _new(self, key: Key, policy: BreakerPolicy) -> Breaker:
+        return Breaker(policy, self._random, lambda passage: self._changed(key, passage))
+
+    def _changed(self, key: Key, passage: Passage) -> None:
         breaker = self._breakers.get(key)
-        if breaker is None or state == "closed":
+        if breaker is None or passage.state == "closed":
             self.troubled.pop(key, None)
         else:
             self.troubled[key] = breaker
         for callback in self._callbacks:
-            callback(key, state, reason)
+            callback(key, passage)
 
-    def _bound(self) -> None:
-        if len(self._breakers) > LIMIT:
-            idle = next((key for key, each in self._breakers.items() if each.state == "closed"), None)
-            self._breakers.pop(idle, None) if idle else None
+    def _forget_one(self, new: Key) -> None:
+        """The oldest that is closed; if none is, the oldest that nobody forced."""
+        for dispensable in ({"closed"}, {"open", "half-open"}):
+            found = (key for key, each in self._breakers.items() if each.state in dispensable and key != new)
+            if (oldest := next(found, None)) is not None:
+                del self._breakers[oldest]
+                self.troubled.pop(oldest, None)
+                return
 
 
-def verdict(error: BaseException | None) -> Verdict:
-    """What an ending says of the target: only errors that are its own fault count against it."""
-    if error is None:
-        return "success"
-    if isinstance(error, MeshError):
-        return "failure" if error.blame == "target" else "ignored"
-    if isinstance(error, asyncio.CancelledError):
-        return "ignored"
-    return "ignored" if not isinstance(error, Exception) else "failure"
+def _votes(breaker: Breaker, now: float) -> bool:
+    return breaker.state != "forced-open" and not breaker.idle(now, VOTE)

@@ -119,7 +119,7 @@ async def test_an_open_breaker_is_told_to_everyone(neighbours: Neighbours) -> No
     await neighbours.host(Reviewer, process="one")
     two = await neighbours.host(Reviewer, process="two")
     client = await neighbours.client()
-    two.peer.breakers.force("one.reviewer.one", "review.code", "test")
+    two.peer.breakers.of("one.reviewer.one", "review.code").trip("test", two.peer.clock.monotonic())
     listing = client.directory.listing("two.reviewer.two")
     assert listing is not None
     await until(lambda: listing.figures.breakers == ("one.reviewer.one review.code",), timeout=3)

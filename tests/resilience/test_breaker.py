@@ -8,15 +8,15 @@ import pytest
 
 from mesh.protocols.errors import BreakerOpen
 from mesh.protocols.transitions import terminal
-from mesh.resilience.breaker import MEANINGS, TRANSITIONS, Breaker, BreakerPolicy, Permit, Verdict
+from mesh.resilience.breaker import MEANINGS, TRANSITIONS, Breaker, BreakerPolicy, Outcome, Permit
 
 
 def a_breaker(**policy: float) -> Breaker:
     return Breaker(BreakerPolicy(**policy), random.Random(1))
 
 
-def call(breaker: Breaker, verdict: Verdict, now: float, seconds: float = 0.0) -> None:
-    breaker.record(breaker.admit(now), verdict, seconds, now)
+def call(breaker: Breaker, outcome: Outcome, now: float, seconds: float = 0.0) -> None:
+    breaker.record(breaker.admit(now), outcome, seconds, now)
 
 
 def opened(now: float = 0.0) -> Breaker:
@@ -58,8 +58,8 @@ def test_three_failures_in_a_row_open_it_at_low_traffic() -> None:
 
 def test_a_success_between_them_starts_the_row_afresh() -> None:
     breaker = a_breaker()
-    for verdict in ("failure", "failure", "success", "failure", "failure"):
-        call(breaker, verdict, 0.0)
+    for outcome in ("failure", "failure", "success", "failure", "failure"):
+        call(breaker, outcome, 0.0)
     assert breaker.state == "closed"
 
 
@@ -146,14 +146,68 @@ def test_a_call_admitted_before_it_opened_counts_no_more() -> None:
 
 def test_forced_open_stays_open_until_released() -> None:
     breaker = a_breaker()
-    breaker.force("kill switch")
+    breaker.force("kill switch", 0.0)
     with pytest.raises(BreakerOpen, match="kill switch") as caught:
         breaker.admit(1e9)
     assert caught.value.retry_after is None
-    breaker.release()
+    breaker.release(1e9)
     assert breaker.admit(0.0)
 
 
 def test_the_table_is_explained_and_has_no_dead_end() -> None:
     assert {step for steps in TRANSITIONS.values() for step in steps} == set(MEANINGS)
     assert not terminal(TRANSITIONS)
+
+
+def test_a_permit_that_nobody_gives_back_is_free_again_when_its_time_is_over() -> None:
+    breaker = opened()
+    for _ in range(3):
+        breaker.admit(10.0, until=15.0)
+    with pytest.raises(BreakerOpen):
+        breaker.admit(14.9)
+    for _ in range(3):
+        call(breaker, "success", 15.0)
+    assert breaker.state == "closed"
+
+
+def test_a_call_without_a_known_end_is_waited_for_as_long_as_the_policy_says() -> None:
+    breaker = opened()
+    permits = [breaker.admit(10.0, until) for until in (None, 1e9, 20.0)]
+    assert [permit.until for permit in permits] == [310.0, 310.0, 20.0]
+
+
+def test_what_is_heard_after_a_place_was_given_to_another_counts_only_if_it_failed() -> None:
+    breaker = opened()
+    late = breaker.admit(10.0, until=11.0)
+    for _ in range(3):
+        breaker.admit(12.0)
+    breaker.record(late, "success", 0.0, 13.0)
+    assert breaker.permits(13.0) == 0
+    breaker.record(late, "failure", 3.0, 13.0)
+    assert breaker.state == "open"
+
+
+def test_close_takes_back_what_was_forced_and_reset_does_not() -> None:
+    breaker = a_breaker()
+    breaker.force("incident 7", 1.0, "ann@desk")
+    breaker.reset(2.0)
+    assert breaker.state == "forced-open"
+    breaker.release(3.0, "bob@desk")
+    assert breaker.state == "closed"
+    breaker = opened()
+    breaker.reset(0.5, "bob@desk")
+    assert breaker.state == "closed"
+    assert breaker.history[-1].by == "bob@desk"
+    call(breaker, "failure", 1.0)
+    call(breaker, "failure", 1.0)
+    assert breaker.state == "closed", "the failures before count no more"
+
+
+def test_its_history_says_when_from_what_to_what_and_why() -> None:
+    breaker = opened(5.0)
+    call(breaker, "failure", 10.0)
+    assert [(each.at, each.was, each.state, each.why) for each in breaker.history] == [
+        (5.0, "closed", "open", "the last 3 calls failed"),
+        (10.0, "open", "half-open", "the open time is over"),
+        (10.0, "half-open", "open", "a trial call failed"),
+    ]

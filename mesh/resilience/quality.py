@@ -1,0 +1,82 @@
+"""`Quality`: stop using a version of an agent whose outputs keep failing their gates.
+
+An agent may answer promptly and without an error, and be wrong. Gates say so, in verdicts; what they say is counted for each
+agent *version* (`<agent>@<version>`) and capability. So it survives restarts of instances, and another version is fine.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+
+from mesh.protocols.artifacts import Verdict
+from mesh.protocols.errors import BreakerOpen
+from mesh.protocols.ports import Clock
+from mesh.resilience.breaker import Breaker, BreakerPolicy
+from mesh.resilience.breakers import Breakers, Key
+from mesh.resilience.quality_breaker import CONTRACT, QUALITY, QualityBreaker
+
+OUTPUTS = 10_000
+"""So many named outputs that failed are remembered, so that each counts once."""
+
+
+def version_of(agent: str, version: str) -> str:
+    """The target of a quality breaker."""
+    return f"{agent}@{version}"
+
+
+class Quality(Breakers):
+    """The quality breakers of one process."""
+
+    def __init__(self, clock: Clock, source: random.Random, policy: BreakerPolicy = QUALITY) -> None:
+        super().__init__(clock, source, policy, kind="quality")
+        self._failed: OrderedDict[tuple[Key, str], None] = OrderedDict()
+
+    def fits(self, key: Key) -> None:
+        """An output of that version, for that capability, fits its contract."""
+        self._gated(key).fits(self._clock.monotonic())
+
+    def misfits(self, key: Key) -> None:
+        """An output does not fit its contract."""
+        self._gated(key).said(CONTRACT, passed=False, now=self._clock.monotonic())
+
+    def record(self, agent: str, version: str, capability: str, verdict: Verdict, *, output: str = "") -> None:
+        """A gate's verdict on an output of that version. `output` names it (an artifact, an award): named, it counts once
+        however many of its gates it fails. A minor failure, or a gate that could not tell, counts for nothing."""
+        if verdict.result == "cannot_verify" or (not verdict.passed and verdict.severity == "minor"):
+            return
+        key = (version_of(agent, version), capability)
+        again = not verdict.passed and bool(output) and self._has_failed((key, output))
+        self._gated(key).said(verdict.gate, passed=verdict.passed, again=again, now=self._clock.monotonic())
+
+    def admit(self, key: Key, until: float | None = None) -> None:
+        """A call goes to that version; half-open, it takes one of the trial permits, until a verdict comes.
+
+        Raises:
+            BreakerOpen: its outputs kept failing their gates; `detail` has the `kind`, `quality`.
+        """
+        breaker = self.troubled.get(key)
+        if breaker is None:
+            return
+        try:
+            breaker.admit(self._clock.monotonic(), until)
+        except BreakerOpen as error:
+            error.detail["kind"] = self.kind
+            raise
+
+    def _gated(self, key: Key) -> QualityBreaker:
+        breaker = self._breakers.get(key)
+        if breaker is None:
+            breaker = self.of(*key)
+        assert isinstance(breaker, QualityBreaker)
+        return breaker
+
+    def _new(self, key: Key, policy: BreakerPolicy) -> Breaker:
+        return QualityBreaker(policy, self._random, lambda passage: self._changed(key, passage))
+
+    def _has_failed(self, output: tuple[Key, str]) -> bool:
+        seen = output in self._failed
+        self._failed[output] = None
+        if len(self._failed) > OUTPUTS:
+            self._failed.popitem(last=False)
+        return seen
