@@ -36,7 +36,7 @@ async def open_policies(store: Store, subjects: Subjects) -> Bucket:
 
 
 class Policy:
-    """What is killed, flagged, limited and shared, as this process knows it. `switches` and `limits` are empty where
+    """What is killed, flagged, limited and shared, as this process knows it. `switches`, `limits` and `shares` are empty where
     nothing is, by the bucket's keys: whoever is in a hurry tests only that."""
 
     def __init__(self, store: Store, subjects: Subjects, clock: Clock, telemetry: Telemetry | None = None) -> None:
@@ -49,6 +49,7 @@ class Policy:
         self._board = Board(self._complain)
         self.switches: Mapping[str, Switch] = {UNREAD.key: UNREAD}
         self.limits: Mapping[str, RateLimit] = self._board.limits
+        self.shares: Mapping[str, TenantShare] = self._board.shares
 
     # -- life
 
