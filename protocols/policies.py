@@ -20,10 +20,13 @@ import msgspec
 from mesh.protocols.errors import InvalidName, Killed
 
 BUCKET = "policies"
+LIMITS = "limits"
+"""The bucket of what is left of each rate limit: `<key of the limit, each * a name>.calls` or `….tokens`."""
 What = Literal["agent", "version", "instance", "capability", "tool", "tenant", "step-kind", "workflow"]
 """What can be killed. A version is named `agent@version`, an instance `agent.instance`, all others by their plain name."""
 Scope = Literal["agent", "tool", "tenant", "capability"]
 """What a rate limit can be for, alone or together: `tenant` and `tool` are that tenant's use of that tool."""
+Kind = Literal["calls", "tokens"]
 Value = bool | int | float | str
 KINDS: tuple[What, ...] = get_args(What)
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -118,6 +121,26 @@ class RateLimit(Entry, frozen=True, kw_only=True, omit_defaults=True):
         """What it is for."""
         return {scope: name for scope in SCOPES if (name := getattr(self, scope))}
 
+    @property
+    def kinds(self) -> list[Kind]:
+        """What it counts."""
+        kinds: tuple[Kind, ...] = get_args(Kind)
+        return [kind for kind in kinds if getattr(self, kind) is not None]
+
+    def figures(self, kind: Kind) -> tuple[float, float | None]:
+        """So many a minute, and the burst if one is given."""
+        if kind == "calls":
+            return self.calls or 0.0, self.burst
+        return self.tokens or 0.0, self.token_burst
+
+
+class LimitState(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a rate limit all processes together may still draw, as of this write. `at` (Unix seconds) is for people: no
+    process goes by another one's clock."""
+
+    left: float
+    at: float = 0.0
+
 
 class TenantShare(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """What a tenant gets where there is not enough for all: its weight beside the others', how many calls or jobs of it
@@ -167,6 +190,11 @@ def limit_key(**scopes: str) -> str:
             f"a rate limit is for an agent, tool, tenant or capability, not for {', '.join(scopes) or 'nothing'}"
         )
     return _scoped("limit", **{scope: scopes[scope] for scope in SCOPES if scope in scopes})
+
+
+def state_key(key: str, kind: Kind) -> str:
+    """Where it stands in the bucket `limits` how much of a limit is left."""
+    return f"{key}.{kind}"
 
 
 def flag_key(name: str, *, tenant: str = "", agent: str = "") -> str:
