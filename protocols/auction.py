@@ -25,7 +25,7 @@ from mesh.protocols import auction_messages as m
 from mesh.protocols.acts import Mode, Refusal
 from mesh.protocols.auction_states import HELD, TERMINAL, TRANSITIONS, State, Step
 from mesh.protocols.awards import AwardRecord, Candidate
-from mesh.protocols.errors import AgentLost, Cancelled, Fenced, MeshError
+from mesh.protocols.errors import AgentLost, Cancelled, Fenced, MeshError, from_fault
 from mesh.protocols.rounds import Rounds
 from mesh.protocols.selection import Choice, Chooser, SelectionPolicy, choose
 from mesh.protocols.tender import Tender
@@ -245,14 +245,14 @@ class Auction:
             if event.award in self.given_up:
                 self._out.append(m.Evidence(event))
         elif isinstance(event, m.Succeeded):
-            self._settle(vigil, kept=True)
+            self._settle(vigil, kept=True, ending=event)
             self._step("finish")
             self._dismiss("outbid", begun=True)
             self._end(m.Outcome(event.content, event.usage, event.stamps, None, vigil.record))
         elif faults.interrupted(event.fault, vigil.winner):
             self._lost(vigil, now, f"was interrupted: {event.fault.message}", certain=False)
         else:
-            self._settle(vigil, kept=True)
+            self._settle(vigil, kept=True, ending=event if from_fault(event.fault).blame == "target" else None)
             self._step("fault")
             self._end(m.Outcome(usage=event.usage, stamps=event.stamps, fault=event.fault, record=vigil.record))
 
@@ -356,6 +356,8 @@ class Auction:
         error: MeshError = faults.expired(self.terms.capability, self.state)
         if self._held and self._vigil is not None and self.terms.effect == "at_most_once":
             error = faults.in_doubt(self._vigil.record, "did not answer before the deadline")
+        if self._held and self._vigil is not None:
+            self._out.append(m.Settle(self._vigil.winner, kept=False, late=True))
         self._give_up("the deadline has passed")
         self._step("expire")
         self._fail(error)
@@ -395,8 +397,8 @@ class Auction:
             return None
         return vigil if by is None or vigil.winner.process == by else None
 
-    def _settle(self, vigil: Vigil, *, kept: bool) -> None:
-        self._out.append(m.Settle(vigil.winner, kept))
+    def _settle(self, vigil: Vigil, *, kept: bool, ending: m.Succeeded | m.Faulted | None = None) -> None:
+        self._out.append(m.Settle(vigil.winner, kept, ending))
 
     def _dismiss(self, reason: Literal["outbid", "unacceptable", "cancelled"], *, begun: bool = False) -> None:
         """Tell the others, once: their capacity is free again. Whoever has `begun` knows it of its own process."""

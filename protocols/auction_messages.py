@@ -193,10 +193,16 @@ class CancelAward(msgspec.Struct, frozen=True, gc=False):
 
 
 class Settle(msgspec.Struct, frozen=True, gc=False):
-    """The commitment of this candidate was kept or broken: its next score depends on it."""
+    """The commitment of this candidate was kept or broken: its next score depends on it.
+
+    `ending` is how it was kept; one that failed by somebody else's fault has none. Broken because it was not done before
+    the deadline, it is `late`.
+    """
 
     candidate: Candidate
     kept: bool
+    ending: Succeeded | Faulted | None = None
+    late: bool = False
 
 
 class Suspect(msgspec.Struct, frozen=True, gc=False):

@@ -10,27 +10,46 @@ import msgspec
 
 from mesh.protocols.acts import Bid, Mode, Proposal, Refusal
 from mesh.protocols.constraints import Effect
+from mesh.protocols.learned import Learned
 
 
 class Score(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a bid costs the initiator, in its policy's unit: the smaller, the better. `total` is the sum of the parts."""
+    """What a bid costs the initiator, in its policy's unit: the smaller, the better.
+
+    `total` is the sum of the parts less the `bonus`, which a newcomer has in a draw that is open to newcomers.
+    """
 
     cost: float = 0.0
     latency: float = 0.0
     risk: float = 0.0
+    bonus: float = 0.0
 
     @property
     def total(self) -> float:
         """All parts together."""
-        return self.cost + self.latency + self.risk
+        return self.cost + self.latency + self.risk - self.bonus
+
+
+class Weights(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a choice was made with: the policy's weights of money, seconds and certain failure, and the share of awards that
+    newcomers may get.
+    """
+
+    price: float = 100.0
+    latency: float = 1.0
+    risk: float = 5.0
+    explore: float = 0.1
+
+
+USUAL = Weights()
 
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One bid with a name on it, as it was judged.
 
     `proposal` is empty for a standing bid, which was `age` seconds old; a proposal binds for `valid_for` seconds.
-    `reputation` is the share of earlier awards that it kept, as this initiator has seen it. `rejected_because` is empty
-    for the winner and for those that were acceptable but dearer.
+    `reputation` is the share of earlier awards that it kept, `learned` what else is believed of it beyond its bid (None:
+    nothing that matters). `rejected_because` is empty for the winner and for those that were acceptable but dearer.
     """
 
     agent: str
@@ -45,6 +64,7 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     reputation: float = 1.0
     score: Score | None = None
     rejected_because: str = ""
+    learned: Learned | None = None
 
     @property
     def key(self) -> str:
@@ -52,7 +72,7 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return f"{self.process}.{self.agent}.{self.instance}"
 
     @classmethod
-    def of(cls, proposal: Proposal, reputation: float = 1.0) -> Candidate:
+    def of(cls, proposal: Proposal, learned: Learned | None = None) -> Candidate:
         """The candidate behind a proposal."""
         return cls(
             agent=proposal.agent,
@@ -63,7 +83,8 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
             labels=proposal.labels,
             proposal=proposal.id,
             valid_for=proposal.valid_for,
-            reputation=reputation,
+            reputation=learned.reputation if learned is not None else 1.0,
+            learned=learned,
         )
 
 
@@ -72,7 +93,8 @@ class AwardRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
 
     `number` counts the awards of one conversation from 1 (each decline or loss leads to another), `round` the calls;
     `known` is how many could have been asked, of whom `candidates` were. `winner` is a candidate's key. `at` is Unix
-    seconds. The award's id is unique for each number: at most one winner is ever confirmed for one.
+    seconds. The award's id is unique for each number: at most one winner is ever confirmed for one. `explored` says that a
+    newcomer was tried where a better known one would have won.
     """
 
     award: str
@@ -88,6 +110,8 @@ class AwardRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     known: int = 0
     candidates: tuple[Candidate, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    weights: Weights = USUAL
+    explored: bool = False
 
     @property
     def won(self) -> Candidate:

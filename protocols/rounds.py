@@ -10,6 +10,7 @@ from random import Random
 from mesh.protocols.acts import Mode, Refusal
 from mesh.protocols.auction_messages import Survey, Terms
 from mesh.protocols.awards import AwardRecord, Candidate
+from mesh.protocols.scoring import weights
 from mesh.protocols.selection import Choice, SelectionPolicy
 from mesh.protocols.tender import Tender
 
@@ -83,7 +84,7 @@ class Rounds:
         """The line of the ledger for a choice made in this round."""
         return written(
             terms, choice, award, at, mode=self.mode, round=self.number, number=number, known=self.tender.known,
-            refusals=tuple(self.tender.refusals),
+            refusals=tuple(self.tender.refusals), policy=self._policy,
         )  # fmt: skip
 
 
@@ -103,6 +104,7 @@ def written(
     number: int = 1,
     known: int = 0,
     refusals: tuple[Refusal, ...] = (),
+    policy: SelectionPolicy | None = None,
 ) -> AwardRecord:
     """A choice that fell on somebody, as a line of the ledger."""
     assert choice.winner is not None
@@ -120,4 +122,6 @@ def written(
         winner=choice.winner.key,
         reason=choice.reason,
         at=at,
+        weights=weights(policy),
+        explored=choice.explored,
     )

@@ -7,14 +7,22 @@ acceptable the smallest sum of three penalties wins, all in the policy's one uni
     latency = latency_weight · latency             expected seconds until a result, waiting included
     risk    = risk_weight · (1 - success · reputation)     what a failure costs, times how likely it is
 
+These are the figures of the bid, corrected by what was `Learned` of the bidder (`expected`). Who would, by that, come too
+late or cost more than there is, is as one who fails for certain: it is not ruled out, since what was learned may be over.
+
 Proposals are binding and fresh, so the best takes the award (ties at random). Standing bids are up to a heartbeat old, and
 everyone sees the same ones: taking the best would send every initiator to the same instance, so the two best of a small
 sample are drawn from by weight.
+
+Newcomers, of whom too little is known to be chosen on their word, come after everybody who is known; but a share `explore`
+of the choices is open to them. There each has a bonus of `total / √(calls + 1)`, as optimistic as little is known of it (the
+idea of UCB: Auer, Cesa-Bianchi & Fischer, 2002), and takes the award if it is then the cheapest, and asks no more than
+`explore_price` times what the best known one does. So what is at stake is bounded, by the share and by the price.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import NamedTuple, Protocol
 
@@ -23,6 +31,9 @@ import msgspec
 from mesh.protocols.acts import Bid
 from mesh.protocols.awards import Candidate, Score
 from mesh.protocols.constraints import Constraints
+from mesh.protocols.learned import Learned
+from mesh.protocols.newcomers import admitted, bonus
+from mesh.protocols.scoring import cost, score
 
 
 class SelectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +41,8 @@ class SelectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     `price_weight`, `latency_weight` and `risk_weight` turn money, seconds and certain failure into the one unit;
     `floor` is the least success rate that is acceptable at all; bids within `tie` of the best (as a share) are equal.
+
+    Newcomers get the share `explore` of awards at most, each at no more than `explore_price` times the best known price.
 
     `sample` standing bids are looked at; after `declines` declined standing awards, `directed` instances are asked
     instead. Proposals are awaited for `window`. When nobody is acceptable but might be soon, the call is opened again,
@@ -46,6 +59,8 @@ class SelectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     risk_weight: float = 5.0
     floor: float = 0.05
     tie: float = 0.001
+    explore: float = 0.1
+    explore_price: float = 2.0
     sample: int = 5
     directed: int = 3
     window: float = 0.25
@@ -67,6 +82,7 @@ class Choice(NamedTuple):
     candidates: tuple[Candidate, ...]
     winner: Candidate | None
     reason: str
+    explored: bool = False
 
 
 class Chooser(Protocol):
@@ -83,22 +99,6 @@ class Chooser(Protocol):
         known: int = 0,
     ) -> Choice:
         """Judge all candidates and name the winner, if any is acceptable."""
-
-
-def cost(bid: Bid, reputation: float, policy: SelectionPolicy) -> float:
-    """What a bid costs, by the formula above: the total of `score`."""
-    risk = 1.0 - bid.success * reputation
-    return policy.price_weight * bid.price + policy.latency_weight * bid.latency + policy.risk_weight * risk
-
-
-def score(candidate: Candidate, policy: SelectionPolicy) -> Score:
-    """The same in its parts."""
-    bid = candidate.bid
-    return Score(
-        cost=policy.price_weight * bid.price,
-        latency=policy.latency_weight * bid.latency,
-        risk=policy.risk_weight * (1.0 - bid.success * candidate.reputation),
-    )
 
 
 def objection(candidate: Candidate, constraints: Constraints, remaining: float, policy: SelectionPolicy) -> str:
@@ -147,7 +147,7 @@ class Offer(msgspec.Struct, gc=False):
     bid: Bid
     labels: dict[str, str]
     taken: int = 0
-    reputation: float = 1.0
+    learned: Learned | None = None
     objection: str = ""
     heard: float | None = None
 
@@ -164,7 +164,7 @@ def rank(
             continue
         if demanding and breach(spent(bid, taken), offer.labels, constraints, remaining, floor):
             continue
-        found.append((cost(bid, offer.reputation, policy), index))
+        found.append((cost(bid, policy, offer.learned, constraints, remaining), index))
     found.sort()
     return found
 
@@ -176,7 +176,7 @@ def judge(
     return tuple(
         msgspec.structs.replace(
             each,
-            score=score(each, policy),
+            score=score(each, policy, constraints, remaining),
             rejected_because=objection(each, constraints, remaining, policy),
         )
         for each in candidates
@@ -192,12 +192,18 @@ def choose(
     *,
     known: int = 0,
 ) -> Choice:
-    """The choice among these: the best proposal, or one of the two best standing bids.
+    """The choice among these: the best proposal, or one of the two best standing bids; at times a newcomer.
 
     `remaining` is the seconds until the deadline, `known` how many instances the standing bids were sampled from.
     """
     judged = judge(candidates, constraints, remaining, policy)
-    return _choice(judged, policy, known, random, lambda first, chance: random.random() < chance)
+    acceptable = sorted((_total(each), place) for place, each in enumerate(judged) if not each.rejected_because)
+    ranked, explored = admitted(acceptable, judged, policy, random)
+    if not ranked:
+        return Choice(judged, None, _why_none(judged))
+    if explored:
+        return _explored(judged, judged[ranked[0][1]], policy)
+    return _choice(judged, [judged[place] for _, place in ranked], policy, known, random)
 
 
 def share(first: float, second: float) -> float:
@@ -214,28 +220,56 @@ def explain(
     random: Random,
     *,
     known: int = 0,
+    explored: bool = False,
 ) -> Choice:
     """The choice among these that fell on the one whose key is `winner`: what `choose` says of it."""
     judged = judge(candidates, constraints, remaining, policy)
-    return _choice(judged, policy, known, random, lambda first, chance: first.key == winner, winner)
+    won = next(each for each in judged if each.key == winner)
+    if explored:
+        return _explored(judged, won, policy)
+    acceptable = sorted((each for each in judged if not each.rejected_because), key=_total)
+    ranked = [each for each in acceptable if not (each.learned and each.learned.newcomer)] or acceptable
+    return _choice(judged, ranked, policy, known, random, winner)
 
 
 def _choice(
     judged: tuple[Candidate, ...],
+    ranked: Sequence[Candidate],
     policy: SelectionPolicy,
     known: int,
     random: Random,
-    falls: Callable[[Candidate, float], bool],
     fell: str = "",
 ) -> Choice:
-    """`falls` says whether the draw of two standing bids falls on the better one, given it and its chance."""
-    ranked = sorted((each for each in judged if not each.rejected_because), key=_total)
-    if not ranked:
-        return Choice(judged, None, _why_none(judged))
+    """Of those in `ranked`; on the one whose key is `fell`, if it is known on whom the choice fell."""
     if ranked[0].proposal or len(ranked) == 1:
         return Choice(judged, *_best(ranked, policy, random, fell))
     chance = share(_total(ranked[0]), _total(ranked[1]))
-    return Choice(judged, *_drawn(ranked, chance, max(known, len(judged)), first=falls(ranked[0], chance)))
+    first = ranked[0].key == fell if fell else random.random() < chance
+    return Choice(judged, *_drawn(ranked, chance, max(known, len(judged)), first=first))
+
+
+def _explored(judged: Sequence[Candidate], won: Candidate, policy: SelectionPolicy) -> Choice:
+    """The choice that was open to newcomers, and fell on one."""
+    told = tuple(_with_bonus(each) for each in judged)
+    winner = next(each for each in told if each.key == won.key)
+    others = [each for each in told if not each.rejected_because and not (each.learned and each.learned.newcomer)]
+    beaten = f" instead of {_cost(min(others, key=_total))}" if others else ""
+    calls = winner.learned.calls if winner.learned else 0.0
+    return Choice(
+        told,
+        winner,
+        f"a newcomer with {calls:.1f} calls is tried{beaten}: {_cost(winner)}; {policy.explore:.0%} of awards are open to newcomers",
+        True,
+    )
+
+
+def _with_bonus(candidate: Candidate) -> Candidate:
+    learned, parts = candidate.learned, candidate.score
+    if learned is None or parts is None or not learned.newcomer or candidate.rejected_because:
+        return candidate
+    return msgspec.structs.replace(
+        candidate, score=msgspec.structs.replace(parts, bonus=bonus(parts.total, learned.calls))
+    )
 
 
 def _total(candidate: Candidate) -> float:
@@ -285,9 +319,10 @@ _EVEN = 1e-6
 
 def _cost(candidate: Candidate) -> str:
     parts = candidate.score or Score()
+    bonus = f", bonus -{parts.bonus:.2f}" if parts.bonus else ""
     return (
         f"{candidate.agent}.{candidate.instance} at {parts.total:.2f} "
-        f"(price {parts.cost:.2f}, latency {parts.latency:.2f}, risk {parts.risk:.2f})"
+        f"(price {parts.cost:.2f}, latency {parts.latency:.2f}, risk {parts.risk:.2f}{bonus})"
     )
 
 

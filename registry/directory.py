@@ -20,6 +20,7 @@ from mesh.protocols.subjects import DISCONNECTS, Subjects
 from mesh.registry.advisories import disconnected
 from mesh.registry.buckets import LEASE_PREFIX, lease_key, open_leases, open_records
 from mesh.registry.chores import Chores
+from mesh.registry.hearsay import Hearsay
 from mesh.registry.listing import Change, Listing
 from mesh.registry.outage import Outage
 from mesh.registry.probes import Probes, Round
@@ -61,6 +62,7 @@ class Directory:
         sweeper = Sweeper(store, clock, ids, subjects, self._probes, self._chores)
         self._witness = sweeper.witness = Witness(sweeper, self._emit, self.outage)
         self._roster = self._witness.roster
+        self.hearsay = Hearsay(process, self._roster.hosts)
         self._schemas = Schemas(store, subjects)
         self._callbacks: list[Callable[[Change], None]] = []
         self._mirrors: dict[str, Mirror] = {}
@@ -293,7 +295,12 @@ class Directory:
             self._answered(beat)
 
     def _answered(self, beat: Beat) -> None:
-        self._witness.beat(beat, self._clock.monotonic())
+        now = self._clock.monotonic()
+        self._witness.beat(beat, now)
+        if beat.conduct:
+            lease = self.process(beat.process)
+            if lease is not None and lease.incarnation == beat.incarnation:
+                self.hearsay.told(beat.process, beat.conduct, now)
 
     def _advised(self, message: Message) -> None:
         advisory = disconnected(message.data)
@@ -332,6 +339,8 @@ class Directory:
 
     def _emit(self, changes: Sequence[Change]) -> None:
         for change in changes:
+            if change.kind == "process-down":
+                self.hearsay.forget(change.process)
             for callback in list(self._callbacks):
                 try:
                     callback(change)

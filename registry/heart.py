@@ -8,11 +8,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from mesh.protocols.conduct import Testimony
 from mesh.protocols.errors import InvalidName, MeshError
 from mesh.protocols.ports import Bus, Clock, Message, Subscription
 from mesh.protocols.subjects import Subjects
 from mesh.registry.beats import Beats
 from mesh.registry.records import Beat, Figures
+from mesh.registry.statements import Source, Statements
 from mesh.registry.waiting import signalled
 
 logger = logging.getLogger("mesh.registry")
@@ -31,6 +33,7 @@ class Heart:
         self._incarnation = incarnation
         self._pause = beat_seconds
         self._beats = Beats(process, incarnation, seconds=beat_seconds)
+        self._statements = Statements()
         self._sooner = asyncio.Event()
         self._live: Subscription | None = None
         self.lag = 0.0
@@ -64,6 +67,10 @@ class Heart:
         self._beats.refresh()
         self._sooner.set()
 
+    def testify(self, source: Source) -> None:
+        """Tell of bidders what this source has measured, with the beats."""
+        self._statements.source = source
+
     async def beat(self) -> None:
         """Send beats as they fall due, until cancelled."""
         while True:
@@ -77,8 +84,10 @@ class Heart:
                 self._tell()
 
     def _tell(self) -> None:
+        now = self._clock.monotonic()
         try:
-            self._send(self._subjects.beat(self._process), self._beats.take(self._clock.monotonic(), self.lag))
+            parts = self._beats.take(now, self.lag)
+            self._send(self._subjects.beat(self._process), _with(parts, self._statements.due(now) if parts else ()))
         except MeshError as error:
             logger.info("%s: a heartbeat was not sent: %s", self._process, error)
 
@@ -86,10 +95,15 @@ class Heart:
         """Somebody asks whether we live. We answer to nobody but a reply subject that names us as the responder."""
         try:
             if self._subjects.parse_roll(message.reply).responder == self._process:
-                self._send(message.reply, self._beats.everything(self.lag))
+                self._send(message.reply, _with(self._beats.everything(self.lag), self._statements.everything()))
         except (InvalidName, MeshError) as error:
             logger.debug("%s: a probe was not answered: %s", self._process, error)
 
     def _send(self, subject: str, parts: Sequence[Beat]) -> None:
         for part in parts:
             self._bus.publish(subject, msgspec.json.encode(part))
+
+
+def _with(parts: Sequence[Beat], conduct: tuple[Testimony, ...]) -> Sequence[Beat]:
+    """The beat, with this in its first part."""
+    return [msgspec.structs.replace(parts[0], conduct=conduct), *parts[1:]] if conduct else parts

@@ -23,6 +23,7 @@ from mesh.registry.outage import Outage
 from mesh.registry.probes import Probes
 from mesh.registry.publication import Publication
 from mesh.registry.records import Figures, Instance, Lease, Schema
+from mesh.registry.statements import Source
 from mesh.registry.waiting import signalled
 
 if TYPE_CHECKING:
@@ -161,6 +162,10 @@ class Presence:
     def set_figures(self, key: str, figures: Figures) -> None:
         """The figures of `<agent>.<instance>`, told with the next beat. The same again: nothing to tell."""
         self._heart.set(key, figures)
+
+    def testify(self, source: Source) -> None:
+        """Tell of bidders what this source measures, as long as there are beats: that is, while somebody is hosted here."""
+        self._heart.testify(source)
 
     async def stop(self) -> None:
         """Leave: the lease is purged, then the records; everybody's directory knows at once. Again: nothing happens."""

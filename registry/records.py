@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from mesh.protocols.acts import Bid
+from mesh.protocols.conduct import Testimony
 from mesh.protocols.constraints import Effect
 from mesh.protocols.envelope import Stamps
 
@@ -112,7 +113,8 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A heartbeat of one process on `beat.<process>`: only the instances whose figures changed, keyed `<agent>.<instance>`.
 
     `number` counts from 1 in one incarnation; `lag` is the event loop's delay in seconds; `more` says that further parts
-    of the same beat follow, because the figures of all instances did not fit in one message.
+    of the same beat follow, because the figures of all instances did not fit in one message. `conduct` is what the process
+    measured of those to whom it gave work: at most 32 every five seconds, what changed; in the beat's first part.
     """
 
     process: str
@@ -121,6 +123,7 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     lag: float = 0.0
     figures: dict[str, Figures] = {}
     more: bool = False
+    conduct: tuple[Testimony, ...] = ()
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):

@@ -207,6 +207,11 @@ class Roster:
             found = self._of_agent[agent] = tuple(self.by_agent[agent].values())
         return found or ()
 
+    def hosts(self, process: str, agent: str) -> bool:
+        """Whether the process has a record of an instance of the agent."""
+        start = f"{process}.{agent}."
+        return any(key.startswith(start) for key in self._of_process.get(process, ()))
+
     def of_process(self, process: str) -> list[Listing]:
         """The listed instances of one process."""
         return [each for key, each in self._of_process.get(process, {}).items() if key in self.listed]

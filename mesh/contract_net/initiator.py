@@ -16,6 +16,7 @@ import msgspec
 from mesh.actors.subcontract import Subcontract
 from mesh.contract_net.calls import Call, CallLike, Contracted, call_of, subcontracted
 from mesh.contract_net.items import OnItem
+from mesh.contract_net.learning import Learning
 from mesh.contract_net.ledger import AwardLedger
 from mesh.contract_net.mail import Addresses
 from mesh.contract_net.market import Market
@@ -23,13 +24,14 @@ from mesh.contract_net.negotiation import Negotiation, OnProgress
 from mesh.contract_net.quiet import QuietAward
 from mesh.contract_net.quiet_call import QuietCall
 from mesh.contract_net.rejections import Rejections
-from mesh.contract_net.reputation import Reputation
 from mesh.contract_net.sampling import Sample
+from mesh.contract_net.track_record import bidder
 from mesh.protocols import auction_messages as m
 from mesh.protocols.acts import Mode
 from mesh.protocols.auction import Auction
 from mesh.protocols.auction_messages import Terms
 from mesh.protocols.awards import AwardRecord
+from mesh.protocols.conduct import Forgetting
 from mesh.protocols.constraints import Effect
 from mesh.protocols.selection import Chooser, SelectionPolicy, choose
 from mesh.registry.listing import Change, Listing
@@ -44,15 +46,24 @@ LINGERING = 1000
 
 
 class Initiator:
-    """Holds auctions. `policy` weighs the bids, `chooser` picks among them; unless `quietly`, each award has an auction made."""
+    """Holds auctions. `policy` weighs the bids, `chooser` picks among them; unless `quietly`, each award has an auction made.
+
+    What it learns of bidders counts half after as many calls, or as long, as `forgetting` says.
+    """
 
     def __init__(
-        self, peer: Peer, *, policy: SelectionPolicy | None = None, chooser: Chooser = choose, quietly: bool = True
+        self,
+        peer: Peer,
+        *,
+        policy: SelectionPolicy | None = None,
+        chooser: Chooser = choose,
+        quietly: bool = True,
+        forgetting: Forgetting | None = None,
     ) -> None:
         self.peer = peer
         self.policy = policy or SelectionPolicy()
-        self.reputation = Reputation()
-        self.market = Market(peer, self.reputation)
+        self.learning = Learning(peer.directory.hearsay, forgetting)
+        self.market = Market(peer, self.learning)
         self.quiet: set[QuietAward] = set()
         self.addresses = Addresses(peer)
         self.rejections = Rejections(peer, self.addresses)
@@ -64,8 +75,9 @@ class Initiator:
         self._winners: dict[Negotiation, str] = {}
 
     def start(self) -> None:
-        """Serve the handlers' and clients' calls (`Peer.call`), and hear of deaths and reconnects."""
+        """Serve the handlers' and clients' calls (`Peer.call`), hear of deaths and reconnects, tell what is measured."""
         self.peer.subcontract = self.subcontract
+        self.peer.presence.testify(self.learning.record)
         self.peer.directory.on_change(self._changed)
         self.peer.bus.on_reconnect(self._reconnected)
 
@@ -124,6 +136,8 @@ class Initiator:
         call.deadline.check(call.capability)
         if self.peer.policy.switches:
             self.peer.policy.check(capability=call.capability, tenant=call.tenant)
+        if call.effect == "at_most_once" and policy.explore:
+            policy = msgspec.structs.replace(policy, explore=0.0)  # what a newcomer breaks here, a person has to mend
         mode: Mode = "directed" if call.mode == "standing" and self.market.crowded(call.capability) else call.mode
 
         def take_up(first: int) -> Negotiation:
@@ -223,9 +237,22 @@ class Initiator:
             del paused[negotiation]
             negotiation.event(m.Freed())
 
-    def settled(self, key: str, *, kept: bool) -> None:
-        """A commitment of this instance was kept or broken."""
-        self.reputation.settle(key, kept=kept)
+    def settled(self, settle: m.Settle, capability: str, sent_at: float | None) -> None:
+        """A commitment was kept or broken; it was made at `sent_at`, if anybody knows."""
+        who, now, ending = bidder(settle.candidate), self.peer.clock.monotonic(), settle.ending
+        if not settle.kept:
+            self.learning.broken(who, capability, now)
+        elif isinstance(ending, m.Succeeded):
+            seconds = None if sent_at is None else now - sent_at
+            self.learning.delivered(who, capability, settle.candidate.bid, now, seconds, ending.usage.money)
+        elif ending is not None:
+            self.learning.failed(who, capability, settle.candidate.bid, now)
+
+    def judged(self, agent: str, version: str, capability: str, *, passed: bool) -> None:
+        """An output of this version of an agent was looked at, by a gate or a person: what passes not is as if it had failed.
+        Again: as another output.
+        """
+        self.learning.judged(agent, version, capability, self.peer.clock.monotonic(), passed=passed)
 
     def late(self, negotiation: Negotiation, result: m.Succeeded | m.Faulted) -> None:
         """A winner given up before has delivered after all: told, and applied nowhere."""

@@ -8,11 +8,23 @@ from typing import Protocol
 from mesh.actors.inbound import Inbound
 from mesh.contract_net.composing import content_of
 from mesh.protocols import auction_messages as m
-from mesh.protocols.acts import Bid, Confirm, Failure, InformDone, InformResult, Misunderstood, Propose, Refusal, Refuse
+from mesh.protocols.acts import (
+    Bid,
+    Confirm,
+    Failure,
+    InformDone,
+    InformResult,
+    Misunderstood,
+    Proposal,
+    Propose,
+    Refusal,
+    Refuse,
+)
 from mesh.protocols.awards import Candidate
 from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import Envelope, Stamps
 from mesh.protocols.errors import Fault, MeshError, NoResponders, NotUnderstood
+from mesh.protocols.learned import Learned
 
 
 class Hears(Protocol):
@@ -27,8 +39,8 @@ class Hears(Protocol):
     def learn(self, process: str, agent: str, instance: str, bid: Bid | None) -> None:
         """A fresh bid came along."""
 
-    def reputation(self, key: str) -> float:
-        """What is thought of this instance."""
+    def learned(self, proposal: Proposal) -> Learned | None:
+        """What is believed of whoever proposes this, beyond the bid."""
 
     def fetch(self, answer: Inbound, then: Callable[[Inbound], None]) -> None:
         """The payload is elsewhere: get it, then go on."""
@@ -92,7 +104,7 @@ class CallLine(Line):
         content = content_of(envelope)
         if isinstance(content, Propose):
             candidates = tuple(
-                Candidate.of(each, self.hears.reputation(f"{each.process}.{each.agent}.{each.instance}"))
+                Candidate.of(each, self.hears.learned(each))
                 for each in content.proposals
                 if each.process == answer.sender
             )

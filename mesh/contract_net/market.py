@@ -11,13 +11,17 @@ from collections.abc import Sequence
 
 from mesh.actors.killing import spared
 from mesh.actors.peer import Peer
-from mesh.contract_net.reputation import Reputation
+from mesh.contract_net.learning import Corrections, Learning
 from mesh.contract_net.sampling import Sample, draw
+from mesh.contract_net.track_record import Bidder
 from mesh.protocols.acts import Bid
 from mesh.protocols.awards import Candidate
 from mesh.protocols.constraints import Constraints
 from mesh.protocols.errors import CallCycle
-from mesh.protocols.selection import Offer, SelectionPolicy, cost, rank, share
+from mesh.protocols.learned import Learned
+from mesh.protocols.newcomers import admitted, with_one_newcomer
+from mesh.protocols.scoring import cost
+from mesh.protocols.selection import Offer, SelectionPolicy, rank, share
 from mesh.registry.listing import Listing
 
 SCANNED = 256
@@ -35,9 +39,9 @@ BROKEN = "breaker: calls to it are refused here, it kept failing"
 class Market:
     """Standing bids, and our own awards among them."""
 
-    def __init__(self, peer: Peer, reputation: Reputation) -> None:
+    def __init__(self, peer: Peer, learning: Learning) -> None:
         self._peer = peer
-        self._reputation = reputation
+        self._learning = learning
         self._unanswered: Counter[str] = Counter()
         self._declined: dict[str, float] = {}
 
@@ -98,6 +102,8 @@ class Market:
         best = sample.ranked
         if not best:
             return None
+        if sample.corrected:
+            best, sample.explored = admitted(best, sample.offers, policy, self._peer.ids.random)
         first = len(best) == 1 or self._peer.ids.random.random() < share(best[0][0], best[1][0])
         sample.winner = best[0 if first else 1][1]
         return sample
@@ -136,14 +142,17 @@ class Market:
         """
         listings = self._listings(capability, constraints)
         drawn = self._draw(listings, 2 * policy.directed, chain, avoid)
-        offers = self._offers(capability, drawn)
+        corrections = self._corrections(capability, self._peer.clock.monotonic())
+        offers = self._offers(capability, drawn, corrections)
         ranked = sorted(
             range(len(drawn)),
             key=lambda each: (
                 offers[each].bid.capacity <= offers[each].taken,
-                cost(offers[each].bid, offers[each].reputation, policy),
+                cost(offers[each].bid, policy, offers[each].learned),
             ),
         )
+        if corrections is not None:
+            ranked = with_one_newcomer(ranked, offers, policy.directed)
         asked: dict[str, list[Listing]] = {}
         for place in ranked[: policy.directed]:
             asked.setdefault(drawn[place].process, []).append(drawn[place])
@@ -163,13 +172,14 @@ class Market:
         """Offers of a few; of more and more, as long as nobody among them will do."""
         listings, count, first = self._listings(capability, constraints), policy.sample, None
         now = self._peer.clock.monotonic()
+        corrections = self._corrections(capability, now)
         while True:
             drawn = self._draw(listings, count, chain, avoid)
-            offers = self._offers(capability, drawn)
+            offers = self._offers(capability, drawn, corrections)
             ranked = rank(offers, constraints, until - now, policy)
             if ranked:
                 ranked = self._admitted(capability, drawn, offers, ranked)
-            sample = Sample(drawn, offers, ranked, len(listings), now)
+            sample = Sample(drawn, offers, ranked, len(listings), now, corrected=corrections is not None)
             if ranked:
                 return sample if first is None else sample.narrowed(policy.sample)
             if len(drawn) >= len(listings) or count >= SCANNED:
@@ -224,15 +234,24 @@ class Market:
             raise CallCycle(f"{agent} is already waiting in this chain of calls: {' → '.join((*chain, agent))}")
         return draw([each for each in free if each.key not in avoid] or free, count, self._peer.ids.random)
 
-    def _offers(self, capability: str, listings: Sequence[Listing]) -> list[Offer]:
-        offers, unanswered, blemished = [], self._unanswered, self._reputation.shares
+    def _corrections(self, capability: str, now: float) -> Corrections | None:
+        return self._learning.corrections(capability, self._peer.directory.lookup(capability), now)
+
+    def _offers(self, capability: str, listings: Sequence[Listing], corrections: Corrections | None) -> list[Offer]:
+        offers, unanswered = [], self._unanswered
         for each in listings:
             bid, objection, key, seen = each.figures.bids.get(capability), "", each.key, each.seen_at
             if bid is None:
                 bid, objection = UNHEARD, "" if seen is None else SILENT
-            kept = blemished.get(key, 1.0) if blemished else 1.0
-            offers.append(Offer(bid, each.record.labels, unanswered.get(key, 0), kept, objection, seen))
+            record = each.record
+            learned = corrections.of(key, record.agent, record.version) if corrections is not None else None
+            offers.append(Offer(bid, record.labels, unanswered.get(key, 0), learned, objection, seen))
         return offers
+
+    def learned(self, capability: str, bidder: Bidder) -> Learned | None:
+        """What is believed of a bidder beyond its bid."""
+        corrections = self._corrections(capability, self._peer.clock.monotonic())
+        return corrections.of(*bidder) if corrections is not None else None
 
     @staticmethod
     def breaker(listing: Listing, capability: str) -> tuple[str, str]:

@@ -22,8 +22,9 @@ from mesh.contract_net.ledger import AwardLedger
 from mesh.contract_net.line import AwardLine, CallLine, Line
 from mesh.contract_net.mail import Mail
 from mesh.contract_net.permission import Permission
+from mesh.contract_net.track_record import bidder
 from mesh.protocols import auction_messages as m
-from mesh.protocols.acts import AcceptProposal, Bid, CallForProposal, Cancel, Refusal
+from mesh.protocols.acts import AcceptProposal, Bid, CallForProposal, Cancel, Proposal, Refusal
 from mesh.protocols.auction import Auction
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.envelope import Envelope
@@ -37,6 +38,7 @@ from mesh.protocols.errors import (
     Unavailable,
     from_fault,
 )
+from mesh.protocols.learned import Learned
 from mesh.protocols.subjects import ANYONE
 from mesh.resilience.alarms import Alarm, alarms
 from mesh.resilience.outcome import outcome
@@ -83,6 +85,7 @@ class Negotiation:
         self._busy = False
         self._error: Exception | None = None
         self._unanswered = ""
+        self._sent_at: float | None = None
         self._permission: Permission | None = None
         self._items = Items(on_item)
 
@@ -124,6 +127,7 @@ class Negotiation:
         self._mail.keep(quiet.token)
         self._permission = permission
         self._unanswered = quiet.sample.key if quiet.sent_at is not None else ""
+        self._sent_at = quiet.sent_at
         called, proposed = quiet.sample.heard()
         self.auction.adopt(called, quiet.record, started, quiet.sent_at, proposed)
         self._set_timer()
@@ -323,6 +327,7 @@ class Negotiation:
         if attempt == 1:
             self._initiator.awarded(self.call, record)
             self._unanswered = winner.key
+            self._sent_at = self._peer.clock.monotonic()
             self._market.sent(winner.key)
         line = AwardLine(self, winner, record.award, attempt)
         if self._mail.to_instance(winner, content, line, key=self.call.key, attempt=attempt):
@@ -362,8 +367,9 @@ class Negotiation:
     # -- commands: what is noted
 
     def _settle(self, settle: m.Settle) -> None:
-        self._initiator.settled(settle.candidate.key, kept=settle.kept)
-        self._settle_breaker(None, lost=not settle.kept)
+        self._initiator.settled(settle, self.call.capability, self._sent_at)
+        if not settle.late:
+            self._settle_breaker(None, lost=not settle.kept)
         self._answered()
 
     def _suspect(self, suspect: m.Suspect) -> None:
@@ -395,9 +401,9 @@ class Negotiation:
         if bid is not None:
             self._market.learn(f"{process}.{agent}.{instance}", self.call.capability, bid)
 
-    def reputation(self, key: str) -> float:
-        """What is thought of this instance."""
-        return self._initiator.reputation.of(key)
+    def learned(self, proposal: Proposal) -> Learned | None:
+        """What is believed of whoever proposes this, beyond the bid."""
+        return self._market.learned(self.call.capability, bidder(proposal))
 
     def fetch(self, answer: Inbound, then: Callable[[Inbound], None]) -> None:
         """A large answer: get its payload, within the deadline, then go on."""

@@ -179,7 +179,9 @@ class QuietAward:
             initiator.market.learn(key, capability, result.bid)
         initiator.market.taken(capability, declined=False)
         initiator.market.answered(key)
-        initiator.settled(key, kept=True)
+        now, usage = self._peer.clock.monotonic(), envelope.usage or UNUSED
+        seconds = None if self.sent_at is None else now - self.sent_at
+        initiator.learning.delivered(self.sample.bidder, capability, self.sample.bid, now, seconds, usage.money)
         self._settle_breaker("success")
         initiator.freed(capability)
         for each in self.sample.losers():
@@ -226,11 +228,18 @@ class QuietAward:
             call, sample = self.call, self.sample
             choice = explain(
                 sample.candidates(), sample.key, call.constraints, call.deadline.at - sample.at, self.policy,
-                self._peer.ids.random, known=sample.known,
+                self._peer.ids.random, known=sample.known, explored=sample.explored,
             )  # fmt: skip
             clock, terms = self._peer.clock, call.terms(self.conversation, sample.mode)
             at = clock.now() - (clock.monotonic() - sample.at)
             self._record = written(
-                terms, choice, self.award, at, mode=sample.mode, known=sample.known, refusals=sample.refusals()
+                terms,
+                choice,
+                self.award,
+                at,
+                mode=sample.mode,
+                known=sample.known,
+                refusals=sample.refusals(),
+                policy=self.policy,
             )
         return self._record

@@ -140,7 +140,8 @@ class QuietCall:
     def _chosen(self) -> Proposals | None:
         answers = {each.responder: each.answer for each in self._asked if each.answer is not None}
         now, call = self._peer.clock.monotonic(), self._call
-        proposals = Proposals(answers, self._initiator.reputation, self._known, now)
+        market = self._initiator.market
+        proposals = Proposals(answers, lambda bidder: market.learned(call.capability, bidder), self._known, now)
         found = proposals.choose(call.constraints, call.deadline.at, self._policy, self._peer.ids.random)
         return proposals if found else None
 

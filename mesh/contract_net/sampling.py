@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import TypeVar
 
 from mesh.contract_net.mail import Addressee
-from mesh.contract_net.reputation import Reputation
+from mesh.contract_net.track_record import Bidder, bidder
 from mesh.protocols import auction_messages as m
-from mesh.protocols.acts import Mode, Proposal, Propose, Refusal
+from mesh.protocols.acts import Bid, Mode, Proposal, Propose, Refusal
 from mesh.protocols.awards import Candidate
 from mesh.protocols.constraints import Constraints
+from mesh.protocols.learned import Learned
+from mesh.protocols.newcomers import admitted
 from mesh.protocols.selection import Offer, SelectionPolicy, best, rank, spent
 from mesh.registry.listing import Listing
 
@@ -35,10 +37,11 @@ def draw(things: Sequence[T], count: int, random: Random) -> Sequence[T]:
 class Sample:
     """The standing bids of some listings at one moment, of `known` in all.
 
-    `ranked` are the acceptable ones, the cheapest first, as cost and place; `winner` is the place of the one that was drawn.
+    `ranked` are the acceptable ones, the cheapest first, as cost and place; `winner` is the place of the one that was drawn,
+    `explored` says that it is a newcomer which is tried. `corrected`: something was learned of some of them.
     """
 
-    __slots__ = ("at", "known", "listings", "offers", "ranked", "winner")
+    __slots__ = ("at", "corrected", "explored", "known", "listings", "offers", "ranked", "winner")
 
     def __init__(
         self,
@@ -47,8 +50,12 @@ class Sample:
         ranked: Sequence[tuple[float, int]],
         known: int,
         at: float,
+        *,
+        corrected: bool = False,
     ) -> None:
         self.listings = listings
+        self.corrected = corrected
+        self.explored = False
         self.offers = offers
         self.ranked = ranked
         self.known = known
@@ -68,12 +75,23 @@ class Sample:
         """And where."""
         return self.listings[self.winner].record
 
+    @property
+    def bid(self) -> Bid:
+        """What it promised."""
+        return self.offers[self.winner].bid
+
+    @property
+    def bidder(self) -> Bidder:
+        """Who that is, with the version."""
+        listing = self.listings[self.winner]
+        return Bidder(listing.key, listing.record.agent, listing.record.version)
+
     def narrowed(self, count: int) -> Sample:
         """The first so many of the acceptable ones: looking at more of them would be choosing among more."""
         kept = sorted(place for _, place in self.ranked)[:count]
         ranked = [(cost, kept.index(place)) for cost, place in self.ranked if place in kept]
         listings, offers = [self.listings[each] for each in kept], [self.offers[each] for each in kept]
-        return Sample(listings, offers, ranked, self.known, self.at)
+        return Sample(listings, offers, ranked, self.known, self.at, corrected=self.corrected)
 
     def losers(self) -> Iterable[list[Proposal]]:
         """Proposals that were not taken, by process, the winner's apart: of standing bids there are none."""
@@ -101,7 +119,8 @@ class Sample:
             labels=offer.labels,
             bid=spent(offer.bid, offer.taken),
             age=0.0 if offer.heard is None else max(0.0, self.at - offer.heard),
-            reputation=offer.reputation,
+            reputation=offer.learned.reputation if offer.learned is not None else 1.0,
+            learned=offer.learned,
             rejected_because=offer.objection,
         )
 
@@ -110,23 +129,26 @@ class Proposals:
     """What the processes that were asked have answered: as a `Sample`, but binding."""
 
     mode: Mode = "directed"
-    __slots__ = ("_answers", "_made", "_offers", "_reputation", "at", "known", "proposal", "winner")
+    __slots__ = ("_answers", "_learned", "_made", "at", "explored", "known", "proposal", "winner")
 
-    def __init__(self, answers: dict[str, Propose], reputation: Reputation, known: int, at: float) -> None:
+    def __init__(
+        self, answers: dict[str, Propose], learned: Callable[[Bidder], Learned | None], known: int, at: float
+    ) -> None:
         self.known = known
         self.at = at
         self.winner = -1
         self.proposal = ""
+        self.explored = False
         self._answers = answers
-        self._reputation = reputation
         self._made = [
             each for process, answer in answers.items() for each in answer.proposals if each.process == process
         ]
+        self._learned = [learned(bidder(each)) for each in self._made]
 
     def choose(self, constraints: Constraints, until: float, policy: SelectionPolicy, random: Random) -> bool:
         """Take the best. False if none will do."""
-        offers = [Offer(each.bid, each.labels, 0, self._reputation.of(_key(each))) for each in self._made]
-        ranked = rank(offers, constraints, until - self.at, policy)
+        offers = [Offer(each.bid, each.labels, 0, known) for each, known in zip(self._made, self._learned, strict=True)]
+        ranked, self.explored = admitted(rank(offers, constraints, until - self.at, policy), offers, policy, random)
         if ranked:
             self.winner = best(ranked, policy, random)
             self.proposal = self._made[self.winner].id
@@ -135,7 +157,17 @@ class Proposals:
     @property
     def key(self) -> str:
         """Who was chosen: `<process>.<agent>.<instance>`."""
-        return _key(self._made[self.winner])
+        return self.bidder.key
+
+    @property
+    def bid(self) -> Bid:
+        """What it promised."""
+        return self._made[self.winner].bid
+
+    @property
+    def bidder(self) -> Bidder:
+        """Who was chosen, with the version."""
+        return bidder(self._made[self.winner])
 
     @property
     def address(self) -> Addressee:
@@ -152,10 +184,11 @@ class Proposals:
 
     def heard(self) -> tuple[m.Called, Sequence[m.Proposed]]:
         """As an auction would have heard of them."""
+        candidates = self.candidates()
         proposed = [
             m.Proposed(
                 process,
-                tuple(self._candidate(each) for each in answer.proposals if each.process == process),
+                tuple(each for each in candidates if each.process == process),
                 answer.refusals,
             )
             for process, answer in self._answers.items()
@@ -168,11 +201,4 @@ class Proposals:
 
     def candidates(self) -> tuple[Candidate, ...]:
         """All of them, as an auction judges them."""
-        return tuple(self._candidate(each) for each in self._made)
-
-    def _candidate(self, proposal: Proposal) -> Candidate:
-        return Candidate.of(proposal, self._reputation.of(_key(proposal)))
-
-
-def _key(proposal: Proposal) -> str:
-    return f"{proposal.process}.{proposal.agent}.{proposal.instance}"
+        return tuple(Candidate.of(each, known) for each, known in zip(self._made, self._learned, strict=True))

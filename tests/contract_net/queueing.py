@@ -14,8 +14,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from mesh.contract_net.bidding import Load, bid
+from mesh.contract_net.learning import Learning
 from mesh.contract_net.market import Market
-from mesh.contract_net.reputation import Reputation
 from mesh.protocols import auction_messages as m
 from mesh.protocols.acts import Bid, Mode, Proposal, Refusal
 from mesh.protocols.auction import Auction
@@ -128,7 +128,7 @@ class Initiator:
             breakers=SimpleNamespace(troubled={}, allows=lambda *_: True),
             policy=SimpleNamespace(switches={}),
         )
-        self.market = Market(cast(Any, peer), Reputation())
+        self.market = Market(cast(Any, peer), Learning())
         for each in world.bidders:
             self.hear(each, each.bid, 0.0)
 

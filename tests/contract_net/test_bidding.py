@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from mesh.contract_net.bidding import LINE, Line, Load, bid
-from mesh.contract_net.reputation import Reputation
 
 
 def test_an_idle_instance_bids_its_mean_time_and_room_for_one_more_than_it_runs() -> None:
@@ -40,14 +39,3 @@ def test_those_who_are_declined_come_back_one_after_the_other() -> None:
 def test_the_line_has_an_end_for_those_who_gave_up_do_not_say_so() -> None:
     line, load = Line(), Load(capacity=1, latency=1.0)
     assert max(line.place(load, now=10.0) for _ in range(100)) == pytest.approx(LINE)
-
-
-def test_a_broken_commitment_weighs_less_with_each_one_kept() -> None:
-    reputation = Reputation()
-    assert reputation.of("a") == 1.0
-    reputation.settle("a", kept=False)
-    after_one = reputation.of("a")
-    assert after_one == pytest.approx(0.75)
-    for _ in range(20):
-        reputation.settle("a", kept=True)
-    assert reputation.of("a") == 1.0

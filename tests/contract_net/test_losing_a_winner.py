@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from mesh.contract_net.track_record import Bidder
 from mesh.protocols.errors import AgentLost, DeadlineExceeded, InDoubt, NoBids
 from mesh.protocols.ports import Message
 from mesh.testing.virtual_time import until
@@ -179,8 +180,10 @@ async def test_an_instance_that_breaks_its_commitments_gets_less_work(place: Mar
     held = freeze(place, "a")
     while not held:
         await place.contract(0.0)
-    assert caller.reputation.of("a.worker.a") < 1.0
-    assert caller.reputation.of("b.worker.b") == 1.0
+    blamed = caller.market.learned("do", Bidder("a.worker.a", "worker", "1.0.0"))
+    other = caller.market.learned("do", Bidder("b.worker.b", "worker", "1.0.0"))
+    assert blamed is not None
+    assert blamed.reputation < (other.reputation if other else 1.0)
 
 
 async def test_cancelling_the_caller_cancels_the_work(place: MarketPlace) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from random import Random
 from typing import Any
 
@@ -20,8 +20,11 @@ from mesh.protocols.auction import Auction
 from mesh.protocols.awards import Candidate
 from mesh.protocols.constraints import Constraints
 from mesh.protocols.errors import Cancelled, NoBids
+from mesh.protocols.learned import Learned
+from mesh.protocols.newcomers import admitted
 from mesh.protocols.ports import Clock, Ids
-from mesh.protocols.selection import Offer, SelectionPolicy, best, choose, cost, explain, rank, score
+from mesh.protocols.scoring import cost, score
+from mesh.protocols.selection import Offer, SelectionPolicy, best, choose, explain, rank
 from tests.contract_net.market_place import MarketPlace, until
 
 POLICY, ANY = SelectionPolicy(), Constraints()
@@ -160,11 +163,45 @@ async def test_if_all_who_are_asked_refuse_the_caller_learns_why(place: MarketPl
     assert "labels" in caught.value.detail["refusals"][0]
 
 
-def candidates(offers: list[Bid], proposal: str) -> list[Candidate]:
+def candidates(offers: list[Bid], proposal: str, beliefs: Sequence[Learned | None] = ()) -> list[Candidate]:
     return [
-        Candidate(agent="w", instance=str(index), process=str(index), bid=each, proposal=proposal)
+        Candidate(
+            agent="w", instance=str(index), process=str(index), bid=each, proposal=proposal,
+            learned=beliefs[index] if beliefs else None,
+        )
         for index, each in enumerate(offers)
-    ]
+    ]  # fmt: skip
+
+
+learned = st.none() | st.builds(
+    Learned,
+    latency=st.floats(0.1, 9),
+    price=st.floats(0.1, 9),
+    charge=st.floats(0, 1),
+    success=st.floats(0, 2),
+    reputation=st.floats(0, 1),
+    calls=st.floats(0, 50),
+    newcomer=st.booleans(),
+)
+
+
+@given(st.lists(st.tuples(bids, learned), max_size=6), st.floats(0.1, 30), st.integers(0, 9))
+def test_the_quick_choice_is_the_one_that_is_explained(
+    given_: list[tuple[Bid, Learned | None]], remaining: float, seed: int
+) -> None:
+    made = [Offer(bid, {}, learned=known) for bid, known in given_]
+    standing = candidates([bid for bid, _ in given_], "", [known for _, known in given_])
+    ranked, explored = admitted(rank(made, ANY, remaining, POLICY), made, POLICY, Random(seed))
+    if not ranked:
+        assert choose(standing, ANY, remaining, POLICY, Random(seed)).winner is None
+        return
+    for _, place in ranked[:2]:
+        told = explain(standing, f"{place}.w.{place}", ANY, remaining, POLICY, Random(seed), explored=explored)
+        assert told.winner is not None
+        assert told.winner.instance == str(place)
+        assert told.explored == explored
+        assert told.winner.score is not None
+        assert told.winner.score.total == next(cost for cost, where in ranked if where == place)
 
 
 @given(st.lists(bids, max_size=6), st.floats(0.1, 30), st.integers(0, 9))
@@ -177,7 +214,7 @@ def test_the_quick_ranking_is_the_one_that_choices_are_explained_with(
         index for index, each in enumerate(choice.candidates) if not each.rejected_because
     }
     assert all(each == score(candidates(offers, "")[place], POLICY).total for each, place in ranked)
-    assert all(each == cost(offers[place], 1.0, POLICY) for each, place in ranked)
+    assert all(each == cost(offers[place], POLICY) for each, place in ranked)
     if ranked:
         place = best(ranked, POLICY, Random(seed))
         told = explain(candidates(offers, "p"), f"{place}.w.{place}", ANY, remaining, POLICY, Random(seed))

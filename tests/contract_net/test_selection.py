@@ -10,7 +10,8 @@ import pytest
 from mesh.protocols.acts import Bid
 from mesh.protocols.awards import Candidate
 from mesh.protocols.constraints import Budget, Constraints
-from mesh.protocols.selection import Choice, SelectionPolicy, choose, score
+from mesh.protocols.scoring import score
+from mesh.protocols.selection import Choice, SelectionPolicy, choose
 
 ANY = Constraints()
 

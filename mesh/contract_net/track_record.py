@@ -1,0 +1,152 @@
+"""What one initiator has measured of those to whom it gave work: by version of an agent, and by instance.
+
+Without I/O, and bounded: those not heard of for longest go first. Times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from mesh.protocols.acts import Bid, Proposal
+from mesh.protocols.awards import Candidate
+from mesh.protocols.conduct import Conduct, Forgetting, Testimony
+
+VERSIONS = 2_000
+"""Versions of agents, each for one capability."""
+INSTANCES = 10_000
+"""Instances, each for one capability."""
+
+Version = tuple[str, str, str]
+"""Capability, agent, version."""
+
+
+class Bidder(NamedTuple):
+    """Who had the award: `key` is `<process>.<agent>.<instance>`."""
+
+    key: str
+    agent: str
+    version: str
+
+
+def bidder(of: Proposal | Candidate) -> Bidder:
+    """Who makes this proposal, or is this candidate."""
+    return Bidder(f"{of.process}.{of.agent}.{of.instance}", of.agent, of.version)
+
+
+class Entry:
+    """A record, faded up to `at`; `told` is how many awards it had when it was told last."""
+
+    __slots__ = ("at", "conduct", "told")
+
+    def __init__(self, at: float) -> None:
+        self.conduct = Conduct()
+        self.at = at
+        self.told = 0.0
+
+    def age(self, forgetting: Forgetting, now: float) -> Conduct:
+        """The record for one more call, now."""
+        self.conduct.fade(forgetting.kept(now - self.at))
+        self.at = now
+        return self.conduct
+
+    def seen(self, forgetting: Forgetting, now: float) -> Conduct:
+        """A copy of the record as it counts by now."""
+        return self.conduct.faded(forgetting.kept(now - self.at, 0))
+
+
+class TrackRecord:
+    """The records of one initiator."""
+
+    def __init__(self, forgetting: Forgetting | None = None) -> None:
+        self._forgetting = forgetting or Forgetting()
+        self._versions: OrderedDict[Version, Entry] = OrderedDict()
+        self._instances: OrderedDict[tuple[str, Bidder], Entry] = OrderedDict()
+        self._now = 0.0
+
+    # -- what happened
+
+    def delivered(
+        self, bidder: Bidder, capability: str, bid: Bid, now: float, seconds: float | None, money: float = 0.0
+    ) -> None:
+        """It did the work of one award, made on this bid. Seconds are None if nobody measured them."""
+        version, instance = self._aged(bidder, capability, now)
+        version.deliver(bid, seconds, money)
+        instance.deliver(bid, seconds, money)
+
+    def failed(self, bidder: Bidder, capability: str, bid: Bid, now: float) -> None:
+        """It tried and failed, by its own fault."""
+        for each in self._aged(bidder, capability, now):
+            each.fail(bid)
+
+    def broken(self, bidder: Bidder, capability: str, now: float) -> None:
+        """It broke its commitment."""
+        for each in self._aged(bidder, capability, now):
+            each.breach()
+
+    def judged(self, agent: str, version: str, capability: str, now: float, *, passed: bool) -> None:
+        """An output of this version was looked at, by a gate or a person, and passed or not."""
+        entry = self._version((capability, agent, version), now)
+        entry.conduct.fade(self._forgetting.kept(now - entry.at, 0))
+        entry.at = self._now = now
+        entry.conduct.judge(passed=passed)
+
+    def _aged(self, bidder: Bidder, capability: str, now: float) -> tuple[Conduct, Conduct]:
+        self._now = now
+        version = self._version((capability, bidder.agent, bidder.version), now)
+        key = (capability, bidder)
+        instance = self._instances.get(key)
+        if instance is None:
+            instance = self._instances[key] = Entry(now)
+            if len(self._instances) > INSTANCES:
+                self._instances.popitem(last=False)
+        else:
+            self._instances.move_to_end(key)
+        return version.age(self._forgetting, now), instance.age(self._forgetting, now)
+
+    def _version(self, key: Version, now: float) -> Entry:
+        entry = self._versions.get(key)
+        if entry is None:
+            entry = self._versions[key] = Entry(now)
+            if len(self._versions) > VERSIONS:
+                self._versions.popitem(last=False)
+        else:
+            self._versions.move_to_end(key)
+        return entry
+
+    # -- what is known
+
+    def __len__(self) -> int:
+        return len(self._instances)
+
+    def about(self, capability: str, now: float) -> dict[tuple[str, str], Conduct]:
+        """The records of all versions for one capability, by agent and version, as they count now."""
+        return {
+            (agent, version): entry.seen(self._forgetting, now)
+            for (of, agent, version), entry in self._versions.items()
+            if of == capability
+        }
+
+    def instances(self, capability: str, now: float) -> dict[Bidder, Conduct]:
+        """Those of its instances of which there is enough to tell them from their version."""
+        return {
+            bidder: entry.seen(self._forgetting, now)
+            for (of, bidder), entry in self._instances.items()
+            if of == capability and (entry.conduct.calls >= 3.0 or entry.conduct.broken > 0.0)
+        }
+
+    def testify(self, most: int, *, changed: bool) -> tuple[Testimony, ...]:
+        """What others are told: the weightiest records, at most so many; with `changed` only what was not told yet."""
+        entries = [
+            (entry.conduct.weight, key, entry)
+            for key, entry in self._versions.items()
+            if not changed or entry.conduct.tried != entry.told
+        ]
+        entries.sort(key=lambda each: each[0], reverse=True)
+        return tuple(self._testimony(key, entry) for _, key, entry in entries[:most])
+
+    def _testimony(self, key: Version, entry: Entry) -> Testimony:
+        entry.told = entry.conduct.tried
+        conduct = entry.seen(self._forgetting, self._now)
+        short = Conduct(**{name: round(getattr(conduct, name), 6) for name in conduct.__struct_fields__})
+        return Testimony(agent=key[1], version=key[2], capability=key[0], conduct=short)

@@ -1,0 +1,161 @@
+"""How bidders keep their promises: decayed sums of what was promised and what came of it.
+
+Pure: times are handed in. Each observation first fades what is there, by calls and by time:
+
+    kept share = 2^(-1 / half-life in calls) · 2^(-seconds since / half-life in seconds)
+
+What the sums teach is in `learned.py`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from mesh.protocols.acts import Bid
+
+GRAIN = 0.05
+"""Seconds added to both sides of a ratio of times: what the way and the loops take says nothing of the bidder."""
+LARGEST = 1e12
+"""Sums beyond this are nonsense, whoever tells them."""
+
+
+class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
+    """After so many calls, or so many seconds, what was seen counts half. Both at once."""
+
+    calls: float = 30.0
+    seconds: float = 600.0
+
+    def kept(self, seconds: float, calls: int = 1) -> float:
+        """What is left of the weight after so long, and so many calls."""
+        return float(2.0 ** -(calls / self.calls + max(0.0, seconds) / self.seconds))
+
+
+class Conduct(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
+    """The record of one bidder for one capability: decayed sums, except `tried`, the number of awards in all.
+
+    Of the `calls` that were delivered: seconds `promised` and `delivered`, and the sums of the logarithm of their ratio
+    (`logs`) and of its square (`squares`). Of those that succeeded or failed by its own fault: the success that it
+    `claimed`, and what `succeeded`. Outputs that were `judged` afterwards, and those that `passed`. Money `asked` and `paid`
+    in the `priced` calls, and paid `unasked` in the others. Commitments `kept` and `broken`.
+    """
+
+    tried: float = 0.0
+    calls: float = 0.0
+    promised: float = 0.0
+    delivered: float = 0.0
+    logs: float = 0.0
+    squares: float = 0.0
+    claimed: float = 0.0
+    succeeded: float = 0.0
+    judged: float = 0.0
+    passed: float = 0.0
+    priced: float = 0.0
+    asked: float = 0.0
+    paid: float = 0.0
+    unasked: float = 0.0
+    kept: float = 0.0
+    broken: float = 0.0
+
+    # -- what happened
+
+    def fade(self, share: float) -> None:
+        """Keep this share of everything but `tried`."""
+        self.calls *= share
+        self.promised *= share
+        self.delivered *= share
+        self.logs *= share
+        self.squares *= share
+        self.claimed *= share
+        self.succeeded *= share
+        self.kept *= share
+        if self.broken:
+            self.broken *= share
+        if self.judged:
+            self.judged *= share
+            self.passed *= share
+        if self.priced or self.unasked:
+            self.priced *= share
+            self.asked *= share
+            self.paid *= share
+            self.unasked *= share
+
+    def deliver(self, bid: Bid, seconds: float | None, money: float = 0.0) -> None:
+        """It did what it was given, on this bid; in so many seconds, if they were measured. No money told: none is known."""
+        self.tried += 1.0
+        self.kept += 1.0
+        self.claimed += bid.success
+        self.succeeded += 1.0
+        if seconds is not None:
+            promised, delivered = bid.latency + GRAIN, seconds + GRAIN
+            log = math.log(delivered / promised)
+            self.calls += 1.0
+            self.promised += promised
+            self.delivered += delivered
+            self.logs += log
+            self.squares += log * log
+        if money > 0.0:
+            if bid.price > 0.0:
+                self.priced += 1.0
+                self.asked += bid.price
+                self.paid += money
+            else:
+                self.unasked += money
+
+    def fail(self, bid: Bid) -> None:
+        """It answered with a failure of its own: the commitment is kept, the work is not done."""
+        self.tried += 1.0
+        self.kept += 1.0
+        self.claimed += bid.success
+
+    def breach(self) -> None:
+        """It broke a commitment: lost, silent until the deadline, or declined what it had bound itself to."""
+        self.tried += 1.0
+        self.broken += 1.0
+
+    def judge(self, *, passed: bool) -> None:
+        """What it delivered was looked at afterwards."""
+        self.judged += 1.0
+        self.passed += passed
+
+    # -- how it is passed on
+
+    def faded(self, share: float) -> Conduct:
+        """A copy that was faded."""
+        copy = msgspec.structs.replace(self)
+        copy.fade(share)
+        return copy
+
+    @property
+    def sane(self) -> bool:
+        """Whether these can be sums of anything."""
+        values = msgspec.structs.astuple(self)
+        return all(-LARGEST <= each <= LARGEST for each in values) and min(values) >= min(0.0, self.logs)
+
+    @property
+    def weight(self) -> float:
+        """How much evidence it is, in calls."""
+        return max(self.calls, self.claimed, self.judged) + self.broken
+
+    @property
+    def ratio(self) -> float | None:
+        """Seconds delivered / promised, as seen."""
+        return self.delivered / self.promised if self.calls > 0.0 and self.promised > 0.0 else None
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the logarithm of that ratio."""
+        if self.calls <= 0.0:
+            return 0.0
+        mean = self.logs / self.calls
+        return math.sqrt(max(0.0, self.squares / self.calls - mean * mean))
+
+
+class Testimony(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """What one process says in its beats of a version of an agent, as it is at that moment."""
+
+    agent: str
+    version: str
+    capability: str
+    conduct: Conduct
