@@ -50,9 +50,10 @@ def in_doubt(record: AwardRecord, why: str) -> InDoubt:
 
 
 def interrupted(fault: Fault, winner: Candidate) -> bool:
-    """Whether the winner itself went away over the work, rather than the work having failed."""
+    """Whether the winner itself went away over the work, rather than the work having failed: not where that had asked others
+    who did, and could ask again (`retried`)."""
     own = fault.origin in (f"{winner.agent}.{winner.instance}", winner.process)
-    return own and fault.code in (AgentLost.code, Draining.code)
+    return own and fault.code in (AgentLost.code, Draining.code) and "retried" not in fault.detail
 
 
 def expired(capability: str, state: str) -> DeadlineExceeded:

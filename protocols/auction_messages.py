@@ -86,13 +86,14 @@ class Progressed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Succeeded(msgspec.Struct, frozen=True, gc=False):
-    """The result."""
+    """The result; `degraded` says why it is less than what was called for (empty: it is not)."""
 
     award: str
     by: str
     content: msgspec.Raw = NULL
     usage: Usage = Usage()
     stamps: Stamps = Stamps()
+    degraded: str = ""
 
 
 class Faulted(msgspec.Struct, frozen=True, gc=False):
@@ -222,10 +223,12 @@ Command = Survey | Reject | Award | Probe | CancelAward | Settle | Suspect | Evi
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """How it ended. `fault` is None only when it is done; `record` is the last award, if there was any."""
+    """How it ended. `fault` is None only when it is done; `record` is the last award, if there was any; `degraded` as in
+    `Succeeded`."""
 
     content: msgspec.Raw = NULL
     usage: Usage = Usage()
     stamps: Stamps = Stamps()
     fault: Fault | None = None
     record: AwardRecord | None = None
+    degraded: str = ""

@@ -87,11 +87,13 @@ class AwardReceived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
-    """What came of it: a result, or a fault. A cancelled award has neither."""
+    """What came of it: a result, or a fault. A cancelled award has neither. `degraded` says why a result is less than it
+    should be."""
 
     content: msgspec.Raw = NULL
     usage: Usage = Usage()
     fault: Fault | None = None
+    degraded: str = ""
 
 
 class Commitment:

@@ -52,6 +52,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     caused this one; `remaining` is the time left until the deadline, in seconds, at the moment of sending; `chain` names
     the agents already waiting above (a call back to one of them is a cycle); `hops` counts them; `key` is the idempotency
     key; `trace` a W3C traceparent; `seq` numbers the items of a streamed reply from 0; `fault` stands on failed replies;
+    `degraded` says on a reply why it is less than what was asked for (empty: it is not);
     `ref` names a payload that was too large for the message (then `payload` is null).
     """
 
@@ -77,6 +78,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     usage: Usage | None = None
     stamps: Stamps | None = None
     fault: Fault | None = None
+    degraded: str = ""
     ext: dict[str, Any] = {}
     ref: Reference | None = None
     payload: msgspec.Raw = NULL

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mesh.actors.contract import Contract, encode_payload
+from mesh.actors.hedging import Hedging
 from mesh.actors.lineage import Lineage
 from mesh.actors.question import OnProgress as OnProgress
 from mesh.actors.question import OnUsage as OnUsage
 from mesh.actors.question import Question, Wish
+from mesh.actors.recourse import Recourse
 from mesh.actors.routing import Route, Routing, Target
 from mesh.protocols.envelope import Envelope, value_of
 from mesh.protocols.errors import BadPayload, BadResult, MeshError, NoResponders, TimedOut, from_fault
-from mesh.resilience.budget import RetryBudget
+from mesh.resilience.budget import RetryBudget, RetryBudgets
 from mesh.resilience.deadline import Deadline
 from mesh.resilience.pipeline import at_the_end, repeat
 from mesh.resilience.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
-
-BUDGETS = 10_000
 
 
 class Asking:
@@ -33,23 +33,32 @@ class Asking:
         self._peer = peer
         self._routing = routing
         self._exchange = peer.exchange
-        self._budgets: dict[str, RetryBudget] = {}
+        self.budgets = RetryBudgets()
+        self.hedging = Hedging(peer)
+        self._recourse = Recourse(peer, routing, self)
         self._contracts: dict[Any, Contract] = {}
 
     async def ask(self, wish: Wish) -> Any:
         """As `Peer.ask`."""
+        if wish.vary is not None or wish.fallbacks is not None:
+            return await self._recourse.ask(wish)
+        return self.judged(wish, await self.replied(wish))
+
+    async def replied(self, wish: Wish) -> Envelope:
+        """The good reply, after one attempt or some; whoever wants to hear of its usage, and that it is degraded, does."""
         question = Question(self._peer, self._routing, wish)
         if question.deadline.at <= question.started:
             question.deadline.check(question)
-        budget = self._budget(wish.target)
-        budget.called()
+        budget = self.budgets.of(wish.name)
+        if not wish.extra:
+            budget.called()
+        hedge = question.route.hedge if wish.hedge is None else wish.hedge
         try:
-            reply = await question(1)
+            reply = await (self.hedging.ask(question, wish.name, hedge) if hedge else question(1))
         except MeshError as error:
             reply = await self._again(question, error, budget, wish.retry)
-        if wish.on_usage is not None and reply.usage is not None:
-            wish.on_usage(reply.usage)
-        return self.read(reply.payload, wish.returns)
+        _tell(wish, reply)
+        return reply
 
     async def _again(self, question: Question, error: MeshError, budget: RetryBudget, policy: RetryPolicy) -> Envelope:
         return await repeat(
@@ -67,23 +76,27 @@ class Asking:
     async def stream(self, wish: Wish) -> AsyncIterator[Any]:
         """As `Peer.stream`."""
         question = Question(self._peer, self._routing, wish)
+        question.deadline.check(question)
         route, envelope = question.route, question.envelope(1, self._peer.clock.monotonic())
         ended = False
         try:
+            self._peer.quality.admit(route.output, question.deadline.at)
             with self._peer.breakers.guard(route.key, route.what, timed=False):
                 async for part in self._parts(route, envelope, question.deadline, wish.inactivity):
                     if part.kind == "item":
                         yield self.read(part.payload, wish.returns)
                     elif part.kind == "reply":
                         ended = True
-                        if wish.on_usage is not None and part.usage is not None:
-                            wish.on_usage(part.usage)
+                        self._peer.quality.fits(route.output)
+                        _tell(wish, part)
                     elif wish.on_progress is not None:
                         wish.on_progress(value_of(part))
         except MeshError as error:
             ended = not isinstance(error, TimedOut)
             if isinstance(error, NoResponders):
                 question.nobody_listens()
+            elif isinstance(error, BadResult):
+                self._peer.quality.misfits(route.output)
             raise at_the_end(error, question.deadline, f"streaming {route.command} of {route.agent}") from None
         finally:
             if not ended:
@@ -125,6 +138,21 @@ class Asking:
         )  # fmt: skip
         await self._exchange.send(route.subject, envelope)
 
+    def judged(self, wish: Wish, reply: Envelope) -> Any:
+        """What was answered, as the caller wants it; whether it fits is a verdict on the version that made it.
+
+        Raises:
+            BadResult: it does not.
+        """
+        quality = self._peer.quality
+        try:
+            value = self.read(reply.payload, wish.returns)
+        except BadResult:
+            quality.misfits(wish.answered_by)
+            raise
+        quality.fits(wish.answered_by)
+        return value
+
     def read(self, payload: msgspec.Raw, returns: Any) -> Any:
         """A result as the caller wants it: decoded JSON, or a value that fits `returns`.
 
@@ -147,14 +175,13 @@ class Asking:
             found = self._contracts[returns] = Contract.of(returns)
         return found
 
-    def _budget(self, target: Target) -> RetryBudget:
-        name = target if isinstance(target, str) else target.key
-        found = self._budgets.get(name)
-        if found is None:
-            if len(self._budgets) >= BUDGETS:
-                self._budgets.clear()
-            found = self._budgets[name] = RetryBudget()
-        return found
+
+def _tell(wish: Wish, reply: Envelope) -> None:
+    """What stands on a reply besides its payload."""
+    if wish.on_usage is not None and reply.usage is not None:
+        wish.on_usage(reply.usage)
+    if reply.degraded and wish.on_degraded is not None:
+        wish.on_degraded(reply.degraded)
 
 
 def _silence(route: Route, deadline: Deadline, inactivity: float | None) -> MeshError:

@@ -6,19 +6,25 @@ Whatever it sends carries correlation, tenant, job, chain, and what is left of d
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 import msgspec
 
 from mesh.actors.doing import conversation_of
 from mesh.actors.lineage import Lineage
+from mesh.actors.question import AskOptions, StreamOptions
+from mesh.actors.tools import TIMEOUT as TOOL_TIMEOUT
+from mesh.actors.tools import Ignore, ToolCall
 from mesh.policy.flags import V
 from mesh.protocols.acts import Mode
+from mesh.protocols.artifacts import Verdict
 from mesh.protocols.constraints import Constraints, Effect, Usage
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.ports import Objects
 from mesh.resilience.deadline import Deadline
+from mesh.resilience.fallback import Answer, Fallback
+from mesh.resilience.hedging import Hedge
 
 if TYPE_CHECKING:
     from mesh.actors.actor import Actor
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 NOTHING = Usage()
+DEGRADED = 500
+"""So many characters of why an answer is degraded travel with it."""
 
 
 class Context:
@@ -42,6 +50,7 @@ class Context:
         self._thread = threading.get_ident()
         self.usage = NOTHING
         self.spent_below = NOTHING
+        self.degraded = ""
         self._lineage: Lineage | None = None
 
     @property
@@ -126,9 +135,34 @@ class Context:
         """Report what was consumed; it adds up, and travels with the reply."""
         self.usage += Usage(tokens_in=tokens_in, tokens_out=tokens_out, money=money, tool_calls=tool_calls)
 
+    def tool(self, name: str, *, timeout: float = TOOL_TIMEOUT, ignore: Ignore = ()) -> ToolCall:
+        """Around one call of something outside the mesh: `async with ctx.tool("stripe.charge"): …`.
+
+        A breaker guards it, one for each (agent, tool) in this process. It may take `timeout` seconds. Its exceptions count
+        against the tool, but for those to `ignore`: the caller's own mistakes, by their types, or by what says so of one.
+
+        Raises (on entering):
+            BreakerOpen: it kept failing. Killed: an operator has switched it off. Overloaded: it was called too often.
+        Raises (on leaving):
+            TimedOut: it took longer than `timeout`.
+        """
+        return ToolCall(self._peer.tools, self, name, timeout, ignore)
+
+    def report(self, verdict: Verdict, *, agent: str, capability: str, version: str = "", output: str = "") -> None:
+        """Say what a gate made of another agent's output; as `Peer.report`."""
+        self._peer.report(verdict, agent=agent, capability=capability, version=version, output=output)
+
     def progress(self, value: Any = None) -> None:
         """Tell the caller that the work goes on. Renews its inactivity timeout, never the deadline."""
         self._in_loop(lambda: self._work.respond.progress(value))
+
+    def degrade(self, why: str) -> None:
+        """Say that the answer will be less than what was asked for. Whoever gets it is told, and it is told on from there.
+
+        By itself this happens when an answer that it was made from was degraded. Again: both reasons stand.
+        """
+        if why not in self.degraded:
+            self.degraded = f"{self.degraded}; {why}"[:DEGRADED] if self.degraded else why[:DEGRADED]
 
     def flag(self, name: str, default: V, *, key: str = "") -> V:
         """What operators have set for this tenant and agent, or `default`. Where it is set for a percentage only, `key`
@@ -146,23 +180,26 @@ class Context:
 
     @overload
     async def ask(
-        self, target: str, payload: Any = None, *, returns: type[T], command: str = "", timeout: float | None = None,
-        inactivity: float | None = None, on_progress: Callable[[Any], None] | None = None,
-        constraints: Constraints | None = None, key: str = "",
-    ) -> T: ...  # fmt: skip
+        self, target: str, payload: Any = None, *, returns: type[T], fallbacks: Sequence[Fallback],
+        **options: Unpack[AskOptions],
+    ) -> Answer[T]: ...  # fmt: skip
     @overload
     async def ask(
-        self, target: str, payload: Any = None, *, command: str = "", timeout: float | None = None,
-        inactivity: float | None = None, on_progress: Callable[[Any], None] | None = None,
-        constraints: Constraints | None = None, key: str = "",
-    ) -> Any: ...  # fmt: skip
+        self, target: str, payload: Any = None, *, fallbacks: Sequence[Fallback], **options: Unpack[AskOptions]
+    ) -> Answer[Any]: ...
+    @overload
+    async def ask(self, target: str, payload: Any = None, *, returns: type[T], **options: Unpack[AskOptions]) -> T: ...
+    @overload
+    async def ask(self, target: str, payload: Any = None, **options: Unpack[AskOptions]) -> Any: ...
     async def ask(self, target: str, payload: Any = None, **options: Any) -> Any:
         """Ask an agent, `agent.instance` or capability, and wait; as `Peer.ask`."""
-        return await self._peer.ask(target, payload, lineage=self._narrowed(), on_usage=self._below, **options)
+        return await self._peer.ask(target, payload, **self._with(options))
 
-    def stream(self, target: str, payload: Any = None, **options: Any) -> AsyncIterator[Any]:
+    def stream(
+        self, target: str, payload: Any = None, *, returns: Any = Any, **options: Unpack[StreamOptions]
+    ) -> AsyncIterator[Any]:
         """The items of a streaming command as they come; as `Peer.stream`."""
-        return self._peer.stream(target, payload, lineage=self._narrowed(), on_usage=self._below, **options)
+        return self._peer.stream(target, payload, **self._with({"returns": returns, **options}))
 
     async def tell(self, target: str, payload: Any = None, *, command: str = "", timeout: float | None = None) -> None:
         """Send a command and do not wait: at most once, and nobody notices when it is lost; as `Peer.tell`."""
@@ -179,6 +216,7 @@ class Context:
         constraints: Constraints | None = None,
         effect: Effect | None = None,
         key: str = "",
+        hedge: Hedge | bool | None = None,
     ) -> Any:
         """Subcontract: hold an auction for the capability, and wait for what the winner returns; as `Peer.call`.
 
@@ -187,7 +225,7 @@ class Context:
         """
         return await self._peer.call(
             capability, payload, returns=returns, mode=mode, timeout=timeout, constraints=constraints, effect=effect,
-            key=key, lineage=self._narrowed(), on_usage=self._below,
+            **self._with({"key": key, "hedge": hedge}),
         )  # fmt: skip
 
     async def emit(self, event_type: str, payload: Any = None, *, stored: bool = True) -> None:
@@ -226,6 +264,11 @@ class Context:
         if self.message.constraints is None:
             return self.lineage
         return msgspec.structs.replace(self.lineage, constraints=self.constraints)
+
+    def _with(self, options: dict[str, Any]) -> dict[str, Any]:
+        """What goes with whatever it asks: on whose behalf, and who hears what comes back besides the value."""
+        own = {"lineage": self._narrowed(), "on_usage": self._below, "on_degraded": self.degrade}
+        return {**options, **own}
 
     def _below(self, usage: Usage) -> None:
         self.spent_below += msgspec.structs.replace(usage, duration=0.0, exit_status="")

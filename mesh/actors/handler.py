@@ -60,6 +60,8 @@ class Handler:
         if not options.seconds > 0:
             raise TypeError(f"{where(function)}: timeout must be more than 0 seconds; every wait ends.")
         way = way_of(function)
+        if options.hedge and (options.effect != "pure" or way == "stream"):
+            raise TypeError(f"{where(function)}: hedge=True may have it done twice: only effect='pure', and no stream.")
         return cls(
             name=check_token(options.name or function.__name__.strip("_"), "command"),
             options=options,
@@ -118,6 +120,7 @@ class Handler:
             timeout=self.timeout,
             streams=self.streams,
             description=self.description,
+            hedge=self.options.hedge,
         )
 
 

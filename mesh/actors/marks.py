@@ -41,6 +41,7 @@ class CommandOptions(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     price: float = 0.0
     tier: int = 0
+    hedge: bool = False
 
     @property
     def seconds(self) -> float:
@@ -93,13 +94,15 @@ def command(
     description: str = "",
     price: float = 0.0,
     tier: int = 0,
+    hedge: bool = False,
 ) -> Callable[[Callable[P, R]], Command[P, R]]: ...
 def command(function: Callable[P, R] | None = None, /, **options: Any) -> Any:
     """Mark a method as a command that others may ask, tell or (with `capability`) bid for.
 
     Its parameters are the input contract and its return annotation the output contract. An async generator streams its
     items; a plain `def` runs in a thread. `effect` says how it may be repeated, `timeout` is in seconds (default 5, or 30
-    with `reasoning`), `price` is money per call and `tier` the rank of its model, both for bids.
+    with `reasoning`), `price` is money per call and `tier` the rank of its model, both for bids. With `hedge`, a `pure`
+    command that takes longer than nearly all its calls do is asked for once more at another instance.
     """
     if isinstance(function, str):
         raise TypeError(f"@command({function!r}): options have names; write @command(capability={function!r})")

@@ -26,6 +26,7 @@ def answer(
     seq: int = 0,
     usage: Usage | None = None,
     fault: Fault | None = None,
+    degraded: str = "",
     stamps: Stamps | None = None,
 ) -> Envelope:
     """An envelope that answers `inbound`: same name, correlation, tenant, job and step; caused by it."""
@@ -41,6 +42,7 @@ def answer(
         seq=seq,
         usage=usage,
         fault=fault,
+        degraded=degraded,
         stamps=stamps,
         payload=payload,
     )
@@ -72,11 +74,11 @@ class ReplyResponder:
         await self._exchange.respond(self._inbound, self._answer(kind="item", payload=value, seq=self._items))
         self._items += 1
 
-    def result(self, value: msgspec.Raw, usage: Usage) -> Awaitable[None] | None:
+    def result(self, value: msgspec.Raw, usage: Usage, degraded: str = "") -> Awaitable[None] | None:
         """The reply; after a stream, `seq` is the number of items there should have been."""
         reply = answer(
             self._inbound, self._sender, self._exchange.ids.uuid(),
-            payload=value, seq=self._items, usage=usage, stamps=self._stamps,
+            payload=value, seq=self._items, usage=usage, degraded=degraded, stamps=self._stamps,
         )  # fmt: skip
         try:
             return None if self._exchange.responded(self._inbound, reply) else self._large(reply, usage)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any, TypeVar, overload
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar, Unpack, overload
 
-from mesh.actors.asking import Asking, OnProgress, OnUsage
+from mesh.actors.asking import Asking
 from mesh.actors.contract import encode_payload
 from mesh.actors.effects import Effects
 from mesh.actors.events import Events
+from mesh.actors.hedging import Hedging
 from mesh.actors.history import Histories
 from mesh.actors.history_turns import Bounds
 from mesh.actors.keeping import Keeping
 from mesh.actors.lineage import Lineage
-from mesh.actors.question import Wish
+from mesh.actors.question import AskOptions, OnDegraded, OnUsage, StreamOptions, Wish
 from mesh.actors.routing import Target
 from mesh.actors.state import State
 from mesh.actors.state_declared import Durable
@@ -21,10 +22,14 @@ from mesh.actors.state_kind import StateKind
 from mesh.actors.subcontract import Subcontract, Subcontracted
 from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect
-from mesh.protocols.errors import Unavailable
+from mesh.protocols.errors import MeshError, Unavailable
 from mesh.protocols.ports import Clock
 from mesh.registry.directory import Directory
+from mesh.resilience.budget import RetryBudgets
 from mesh.resilience.deadline import Deadline
+from mesh.resilience.fallback import Fallback
+from mesh.resilience.hedging import Hedge
+from mesh.resilience.retry import mark
 
 T = TypeVar("T")
 CALL_TIMEOUT = 30.0
@@ -42,20 +47,27 @@ class Speaking:
     _asking: Asking
     keeping: Keeping
 
+    @property
+    def budgets(self) -> RetryBudgets:
+        """How often each target may be called once more."""
+        return self._asking.budgets
+
+    @property
+    def hedging(self) -> Hedging:
+        """How fast each target answers that is asked twice when it takes long."""
+        return self._asking.hedging
+
     def ask(
         self,
         target: Target,
         payload: Any = None,
         *,
-        command: str = "",
         returns: Any = Any,
-        timeout: float | None = None,
-        inactivity: float | None = None,
-        on_progress: OnProgress | None = None,
-        constraints: Constraints | None = None,
-        key: str = "",
+        fallbacks: Sequence[Fallback] | None = None,
         lineage: Lineage | None = None,
         on_usage: OnUsage | None = None,
+        on_degraded: OnDegraded | None = None,
+        **options: Unpack[AskOptions],
     ) -> Coroutine[Any, Any, Any]:
         """Ask an agent, `agent.instance`, capability or Listing to do something, and wait for what it returns.
 
@@ -63,13 +75,17 @@ class Speaking:
         of everything, retries included; `inactivity` ends it earlier when nothing is heard for so long. Attempts are
         repeated where that is safe: see `resilience/retry.py`. `returns` is the type the answer must fit.
 
+        `hedge` has a `pure` command asked for once more, elsewhere, when it takes long (`resilience/hedging.py`). After a
+        semantic failure it is asked for as `vary` says (`resilience/variation.py`). With `fallbacks`, even none, the result
+        is an `Answer` that says what it is (`resilience/fallback.py`).
+
         Raises:
             UnknownAgent · UnknownCommand · NoResponders · Overloaded · BreakerOpen · DeadlineExceeded · TimedOut
             (inactivity) · BadPayload · BadResult · HandlerFailed, or whatever typed error the handler raised.
         """
         return self._asking.ask(Wish(
-            target, payload, lineage or self.root, command=command, returns=returns, timeout=timeout,
-            inactivity=inactivity, on_progress=on_progress, constraints=constraints, key=key, on_usage=on_usage,
+            target, payload, lineage or self.root, returns=returns, fallbacks=fallbacks, on_usage=on_usage,
+            on_degraded=on_degraded, **options,
         ))  # fmt: skip
 
     def stream(
@@ -77,14 +93,11 @@ class Speaking:
         target: Target,
         payload: Any = None,
         *,
-        command: str = "",
         returns: Any = Any,
-        timeout: float | None = None,
-        inactivity: float | None = None,
-        on_progress: OnProgress | None = None,
-        constraints: Constraints | None = None,
         lineage: Lineage | None = None,
         on_usage: OnUsage | None = None,
+        on_degraded: OnDegraded | None = None,
+        **options: Unpack[StreamOptions],
     ) -> AsyncIterator[Any]:
         """The items of a streaming command as they come, each fitting `returns`. Never repeated; closing it early cancels.
 
@@ -92,8 +105,7 @@ class Speaking:
             As `ask`; TimedOut also when an item was lost on the way.
         """
         return self._asking.stream(Wish(
-            target, payload, lineage or self.root, command=command, returns=returns, timeout=timeout,
-            inactivity=inactivity, on_progress=on_progress, constraints=constraints, on_usage=on_usage,
+            target, payload, lineage or self.root, returns=returns, on_usage=on_usage, on_degraded=on_degraded, **options
         ))  # fmt: skip
 
     async def tell(
@@ -125,10 +137,12 @@ class Speaking:
         constraints: Constraints | None = None,
         effect: Effect | None = None,
         key: str = "",
+        hedge: Hedge | bool | None = None,
         lineage: Lineage | None = None,
         on_usage: OnUsage | None = None,
+        on_degraded: OnDegraded | None = None,
     ) -> Any:
-        """Hold an auction for the capability, and wait for what the winner returns.
+        """Hold an auction for the capability, and wait for what the winner returns. `hedge` as in `ask`.
 
         Raises:
             Unavailable: this process has no contract net. NoBids, or the winner's typed error.
@@ -138,11 +152,17 @@ class Speaking:
         lineage = lineage or self.root
         wanted = Subcontract.below(
             lineage, capability, encode_payload(payload), self._call_deadline(capability, timeout, lineage),
-            constraints=constraints, effect=effect, mode=mode, key=key,
+            constraints=constraints, effect=effect, mode=mode, key=key, hedge=hedge,
         )  # fmt: skip
-        contracted = await self.subcontract(wanted)
+        try:
+            contracted = await self.subcontract(wanted)
+        except MeshError as error:
+            mark(error)
+            raise
         if on_usage is not None:
             on_usage(contracted.usage)
+        if on_degraded is not None and contracted.degraded:
+            on_degraded(contracted.degraded)
         return self._asking.read(contracted.content, returns)
 
     async def emit(

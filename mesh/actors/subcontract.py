@@ -10,6 +10,7 @@ from mesh.actors.lineage import Lineage
 from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect, Usage
 from mesh.resilience.deadline import Deadline
+from mesh.resilience.hedging import Hedge
 
 UNCONSTRAINED = Constraints()
 """What a call demands that demands nothing. It is not written out where it is sent."""
@@ -26,6 +27,7 @@ class Subcontract(msgspec.Struct, frozen=True, kw_only=True):
     effect: Effect | None = None
     mode: Mode = "standing"
     key: str = ""
+    hedge: Hedge | bool | None = None
 
     @classmethod
     def below(
@@ -39,6 +41,7 @@ class Subcontract(msgspec.Struct, frozen=True, kw_only=True):
         effect: Effect | None,
         mode: Mode,
         key: str,
+        hedge: Hedge | bool | None = None,
     ) -> Subcontract:
         """A call on behalf of `lineage`; deadline and constraints have only narrowed.
 
@@ -49,6 +52,7 @@ class Subcontract(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             capability=capability, input=payload, constraints=lineage.narrowed(constraints) or UNCONSTRAINED,
             deadline=deadline, lineage=lineage, effect=effect, mode=mode, key=key,
+            hedge=hedge,
         )  # fmt: skip
 
 
@@ -62,3 +66,7 @@ class Subcontracted(Protocol):
     @property
     def usage(self) -> Usage:
         """What it cost, its own subcontracts included."""
+
+    @property
+    def degraded(self) -> str:
+        """Why it is less than what was called for; empty: it is not."""

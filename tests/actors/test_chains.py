@@ -153,6 +153,7 @@ async def test_the_callers_deadline_ends_the_whole_chain(neighbours: Neighbours)
 class Done(msgspec.Struct):
     content: msgspec.Raw
     usage: Usage
+    degraded: str = ""
 
 
 async def test_a_handler_calls_through_the_port(neighbours: Neighbours) -> None:
