@@ -12,12 +12,14 @@ from mesh.protocols.constraints import Usage
 from mesh.protocols.errors import Fault
 from mesh.protocols.job_facts import JobEvent, Value
 
-WaitKind = Literal["timer", "approval", "signal", "child", "resolution"]
-"""`resolution`: a person must say what became of a step, or what is to be done."""
+WaitKind = Literal["timer", "approval", "signal", "child", "resolution", "killed"]
+"""`resolution`: a person must say what became of a step, or what is to be done. `killed`: an operator must allow something."""
 
-How = Literal["due", "expired", "approved", "denied", "signalled", "ended", "succeeded", "failed", "retry", "dropped"]
-"""`due`: a timer. `ended`: a child, whichever way. The last four are what a person may say of a step in doubt; `dropped`:
-nobody waits for it any more."""
+How = Literal[
+    "due", "expired", "approved", "denied", "signalled", "ended", "succeeded", "failed", "retry", "dropped", "allowed"
+]
+"""`due`: a timer. `ended`: a child, whichever way. `succeeded`, `failed` and `retry` are what a person may say of a step in
+doubt; `dropped`: nobody waits for it any more; `allowed`: what was killed is not."""
 
 
 class WaitOpened(JobEvent, frozen=True, tag="wait.opened"):

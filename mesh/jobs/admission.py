@@ -95,9 +95,11 @@ class Admission:
         Raises:
             BadPayload · TooLarge: the input or a header is wrong; nothing was stored.
             KeyReused: the key names another job.
+            Killed: an operator has killed the tenant or the workflow; nothing was stored.
             Unavailable: nothing is known; hand it in again.
         """
         workflow = self._newest[request.workflow]
+        self._must_be_allowed(request)
         terms = terms_of(request.headers)
         raw = read_input(request.data)
         workflow.arguments(raw)
@@ -157,6 +159,12 @@ class Admission:
         )
         await self._begin(request.tenant, job, (submitted, DeadLettered(fault=reason, letter=letter)))
         return job
+
+    def _must_be_allowed(self, request: Request) -> None:
+        if self._seat.policy.switches:
+            switch = self._seat.policy.killed(tenant=request.tenant, workflow=request.workflow)
+            if switch is not None:
+                raise switch.error()
 
     async def _refuse_dead(self, request: Request, terms: Terms) -> None:
         """A message with a key that was given up before its workflow was ever hosted stays given up."""

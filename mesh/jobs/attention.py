@@ -9,6 +9,8 @@ from contextlib import suppress
 from mesh.jobs.inbox import Inbox, ready
 from mesh.jobs.journal import Journal
 from mesh.protocols.errors import Transient
+from mesh.protocols.job_events import Event
+from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import Clock
 
 RETRY = 0.5
@@ -18,13 +20,22 @@ LONGEST = 3600.0
 
 
 class Attention:
-    """The attention to one job. `heard` is called whenever something came of it."""
+    """The attention to one job. `heard` is called whenever something came of it; `decided` tells what operators' decisions make
+    of the job now."""
 
-    def __init__(self, journal: Journal, inbox: Inbox, clock: Clock, heard: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        inbox: Inbox,
+        clock: Clock,
+        heard: Callable[[], None],
+        decided: Callable[[JobState], tuple[Event, ...]] = lambda state: (),
+    ) -> None:
         self._journal = journal
         self._inbox = inbox
         self._clock = clock
         self._heard = heard
+        self._decided = decided
         self._unread = False
         self._wake = asyncio.Event()
 
@@ -34,7 +45,7 @@ class Attention:
         self._wake.set()
 
     def rearm(self) -> None:
-        """The job waits for something new, which may have a time."""
+        """The job waits for something new, which may have a time; or operators have decided something."""
         self._wake.set()
 
     async def mind(self) -> None:
@@ -55,14 +66,18 @@ class Attention:
 
     async def _attend(self) -> None:
         """An answer that was stored before its wait was over counts, so what was said comes before what is due."""
-        events = ready(self._journal.state, self._journal.job_time())
+        events = self._due()
         if self._unread or events:
             self._unread = False
             await self._read()
-            events = ready(self._journal.state, self._journal.job_time())
+            events = self._due()
         if events:
             await self._journal.append(*events)
             self._heard()
+
+    def _due(self) -> tuple[Event, ...]:
+        state = self._journal.state
+        return ready(state, self._journal.job_time()) + self._decided(state)
 
     async def _read(self) -> None:
         state, tenant = self._journal.state, self._journal.tenant

@@ -17,7 +17,7 @@ from mesh.jobs.seat import Seat
 from mesh.jobs.steps import Attempt, Later
 from mesh.protocols.errors import AgentLost, MeshError, NoBids, Transient
 
-PASSING = frozenset({"capacity", "draining", "expired", "late", "breaker"})
+PASSING = frozenset({"capacity", "draining", "expired", "late", "breaker", "killed"})
 """Reasons of a refusal that time may cure."""
 
 FIRST_PAUSE = 0.1

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from mesh.jobs.gate import Gate
 from mesh.jobs.journal import Journal
 from mesh.jobs.journals import Journals
 from mesh.jobs.scope import Scope
@@ -59,6 +60,7 @@ class Children:
         journal: Journal,
         waits: Waits,
         stillness: Stillness,
+        gate: Gate,
         *,
         used: Callable[[str, WaitResolved], None],
     ) -> None:
@@ -66,6 +68,7 @@ class Children:
         self._journal = journal
         self._waits = waits
         self._stillness = stillness
+        self._gate = gate
         self._used = used
         self._journals = Journals(seat.store, seat.subjects)
 
@@ -88,6 +91,7 @@ class Children:
         )
         wait = await self._waits.open(opened)
         if wait.answer is None:
+            await self._gate.passes(scope, whole, step_kind="child", workflow=terms.workflow)
             with self._stillness.working():
                 await self._begin(wait.opened, key, terms)
         return await self._answer(await self._waits.wait(scope, wait.opened), wait.opened)

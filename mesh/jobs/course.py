@@ -181,7 +181,7 @@ def _decision(state: JobState) -> str:
 
 
 def _keys(state: JobState) -> set[str]:
-    waits = {key for key, wait in state.waits.items() if wait.opened.kind != "resolution"}
+    waits = {key for key, wait in state.waits.items() if wait.opened.kind not in ("resolution", "killed")}
     artifacts = {each.provenance.step for each in state.artifacts.values() if each.provenance.job == state.job}
     return {key for key in {*state.steps, *waits, *artifacts} if asked_for(state, key) and not _AGAIN.search(key)}
 

@@ -168,7 +168,7 @@ class Forking:
             for key, each in self._before.waits.items()
             if each.answer is not None
             and each.answer.how != "dropped"
-            and each.opened.kind != "resolution"
+            and each.opened.kind not in ("resolution", "killed")
             and asked_for(self._before, key)
         }
 

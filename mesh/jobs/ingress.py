@@ -32,6 +32,8 @@ UNSUSPECTED = 5
 MOST_LOST = 5
 """Processes that may take a message and never be heard of again: then it is dead-lettered unread."""
 MOST_REQUESTS = 256
+HELD_BACK = 2.0
+"""Seconds, up to twice as many, after which a message comes again that must stay in the stream."""
 
 
 class Ingress:
@@ -92,6 +94,8 @@ class Ingress:
         except InvalidName as error:
             await self._letters.bury_message(source, delivery.message.data, delivery.message.headers, error.fault())
             return None
+        if self._held_back(request):
+            return Again(HELD_BACK * (1 + self._seat.ids.random.random()))
         if delivery.attempts <= UNSUSPECTED:
             await self._account(request)
             return None
@@ -103,6 +107,11 @@ class Ingress:
             raise
         await self._tries.over(source.sequence)
         return None
+
+    def _held_back(self, request: Request) -> bool:
+        """Whether it stays in the stream for now: it is killed."""
+        policy = self._seat.policy
+        return bool(policy.switches) and policy.killed(tenant=request.tenant, workflow=request.workflow) is not None
 
     async def _account(self, request: Request, lost: int = 0) -> None:
         reason: Fault

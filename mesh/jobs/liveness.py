@@ -27,6 +27,7 @@ def seat_of(peer: Peer) -> Seat:
         unsettled=lambda: peer.directory.outage.doubtful(peer.clock.monotonic()),
         gone=gone_by(peer),
         declared=declared_by(peer),
+        policy=peer.policy,
     )
 
 

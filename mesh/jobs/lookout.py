@@ -9,7 +9,7 @@ from mesh.jobs.heads import Heads
 from mesh.jobs.journals import Journals
 from mesh.jobs.seat import Incumbent, Seat
 from mesh.jobs.snapshots import snapshot_at
-from mesh.protocols.job_events import JobHead
+from mesh.protocols.job_events import JobHead, OpenWait
 from mesh.protocols.job_state import Recorded
 
 
@@ -33,11 +33,23 @@ class Lookout:
             self._heads.forget()
         heads = [each for each in await self._heads.current() if each.entry.job not in running]
         gone = await self._gone({owner_of(each) for each in heads if each.entry.head.state == "running"})
-        return [_candidate(each) for each in heads if each.entry.head.state != "running" or owner_of(each) in gone]
+        return [_candidate(each) for each in heads if self._needs_owner(each, gone)]
+
+    def _needs_owner(self, record: Recorded, gone: set[Incumbent]) -> bool:
+        head = record.entry.head
+        if head.state == "running":
+            return owner_of(record) in gone
+        return head.state != "waiting" or not head.waits or any(map(self._allowed, head.waits))
+
+    def _allowed(self, wait: OpenWait) -> bool:
+        """Whether what it waited for to be allowed is."""
+        return wait.kind == "killed" and wait.name not in self._seat.policy.switches
 
     def _ours(self, head: JobHead) -> bool:
-        """Those that may need an owner. One that waits for nothing was let go of by mistake: it is taken up again."""
-        needed = head.state in ("submitted", "running") or (head.state == "waiting" and not head.waits)
+        """Those that may need an owner. One that waits for nothing was let go of by mistake: it is taken up again. One that waits
+        for an operator needs one the moment that it is allowed."""
+        held = head.state == "waiting" and (not head.waits or any(each.kind == "killed" for each in head.waits))
+        needed = held or head.state in ("submitted", "running")
         return needed and (head.workflow, head.version) in self._looked_for
 
     async def _gone(self, owners: set[Incumbent]) -> set[Incumbent]:
@@ -59,6 +71,7 @@ def _candidate(record: Recorded) -> Candidate:
         tenant=entry.tenant,
         workflow=entry.head.workflow,
         version=entry.head.version,
+        priority=entry.head.priority,
         epoch=-1 if entry.head.state == "submitted" else entry.epoch,
         snapshot=snapshot_at(record),
     )

@@ -92,6 +92,7 @@ class Owner:
         self._draining = False
         self.handled = 0
         self.on_load: Callable[[], None] = lambda: None
+        self._forget = seat.policy.on_change(lambda _: self._decided())
 
     # -- its life
 
@@ -170,6 +171,11 @@ class Owner:
     def look_soon(self) -> None:
         """Somebody may have died: look for jobs without an owner now, not at the next turn."""
         self._look_now.set()
+
+    def _decided(self) -> None:
+        """Operators have decided something: what was held back may go on, and more or less may run at once."""
+        self._changed.set()
+        self.look_soon()
 
     # -- what comes in
 
@@ -311,6 +317,7 @@ class Owner:
 
     async def _close(self) -> None:
         self._draining = True
+        self._forget()
         await self._ingress.close()
         await self._unclaimed.close()
         await self._waking.close()

@@ -12,12 +12,13 @@ import msgspec
 
 from mesh.jobs.awarding import IN_PLACE
 from mesh.jobs.doubts import Doubt, Doubts, in_doubt
+from mesh.jobs.gate import Gate
 from mesh.jobs.hold import Hold
 from mesh.jobs.journal import Journal
 from mesh.jobs.onward import NOTHING_PLANNED, GoesOn, Plan
 from mesh.jobs.persons import Persons
 from mesh.jobs.scope import Scope
-from mesh.jobs.steps import Later, Step, Steps, Work
+from mesh.jobs.steps import Later, Step, Steps, Stopped, Work
 from mesh.jobs.stillness import TURNS
 from mesh.jobs.waits import Waits
 from mesh.protocols.errors import InDoubt, MeshError
@@ -26,6 +27,9 @@ from mesh.protocols.job_state import StepState
 
 SUFFIX = "/~retry"
 """Ends the key of the timer until a step is tried again, before its number."""
+
+UNHEARD = 1.0
+"""Seconds after which a step is tried again that somebody refused as killed, and nobody here knows why."""
 
 
 class Settled(NamedTuple):
@@ -38,10 +42,13 @@ class Settled(NamedTuple):
 class Performing:
     """The steps of one run. While there is a `hold`, nothing is begun."""
 
-    def __init__(self, journal: Journal, steps: Steps, waits: Waits, doubts: Doubts, persons: Persons) -> None:
+    def __init__(
+        self, journal: Journal, steps: Steps, waits: Waits, gate: Gate, doubts: Doubts, persons: Persons
+    ) -> None:
         self._journal = journal
         self._steps = steps
         self._waits = waits
+        self._gate = gate
         self._doubts = doubts
         self._persons = persons
         self._came_to: set[str] = set()
@@ -57,6 +64,7 @@ class Performing:
         """
         step, known = self._steps.find(step)
         self._came_to.add(step.key)
+        stopped = False
         while True:
             if known is not None and known.ended:
                 return Settled(await self._recall(scope, known), known)
@@ -67,22 +75,33 @@ class Performing:
             anew = known is not None and await self._may_be_done_anew(scope, known, doubt)
             if known is not None and (known.ended or await self._asked(scope, known, plan, doubt)):
                 continue
+            await self._allowed(scope, step, known)
             try:
-                content = await self._steps.do(scope, step, work, known, anew=anew, plan=plan)
+                content = await self._steps.do(scope, step, work, known, anew=anew or stopped, plan=plan)
                 return Settled(content, self._journal.state.steps[step.key])
-            except GoesOn:
-                known = self._journal.state.steps[step.key]
-            except Later as later:
-                known = self._journal.state.steps[step.key]
-                await self._wait(scope, known, self._journal.job_time() + later.seconds)
-            except InDoubt:
-                known = self._journal.state.steps.get(step.key)
+            except (GoesOn, Later, Stopped, MeshError) as error:
+                stopped = isinstance(error, Stopped)
+                known = await self._gone_wrong(scope, step, error, doubt)
+
+    async def _gone_wrong(self, scope: Scope, step: Step, error: Exception, doubt: Doubt | None) -> StepState | None:
+        """What the journal knows of the step now that it was not done; raises the error if there is nothing more to be done."""
+        known = self._journal.state.steps.get(step.key)
+        match error:
+            case GoesOn():
+                pass
+            case Stopped():
+                if not await self._gate.allowed(scope, step.key, error.why):
+                    await self._steps.pause(UNHEARD)
+            case Later():
+                assert known is not None, "an agent was asked, and that is journaled"
+                await self._wait(scope, known, self._journal.job_time() + error.seconds)
+            case InDoubt():
                 if known is None or known.state != "in_doubt" or doubt is None:
-                    raise
-            except MeshError:
-                known = self._journal.state.steps.get(step.key)
+                    raise error
+            case _:
                 if known is None or not known.skipped:
-                    raise
+                    raise error
+        return known
 
     @property
     def all_asked(self) -> bool:
@@ -129,6 +148,13 @@ class Performing:
         elif known.paused:
             await self._pause(scope, known, known.tries[-1].until)
         return wait is not None or known.paused
+
+    async def _allowed(self, scope: Scope, step: Step, known: StepState | None) -> None:
+        """What an agent is at work on already goes on."""
+        if known is None or known.award is None:
+            await self._gate.passes(
+                scope, step.key, step_kind=step.kind, capability=step.name if step.kind == "call" else ""
+            )
 
     async def _asked(self, scope: Scope, known: StepState, plan: Plan, doubt: Doubt | None) -> bool:
         """Whether a person was to be asked for its result, and has answered."""

@@ -16,6 +16,7 @@ from mesh.jobs.children import Children, tell_parent
 from mesh.jobs.course import Course
 from mesh.jobs.divergence import Divergence
 from mesh.jobs.doubts import Doubts
+from mesh.jobs.gate import Gate, stands_still
 from mesh.jobs.hold import Hold
 from mesh.jobs.inbox import Inbox
 from mesh.jobs.journal import Journal
@@ -67,12 +68,13 @@ class Run:
         self._stillness = Stillness(seat.clock)
         self.course = Course(journal.state, workflow.on_change, self._let_pass)
         self._steps = Steps(seat, journal, values, self._stillness, self.course, self._submitted.correlation or self.id)
-        self._attention = Attention(journal, inbox, seat.clock, self._heard)
+        self._attention = Attention(journal, inbox, seat.clock, self._heard, self._decided)
         self._waits = Waits(journal, timers, self._stillness, self.course, opened=self._attention.rearm)
-        self._children = Children(seat, journal, self._waits, self._stillness, used=self._steps.uses)
+        self._gate = Gate(seat.policy, journal, self._waits, workflow.name)
+        self._children = Children(seat, journal, self._waits, self._stillness, self._gate, used=self._steps.uses)
         doubts = Doubts(seat, journal, values, self._waits)
         persons = Persons(seat, journal, values, self._waits)
-        self._performing = Performing(journal, self._steps, self._waits, doubts, persons)
+        self._performing = Performing(journal, self._steps, self._waits, self._gate, doubts, persons)
         self._saga = Saga(seat, journal, self._waits)
         self._limits = Limits(seat.clock, journal, self._submitted, self._steps)
         self._calling = Calling(seat, journal, contractor, self._limits, self._submitted, workflow.name)
@@ -178,7 +180,12 @@ class Run:
         Raises:
             LeaseLost: somebody else owns it by now.
         """
-        await self._attention.mind()
+        self._attention.rearm()
+        forget = self._seat.policy.on_change(lambda _: self._attention.rearm())
+        try:
+            await self._attention.mind()
+        finally:
+            forget()
 
     def look(self) -> None:
         """Something was said to the job."""
@@ -224,10 +231,14 @@ class Run:
             error = Cancelled(because(f"job {self.id} is cancelled", state.cancel.by, state.cancel.reason))
             self._steps.cancel(error)
             self._waits.cancel(error)
-        self._stillness.interrupt(state.pause is not None and state.pause.now)
+        self._stillness.interrupt((state.pause is not None and state.pause.now) or stands_still(state))
         if state.pause is None:
             self._steps.resume()
         self._waits.heard()
+
+    def _decided(self, state: JobState) -> tuple[Event, ...]:
+        """What operators' decisions make of it."""
+        return self._gate.lifted(state) + self._gate.stopped(state)
 
     def _let_pass(self, divergence: Divergence) -> None:
         self._seat.telemetry.emit(

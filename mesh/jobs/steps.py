@@ -26,7 +26,7 @@ from mesh.jobs.values import Values
 from mesh.protocols.awards import AwardRecord
 from mesh.protocols.constraints import Effect, Usage
 from mesh.protocols.envelope import NULL, Stamps
-from mesh.protocols.errors import Cancelled, HandlerFailed, InDoubt, MeshError, from_fault
+from mesh.protocols.errors import Cancelled, HandlerFailed, InDoubt, Killed, MeshError, from_fault
 from mesh.protocols.job_events import (
     Awarded,
     Progressed,
@@ -90,6 +90,14 @@ class Later(Exception):
     def __init__(self, seconds: float, why: MeshError) -> None:
         super().__init__(f"in {seconds:g} s: {why}")
         self.seconds = seconds
+        self.why = why
+
+
+class Stopped(Exception):
+    """An operator has killed what it needs: it was not begun, or was stopped, and may be done when that is allowed again."""
+
+    def __init__(self, why: Killed) -> None:
+        super().__init__(why.message)
         self.why = why
 
 
@@ -288,6 +296,8 @@ class Steps:
         except Later:
             raise
         except MeshError as error:
+            if isinstance(error, Killed) and self._may_wait(attempt, error):
+                raise Stopped(error) from None
             failure = await self._failed(scope, step, attempt, error, began, plan)
             raise failure from (None if failure is error else error)
         except Exception as error:
@@ -310,6 +320,13 @@ class Steps:
             "step.ended", step, exit_status="success", latency=self._seat.clock.monotonic() - began, by=attempt.by
         )
         return outcome.content
+
+    def _may_wait(self, attempt: Attempt, error: Killed) -> bool:
+        """Whether it may be done once it is allowed again: not if it was under way and may be done only once."""
+        self._journal.check()
+        step = self._journal.state.steps.get(attempt.step.key)
+        begun = attempt.started and error.detail.get("begun") is not False
+        return not begun or step is None or step.effect != "at_most_once"
 
     async def _cancellable(self, what: str, work: Awaitable[T]) -> T:
         """The work, which a cancelled job stops. As `asyncio.timeout` does it: a cancellation from outside goes through."""

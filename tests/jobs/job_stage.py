@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from mesh.contract_net.calls import Call, Contracted
+from mesh.jobs.decisions import Decisions, Undecided
 from mesh.jobs.journal import Journal
 from mesh.jobs.journals import Journals
 from mesh.jobs.owner import Owner
@@ -108,8 +109,11 @@ class FakeContractor:
 class World(Stage):
     """A stage with hosts on it. Each host is a process: `crash` ends it as `kill -9` would."""
 
-    def __init__(self, clock: Clock, ids: Ids, **capabilities: Callable[[Any], Any]) -> None:
+    def __init__(
+        self, clock: Clock, ids: Ids, *, policy: Decisions | None = None, **capabilities: Callable[[Any], Any]
+    ) -> None:
         super().__init__(clock, ids)
+        self.policy = policy or Undecided()
         self.contractor = FakeContractor(clock, **capabilities)
         self.hosts: dict[str, Owner] = {}
         self.dead: set[str] = set()
@@ -128,7 +132,7 @@ class World(Stage):
 
         seat = Seat(
             bus=connection.bus, store=connection.store, clock=self.clock, ids=self.ids, subjects=self.subjects,
-            process=name, incarnation=incarnation, gone=gone,
+            process=name, incarnation=incarnation, gone=gone, policy=self.policy,
         )  # fmt: skip
         owner = self.hosts[incarnation] = Owner(seat, self.contractor, **bounds)
         for each in workflows:
