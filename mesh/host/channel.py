@@ -62,7 +62,7 @@ class Pulsed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
-    """It cannot start. `hopeless`: the same code fails again."""
+    """It cannot start, or cannot go on. `hopeless`: the same code fails again."""
 
     message: str
     hopeless: bool = False

@@ -23,6 +23,7 @@ from mesh.host.joining import taken_place
 from mesh.host.json_logging import log_as_json
 from mesh.host.limiting import apply
 from mesh.host.loading import CannotLoad, load, loaded_below
+from mesh.host.reserves import Reserves
 from mesh.host.tether import Tether
 from mesh.protocols.errors import HandlerFailed, Semantic
 from mesh.registry.lease import NameTaken
@@ -30,6 +31,7 @@ from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from mesh.actors.actor import Actor
     from mesh.client.mesh import Mesh
 
 logger = logging.getLogger("mesh.host.worker")
@@ -76,6 +78,8 @@ class Worker:
         self._stop = asyncio.Event()
         self._handled = 0
         self._handled_at: float | None = None
+        self._reserves = Reserves()
+        self._cannot_go_on = ""
 
     async def run(self) -> int:
         """Host, report, beat, drain: the exit status."""
@@ -101,12 +105,26 @@ class Worker:
         telemetry = Telemetry(self._clock.now, JsonLines(), common=common)
         async with AsyncExitStack() as stack:
             mesh = await self._enter(stack, telemetry)
+            mesh.peer.on_escalated(self._given_up)
             hosted = await self._host(mesh)
             self._tether.report(Ready(hosted=hosted, files=loaded_below(Path(orders.folder))))
             await self._beat(mesh)
             await mesh.drain(orders.grace)
+        if self._cannot_go_on:
+            self._tether.report(Failed(message=self._cannot_go_on, files=loaded_below(Path(orders.folder))))
+            return _FAILED
         self._tether.report(Gone())
         return 0
+
+    def _given_up(self, actor: Actor, error: BaseException) -> None:
+        """What an actor's own restarts did not mend, a new process may."""
+        self._give_up(f"{actor.key} crashed too often, the last time of {type(error).__name__}")
+
+    def _give_up(self, why: str) -> None:
+        if not self._cannot_go_on:
+            logger.error("%s ends, to be started anew: %s", self._orders.token, why)
+            self._cannot_go_on = why
+            self._stop.set()
 
     async def _enter(self, stack: AsyncExitStack, telemetry: Telemetry) -> Mesh:
         """Take our place, which a predecessor that still drains may hold for a while."""
@@ -143,6 +161,8 @@ class Worker:
                 async with asyncio.timeout(self._orders.beat_every):
                     await self._stop.wait()
             except TimeoutError:
+                if why := self._reserves.look():
+                    self._give_up(why)
                 self._tether.beat(self._pulse(mesh, self._clock.monotonic() - due))
 
     def _pulse(self, mesh: Mesh, lag: float) -> Pulsed:

@@ -214,6 +214,39 @@ def test_a_host_of_another_folder_takes_another_name_in_the_same_mesh(mesh: Mesh
     assert (named.returncode, "already in use" in named.stderr) == (5, True)
 
 
+CRASHES = """
+from mesh import Agent, command
+from mesh.actors.supervision import Poisoned, RestartPolicy
+import os
+
+class Echo(Agent):
+    restarts = RestartPolicy(limit=0)
+
+    @command(effect="pure")
+    async def pid(self) -> int:
+        return os.getpid()
+
+    @command
+    async def spoil(self) -> None:
+        raise Poisoned("my state is no good")
+"""
+
+
+async def test_a_process_whose_agent_was_given_up_is_started_anew(
+    mesh: MeshCommand, team: Path, server: TemporaryServer
+) -> None:
+    (team / "echo.py").write_text(CRASHES)
+    up(mesh, "--host-name", "blue")
+    before = workers(team)
+    async with Mesh.connect(server.target, namespace=mesh.namespace) as client:  # type: ignore[attr-defined]
+        await client.tell("echo.1", command="spoil")
+        assert await asyncio.to_thread(wait_until, lambda: workers(team)[0] not in (0, before[0]), 30)
+        assert await asyncio.to_thread(wait_until, lambda: host_in(team).state == "ready", 30)
+        await until_listed(client, "echo")
+        assert await client.ask("echo.1", command="pid") == workers(team)[0]
+    assert "crashed too often, the last time of Poisoned" in (team / ".mesh/logs/blue-echo-1.log").read_text()
+
+
 async def test_a_host_answers_for_itself_in_the_mesh(mesh: MeshCommand, team: Path, server: TemporaryServer) -> None:
     up(mesh, "--host-name", "blue")
     async with Mesh.connect(server.target, namespace=mesh.namespace) as client:  # type: ignore[attr-defined]
