@@ -248,7 +248,7 @@ class Auction:
             self._settle(vigil, kept=True, ending=event)
             self._step("finish")
             self._dismiss("outbid", begun=True)
-            self._end(m.Outcome(event.content, event.usage, event.stamps, None, vigil.record))
+            self._end(m.Outcome(event.content, event.usage, event.stamps, None, vigil.record, event.degraded))
         elif faults.interrupted(event.fault, vigil.winner):
             self._lost(vigil, now, f"was interrupted: {event.fault.message}", certain=False)
         else:

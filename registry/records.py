@@ -27,7 +27,7 @@ class Capability(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, 
     """Something an agent can do. `input` and `output` are digests of JSON Schemas kept once, in the schema bucket.
 
     `command` is the handler's name on the agent; `timeout` the default seconds for one call; `streams` says that the
-    reply is a sequence of items.
+    reply is a sequence of items; `hedge` that it is `pure`, and worth a second attempt elsewhere when it takes long.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Capability(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, 
     timeout: float = 5.0
     streams: bool = False
     description: str = ""
+    hedge: bool = False
 
 
 class Instance(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):

@@ -154,7 +154,7 @@ class Invocation:
         respond = self._work.respond
         try:
             if outcome.error is None:
-                rest = respond.result(self._value, usage)
+                rest = respond.result(self._value, usage, self._context.degraded if self._context is not None else "")
             else:
                 rest = respond.failure(outcome.error, usage)
         except MeshError as error:

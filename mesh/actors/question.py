@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import copy
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 
@@ -14,21 +15,47 @@ from mesh.actors.lineage import Lineage
 from mesh.actors.routing import Routing, Target
 from mesh.protocols.constraints import Constraints, Usage
 from mesh.protocols.envelope import Envelope, value_of
-from mesh.protocols.errors import MeshError, NoResponders, TimedOut, UnknownAgent, from_fault
+from mesh.protocols.errors import BadResult, MeshError, NoResponders, TimedOut, UnknownAgent, from_fault
+from mesh.resilience.breaker_names import Key
 from mesh.resilience.deadline import Deadline
+from mesh.resilience.fallback import Fallback
+from mesh.resilience.hedging import Hedge
 from mesh.resilience.outcome import outcome
 from mesh.resilience.pipeline import DEFAULT
 from mesh.resilience.retry import RetryPolicy
+from mesh.resilience.variation import Vary
 
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
 
 OnUsage = Callable[[Usage], None]
 OnProgress = Callable[[Any], None]
+OnDegraded = Callable[[str], None]
+
+
+class StreamOptions(TypedDict, total=False):
+    """What may be said of a stream, and of an ask."""
+
+    command: str
+    timeout: float | None
+    inactivity: float | None
+    on_progress: OnProgress | None
+    constraints: Constraints | None
+
+
+class AskOptions(StreamOptions, total=False):
+    """What else may be said of an ask; `Peer.ask` explains it."""
+
+    key: str
+    hedge: Hedge | bool | None
+    vary: Vary | None
 
 
 class Wish(msgspec.Struct):
-    """What a caller wants, as `Peer.ask` explains it."""
+    """What a caller wants, as `Peer.ask` explains it. `extra`: it is one more attempt, which the budget was asked for.
+
+    `answered_by` is set when there is a reply: the version that made it, and what for.
+    """
 
     target: Target
     payload: Any
@@ -41,7 +68,18 @@ class Wish(msgspec.Struct):
     constraints: Constraints | None = None
     key: str = ""
     on_usage: OnUsage | None = None
+    on_degraded: OnDegraded | None = None
     retry: RetryPolicy = DEFAULT
+    hedge: Hedge | bool | None = None
+    vary: Vary | None = None
+    fallbacks: Sequence[Fallback] | None = None
+    extra: bool = False
+    answered_by: Key = ("", "")
+
+    @property
+    def name(self) -> str:
+        """The target, as budgets and caches know it."""
+        return self.target if isinstance(self.target, str) else self.target.key
 
 
 class Question:
@@ -57,6 +95,7 @@ class Question:
         "_payload",
         "_peer",
         "_routing",
+        "_twin",
         "_wish",
         "deadline",
         "route",
@@ -82,17 +121,20 @@ class Question:
         self._key = wish.key or (peer.ids.uuid() if route.effect == "idempotent" else "")
         self._payload = encode_payload(wish.payload)
         self._failed: dict[str, MeshError] = {}
+        self._twin = False
 
     def __str__(self) -> str:
         return f"asking {self.route.agent} for {self.route.command}"
 
     async def __call__(self, number: int) -> Envelope:
         """Attempt `number`, from 1; those after the first go to whom has not failed yet, where there is somebody."""
-        if number > 1:
+        if number > 1 and not self._twin:
             self._take_another_route()
         wish, route, peer = self._wish, self.route, self._peer
         exchange, ask, started = peer.exchange, None, self.started if number == 1 else peer.clock.monotonic()
         envelope = self.envelope(number, started)
+        if peer.quality.troubled:
+            peer.quality.admit(route.output, self.deadline.at)
         breaker = peer.breakers.of(route.key, route.what, timeout=route.timeout)
         permit = breaker.admit(started, self.deadline.at)
         self._routing.begun(route.key)
@@ -100,12 +142,14 @@ class Question:
             on_part = None if wish.on_progress is None else _progress_to(wish.on_progress)
             ask = exchange.open(route.subject, envelope, self.deadline, route.process, on_part, wish.inactivity)
             if ask.unsent:
-                await exchange.send(route.subject, envelope, reply=ask.reply)
+                async with self.deadline.enforce(str(self)):
+                    await exchange.send(route.subject, envelope, reply=ask.reply)
             reply = await ask.future
             if reply.fault is not None:
                 raise from_fault(reply.fault)
             if reply.ref is not None:
-                reply = await peer.payloads.whole(reply)
+                async with self.deadline.enforce(str(self)):
+                    reply = await peer.payloads.whole(reply)
         except BaseException as error:
             now = peer.clock.monotonic()
             breaker.record(permit, outcome(error), now - started, now)
@@ -117,6 +161,7 @@ class Question:
             self._routing.ended(route.key)
         now = peer.clock.monotonic()
         breaker.record(permit, "success", now - started, now)
+        wish.answered_by = route.output
         return reply
 
     def _understand(self, error: BaseException, envelope: Envelope) -> None:
@@ -126,6 +171,8 @@ class Question:
             raise missing from error
         if isinstance(error, MeshError):
             self._failed[self.route.key] = error
+        if isinstance(error, BadResult):
+            self._peer.quality.misfits(self.route.output)
         if isinstance(error, NoResponders):
             self.nobody_listens()
         elif isinstance(error, asyncio.CancelledError | TimedOut):
@@ -138,6 +185,15 @@ class Question:
             self.route = self._routing.resolve(wish.target, wish.command, constraints=self._constraints, avoid=failed)
         except MeshError as error:
             raise list(failed.values())[-1] from error
+
+    def elsewhere(self) -> Question | None:
+        """The same question, for another instance; None: there is no other."""
+        twin = copy.copy(self)
+        twin._twin, twin._failed = True, {}
+        with contextlib.suppress(MeshError):
+            wish, asked = self._wish, (self.route.key,)
+            twin.route = self._routing.resolve(wish.target, wish.command, constraints=self._constraints, avoid=asked)
+        return None if twin.route.key == self.route.key else twin
 
     def envelope(self, number: int, now: float) -> Envelope:
         """What goes out in attempt `number`, at `now`."""

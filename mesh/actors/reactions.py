@@ -206,19 +206,28 @@ class Reactions:
             lost = AgentLost(f"whoever took it in hand was lost, {delivery.attempts - 1} times")
             await self._give_up(place, delivery, actor, reaction, event, lost)
             return
-        settled = Settled(asyncio.get_running_loop())
         try:
-            await self._offer(actor, self._work(reaction, event.envelope, settled), delivery)
+            failure = await self._handled(actor, reaction, event, delivery)
         except MeshError as error:
             await delivery.retry(error.retry_after or PAUSE)
             return
-        failure = await settled.outcome
         if failure is None:
             await delivery.ack()
         elif delivery.attempts >= MOST:
             await self._give_up(place, delivery, actor, reaction, event, failure)
         else:
             await delivery.retry(min(LONGEST_PAUSE, PAUSE * 2 ** (delivery.attempts - 1)))
+
+    async def _handled(self, actor: Actor, reaction: Reaction, event: Event, delivery: Delivery) -> MeshError | None:
+        """How it ended. What had to make room in the mailbox waits once more, and that counts as no failed attempt."""
+        while True:
+            settled = Settled(asyncio.get_running_loop())
+            await self._offer(actor, self._work(reaction, event.envelope, settled), delivery)
+            failure = await settled.outcome
+            if not isinstance(failure, Overloaded) or failure.detail.get("begun") is not False:
+                return failure
+            await delivery.working()
+            await self._peer.clock.sleep(failure.retry_after or PAUSE)
 
     async def _offer(self, actor: Actor, work: Work, delivery: Delivery) -> None:
         """Into the mailbox; while that is full, or killed, the delivery is held, and counts as no failed attempt."""
@@ -279,7 +288,7 @@ class Settled(Nobody):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.outcome: asyncio.Future[MeshError | None] = loop.create_future()
 
-    def result(self, value: msgspec.Raw, usage: Usage) -> None:
+    def result(self, value: msgspec.Raw, usage: Usage, degraded: str = "") -> None:
         """It is done."""
         if not self.outcome.done():
             self.outcome.set_result(None)

@@ -49,6 +49,7 @@ class Route(msgspec.Struct, frozen=True):
     effect: Effect
     exact: bool
     output: Key = ("", "")
+    hedge: bool = False
 
 
 class Only(msgspec.Struct, frozen=True):
@@ -243,6 +244,7 @@ class Routing:
             effect=declared.effect if declared else "costly",
             exact=exact,
             output=(version_of(record.agent, record.version), what),
+            hedge=declared.hedge if declared else False,
         )
 
 

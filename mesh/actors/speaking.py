@@ -21,14 +21,16 @@ from mesh.actors.state_declared import Durable
 from mesh.actors.state_kind import StateKind
 from mesh.actors.subcontract import Subcontract, Subcontracted
 from mesh.protocols.acts import Mode
+from mesh.protocols.artifacts import Verdict
 from mesh.protocols.constraints import Constraints, Effect
-from mesh.protocols.errors import MeshError, Unavailable
+from mesh.protocols.errors import MeshError, Refused, Unavailable, UnknownAgent
 from mesh.protocols.ports import Clock
 from mesh.registry.directory import Directory
 from mesh.resilience.budget import RetryBudgets
 from mesh.resilience.deadline import Deadline
 from mesh.resilience.fallback import Fallback
 from mesh.resilience.hedging import Hedge
+from mesh.resilience.quality import Quality
 from mesh.resilience.retry import mark
 
 T = TypeVar("T")
@@ -46,6 +48,7 @@ class Speaking:
     subcontract: Callable[[Subcontract], Awaitable[Subcontracted]] | None
     _asking: Asking
     keeping: Keeping
+    quality: Quality
 
     @property
     def budgets(self) -> RetryBudgets:
@@ -183,6 +186,26 @@ class Speaking:
         """The durable values of an agent: of a type, kept as `state`, or as `durable` declared them."""
         declared = kind if isinstance(kind, Durable) else Durable(StateKind(kind))
         return declared.kept(self.keeping, agent)
+
+    def report(self, verdict: Verdict, *, agent: str, capability: str, version: str = "", output: str = "") -> None:
+        """Say what a gate made of an agent's output: it counts for or against that version, here, at once. See `Quality`.
+
+        `version` may be left out where only one is there; `output` names what was judged. Again: another output, unless named.
+
+        Raises:
+            UnknownAgent: nobody of that name is there to tell the version from. Refused: several versions are; say which.
+        """
+        if not version:
+            version = self._only_version(agent)
+        self.quality.record(agent, version, capability, verdict, output=output)
+
+    def _only_version(self, agent: str) -> str:
+        versions = sorted({each.record.version for each in self.directory.instances(agent)})
+        if not versions:
+            raise UnknownAgent(f"no agent {agent!r} is there to tell its version from: say version=")
+        if len(versions) > 1:
+            raise Refused(f"{agent} is there in versions {', '.join(versions)}: say version=, the one that made the output")
+        return versions[0]
 
     def histories(self, agent: str) -> Histories:
         """The conversations of an agent, within the default bounds."""

@@ -33,8 +33,8 @@ class Responder(Protocol):
     async def item(self, value: msgspec.Raw) -> None:
         """One item of a streamed result."""
 
-    def result(self, value: msgspec.Raw, usage: Usage) -> Awaitable[None] | None:
-        """It is done, and this came out (null after a stream)."""
+    def result(self, value: msgspec.Raw, usage: Usage, degraded: str = "") -> Awaitable[None] | None:
+        """It is done, and this came out (null after a stream); `degraded` says why it is less than what was asked for."""
 
     def failure(self, error: MeshError, usage: Usage) -> Awaitable[None] | None:
         """It was not done."""
@@ -49,7 +49,7 @@ class Nobody:
     async def item(self, value: msgspec.Raw) -> None:
         """Nobody looks."""
 
-    def result(self, value: msgspec.Raw, usage: Usage) -> Awaitable[None] | None:
+    def result(self, value: msgspec.Raw, usage: Usage, degraded: str = "") -> Awaitable[None] | None:
         """Nobody looks."""
         return None
 

@@ -116,12 +116,13 @@ def subcontracted(wanted: Subcontract, effect: Effect, conversation: str) -> Cal
 
 
 class Contracted:
-    """What the winner delivered. `items` are those of a streaming handler; its `content` is all of them.
+    """What the winner delivered. `items` are those of a streaming handler; its `content` is all of them. `degraded` says why
+    it is less than what was called for (empty: it is not).
 
     The award may be handed in as something that writes it out: most callers never read it.
     """
 
-    __slots__ = ("_award", "content", "items", "stamps", "usage")
+    __slots__ = ("_award", "content", "degraded", "items", "stamps", "usage")
 
     def __init__(
         self,
@@ -130,8 +131,10 @@ class Contracted:
         award: AwardRecord | Callable[[], AwardRecord],
         stamps: Stamps,
         items: tuple[msgspec.Raw, ...] = (),
+        degraded: str = "",
     ) -> None:
         self.content = content
+        self.degraded = degraded
         self.usage = usage
         self.stamps = stamps
         self.items = items

@@ -106,6 +106,7 @@ def reply(
     seq: int = 0,
     usage: Usage | None = None,
     fault: Fault | None = None,
+    degraded: str = "",
     stamps: Stamps | None = None,
 ) -> Envelope:
     """What a participant answers to `cause`; `epoch` is that of whoever is answered, if it is no longer the cause's."""
@@ -122,6 +123,7 @@ def reply(
         seq=seq,
         usage=usage,
         fault=fault,
+        degraded=degraded,
         stamps=stamps,
         payload=payload,
     )

@@ -176,9 +176,9 @@ class AwardLine(Line):
         if isinstance(content, Confirm):
             return m.Confirmed(self.award, by, content.state == "running")
         if isinstance(content, InformResult):
-            return m.Succeeded(self.award, by, content.content, usage, stamps)
+            return m.Succeeded(self.award, by, content.content, usage, stamps, envelope.degraded)
         if isinstance(content, InformDone):
-            return m.Succeeded(self.award, by, usage=usage, stamps=stamps)
+            return m.Succeeded(self.award, by, usage=usage, stamps=stamps, degraded=envelope.degraded)
         if isinstance(content, Refuse):
             refusal = content.refusals[0] if content.refusals else self._refusal("declined", "")
             return m.Declined(self.award, by, refusal)

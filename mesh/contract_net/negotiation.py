@@ -158,7 +158,7 @@ class Negotiation:
         content = outcome.content
         if items and bytes(content) == b"null":
             content = msgspec.Raw(b"[" + b",".join(bytes(each) for each in items) + b"]")
-        return Contracted(content, outcome.usage, outcome.record, outcome.stamps, items)
+        return Contracted(content, outcome.usage, outcome.record, outcome.stamps, items, outcome.degraded)
 
     def _stop(self, reason: str) -> None:
         if not self.auction.over:

@@ -188,8 +188,10 @@ class QuietAward:
             initiator.rejections.add(self.call, self.conversation, each)
         self._delivered = True
         if not self._ending.done():
-            usage, stamps = envelope.usage or UNUSED, envelope.stamps or UNSTAMPED
-            self._ending.set_result(Contracted(result.content, usage, lambda: self.record, stamps))
+            stamps = envelope.stamps or UNSTAMPED
+            self._ending.set_result(
+                Contracted(result.content, usage, lambda: self.record, stamps, (), envelope.degraded)
+            )
 
     def _settle_breaker(self, verdict: Literal["success", "ignored"]) -> None:
         permission, self._permission = self._permission, None

@@ -127,7 +127,7 @@ class Telling:
         name, payload = payload_of(content)
         return reply(
             cause, seat.actor.sender, self._peer.ids.uuid(), name=name, payload=payload, epoch=commitment.asker.epoch,
-            seq=items, usage=finished.usage, fault=finished.fault, stamps=seat.stamps,
+            seq=items, usage=finished.usage, fault=finished.fault, degraded=finished.degraded, stamps=seat.stamps,
         )  # fmt: skip
 
     def _envelope(
@@ -174,9 +174,9 @@ class AwardResponder:
         self._items += 1
         await telling.send(asker, part)
 
-    def result(self, value: msgspec.Raw, usage: Usage) -> Awaitable[None] | None:
+    def result(self, value: msgspec.Raw, usage: Usage, degraded: str = "") -> Awaitable[None] | None:
         """It is done."""
-        return self._finished(Finished(value, usage))
+        return self._finished(Finished(value, usage, degraded=degraded))
 
     def failure(self, error: MeshError, usage: Usage) -> Awaitable[None] | None:
         """It is not; what was never begun is handed back, for somebody else to do."""
