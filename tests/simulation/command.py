@@ -1,38 +1,124 @@
-"""The command line of the simulator."""
+"""The command line of the simulator.
+
+python -m tests.simulation --seed 1234 [--trace] [--logs] [--shrink]     one seed, again
+python -m tests.simulation --seeds 100000 --jobs 2 [--first 1]           many
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
+from collections.abc import Iterable
 
 from tests.simulation.configuration import draw
-from tests.simulation.simulation import simulate
+from tests.simulation.runner import isolated, run_seeds
+from tests.simulation.simulation import Outcome, simulate
+
+TAIL = 40
 
 
 def main(arguments: list[str]) -> int:
     """Exit code 1 if an invariant was violated."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
-    parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--first", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=100)
-    parser.add_argument("--trace", action="store_true")
-    parser.add_argument("--logs", action="store_true")
-    parser.add_argument("--without", default="")
-    options = parser.parse_args(arguments)
+    options = _options(arguments)
     without = frozenset(int(each) for each in options.without.split(",") if each)
     if options.seed is not None:
-        outcome = simulate(options.seed, without=without, logs=options.logs)
-        if options.trace or not outcome.ok:
-            print(draw(options.seed))
-            print("\n".join(outcome.trace if options.trace else outcome.trace[-40:]))
-        print(outcome.violation or "everything held", outcome.digest, outcome.steps, f"{outcome.seconds:.1f}s")
-        return not outcome.ok
-    began, failed = time.monotonic(), 0
-    for seed in range(options.first, options.first + options.seeds):
-        outcome = simulate(seed, without=without)
+        return _one(options, without)
+    return _many(options)
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation", description="A mesh in a hostile world, from a seed."
+    )
+    parser.add_argument("--seed", type=int, help="run this one, and show what happened")
+    parser.add_argument("--trace", action="store_true", help="show all of it")
+    parser.add_argument("--logs", action="store_true", help="and what the code logged")
+    parser.add_argument("--shrink", action="store_true", help="drop faults for as long as it still fails")
+    parser.add_argument("--without", default="", metavar="N,N", help="leave these faults out")
+    parser.add_argument("--plant", default="", metavar="NAME", help="with this bug planted")
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=100, help="run so many")
+    parser.add_argument("--jobs", type=int, default=1, help="at once")
+    parser.add_argument("--quiet", action="store_true", help="say only how it ended")
+    return parser.parse_args(arguments)
+
+
+def _one(options: argparse.Namespace, without: frozenset[int]) -> int:
+    def run(seed: int, without: frozenset[int] = without) -> Outcome:
+        return _keeping_trace(simulate(seed, without=without, logs=options.logs))
+
+    if options.shrink:
+        without = shrunk(options.seed, without)
+        print(f"it still fails without the faults {','.join(map(str, sorted(without))) or 'none'}\n")
+    outcome = isolated(options.seed, lambda seed: run(seed, without))
+    kept = outcome.kept or outcome.trace
+    if options.trace or not outcome.ok:
+        _show(outcome, kept, whole=options.trace, without=without)
+    print(
+        f"seed {options.seed}: {outcome.violation.strip().splitlines()[-1] if outcome.violation else 'everything held'}"
+    )
+    print(f"digest {outcome.digest}, {outcome.steps} steps, {outcome.seconds:.1f} virtual seconds")
+    return not outcome.ok
+
+
+def _keeping_trace(outcome: Outcome) -> Outcome:
+    outcome.kept = outcome.trace
+    return outcome
+
+
+def _show(outcome: Outcome, trace: list[str], *, whole: bool, without: frozenset[int]) -> None:
+    """What was violated first, then the last of what happened, then the whole."""
+    if outcome.violation:
+        print(f"VIOLATED: {outcome.violation.strip()}\n")
+    print(draw(outcome.seed))
+    if without:
+        print(f"left out: faults {', '.join(map(str, sorted(without)))}")
+    print()
+    print("\n".join(trace if whole else ["         …", *trace[-TAIL:]]))
+    print()
+
+
+def shrunk(seed: int, without: frozenset[int] = frozenset()) -> frozenset[int]:
+    """The faults that may be left out: one after the other, for as long as the seed still fails."""
+    for number in range(len(draw(seed).faults)):
+        fewer = without | {number}
+        if number not in without and not isolated(seed, lambda each, fewer=fewer: simulate(each, without=fewer)).ok:
+            without = fewer
+    return without
+
+
+def replay(seed: int) -> str:
+    """The one command that shows it again."""
+    return f"python -m tests.simulation --seed {seed} --trace"
+
+
+def _many(options: argparse.Namespace) -> int:
+    began, failed, steps, seconds, done = time.monotonic(), 0, 0, 0.0, 0
+    for outcome in _progress(run_seeds(range(options.first, options.first + options.seeds), options.jobs), options):
+        done += 1
+        steps += outcome.steps
+        seconds += outcome.seconds
         if not outcome.ok:
             failed += 1
-            print(f"seed {seed}: {outcome.violation.strip().splitlines()[-1]}", flush=True)
+            print(
+                f"seed {outcome.seed}: {outcome.violation.strip().splitlines()[-1]}\n    {replay(outcome.seed)}",
+                flush=True,
+            )
     took = time.monotonic() - began
-    print(f"{options.seeds} seeds, {failed} failed, {options.seeds / took:.1f} a second")
+    print(
+        f"{done} schedules in {took:.1f} s, {done / took:.1f} a second; {failed} failed; "
+        f"{steps / took:,.0f} steps a second; {seconds / took:,.0f} times as fast as time"
+    )
     return failed > 0
+
+
+def _progress(outcomes: Iterable[Outcome], options: argparse.Namespace) -> Iterable[Outcome]:
+    """A word every thousand."""
+    began = time.monotonic()
+    for number, outcome in enumerate(outcomes, 1):
+        yield outcome
+        if number % 1000 == 0 and not options.quiet:
+            print(
+                f"{number} schedules, {number / (time.monotonic() - began):.1f} a second", file=sys.stderr, flush=True
+            )

@@ -5,6 +5,7 @@ It believes nobody: it reads the store of the server itself, and the world outsi
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from mesh.protocols.job_events import (
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import JobState, Recorded
 from mesh.protocols.ports import Stored
+from mesh.testing.virtual_time import _waiting_at
 from mesh.transport.matching import matches
 from tests.simulation.outside import Effect
 
@@ -176,8 +178,22 @@ class Invariants:
                 self.violated(f"job {job} of {order.tenant} is journaled for {seen.tenant}")
         for job, seen in self.jobs.items():
             if seen.state.status not in TERMINAL:
-                waits = ", ".join(f"{each.opened.kind} {each.key}" for each in seen.state.open_waits)
+                waits = ", ".join(f"{each.opened.kind} {each.opened.key}" for each in seen.state.open_waits)
+                for line in waiting_of(self.world, seen.state.head.owner if seen.state.head else "", job):
+                    self.world.tell("world", line)
                 self.violated(
                     f"job {job} is still {seen.state.status} (owner {seen.state.head and seen.state.head.owner}; waits for {waits or 'nothing'})"
                 )
         self.check()
+
+
+def waiting_of(world: World, owner: str, job: str) -> list[str]:
+    """Where the tasks of the job's owner wait, those of the job itself first."""
+    tasks = sorted(asyncio.all_tasks(world.loop), key=lambda task: (job not in task.get_name(), hash(task)))
+    lines = []
+    for task in tasks:
+        places = _waiting_at(task)
+        text = " > ".join(places)
+        if job in task.get_name() or any(part in text for part in ("jobs/", "contract_net/")):
+            lines.append(f"{task.get_name()} waits: {text}")
+    return lines[:40]

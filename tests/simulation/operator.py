@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mesh.client.mesh import Mesh
-from mesh.jobs.journals import Journals
 from mesh.jobs.submission import JobHandle
 from mesh.protocols.errors import MeshError
 from tests.simulation.configuration import Order

@@ -12,6 +12,8 @@ from collections import deque
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
+from mesh.resilience.alarms import Alarms
+
 HERE: ContextVar[Place] = ContextVar("the place that runs")
 
 
@@ -31,6 +33,7 @@ class Place:
         self.ready: deque[asyncio.Handle] = deque()
         self.tasks: list[asyncio.Task[Any]] = []
         """Kept once it is dead."""
+        self.alarms: Alarms | None = None
         self.context: Context = copy_context()
         self.context.run(HERE.set, self)
 

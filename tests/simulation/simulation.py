@@ -32,6 +32,8 @@ class Outcome:
     seed: int
     violation: str = ""
     trace: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    """The trace, of a seed that is shown although everything held."""
     digest: str = ""
     steps: int = 0
     seconds: float = 0.0
@@ -90,6 +92,8 @@ class Simulation:
         world = self.world = World(loop, self.configuration, loop.random)
         if self._logs:
             _tell_logs(world)
+        else:
+            logging.disable(logging.CRITICAL)
         self.invariants = Invariants(world)
         chaos = Chaos(world, self.configuration.faults, self._without)
         self.invariants.watch()
