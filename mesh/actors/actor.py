@@ -293,6 +293,8 @@ class Actor:
         """The caller has given up, or the work was killed, while it waited: it is not begun."""
         what = "expired" if isinstance(error, DeadlineExceeded) else error.code
         self.peer.count(what, agent=self.definition.name, where="mailbox")
+        if work.ration is not None:
+            work.ration.cancel()
         await _sent(work.respond.failure(error, Usage()))
 
     def _judge(self, outcome: Outcome) -> bool:

@@ -6,7 +6,7 @@ where an honest way to answer exists, and counted.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -123,7 +123,12 @@ class Dispatch:
         respond: Responder = NOBODY
         if inbound.token:
             respond = ReplyResponder(self._exchange, inbound, actor.sender, actor.definition.stamps)
-        actor.offer(Work(envelope, handler, respond, deadline, inbound.sender))
+        work = Work(envelope, handler, respond, deadline, inbound.sender)
+        if self._peer.policy.limits:
+            refused = partial(self.refuse, inbound)
+            self._peer.rationing.enter(actor, work, lambda: actor.offer(work), refused)
+        else:
+            actor.offer(work)
 
     def actor(self, inbound: Inbound) -> Actor:
         """The instance the message is for.

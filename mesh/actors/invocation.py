@@ -224,6 +224,9 @@ class Invocation:
     def tell(self, outcome: Outcome, seconds: float) -> None:
         """Put it on the agent's record, and tell telemetry."""
         self._actor.told(self._work, outcome, seconds)
+        if self._work.ration is not None:
+            used = self._context.usage if self._context is not None else Usage()
+            self._work.ration.settle(used.tokens_in + used.tokens_out)
         if self._actor.peer.telemetry.heard:
             self._tell_telemetry(outcome, seconds)
 

@@ -31,6 +31,7 @@ from mesh.actors.lineage import Lineage
 from mesh.actors.micro import Micro
 from mesh.actors.payloads import STORE, Payloads
 from mesh.actors.pressure import Pressure
+from mesh.actors.rationing import Rationing
 from mesh.actors.reactions import Reactions
 from mesh.actors.registration import Registration
 from mesh.actors.routing import Routing
@@ -39,6 +40,7 @@ from mesh.actors.subcontract import Subcontract, Subcontracted
 from mesh.actors.tongue import Tongue
 from mesh.actors.tools import Tools
 from mesh.actors.votes import Votes
+from mesh.policy.limiter import Limiter
 from mesh.policy.policy import Policy
 from mesh.protocols.acts import Bid
 from mesh.protocols.envelope import Sender
@@ -91,6 +93,7 @@ class Peer(Speaking):
         self.directory = directory or Directory(self.bus, self.store, clock, ids, self.subjects, process=self.process)
         self.presence = presence or self._presence(lease_seconds, beat_seconds)
         self.policy = Policy(self.store, self.subjects, clock, self.telemetry)
+        self.limiter = Limiter(self.policy, self.store, self.subjects, clock, ids.random)
         self.breakers = Breakers(clock, ids.random, breakers)
         self.quality = Quality(clock, ids.random)
         self.pressure = Pressure(lambda: self.presence.lag)
@@ -132,6 +135,7 @@ class Peer(Speaking):
         self.bury: Bury = Burial(self.store, self.subjects, self.payloads)
         self._reactions = Reactions(self)
         self._killing = Killing(self)
+        self.rationing = Rationing(self)
         self._dispatch = Dispatch(self)
         self._micro = Micro(self)
         self.keeping = self._keeping()
@@ -246,6 +250,7 @@ class Peer(Speaking):
             await self.presence.stop()
         await self.exchange.stop(Unavailable("this process is leaving the mesh"))
         await self.directory.stop()
+        await self.limiter.stop()
         await self.policy.stop()
         for task in tuple(self._tasks):
             task.cancel()

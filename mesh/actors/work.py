@@ -19,6 +19,7 @@ from mesh.resilience.deadline import Deadline
 
 if TYPE_CHECKING:
     from mesh.actors.invocation import Invocation
+    from mesh.policy.limiter import Reservation
 
 
 class Responder(Protocol):
@@ -66,7 +67,7 @@ class Work(msgspec.Struct, eq=False):
 
     `begun` is set when its handler is called, `cancelled` when the requester cancels it, `settled` once its handler has ended.
     `invocation` is there where its handler has taken its first step already; `stopped_by` is what its requester is told where
-    somebody else has cancelled it.
+    somebody else has cancelled it; `ration` what was set aside for it where there are rate limits.
     """
 
     envelope: Envelope
@@ -80,3 +81,4 @@ class Work(msgspec.Struct, eq=False):
     settled: bool = False
     invocation: Invocation | None = None
     stopped_by: MeshError | None = None
+    ration: Reservation | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -45,6 +46,7 @@ from mesh.protocols.errors import (
     MeshError,
     NotUnderstood,
     Overloaded,
+    RateLimited,
     TooManyHops,
     UnknownAgent,
     VersionUnsupported,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 
 _DECLINES: dict[type[MeshError], RefusalReason] = {
     Overloaded: "capacity",
+    RateLimited: "capacity",
     Draining: "draining",
     AgentLost: "draining",
     DeadlineExceeded: "deadline",
@@ -221,16 +224,31 @@ class Participant:
         deadline = Deadline(self.peer.clock, commitment.until)
         work = Work(command, seat.handler, responder, deadline, inbound.sender)
         self._works[commitment.award] = work
+        refused = partial(self._not_taken, commitment, inbound, act, seat)
+        offer = partial(self._offer, work, commitment, envelope, seat)
         try:
-            seat.actor.offer(work)
-        except (CallCycle, TooManyHops) as error:
-            self._failed(commitment, envelope, seat, error)
+            if self.peer.policy.limits:
+                self.peer.rationing.enter(seat.actor, work, offer, refused)
+            else:
+                offer()
         except MeshError as error:
-            self._works.pop(commitment.award, None)
-            reason = _DECLINES.get(type(error), "declined")
-            self._decline(commitment, (reason, error.message), inbound, act, seat)
-        else:
+            refused(error)
+
+    def _offer(self, work: Work, commitment: Commitment, envelope: Envelope, seat: Seat) -> None:
+        """Into the mailbox, unless it was cancelled while it waited for that."""
+        if self._works.get(commitment.award) is work:
+            seat.actor.offer(work)
             self._confirmations.expect(work.offered_at, commitment, envelope, seat)
+
+    def _not_taken(
+        self, commitment: Commitment, inbound: Inbound, act: AcceptProposal, seat: Seat, error: MeshError
+    ) -> None:
+        if isinstance(error, CallCycle | TooManyHops):
+            self._failed(commitment, inbound.envelope, seat, error)
+            return
+        self._works.pop(commitment.award, None)
+        reason = _DECLINES.get(type(error), "declined")
+        self._decline(commitment, (reason, error.message), inbound, act, seat)
 
     def _decline(
         self, commitment: Commitment, why: tuple[RefusalReason, str], inbound: Inbound, act: AcceptProposal, seat: Seat

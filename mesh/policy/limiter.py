@@ -123,13 +123,19 @@ class Limiter:
     def take_now(
         self, *, agent: str = "", tool: str = "", tenant: str = "", capability: str = "", tokens: float | None = None
     ) -> Reservation | None:
-        """As `take`, from what is in hand; None: something must be drawn first, so `take`."""
+        """As `take`, from what is in hand; None: something must be drawn first, so `take`.
+
+        Raises:
+            RateLimited: as `take`, where that is known here already.
+        """
         taken: list[tuple[Meter, float]] = []
         now = self._clock.monotonic()
         for meter in self.matching(agent=agent, tool=tool, tenant=tenant, capability=capability):
-            amount = self._amount(meter, tokens)
-            if amount > meter.allowance.terms.capacity or not meter.allowance.take(amount, now):
+            amount, allowance = self._amount(meter, tokens), meter.allowance
+            if amount > allowance.terms.capacity or not allowance.take(amount, now):
                 Reservation(self._clock, taken).cancel()
+                if (wait := allowance.wait(amount, now)) > 0.0:
+                    raise self._limited(meter, wait)
                 return None
             taken.append((meter, amount))
         return Reservation(self._clock, taken)

@@ -1,0 +1,68 @@
+"""`Rationing`: rate limits where work comes in: an actor is handed no more calls than the limits for it have left.
+
+It only comes in while there are limits. Nearly always what a call needs is in hand, and it is offered to its actor at once. Else a
+slice is drawn first, which takes a round trip: calls that come meanwhile may overtake it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypedDict
+
+from mesh.actors.work import Work
+from mesh.policy.limiter import Reservation
+from mesh.protocols.errors import MeshError
+
+if TYPE_CHECKING:
+    from mesh.actors.actor import Actor
+    from mesh.actors.peer import Peer
+
+Refused = Callable[[MeshError], None]
+
+
+class Names(TypedDict):
+    """What a limit may be for."""
+
+    agent: str
+    tenant: str
+    capability: str
+
+
+class Rationing:
+    """Rations for the work of one process."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    def enter(self, actor: Actor, work: Work, offer: Callable[[], None], refused: Refused) -> None:
+        """Have the work offered once it has its rations. It is either offered, or raised here, or `refused` hears why not.
+
+        Raises:
+            RateLimited: nothing is left. Whatever `offer` raises.
+        """
+        names = Names(
+            agent=actor.definition.name, tenant=work.envelope.tenant, capability=work.handler.capability
+        )  # fmt: skip
+        taken = self._peer.limiter.take_now(**names)
+        if taken is None:
+            self._peer.spawn(self._later(work, offer, refused, names), "ration")
+        else:
+            _offered(work, taken, offer)
+
+    async def _later(self, work: Work, offer: Callable[[], None], refused: Refused, names: Names) -> None:
+        try:
+            async with work.deadline.enforce("waiting for a ration"):
+                taken = await self._peer.limiter.take(**names)
+            _offered(work, taken, offer)
+        except MeshError as error:
+            error.detail["begun"] = False
+            refused(error)
+
+
+def _offered(work: Work, taken: Reservation, offer: Callable[[], None]) -> None:
+    work.ration = taken
+    try:
+        offer()
+    except MeshError:
+        taken.cancel()
+        raise
