@@ -20,10 +20,11 @@ import msgspec
 from mesh.actors.begun import Begun
 from mesh.actors.context import Context
 from mesh.actors.doing import conversation_of, doing
+from mesh.actors.exhaustion import exhausted
 from mesh.actors.work import Work
 from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import NULL
-from mesh.protocols.errors import Cancelled, Draining, HandlerFailed, MeshError
+from mesh.protocols.errors import AgentLost, Cancelled, Draining, HandlerFailed, MeshError
 from mesh.telemetry.redaction import redacted
 
 if TYPE_CHECKING:
@@ -178,6 +179,9 @@ class Invocation:
         if isinstance(error, MeshError):
             error.detail.pop("begun", None)
             return Outcome(error)
+        if exhausted(error):
+            what = redacted(f"{type(error).__name__} {error}".rstrip())
+            return Outcome(AgentLost(f"{self._actor.key} has nothing left to work with: {what}"), error)
         return Outcome(self._failure(error), error)
 
     def _arguments(self) -> dict[str, Any]:

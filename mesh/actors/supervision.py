@@ -1,7 +1,8 @@
 """`Supervision`: when a crashed actor starts again, and when it is given up. Sans-IO: it is told, and answers.
 
 One-for-one: only the actor that crashed is restarted, with a fresh state and its old mailbox and record. An exception of a
-handler is a failed call, not a crash, unless it is `Poisoned` or the calls before it failed as well.
+handler is a failed call, not a crash, unless it is `Poisoned`, there is nothing left to work with (`exhausted`: what the old
+state held is free then), or the calls before it failed as well.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from mesh.actors.exhaustion import exhausted
 from mesh.protocols.transitions import follow
 
 
@@ -30,7 +32,7 @@ TRANSITIONS: dict[str, dict[str, str]] = {
 
 MEANINGS = {
     "started": "`on_start` returned",
-    "crashed": "`on_start` raised, a handler raised `Poisoned`, or too many calls in a row raised",
+    "crashed": "`on_start` raised, a handler raised `Poisoned` or had nothing left, or too many calls in a row raised",
     "restarted": "the backoff is over; a fresh actor is made",
     "escalated": "too many crashes within the window: given up, and told upwards",
     "drained": "no more work is taken; what waits is finished",
@@ -76,7 +78,7 @@ class Supervision:
     def raised(self, error: BaseException) -> bool:
         """A handler raised something that is not a typed refusal: is that a crash?"""
         self._in_a_row += 1
-        return isinstance(error, Poisoned) or self._in_a_row >= self.policy.patience
+        return isinstance(error, Poisoned) or exhausted(error) or self._in_a_row >= self.policy.patience
 
     def crashed(self, now: float) -> float | None:
         """It crashed at `now`: how many seconds until it starts again, or None when it is given up."""
