@@ -79,7 +79,7 @@ class Admission:
         values: Values,
         newest: Mapping[str, Workflow[object]],
         *,
-        hold: Callable[[str], bool],
+        hold: Callable[[str, str], bool],
         let_go: Callable[[str], None],
     ) -> None:
         self._seat = seat
@@ -206,7 +206,7 @@ class Admission:
 
     async def _begin_or_claim(self, tenant: str, job: str, submitted: Submitted) -> tuple[bool, JobState | None]:
         """Store the first entry, as the owner where there is room. Whether it was claimed so, and what `_begin` gives."""
-        if not self._hold(job):
+        if not self._hold(job, tenant):
             return False, await self._begin(tenant, job, (submitted,))
         claim = OwnerClaimed(process=self._seat.process, incarnation=self._seat.incarnation)
         claimed = False

@@ -32,12 +32,17 @@ UNSUSPECTED = 5
 MOST_LOST = 5
 """Processes that may take a message and never be heard of again: then it is dead-lettered unread."""
 MOST_REQUESTS = 256
+PARENT = "Mesh-Parent"
+"""The header that says whose child a job is."""
+LATER = 1.0
+"""Seconds, up to twice as many, after which a submission is to be made again for which there was no room."""
 HELD_BACK = 2.0
 """Seconds, up to twice as many, after which a message comes again that must stay in the stream."""
 
 
 class Ingress:
-    """The ingress of one process. `has_room` is awaited before each pull; `admitted` hears of every job taken in."""
+    """The ingress of one process. `has_room` is awaited before each pull; `admitted` hears of every job taken in; `queue_full`
+    says whether a tenant has as many jobs waiting here as it may."""
 
     def __init__(
         self,
@@ -47,12 +52,14 @@ class Ingress:
         *,
         has_room: Callable[[], Awaitable[None]],
         admitted: Callable[[Admitted], None],
+        queue_full: Callable[[str], bool],
     ) -> None:
         self._seat = seat
         self._admission = admission
         self._letters = letters
         self._has_room = has_room
         self._admitted = admitted
+        self._queue_full = queue_full
         self._stream = seat.subjects.stream(INGRESS)
         self._tries = Tries(seat.store, seat.subjects)
         self._pulling: list[Pulling] = []
@@ -109,9 +116,15 @@ class Ingress:
         return None
 
     def _held_back(self, request: Request) -> bool:
-        """Whether it stays in the stream for now: it is killed."""
+        """Whether it stays in the stream for now: it is killed, or its tenant has enough waiting."""
         policy = self._seat.policy
-        return bool(policy.switches) and policy.killed(tenant=request.tenant, workflow=request.workflow) is not None
+        if policy.switches and policy.killed(tenant=request.tenant, workflow=request.workflow) is not None:
+            return True
+        return self._must_queue(request)
+
+    def _must_queue(self, request: Request) -> bool:
+        """Another job's child never: its parent may be one of those that others wait for."""
+        return self._queue_full(request.tenant) and not (request.headers or {}).get(PARENT)
 
     async def _account(self, request: Request, lost: int = 0) -> None:
         reason: Fault
@@ -145,6 +158,11 @@ class Ingress:
         try:
             work = self._seat.subjects.parse_submit(message.subject)
             request = Request(tenant=work.tenant, workflow=work.workflow, data=message.data, headers=message.headers)
+            if self._must_queue(request):
+                raise Overloaded(
+                    f"tenant {work.tenant} has as many jobs waiting as it may: hand this one in later",
+                    retry_after=LATER * (1 + self._seat.ids.random.random()),
+                )
             admitted = await self._admission.admit(request)
         except MeshError as error:
             self._answer(message, Answer(error=error.fault(self._seat.process)))

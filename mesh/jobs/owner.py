@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import ChainMap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from mesh.jobs.inbox import Inbox
 from mesh.jobs.ingress import Ingress
 from mesh.jobs.journals import Journals
 from mesh.jobs.lookout import Lookout
+from mesh.jobs.places import Places
 from mesh.jobs.seat import Seat
 from mesh.jobs.streams import ensure_streams
 from mesh.jobs.tenure import Means, Tenure
@@ -70,18 +70,18 @@ class Owner:
         admission = Admission(
             seat, self.journals, values, self._newest, hold=self._hold_room, let_go=self._let_go_of_room
         )
-        self._ingress = Ingress(seat, admission, letters, has_room=self._has_room, admitted=self._take_in)
+        self._ingress = Ingress(
+            seat, admission, letters, has_room=self._has_room, admitted=self._take_in, queue_full=self._queue_full
+        )
         self._unclaimed = Unclaimed(seat, admission, letters, self.known, grace=grace)
         self._waking = Waking(
             seat, self.journals, inbox, attend=self._attend, runnable=self._offer, elsewhere=self._hint
         )
         self._lookout = Lookout(seat, self.journals, self.workflows.keys())
-        self._backlog = Backlog()
-        self._at_once = at_once
+        self._places = Places(at_once)
+        """Of the jobs that are driven here, and of those that are about to be journaled as ours."""
+        self._backlog = Backlog(self._places, seat.policy.share, seat.clock.monotonic)
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._held: dict[str, Any] = {}
-        """Jobs that are about to be journaled as ours, and have their room already."""
-        self._ours = ChainMap(self._running, self._held)
         self._tenures: dict[str, Tenure] = {}
         self._states: dict[str, JobState] = {}
         """What some of the backlog amount to: read a moment ago, when they were woken."""
@@ -160,7 +160,7 @@ class Owner:
     def figures(self) -> Figures:
         """How loaded it is, as the registry shows it."""
         return Figures(
-            queue=len(self._backlog), running=len(self._running), capacity=self._at_once, handled=self.handled
+            queue=len(self._backlog), running=len(self._running), capacity=self._places.most, handled=self.handled
         )
 
     @property
@@ -174,7 +174,7 @@ class Owner:
 
     def _decided(self) -> None:
         """Operators have decided something: what was held back may go on, and more or less may run at once."""
-        self._changed.set()
+        self._place_freed()
         self.look_soon()
 
     # -- what comes in
@@ -188,21 +188,32 @@ class Owner:
     @property
     def _free(self) -> int:
         """Jobs that could be driven beside those that are, and those that wait for it here."""
-        return self._at_once - len(self._running) - len(self._held) - len(self._backlog)
+        return self._places.most - len(self._places) - self._backlog.ready
 
-    def _hold_room(self, job: str) -> bool:
+    def _hold_room(self, job: str, tenant: str) -> bool:
         """Keep room for a job that is about to be journaled as ours: until it is driven, nobody here takes it for left over."""
-        if self._draining or self._free <= 0 or job in self._ours:
+        at_once = self.seat.policy.share(tenant).at_once
+        full = self._free <= 0 or (at_once is not None and self._places.of(tenant) >= at_once)
+        if self._draining or full or job in self._places:
             return False
-        self._held[job] = None
+        self._places.enter(job, tenant)
         return True
 
     def _let_go_of_room(self, job: str) -> None:
-        self._held.pop(job)
+        self._places.leave(job)
+        self._place_freed()
+
+    def _place_freed(self) -> None:
         self._changed.set()
+        self._backlog.stir()
+
+    def _queue_full(self, tenant: str) -> bool:
+        """Whether as many of the tenant's jobs wait here as may."""
+        most = self.seat.policy.share(tenant).queue
+        return most is not None and self._backlog.waiting(tenant) >= most
 
     def _take_in(self, admitted: Admitted) -> None:
-        if not admitted.open or (admitted.duplicate and admitted.job in self._ours):
+        if not admitted.open or (admitted.duplicate and admitted.job in self._places):
             return
         candidate = Candidate(
             job=admitted.job,
@@ -214,7 +225,6 @@ class Owner:
             snapshot=None if admitted.duplicate else 0,
         )
         if admitted.claimed:
-            self._let_go_of_room(admitted.job)
             self._take_up(candidate, claimed=True)
         else:
             self._offer(candidate)
@@ -226,7 +236,7 @@ class Owner:
             self._hint(candidate)
         if ours:
             self._backlog.add(candidate)
-            if known is not None and len(self._states) < self._at_once:
+            if known is not None and len(self._states) < self._places.most:
                 self._states[candidate.job] = known
 
     def _attend(self, job: str) -> bool:
@@ -250,7 +260,7 @@ class Owner:
             self._attend(candidate.job)
             return
         hosted = (candidate.workflow, candidate.version) in self.workflows
-        if hosted and candidate.job not in self._ours and self._free > 0:
+        if hosted and candidate.job not in self._places and self._free > 0:
             self._backlog.add(candidate)
 
     async def _look(self) -> None:
@@ -258,7 +268,7 @@ class Owner:
             self._look_now.clear()
             began = self.seat.clock.monotonic()
             try:
-                for candidate in await self._lookout.look(self._ours):
+                for candidate in await self._lookout.look(self._places.jobs):
                     self._backlog.add(candidate)
             except MeshError as error:
                 logger.info("the journals are out of reach: %s", error)
@@ -277,15 +287,16 @@ class Owner:
     async def _dispatch(self) -> None:
         while True:
             await self._backlog.filled()
-            while len(self._running) + len(self._held) >= self._at_once:
+            while len(self._places) >= self._places.most:
                 self._changed.clear()
                 await self._changed.wait()
-            candidate = await self._backlog.take()
-            if candidate.job not in self._ours:
+            candidate = self._backlog.take()
+            if candidate is not None and candidate.job not in self._places:
                 self._take_up(candidate)
 
     def _take_up(self, candidate: Candidate, *, claimed: bool = False) -> None:
         job = candidate.job
+        self._places.enter(job, candidate.tenant)
         workflow = self.workflows[candidate.workflow, candidate.version]
         tenure = self._tenures[job] = Tenure(
             self._means, workflow, candidate, claimed=claimed, known=self._states.pop(job, None)
@@ -296,11 +307,12 @@ class Owner:
 
     def _ended(self, job: str) -> None:
         self._running.pop(job, None)
+        self._places.leave(job)
         tenure = self._tenures.pop(job)
         if tenure.left_over is not None:
             self._offer(tenure.left_over)
         self.handled += 1
-        self._changed.set()
+        self._place_freed()
         self.on_load()
 
     async def _serve(self, tenure: Tenure, job: str) -> None:
