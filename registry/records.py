@@ -96,6 +96,7 @@ class Lease(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
 class Figures(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """How one instance does at the moment: its load and its standing bids by capability.
 
+    `capacity` is how many calls it handles at once now; where that adapts, `ceiling` is how many were declared, else 0.
     `latency` is the decayed mean of seconds a call, `success` the decayed share of calls that succeeded; `breakers` lists
     the targets its own breakers hold open.
     """
@@ -108,6 +109,7 @@ class Figures(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
     success: float = 1.0
     bids: dict[str, Bid] = {}
     breakers: tuple[str, ...] = ()
+    ceiling: int = 0
 
 
 class Beat(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

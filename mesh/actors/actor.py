@@ -118,6 +118,13 @@ class Actor:
         return bool(self._drains)
 
     @property
+    def free(self) -> int:
+        """How many of those that wait are begun in this turn of the loop."""
+        if self.flow is None or self.flow.waits:
+            return self.capacity - len(self._running)
+        return int(self._starting)
+
+    @property
     def ceiling(self) -> int:
         """How many it may handle at once, as declared."""
         gradient = self.flow.gradient if self.flow is not None else None
@@ -128,9 +135,9 @@ class Actor:
         figures = self.tally.figures(
             self.definition.handlers.values(), waiting=self.waiting, running=self.running, capacity=self.capacity
         )
-        if self.peer.standing_bids is None:
-            return figures
-        return msgspec.structs.replace(figures, bids=self.peer.standing_bids(self))
+        bids = figures.bids if self.peer.standing_bids is None else self.peer.standing_bids(self)
+        ceiling = self.flow.gradient.most if self.flow is not None and self.flow.gradient is not None else 0
+        return msgspec.structs.replace(figures, bids=bids, ceiling=ceiling)
 
     def bid(self, handler: Handler) -> Bid:
         """The present bid for one command, from figures alone."""
@@ -245,6 +252,8 @@ class Actor:
         if self.flow is not None:
             self.flow.began(invocation.started, waiting=self.mailbox.ready, capacity=self.capacity)
         outcome = invocation.begin()
+        if self.flow is not None:
+            self.flow.waits = outcome is None
         if outcome is None:
             self._widen()
             outcome = await self._finish(work, invocation, task)

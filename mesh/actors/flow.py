@@ -28,13 +28,15 @@ a pace that was measured wrong, or is over, is measured again."""
 class Flow:
     """One actor's, from the first message on that had to wait. Times are monotonic seconds."""
 
-    __slots__ = ("_began", "_busy", "_count", "_let_in", "_line", "gradient", "pace")
+    __slots__ = ("_began", "_busy", "_count", "_let_in", "_line", "gradient", "pace", "waits")
 
     def __init__(self, places: int, gradient: Gradient | None = None) -> None:
         self.gradient = gradient
         """What moves the capacity, where that is adaptive."""
         self.pace = 0.0
         """Seconds between two beginnings."""
+        self.waits = True
+        """Whether its handlers wait for something, so that the next can be begun meanwhile."""
         self._count = 0
         self._began = 0.0
         self._busy = False
@@ -68,7 +70,7 @@ class Flow:
 
         `call` are the seconds it takes, `left` those it has. To ask may let it in as one of the trickle.
         """
-        if not ahead or not self.settled:
+        if ahead <= 0 or not self.settled:
             return 0.0
         late = SURE * self.pace * (ahead + 1) + call - left
         if late <= 0 or now >= self._let_in + max(TRICKLE, SHARE * self.pace):
