@@ -31,6 +31,8 @@ PRIOR = 4.0
 """A promise is believed as if so many calls had kept it."""
 SURE = 2.0
 """So many standard errors lie between chance and evidence."""
+ENOUGH = 2.5
+"""And from so many calls on: three in a row, faded."""
 DEAD_ZONE = 0.1
 """Ratios within this share of 1 are 1."""
 ERRATIC = 0.5
@@ -113,14 +115,15 @@ def learn(evidence: Evidence, before: Learned | None = None) -> Learned:
     )
 
 
-def departs(own: Conduct, common: Learned) -> Learned | None:
+def departs(own: Conduct, whole: Conduct, common: Learned) -> Learned | None:
     """What is believed of one instance, where it is not as its version is; None if it is, as far as can be told.
 
+    `own` is its record, `whole` that of the version, of which `common` is believed.
     Time and commitments are its own: those depend on where it runs. Money and quality are its version's.
     """
     latency, reputation = common.latency, common.reputation
     ratio = own.ratio
-    if ratio is not None and _sure(ratio / latency, own.calls, own.spread):
+    if ratio is not None and whole.ratio is not None and _sure(ratio / whole.ratio, own.calls, own.spread):
         latency = believed([(own.calls, _cut(ratio, OWN))], latency)
     if own.broken > 0.05:
         reputation = min(reputation, believed([_commitments(own)], reputation, PRIOR / 2.0))
@@ -152,7 +155,7 @@ def _sure(ratio: float, calls: float, spread: float) -> bool:
 
 
 def _beyond_chance(ratio: float, calls: float, spread: float) -> bool:
-    return calls > 0.0 and abs(math.log(max(ratio, 1e-9))) > SURE * spread / math.sqrt(calls)
+    return calls >= ENOUGH and abs(math.log(max(ratio, 1e-9))) > SURE * spread / math.sqrt(calls)
 
 
 def _price(evidence: Evidence, prior: float) -> float:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mesh.protocols.acts import Bid
 from mesh.protocols.learned import Learned
+from mesh.protocols.scoring import expected
 
 if TYPE_CHECKING:
     from mesh.protocols.selection import SelectionPolicy
@@ -49,9 +50,9 @@ def admitted(ranked: Ranked, bidders: Sequence[Bidder], policy: SelectionPolicy,
     known = [(cost, place) for cost, place in ranked if not _new(bidders[place])]
     if random.random() < policy.explore:
         least, best = known[0]
-        most = policy.explore_price * bidders[best].bid.price
+        most = policy.explore_price * _price(bidders[best])
         tried = min((_hoped(cost, bidders[place]), cost, place) for cost, place in new)
-        if tried[0] < least and bidders[tried[2]].bid.price <= most:
+        if tried[0] < least and _price(bidders[tried[2]]) <= most:
             return [(tried[0], tried[2])], True
     return known, False
 
@@ -65,6 +66,10 @@ def with_one_newcomer(ranked: Sequence[int], bidders: Sequence[Bidder], count: i
 
 def _new(bidder: Bidder) -> bool:
     return bidder.learned is not None and bidder.learned.newcomer
+
+
+def _price(bidder: Bidder) -> float:
+    return bidder.bid.price if bidder.learned is None else expected(bidder.bid, bidder.learned).price
 
 
 def _hoped(cost: float, bidder: Bidder) -> float:

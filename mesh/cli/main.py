@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "approvals": ("mesh.cli.approvals:app", "What waits for somebody's yes: ls, show, approve, deny."),
     "dlq": ("mesh.cli.dlq:app", "Dead letters: ls, show, redrive, drop."),
     "call": ("mesh.cli.call:call", "Hold one auction for a capability and print the result."),
-    "registry": ("mesh.cli.registry:app", "Who is there: ls, show, watch, ping, schema, graph."),
+    "registry": ("mesh.cli.registry:app", "Who is there: ls, show, watch, ping, schema, bids, graph."),
     "events": ("mesh.cli.events:events", "Print events, those to come with -f."),
     "logs": ("mesh.cli.logs:logs", "Find the log lines of agent calls, across processes and hosts."),
     "gateway": ("mesh.cli.gateway:app", "The mesh over HTTP: http, token, secret, webhooks."),

@@ -7,28 +7,25 @@ no corpse, suspects the silent and has fresh figures.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from mesh.cli.exits import BadInput, Exit
+from mesh.cli.opening import ANSWER_WITHIN, CLOCK, opened
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import print_line, print_rows, print_table, print_value, printable
-from mesh.cli.running import run, whereabouts
-from mesh.clock import SystemClock, SystemIds
+from mesh.cli.registry_bids import list_bids
+from mesh.cli.running import run
 from mesh.protocols.errors import UnknownAgent, UnknownCapability
-from mesh.protocols.subjects import Subjects
 from mesh.registry.directory import Directory
 from mesh.registry.inspection import chosen, details, event, graph, named, rows
 from mesh.registry.listing import Change, Listing
 
-app = typer.Typer(help="Who is there: ls, show, watch, ping, schema, graph.", no_args_is_help=True)
+app = typer.Typer(help="Who is there: ls, show, watch, ping, schema, bids, graph.", no_args_is_help=True)
 
-CLOCK = SystemClock()
-ANSWER_WITHIN = 0.5
 COLUMNS = {
     "agent": "AGENT",
     "instance": "INSTANCE",
@@ -173,6 +170,9 @@ def schema(options: Options, capability: Annotated[str, typer.Argument(help="Suc
     run(work())
 
 
+app.command("bids")(list_bids)
+
+
 @app.command("graph")
 @shared_options
 def draw(options: Options, capability: Capability = None, label: Labels = None, state: InState = None) -> None:
@@ -188,31 +188,6 @@ def draw(options: Options, capability: Capability = None, label: Labels = None, 
                 print_value({"mermaid": source}, options.output)
 
     run(work())
-
-
-@asynccontextmanager
-async def opened(
-    options: Options, changes: asyncio.Queue[Change] | None = None, *, ask: bool = False
-) -> AsyncIterator[Directory]:
-    """A directory of the mesh that `whereabouts` finds, and nothing else.
-
-    Raises:
-        Unavailable: no server is configured or reachable; the message says what to do.
-    """
-    from mesh.transport.connection import connect
-
-    target, namespace = whereabouts(options)
-    ids = SystemIds(CLOCK)
-    subjects = Subjects(namespace)
-    async with await connect(target, name="mesh registry", timeout=options.timeout or 5.0) as connection:
-        directory = Directory(connection.bus, connection.store, CLOCK, ids, subjects)
-        if changes is not None:
-            directory.on_change(changes.put_nowait)
-        try:
-            await directory.start(ask=ask)
-            yield directory
-        finally:
-            await directory.stop()
 
 
 def _patience(options: Options, usual: float = ANSWER_WITHIN) -> float:

@@ -63,10 +63,18 @@ class Learning:
     # -- what happened
 
     def delivered(
-        self, bidder: Bidder, capability: str, bid: Bid, now: float, seconds: float | None, money: float = 0.0
+        self,
+        bidder: Bidder,
+        capability: str,
+        bid: Bid,
+        now: float,
+        seconds: float | None,
+        money: float = 0.0,
+        *,
+        founded: bool = True,
     ) -> None:
         """As `TrackRecord.delivered`."""
-        self.record.delivered(bidder, capability, bid, now, seconds, money)
+        self.record.delivered(bidder, capability, bid, now, seconds, money, founded=founded)
 
     def failed(self, bidder: Bidder, capability: str, bid: Bid, now: float) -> None:
         """As `TrackRecord.failed`."""
@@ -116,7 +124,9 @@ class Learning:
         instances = {
             bidder: special
             for bidder, conduct in self.record.instances(capability, now).items()
-            if (common := versions.get(bidder[1:])) is not None and (special := departs(conduct, common)) is not None
+            if (common := versions.get(bidder[1:])) is not None
+            and (whole := own.get(bidder[1:])) is not None
+            and (special := departs(conduct, whole, common)) is not None
         }
         if len(offered) == 1 and not instances:
             return None  # they are all alike: nothing that is believed of them all makes a difference between them

@@ -106,6 +106,7 @@ class Market:
             best, sample.explored = admitted(best, sample.offers, policy, self._peer.ids.random)
         first = len(best) == 1 or self._peer.ids.random.random() < share(best[0][0], best[1][0])
         sample.winner = best[0 if first else 1][1]
+        sample.founded = sample.listings[sample.winner].figures.handled > 0
         return sample
 
     def standing(
@@ -193,6 +194,7 @@ class Market:
         breakers, index = self._peer.breakers, 0
         if not breakers.troubled:
             return ranked
+        passed = []
         while index < min(2, len(ranked)):
             place = ranked[index][1]
             if breakers.allows(*self.breaker(drawn[place], capability)):

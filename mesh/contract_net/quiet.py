@@ -181,7 +181,10 @@ class QuietAward:
         initiator.market.answered(key)
         now, usage = self._peer.clock.monotonic(), envelope.usage or UNUSED
         seconds = None if self.sent_at is None else now - self.sent_at
-        initiator.learning.delivered(self.sample.bidder, capability, self.sample.bid, now, seconds, usage.money)
+        sample = self.sample
+        initiator.learning.delivered(
+            sample.bidder, capability, sample.bid, now, seconds, usage.money, founded=sample.founded
+        )
         self._settle_breaker("success")
         initiator.freed(capability)
         for each in self.sample.losers():

@@ -38,10 +38,11 @@ class Sample:
     """The standing bids of some listings at one moment, of `known` in all.
 
     `ranked` are the acceptable ones, the cheapest first, as cost and place; `winner` is the place of the one that was drawn,
-    `explored` says that it is a newcomer which is tried. `corrected`: something was learned of some of them.
+    `explored` says that it is a newcomer which is tried, `founded` that it had done something when it bid. `corrected`:
+    something was learned of some of them.
     """
 
-    __slots__ = ("at", "corrected", "explored", "known", "listings", "offers", "ranked", "winner")
+    __slots__ = ("at", "corrected", "explored", "founded", "known", "listings", "offers", "ranked", "winner")
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Sample:
         self.listings = listings
         self.corrected = corrected
         self.explored = False
+        self.founded = True
         self.offers = offers
         self.ranked = ranked
         self.known = known
@@ -129,6 +131,7 @@ class Proposals:
     """What the processes that were asked have answered: as a `Sample`, but binding."""
 
     mode: Mode = "directed"
+    founded = True
     __slots__ = ("_answers", "_learned", "_made", "at", "explored", "known", "proposal", "winner")
 
     def __init__(

@@ -17,6 +17,9 @@ VERSIONS = 2_000
 INSTANCES = 10_000
 """Instances, each for one capability."""
 
+ASSUMED = 20
+"""Awards after which a version is held to what it bids even where it says that it has done nothing yet."""
+
 Version = tuple[str, str, str]
 """Capability, agent, version."""
 
@@ -67,10 +70,24 @@ class TrackRecord:
     # -- what happened
 
     def delivered(
-        self, bidder: Bidder, capability: str, bid: Bid, now: float, seconds: float | None, money: float = 0.0
+        self,
+        bidder: Bidder,
+        capability: str,
+        bid: Bid,
+        now: float,
+        seconds: float | None,
+        money: float = 0.0,
+        *,
+        founded: bool = True,
     ) -> None:
-        """It did the work of one award, made on this bid. Seconds are None if nobody measured them."""
+        """It did the work of one award, made on this bid. Seconds are None if nobody measured them.
+
+        Not `founded`: the bidder had done nothing yet when it bid, so that its time was assumed, not measured. Such a time
+        is not held against it at first.
+        """
         version, instance = self._aged(bidder, capability, now)
+        if not founded and version.tried < ASSUMED:
+            seconds = None
         version.deliver(bid, seconds, money)
         instance.deliver(bid, seconds, money)
 
