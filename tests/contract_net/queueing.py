@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from mesh.contract_net.bidding import Load, bid
 from mesh.contract_net.learning import Learning
@@ -73,6 +73,20 @@ class Simulation:
             self.responses.append(self.now - since)
 
 
+def untroubled(
+    lookup: Callable[[], Sequence[Listing]], now: Callable[[], float], random: Random, **directory: Any
+) -> Any:
+    """The peer of a market where nothing is broken, in doubt or killed."""
+    return SimpleNamespace(
+        directory=SimpleNamespace(lookup=lambda capability, **_: lookup(), **directory),
+        clock=SimpleNamespace(monotonic=now),
+        ids=SimpleNamespace(random=random),
+        breakers=SimpleNamespace(troubled={}),
+        doubts=SimpleNamespace(any=False),
+        policy=SimpleNamespace(switches={}),
+    )
+
+
 class Bidder:
     """One instance of capacity one, with its queue of (arrival, initiator)."""
 
@@ -121,14 +135,8 @@ class Initiator:
         self.listings = {each.record.key: Listing(each.record, Figures()) for each in world.bidders}
         self._by_key = {each.record.key: each for each in world.bidders}
         self._all = tuple(self.listings.values())
-        peer = SimpleNamespace(
-            directory=SimpleNamespace(lookup=lambda capability, **_: self._all, learn=self._learn),
-            clock=SimpleNamespace(monotonic=lambda: world.now),
-            ids=SimpleNamespace(random=world.random),
-            breakers=SimpleNamespace(troubled={}, allows=lambda *_: True),
-            policy=SimpleNamespace(switches={}),
-        )
-        self.market = Market(cast(Any, peer), Learning())
+        peer = untroubled(lambda: self._all, lambda: world.now, world.random, learn=self._learn)
+        self.market = Market(peer, Learning())
         for each in world.bidders:
             self.hear(each, each.bid, 0.0)
 
