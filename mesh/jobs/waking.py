@@ -28,7 +28,8 @@ logger = logging.getLogger("mesh.jobs")
 ACK_WAIT = 5.0
 """Seconds after which what a host that died had in hand comes to another one. To journal it again changes nothing."""
 MOST_UNKNOWN = 8
-"""Deliveries of a message for a job that has no journal: it may have been sent a moment before the job was."""
+"""Deliveries of a message for a job that has no journal, or of a timer of no wait: it may have been sent a moment before the job
+was, or a server lags behind."""
 
 
 class Waking:
@@ -93,7 +94,8 @@ class Waking:
         return Again()
 
     async def _timed(self, delivery: Delivery) -> Again | None:
-        """While somebody drives the job, it minds its times itself; but it may be about to let go of it."""
+        """While somebody drives the job, it minds its times itself; but it may be about to let go of it. A server that lags behind
+        may not show yet what has come due: only an end, or what is there for long, is believed."""
         message = delivery.message
         try:
             tenant, job, token = self._seat.subjects.parse_timer(message.subject)
@@ -101,12 +103,15 @@ class Waking:
             logger.warning("a timer that is none, on %s: %s", message.subject, error)
             return None
         last = await self._journals.last(tenant, job)
-        if last is None or last.entry.head.state in TERMINAL or not _waits_for(last.entry.head, token):
+        if last is not None and last.entry.head.state in TERMINAL:
             return None
+        if last is None or not _waits_for(last.entry.head, token):
+            return Again() if delivery.attempts < MOST_UNKNOWN else None
         if last.entry.head.state not in UNOWNED:
             return Again()
         state = await self._journal_for_nobody(tenant, job, message.time)
-        return Again() if state.unowned and ready(state, message.time) else None
+        behind = state.sequence < last.sequence or not state.unowned or ready(state, message.time)
+        return Again() if behind and not state.terminal else None
 
     def _unknown(self, delivery: Delivery, job: str) -> Again | None:
         if delivery.attempts < MOST_UNKNOWN:
