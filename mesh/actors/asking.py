@@ -17,6 +17,7 @@ from mesh.actors.recourse import Recourse
 from mesh.actors.routing import Route, Routing, Target
 from mesh.protocols.envelope import Envelope, value_of
 from mesh.protocols.errors import BadPayload, BadResult, MeshError, NoResponders, TimedOut, from_fault
+from mesh.resilience.breaker_names import Key
 from mesh.resilience.budget import RetryBudget, RetryBudgets
 from mesh.resilience.deadline import Deadline
 from mesh.resilience.pipeline import at_the_end, repeat
@@ -42,7 +43,8 @@ class Asking:
         """As `Peer.ask`."""
         if wish.vary is not None or wish.fallbacks is not None:
             return await self._recourse.ask(wish)
-        return self.judged(wish, await self.replied(wish))
+        reply = await self.replied(wish)
+        return self.judged(wish.answered_by, reply.payload, wish.returns)
 
     async def replied(self, wish: Wish) -> Envelope:
         """The good reply, after one attempt or some; whoever wants to hear of its usage, and that it is degraded, does."""
@@ -138,19 +140,19 @@ class Asking:
         )  # fmt: skip
         await self._exchange.send(route.subject, envelope)
 
-    def judged(self, wish: Wish, reply: Envelope) -> Any:
-        """What was answered, as the caller wants it; whether it fits is a verdict on the version that made it.
+    def judged(self, output: Key, payload: msgspec.Raw, returns: Any) -> Any:
+        """A result as the caller wants it, as `read`; whether it fits is a verdict on the version that made it.
 
         Raises:
             BadResult: it does not.
         """
         quality = self._peer.quality
         try:
-            value = self.read(reply.payload, wish.returns)
+            value = self.read(payload, returns)
         except BadResult:
-            quality.misfits(wish.answered_by)
+            quality.misfits(output)
             raise
-        quality.fits(wish.answered_by)
+        quality.fits(output)
         return value
 
     def read(self, payload: msgspec.Raw, returns: Any) -> Any:

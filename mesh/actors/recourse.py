@@ -80,7 +80,7 @@ class Recourse:
         while True:
             try:
                 reply = await self._asking.replied(wish)
-                return reply, self._asking.judged(wish, reply)
+                return reply, self._asking.judged(wish.answered_by, reply.payload, wish.returns)
             except MeshError as error:
                 number += 1
                 variation = self._next(first, effect, error, number)
@@ -166,7 +166,7 @@ class Recourse:
                 other = msgspec.structs.replace(wish, target=target, command=command, timeout=patience)
         other = msgspec.structs.replace(other, vary=None, hedge=None, on_degraded=None)
         reply = await self._asking.replied(other)
-        value = self._asking.judged(other, reply)
+        value = self._asking.judged(other.answered_by, reply.payload, wish.returns)
         why = f"{why}; and what came instead is degraded: {reply.degraded}" if reply.degraded else why
         return Answer(value=value, source=fallback.source, why=why, by=_by(reply))
 

@@ -166,7 +166,7 @@ class Speaking:
             on_usage(contracted.usage)
         if on_degraded is not None and contracted.degraded:
             on_degraded(contracted.degraded)
-        return self._asking.read(contracted.content, returns)
+        return self._asking.judged(contracted.output, contracted.content, returns)
 
     async def emit(
         self, event_type: str, payload: Any = None, *, stored: bool = True, lineage: Lineage | None = None

@@ -68,5 +68,9 @@ class Subcontracted(Protocol):
         """What it cost, its own subcontracts included."""
 
     @property
+    def output(self) -> tuple[str, str]:
+        """The version that made it, as `<agent>@<version>`, and for which capability."""
+
+    @property
     def degraded(self) -> str:
         """Why it is less than what was called for; empty: it is not."""

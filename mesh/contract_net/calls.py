@@ -13,6 +13,7 @@ from mesh.protocols.auction_messages import Terms
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.constraints import Constraints, Effect, Usage
 from mesh.protocols.envelope import Sender, Stamps
+from mesh.resilience.breaker_names import Key
 from mesh.resilience.deadline import Deadline
 
 
@@ -117,12 +118,12 @@ def subcontracted(wanted: Subcontract, effect: Effect, conversation: str) -> Cal
 
 class Contracted:
     """What the winner delivered. `items` are those of a streaming handler; its `content` is all of them. `degraded` says why
-    it is less than what was called for (empty: it is not).
+    it is less than what was called for (empty: it is not); `output` names the version that made it, and what for.
 
     The award may be handed in as something that writes it out: most callers never read it.
     """
 
-    __slots__ = ("_award", "content", "degraded", "items", "stamps", "usage")
+    __slots__ = ("_award", "content", "degraded", "items", "output", "stamps", "usage")
 
     def __init__(
         self,
@@ -132,8 +133,10 @@ class Contracted:
         stamps: Stamps,
         items: tuple[msgspec.Raw, ...] = (),
         degraded: str = "",
+        output: Key = ("", ""),
     ) -> None:
         self.content = content
+        self.output = output
         self.degraded = degraded
         self.usage = usage
         self.stamps = stamps

@@ -26,6 +26,7 @@ from mesh.contract_net.quiet_call import QuietCall
 from mesh.contract_net.rejections import Rejections
 from mesh.contract_net.sampling import Sample
 from mesh.contract_net.track_record import bidder
+from mesh.contract_net.trials import Trials
 from mesh.protocols import auction_messages as m
 from mesh.protocols.acts import Mode
 from mesh.protocols.auction import Auction
@@ -64,6 +65,7 @@ class Initiator:
         self.policy = policy or SelectionPolicy()
         self.learning = Learning(peer.directory.hearsay, forgetting)
         self.market = Market(peer, self.learning)
+        self.trials = Trials(peer, self.market)
         self.quiet: set[QuietAward] = set()
         self.addresses = Addresses(peer)
         self.rejections = Rejections(peer, self.addresses)
@@ -111,10 +113,12 @@ class Initiator:
         policy = policy or self.policy
         if call.rounds is not None:
             policy = msgspec.structs.replace(policy, rounds=call.rounds)
-        return await self._give(
+        contracted = await self._give(
             call, conversation, policy, resume,
             ledger=ledger, hands_over=hands_over, on_progress=on_progress, on_item=on_item,
         )  # fmt: skip
+        self.peer.quality.fits(contracted.output)
+        return contracted
 
     async def subcontract(self, wanted: Subcontract) -> Contracted:
         """`contract` for the handlers and clients of this peer."""
@@ -144,6 +148,9 @@ class Initiator:
             auction = self._auction(call.terms(conversation, mode), policy, first)
             return Negotiation(self, call, auction, ledger=ledger, **heard)
 
+        if resume is None and (trial := self.trials.sample(call, policy)) is not None:
+            whatever = msgspec.structs.replace(policy, floor=0.0)  # it is known to have failed
+            return QuietAward(self, call, whatever, trial, conversation, take_up).run(ledger)
         if resume is None and self._quietly:
             if mode == "standing" and (sample := self._pick(call, policy)) is not None:
                 return QuietAward(self, call, policy, sample, conversation, take_up).run(ledger)

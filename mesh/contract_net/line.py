@@ -42,6 +42,9 @@ class Hears(Protocol):
     def learned(self, proposal: Proposal) -> Learned | None:
         """What is believed of whoever proposes this, beyond the bid."""
 
+    def judged(self, candidate: Candidate) -> Candidate:
+        """The candidate, with what speaks against it whatever it bids."""
+
     def fetch(self, answer: Inbound, then: Callable[[Inbound], None]) -> None:
         """The payload is elsewhere: get it, then go on."""
 
@@ -104,7 +107,7 @@ class CallLine(Line):
         content = content_of(envelope)
         if isinstance(content, Propose):
             candidates = tuple(
-                Candidate.of(each, self.hears.learned(each))
+                self.hears.judged(Candidate.of(each, self.hears.learned(each)))
                 for each in content.proposals
                 if each.process == answer.sender
             )

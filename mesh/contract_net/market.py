@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
+
 from mesh.actors.killing import spared
 from mesh.actors.peer import Peer
 from mesh.contract_net.learning import Corrections, Learning
@@ -33,7 +35,6 @@ CROWDED = 0.05
 UNHEARD = Bid(latency=0.05)
 """Assumed of an instance that has told no figures yet."""
 SILENT = "declined: it makes no standing bid at the moment"
-BROKEN = "breaker: calls to it are refused here, it kept failing"
 
 
 class Market:
@@ -143,6 +144,8 @@ class Market:
         """
         listings = self._listings(capability, constraints)
         drawn = self._draw(listings, 2 * policy.directed, chain, avoid)
+        if (doubts := self._peer.doubts).any:
+            drawn = [each for each in drawn if not doubts.against(each, capability)] or drawn
         corrections = self._corrections(capability, self._peer.clock.monotonic())
         offers = self._offers(capability, drawn, corrections)
         ranked = sorted(
@@ -190,19 +193,32 @@ class Market:
     def _admitted(
         self, capability: str, drawn: Sequence[Listing], offers: list[Offer], ranked: list[tuple[float, int]]
     ) -> list[tuple[float, int]]:
-        """The ranking without those whose breaker is open: only the two best matter, and are looked at."""
-        breakers, index = self._peer.breakers, 0
-        if not breakers.troubled:
+        """The ranking without those in doubt: only the two best matter, and are looked at. Where all are, those that the
+        breakers here let through."""
+        doubts, index = self._peer.doubts, 0
+        if not doubts.any:
             return ranked
         passed = []
         while index < min(2, len(ranked)):
             place = ranked[index][1]
-            if breakers.allows(*self.breaker(drawn[place], capability)):
-                index += 1
+            if objection := doubts.against(drawn[place], capability):
+                offers[place].objection = objection
+                passed.append(ranked.pop(index))
             else:
-                offers[place].objection = BROKEN
-                del ranked[index]
-        return ranked
+                index += 1
+        return ranked or self._let_through(capability, drawn, offers, passed)
+
+    def _let_through(
+        self, capability: str, drawn: Sequence[Listing], offers: list[Offer], ranked: list[tuple[float, int]]
+    ) -> list[tuple[float, int]]:
+        """Of those in doubt, whom calls may go to all the same: if there is nobody else."""
+        doubts = self._peer.doubts
+        if any(not doubts.against(each, capability) for each in self._peer.directory.lookup(capability)):
+            return []
+        left = [each for each in ranked if not doubts.refuses(drawn[each[1]], capability)]
+        for _, place in left:
+            offers[place].objection = ""
+        return left
 
     def _listings(self, capability: str, constraints: Constraints) -> Sequence[Listing]:
         """Who is ready and has the labels; everybody, if nobody has: their bids then say why not."""
@@ -213,7 +229,38 @@ class Market:
                 labels["boundary"] = constraints.boundary
             if fitting := directory.lookup(capability, labels=labels):
                 return self._spared(fitting, capability)
-        return self._spared(directory.lookup(capability), capability)
+        return self._spared(directory.lookup(capability) or self._voted_out(capability), capability)
+
+    def _voted_out(self, capability: str) -> Sequence[Listing]:
+        """Whom nothing but breakers of others speak against: better than nobody."""
+        return [each for each in self._peer.directory.lookup(capability, state="suspect") if each.by_votes]
+
+    def everybody(self, capability: str, constraints: Constraints) -> Sequence[Listing]:
+        """Whoever offers it and has the labels, in doubt or not."""
+        listings = self._peer.directory.lookup(capability, state=None)
+        return self._spared([each for each in listings if constraints.admits(each.record.labels)], capability)
+
+    def only(
+        self,
+        listing: Listing,
+        capability: str,
+        constraints: Constraints,
+        until: float,
+        policy: SelectionPolicy,
+        known: int,
+    ) -> Sample | None:
+        """A sample of this one alone, of `known` in all; None if its bid will not do. That it was slow lately is no reason."""
+        now = self._peer.clock.monotonic()
+        offers = self._offers(capability, [listing], None)
+        for each in offers:
+            if each.bid.latency > until - now:
+                each.bid = msgspec.structs.replace(each.bid, latency=until - now)
+        ranked = rank(offers, constraints, until - now, policy)
+        if not ranked:
+            return None
+        sample = Sample([listing], offers, ranked, known, now)
+        sample.winner = 0
+        return sample
 
     def _spared(self, listings: Sequence[Listing], capability: str) -> Sequence[Listing]:
         """Without those that an operator has killed."""

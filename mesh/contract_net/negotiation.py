@@ -29,6 +29,7 @@ from mesh.protocols.auction import Auction
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import (
+    BadResult,
     BreakerOpen,
     DeadlineExceeded,
     InDoubt,
@@ -41,7 +42,9 @@ from mesh.protocols.errors import (
 from mesh.protocols.learned import Learned
 from mesh.protocols.subjects import ANYONE
 from mesh.resilience.alarms import Alarm, alarms
+from mesh.resilience.breaker_names import Key
 from mesh.resilience.outcome import outcome
+from mesh.resilience.quality import version_of
 
 if TYPE_CHECKING:
     from mesh.contract_net.initiator import Initiator
@@ -158,7 +161,8 @@ class Negotiation:
         content = outcome.content
         if items and bytes(content) == b"null":
             content = msgspec.Raw(b"[" + b",".join(bytes(each) for each in items) + b"]")
-        return Contracted(content, outcome.usage, outcome.record, outcome.stamps, items, outcome.degraded)
+        output = _output(outcome.record.won, self.call.capability)
+        return Contracted(content, outcome.usage, outcome.record, outcome.stamps, items, outcome.degraded, output)
 
     def _stop(self, reason: str) -> None:
         if not self.auction.over:
@@ -256,6 +260,8 @@ class Negotiation:
                 declined = isinstance(event, m.Declined) and event.refusal.reason == "capacity"
                 self._market.taken(self.call.capability, declined=declined)
             self._answered()
+            if isinstance(event, m.Faulted) and event.fault.code == BadResult.code:
+                self._peer.quality.misfits(_output(record.won, record.capability))
             if isinstance(event, m.Succeeded | m.Faulted):
                 self._settle_breaker(from_fault(event.fault) if isinstance(event, m.Faulted) else None)
 
@@ -341,6 +347,8 @@ class Negotiation:
         target, what = self._market.breaker(listing, record.capability) if listing else (winner.key, record.capability)
         breaker = self._peer.breakers.of(target, what, timeout=self._initiator.timeout(record.capability))
         try:
+            if self._peer.quality.troubled:
+                self._peer.quality.admit(_output(winner, record.capability), self.call.deadline.at)
             self._permission = Permission.ask(breaker, now, self.call.deadline.at)
         except BreakerOpen as error:
             refusal = Refusal(agent=winner.agent, instance=winner.instance, reason="breaker", message=error.message)
@@ -405,6 +413,11 @@ class Negotiation:
         """What is believed of whoever proposes this, beyond the bid."""
         return self._market.learned(self.call.capability, bidder(proposal))
 
+    def judged(self, candidate: Candidate) -> Candidate:
+        """A proposal of somebody in doubt counts for nothing while there are others."""
+        objection = self._initiator.trials.objection(candidate.key, self.call.capability)
+        return msgspec.structs.replace(candidate, rejected_because=objection) if objection else candidate
+
     def fetch(self, answer: Inbound, then: Callable[[Inbound], None]) -> None:
         """A large answer: get its payload, within the deadline, then go on."""
 
@@ -417,6 +430,10 @@ class Negotiation:
                 then(msgspec.structs.replace(answer, envelope=whole))
 
         self._peer.spawn(fetched(), "fetch an answer")
+
+
+def _output(winner: Candidate, capability: str) -> Key:
+    return version_of(winner.agent, winner.version), capability
 
 
 _DO: dict[type, Callable[[Negotiation, Any], None]] = {

@@ -28,6 +28,8 @@ from mesh.protocols.references import LIMIT
 from mesh.protocols.rounds import written
 from mesh.protocols.selection import SelectionPolicy, explain
 from mesh.resilience.alarms import Alarm, alarms
+from mesh.resilience.breaker_names import Key
+from mesh.resilience.quality import version_of
 
 if TYPE_CHECKING:
     from mesh.contract_net.initiator import Initiator
@@ -99,6 +101,8 @@ class QuietAward:
         """Ask the breaker for one call; a refusal of it is as a decline of the winner."""
         key, capability, breakers = self.sample.key, self.call.capability, self._peer.breakers
         try:
+            if self._peer.quality.troubled:
+                self._peer.quality.admit(self._output, self.call.deadline.at)
             breaker = breakers.find(key, capability)
             if breaker is None:
                 breaker = breakers.of(key, capability, timeout=self._initiator.timeout(capability))
@@ -193,8 +197,14 @@ class QuietAward:
         if not self._ending.done():
             stamps = envelope.stamps or UNSTAMPED
             self._ending.set_result(
-                Contracted(result.content, usage, lambda: self.record, stamps, (), envelope.degraded)
+                Contracted(result.content, usage, lambda: self.record, stamps, (), envelope.degraded, self._output)
             )
+
+    @property
+    def _output(self) -> Key:
+        """Whose output it will be: that of a version, for this capability."""
+        winner = self.sample.bidder
+        return version_of(winner.agent, winner.version), self.call.capability
 
     def _settle_breaker(self, verdict: Literal["success", "ignored"]) -> None:
         permission, self._permission = self._permission, None

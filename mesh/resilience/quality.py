@@ -33,11 +33,15 @@ class Quality(Breakers):
         self._failed: OrderedDict[tuple[Key, str], None] = OrderedDict()
 
     def fits(self, key: Key) -> None:
-        """An output of that version, for that capability, fits its contract."""
+        """An output of that version, for that capability, fits its contract. Of nobody in particular: nothing happens."""
+        if not key[0]:
+            return
         self._gated(key).fits(self._clock.monotonic())
 
     def misfits(self, key: Key) -> None:
-        """An output does not fit its contract."""
+        """An output does not fit its contract; as `fits`."""
+        if not key[0]:
+            return
         self._gated(key).said(CONTRACT, passed=False, now=self._clock.monotonic())
 
     def record(self, agent: str, version: str, capability: str, verdict: Verdict, *, output: str = "") -> None:

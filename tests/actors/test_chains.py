@@ -154,6 +154,7 @@ class Done(msgspec.Struct):
     content: msgspec.Raw
     usage: Usage
     degraded: str = ""
+    output: tuple[str, str] = ("", "")
 
 
 async def test_a_handler_calls_through_the_port(neighbours: Neighbours) -> None:
