@@ -50,6 +50,9 @@ MEANINGS: dict[Step, str] = {
     "reset": "a person had it forget what it had counted",
 }
 
+LATE = 1.0
+"""Seconds after its end at which a trial call that was not heard of counts as lost: on a busy loop alarms are late, and its
+place must not be given away just before its failure opens the breaker."""
 PASSAGES = 20
 """So many changes of state are remembered."""
 
@@ -199,7 +202,7 @@ class Breaker:
     def _try(self, now: float, until: float | None) -> Permit:
         """A trial call; the places of those that were never heard of again are free."""
         longest = now + self.policy.hold
-        permit = Permit(self._epoch, True, longest if until is None else min(longest, until))
+        permit = Permit(self._epoch, True, longest if until is None else min(longest, until + LATE))
         self._trials = [each for each in self._trials if each.until > now]
         self._trials.append(permit)
         self.asked_at = now

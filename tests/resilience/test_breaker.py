@@ -8,7 +8,7 @@ import pytest
 
 from mesh.protocols.errors import BreakerOpen
 from mesh.protocols.transitions import terminal
-from mesh.resilience.breaker import MEANINGS, TRANSITIONS, Breaker, BreakerPolicy, Outcome, Permit
+from mesh.resilience.breaker import LATE, MEANINGS, TRANSITIONS, Breaker, BreakerPolicy, Outcome, Permit
 
 
 def a_breaker(**policy: float) -> Breaker:
@@ -164,23 +164,23 @@ def test_a_permit_that_nobody_gives_back_is_free_again_when_its_time_is_over() -
     for _ in range(3):
         breaker.admit(10.0, until=15.0)
     with pytest.raises(BreakerOpen):
-        breaker.admit(14.9)
+        breaker.admit(15.0 + LATE - 0.1)
     for _ in range(3):
-        call(breaker, "success", 15.0)
+        call(breaker, "success", 15.0 + LATE)
     assert breaker.state == "closed"
 
 
 def test_a_call_without_a_known_end_is_waited_for_as_long_as_the_policy_says() -> None:
     breaker = opened()
     permits = [breaker.admit(10.0, until) for until in (None, 1e9, 20.0)]
-    assert [permit.until for permit in permits] == [310.0, 310.0, 20.0]
+    assert [permit.until for permit in permits] == [310.0, 310.0, 20.0 + LATE]
 
 
 def test_what_is_heard_after_a_place_was_given_to_another_counts_only_if_it_failed() -> None:
     breaker = opened()
     late = breaker.admit(10.0, until=11.0)
     for _ in range(3):
-        breaker.admit(12.0)
+        breaker.admit(11.0 + LATE)
     breaker.record(late, "success", 0.0, 13.0)
     assert breaker.permits(13.0) == 0
     breaker.record(late, "failure", 3.0, 13.0)
