@@ -18,19 +18,21 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from mesh import Agent, Context, Mesh, command, on_event
 from mesh.actors import reactions
 from mesh.clock import SystemClock
-from mesh.protocols.errors import MeshError, Overloaded, Transient
+from mesh.protocols.errors import Overloaded, Transient
 from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry
 from mesh.testing.virtual_time import until
 from tests.chaos.books import Books, Line
+from tests.chaos.callers import Caller
 
 Mood = Literal["well", "fails", "hangs", "slow", "overloaded"]
 Role = Literal["target", "link", "listener", "caller"]
@@ -52,21 +54,6 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     mailbox: int = 256
     redeliver: float = 1.0
     log_level: str = "WARNING"
-
-
-class Tallied(msgspec.Struct, kw_only=True):
-    """What came of the calls of one process: how many by code (`ok` is no error), and the longest call in seconds."""
-
-    codes: dict[str, int] = {}
-    longest: float = 0.0
-
-    @property
-    def calls(self) -> int:
-        return sum(self.codes.values())
-
-    def add(self, code: str, seconds: float) -> None:
-        self.codes[code] = self.codes.get(code, 0) + 1
-        self.longest = max(self.longest, seconds)
 
 
 class Station:
@@ -101,7 +88,7 @@ class Station:
             await asyncio.sleep(A_WHILE)
         return self._terms.process
 
-    def agents(self) -> list[type[Agent]]:
+    def agents(self) -> list[Any]:
         makers = {"target": self.target, "link": self.link, "listener": self.listener, "caller": self.caller}
         return [makers[role]() for role in self._terms.roles]
 
@@ -184,69 +171,11 @@ class Station:
 
         return Listener
 
+    def caller(self) -> Any:
+        return partial(Caller, self._mesh)
+
     def heard(self, ctx: Context, what: str) -> None:
         self._books.write(Line("+", what, ctx.message.sender.process, ctx.message.attempt, ctx.message.id))
-
-    def caller(self) -> type[Agent]:
-        mesh = self._mesh
-
-        class Caller(Agent):
-            name = "caller"
-            capacity = 4
-
-            def __init__(self) -> None:
-                self.tallied = Tallied()
-                self.calling: list[asyncio.Task[None]] = []
-
-            @command
-            async def begin(self, target: str, callers: int, timeout: float, pause: float) -> None:
-                """So many callers ask the target, over and over, with a pause between."""
-                asking = (self._ask_on(target, timeout, pause) for _ in range(callers))
-                self.calling += [asyncio.ensure_future(each) for each in asking]
-
-            @command
-            async def fresh(self) -> Tallied:
-                """What came of the calls since the last time somebody asked."""
-                tallied, self.tallied = self.tallied, Tallied()
-                return tallied
-
-            @command(timeout=60)
-            async def end(self) -> Tallied:
-                """No caller calls any more."""
-                for each in self.calling:
-                    each.cancel()
-                await asyncio.gather(*self.calling, return_exceptions=True)
-                self.calling.clear()
-                return await self.fresh()
-
-            @command(timeout=120)
-            async def once(self, target: str, callers: int, timeout: float) -> Tallied:
-                """So many callers, one call each, all at once."""
-                tallied = Tallied()
-                await asyncio.gather(*(self._ask(target, timeout, tallied) for _ in range(callers)))
-                return tallied
-
-            @command
-            async def breakers(self) -> list[str]:
-                """The states of this process's breakers against the target."""
-                return [each.state for each in mesh.peer.breakers.rows() if each.capability == "target.do"]
-
-            async def _ask_on(self, target: str, timeout: float, pause: float) -> None:
-                await asyncio.sleep(mesh.peer.ids.random.uniform(0, pause))
-                while True:
-                    await self._ask(target, timeout, self.tallied)
-                    await asyncio.sleep(pause * mesh.peer.ids.random.uniform(0.5, 1.5))
-
-            async def _ask(self, target: str, timeout: float, tallied: Tallied) -> None:
-                began = time.monotonic()
-                try:
-                    await mesh.ask(target, timeout=timeout)
-                    code = "ok"
-                except MeshError as error:
-                    code = error.code
-                tallied.add(code, time.monotonic() - began)
-
-        return Caller
 
 
 async def live(terms: Terms) -> None:

@@ -15,10 +15,10 @@ from mesh.testing.virtual_time import until
 T = TypeVar("T")
 
 
-async def listed(mesh: Mesh, *processes: str, agent: str = "worker") -> None:
+async def listed(mesh: Mesh, *processes: str, agent: str = "worker", within: float = 15.0) -> None:
     """Until exactly these processes are listed with the agent."""
     try:
-        await until(lambda: processes_of(mesh, agent) == sorted(processes), timeout=15)
+        await until(lambda: processes_of(mesh, agent) == sorted(processes), timeout=within)
     except TimeoutError:
         raise AssertionError(f"{processes_of(mesh, agent)} are listed, not {sorted(processes)}") from None
 
