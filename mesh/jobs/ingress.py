@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import msgspec
 
 from mesh.jobs.admission import Admission, Admitted, Request
 from mesh.jobs.dead_letters import DeadLetters, letter_id
+from mesh.jobs.overtaking import Overtaking
 from mesh.jobs.pulling import Again, Pulling
+from mesh.jobs.room import Room
 from mesh.jobs.seat import Seat
 from mesh.jobs.steps import handler_failed
 from mesh.jobs.streams import INGRESS
@@ -36,40 +38,39 @@ PARENT = "Mesh-Parent"
 """The header that says whose child a job is."""
 LATER = 1.0
 """Seconds, up to twice as many, after which a submission is to be made again for which there was no room."""
-HELD_BACK = 2.0
+HELD_BACK = 5.0
 """Seconds, up to twice as many, after which a message comes again that must stay in the stream."""
 
 
 class Ingress:
-    """The ingress of one process. `has_room` is awaited before each pull; `admitted` hears of every job taken in; `queue_full`
-    says whether a tenant has as many jobs waiting here as it may."""
+    """The ingress of one process: as long as there is `room`, it pulls. `admitted` hears of every job taken in."""
 
     def __init__(
         self,
         seat: Seat,
         admission: Admission,
         letters: DeadLetters,
+        room: Room,
         *,
-        has_room: Callable[[], Awaitable[None]],
         admitted: Callable[[Admitted], None],
-        queue_full: Callable[[str], bool],
     ) -> None:
         self._seat = seat
         self._admission = admission
         self._letters = letters
-        self._has_room = has_room
+        self._room = room
         self._admitted = admitted
-        self._queue_full = queue_full
         self._stream = seat.subjects.stream(INGRESS)
         self._tries = Tries(seat.store, seat.subjects)
         self._pulling: list[Pulling] = []
+        self._overtaking: list[Overtaking] = []
+        self._held_until = float("-inf")
         self._subscriptions: list[Subscription] = []
         self._requests: set[asyncio.Task[None]] = set()
 
     async def prepare(self, workflow: str) -> Consumer:
         """Create the durable consumer, so that nothing published from now on is missed by anybody."""
         return await self._seat.store.consumer(
-            self._stream, f"in-{workflow}", (self._seat.subjects.ingress_filter(workflow),), max_deliver=-1
+            self._stream, _durable(workflow), (self._seat.subjects.ingress_filter(workflow),), max_deliver=-1
         )
 
     async def open(self, workflow: str) -> None:
@@ -78,13 +79,28 @@ class Ingress:
         subject = self._seat.subjects.submit_filter(workflow)
         self._subscriptions.append(await self._seat.bus.subscribe(subject, self._requested, queue="submit"))
         self._pulling.append(
-            Pulling(consumer, self._seat.clock, self.handle, what=f"ingress of {workflow}", has_room=self._has_room)
+            Pulling(
+                consumer, self._seat.clock, self.handle, what=f"ingress of {workflow}", has_room=self._room.for_another
+            )
+        )
+        self._overtaking.append(
+            Overtaking(
+                self._seat,
+                workflow,
+                _durable(workflow),
+                crowded=self._crowded,
+                wanted=self._room.wanted,
+                take=self._let_past,
+            )
         )
 
     async def close(self) -> None:
         """Take nothing more in; what is in hand is finished. Again: nothing happens."""
         subscriptions, self._subscriptions = self._subscriptions, []
-        for each in subscriptions:
+        for subscription in subscriptions:
+            await subscription.close()
+        overtaking, self._overtaking = self._overtaking, []
+        for each in overtaking:
             await each.close()
         pulling, self._pulling = self._pulling, []
         for pulled in pulling:
@@ -95,13 +111,14 @@ class Ingress:
 
     async def handle(self, delivery: Delivery) -> Again | None:
         """Account for one message: a job, a dead letter, or another delivery."""
-        source = source_of(self._stream, delivery)
+        source = source_of(self._stream, delivery.message, delivery.attempts)
         try:
             request = request_of(self._seat, delivery.message, source)
         except InvalidName as error:
             await self._letters.bury_message(source, delivery.message.data, delivery.message.headers, error.fault())
             return None
         if self._held_back(request):
+            self._held_until = self._seat.clock.monotonic() + 2 * HELD_BACK
             return Again(HELD_BACK * (1 + self._seat.ids.random.random()))
         if delivery.attempts <= UNSUSPECTED:
             await self._account(request)
@@ -124,7 +141,7 @@ class Ingress:
 
     def _must_queue(self, request: Request) -> bool:
         """Another job's child never: its parent may be one of those that others wait for."""
-        return self._queue_full(request.tenant) and not (request.headers or {}).get(PARENT)
+        return self._room.queue_full(request.tenant) and not (request.headers or {}).get(PARENT)
 
     async def _account(self, request: Request, lost: int = 0) -> None:
         reason: Fault
@@ -141,6 +158,17 @@ class Ingress:
         else:
             return self._admitted(admitted)
         return await bury(self._admission, self._letters, request, reason)
+
+    def _crowded(self) -> bool:
+        """Whether messages have to wait here for those before them."""
+        return self._room.free <= 0 or self._seat.clock.monotonic() < self._held_until
+
+    async def _let_past(self, stored: Stored) -> None:
+        """Take a message in out of turn. Errors as in `Admission.admit`; where it must stay for now, `Overloaded`."""
+        request = request_of(self._seat, stored, source_of(self._stream, stored))
+        if self._held_back(request):
+            raise Overloaded(f"nothing more of tenant {request.tenant} for now")
+        self._admitted(await self._admission.admit(request))
 
     # -- requests
 
@@ -179,15 +207,18 @@ class Ingress:
         self._seat.bus.publish(message.reply, msgspec.json.encode(answer))
 
 
-def source_of(stream: str, delivery: Delivery) -> Source:
+def _durable(workflow: str) -> str:
+    return f"in-{workflow}"
+
+
+def source_of(stream: str, stored: Stored, attempts: int = 0) -> Source:
     """Where the message stands."""
-    stored = delivery.message
     return Source(
         stream=stream,
         sequence=stored.sequence,
         subject=stored.subject,
         received_at=stored.time,
-        attempts=delivery.attempts,
+        attempts=attempts,
     )
 
 

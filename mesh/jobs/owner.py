@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mesh.jobs.admission import Admission, Admitted
-from mesh.jobs.backlog import Backlog, Candidate
+from mesh.jobs.backlog import Candidate
 from mesh.jobs.calls import Contractor
 from mesh.jobs.dead_letters import DeadLetters
 from mesh.jobs.hosted import KnownWorkflow, KnownWorkflows
@@ -22,7 +22,7 @@ from mesh.jobs.inbox import Inbox
 from mesh.jobs.ingress import Ingress
 from mesh.jobs.journals import Journals
 from mesh.jobs.lookout import Lookout
-from mesh.jobs.places import Places
+from mesh.jobs.room import Room
 from mesh.jobs.seat import Seat
 from mesh.jobs.streams import ensure_streams
 from mesh.jobs.tenure import Means, Tenure
@@ -67,25 +67,18 @@ class Owner:
         letters = DeadLetters(seat, values)
         inbox = Inbox(self.journals, seat.clock)
         self._means = Means(seat, self.journals, values, letters, contractor, inbox, Timers(seat.store, seat.subjects))
-        admission = Admission(
-            seat, self.journals, values, self._newest, hold=self._hold_room, let_go=self._let_go_of_room
-        )
-        self._ingress = Ingress(
-            seat, admission, letters, has_room=self._has_room, admitted=self._take_in, queue_full=self._queue_full
-        )
+        self._room = Room(at_once, seat.policy, seat.clock)
+        admission = Admission(seat, self.journals, values, self._newest, hold=self._room.hold, let_go=self._room.let_go)
+        self._ingress = Ingress(seat, admission, letters, self._room, admitted=self._take_in)
         self._unclaimed = Unclaimed(seat, admission, letters, self.known, grace=grace)
         self._waking = Waking(
             seat, self.journals, inbox, attend=self._attend, runnable=self._offer, elsewhere=self._hint
         )
         self._lookout = Lookout(seat, self.journals, self.workflows.keys())
-        self._places = Places(at_once)
-        """Of the jobs that are driven here, and of those that are about to be journaled as ours."""
-        self._backlog = Backlog(self._places, seat.policy.share, seat.clock.monotonic)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._tenures: dict[str, Tenure] = {}
         self._states: dict[str, JobState] = {}
         """What some of the backlog amount to: read a moment ago, when they were woken."""
-        self._changed = asyncio.Event()
         self._look_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._hints: Subscription | None = None
@@ -160,7 +153,10 @@ class Owner:
     def figures(self) -> Figures:
         """How loaded it is, as the registry shows it."""
         return Figures(
-            queue=len(self._backlog), running=len(self._running), capacity=self._places.most, handled=self.handled
+            queue=len(self._room.backlog),
+            running=len(self._running),
+            capacity=self._room.places.most,
+            handled=self.handled,
         )
 
     @property
@@ -174,46 +170,13 @@ class Owner:
 
     def _decided(self) -> None:
         """Operators have decided something: what was held back may go on, and more or less may run at once."""
-        self._place_freed()
+        self._room.stir()
         self.look_soon()
 
     # -- what comes in
 
-    async def _has_room(self) -> None:
-        """Wait until another job could be driven here."""
-        while self._free <= 0:
-            self._changed.clear()
-            await self._changed.wait()
-
-    @property
-    def _free(self) -> int:
-        """Jobs that could be driven beside those that are, and those that wait for it here."""
-        return self._places.most - len(self._places) - self._backlog.ready
-
-    def _hold_room(self, job: str, tenant: str) -> bool:
-        """Keep room for a job that is about to be journaled as ours: until it is driven, nobody here takes it for left over."""
-        at_once = self.seat.policy.share(tenant).at_once
-        full = self._free <= 0 or (at_once is not None and self._places.of(tenant) >= at_once)
-        if self._draining or full or job in self._places:
-            return False
-        self._places.enter(job, tenant)
-        return True
-
-    def _let_go_of_room(self, job: str) -> None:
-        self._places.leave(job)
-        self._place_freed()
-
-    def _place_freed(self) -> None:
-        self._changed.set()
-        self._backlog.stir()
-
-    def _queue_full(self, tenant: str) -> bool:
-        """Whether as many of the tenant's jobs wait here as may."""
-        most = self.seat.policy.share(tenant).queue
-        return most is not None and self._backlog.waiting(tenant) >= most
-
     def _take_in(self, admitted: Admitted) -> None:
-        if not admitted.open or (admitted.duplicate and admitted.job in self._places):
+        if not admitted.open or (admitted.duplicate and admitted.job in self._room.places):
             return
         candidate = Candidate(
             job=admitted.job,
@@ -232,11 +195,11 @@ class Owner:
     def _offer(self, candidate: Candidate, known: JobState | None = None) -> None:
         """A job needs an owner: drive it here, or tell the others of it. `known` is what it amounts to, if that was just read."""
         ours = not self._draining and (candidate.workflow, candidate.version) in self.workflows
-        if not ours or self._free <= 0:
+        if not ours or self._room.free <= 0:
             self._hint(candidate)
         if ours:
-            self._backlog.add(candidate)
-            if known is not None and len(self._states) < self._places.most:
+            self._room.backlog.add(candidate)
+            if known is not None and len(self._states) < self._room.places.most:
                 self._states[candidate.job] = known
 
     def _attend(self, job: str) -> bool:
@@ -260,16 +223,16 @@ class Owner:
             self._attend(candidate.job)
             return
         hosted = (candidate.workflow, candidate.version) in self.workflows
-        if hosted and candidate.job not in self._places and self._free > 0:
-            self._backlog.add(candidate)
+        if hosted and candidate.job not in self._room.places and self._room.free > 0:
+            self._room.backlog.add(candidate)
 
     async def _look(self) -> None:
         while True:
             self._look_now.clear()
             began = self.seat.clock.monotonic()
             try:
-                for candidate in await self._lookout.look(self._places.jobs):
-                    self._backlog.add(candidate)
+                for candidate in await self._lookout.look(self._room.places.jobs):
+                    self._room.backlog.add(candidate)
             except MeshError as error:
                 logger.info("the journals are out of reach: %s", error)
             except Exception:
@@ -286,17 +249,14 @@ class Owner:
 
     async def _dispatch(self) -> None:
         while True:
-            await self._backlog.filled()
-            while len(self._places) >= self._places.most:
-                self._changed.clear()
-                await self._changed.wait()
-            candidate = self._backlog.take()
-            if candidate is not None and candidate.job not in self._places:
+            await self._room.for_who_waits()
+            candidate = self._room.backlog.take()
+            if candidate is not None and candidate.job not in self._room.places:
                 self._take_up(candidate)
 
     def _take_up(self, candidate: Candidate, *, claimed: bool = False) -> None:
         job = candidate.job
-        self._places.enter(job, candidate.tenant)
+        self._room.places.enter(job, candidate.tenant)
         workflow = self.workflows[candidate.workflow, candidate.version]
         tenure = self._tenures[job] = Tenure(
             self._means, workflow, candidate, claimed=claimed, known=self._states.pop(job, None)
@@ -307,12 +267,11 @@ class Owner:
 
     def _ended(self, job: str) -> None:
         self._running.pop(job, None)
-        self._places.leave(job)
+        self._room.let_go(job)
         tenure = self._tenures.pop(job)
         if tenure.left_over is not None:
             self._offer(tenure.left_over)
         self.handled += 1
-        self._place_freed()
         self.on_load()
 
     async def _serve(self, tenure: Tenure, job: str) -> None:
@@ -329,6 +288,7 @@ class Owner:
 
     async def _close(self) -> None:
         self._draining = True
+        self._room.close()
         self._forget()
         await self._ingress.close()
         await self._unclaimed.close()

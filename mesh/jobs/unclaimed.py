@@ -51,7 +51,7 @@ class Unclaimed:
 
     async def handle(self, delivery: Delivery) -> Again | None:
         """Leave it to its workflow, wait for one, or dead-letter it."""
-        stored, source = delivery.message, source_of(self._stream, delivery)
+        stored, source = delivery.message, source_of(self._stream, delivery.message, delivery.attempts)
         try:
             request = request_of(self._seat, stored, source)
         except InvalidName as error:

@@ -1,0 +1,100 @@
+"""The ingress is one line; a tenant's first job does not wait for all that others have published before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from job_stage import World
+from test_kill_switches_of_jobs import Operators
+
+from mesh.jobs.streams import ensure_streams
+from mesh.jobs.workflow import Job, workflow
+from mesh.protocols.policies import Switch, TenantShare
+from mesh.protocols.ports import Clock, Ids
+
+pytestmark = pytest.mark.virtual
+
+
+class Line:
+    """A workflow of ten seconds, two places, and what was published for it."""
+
+    def __init__(self, clock: Clock, ids: Ids, policy: Any = None) -> None:
+        self.clock = clock
+        self.world = World(clock, ids, policy=policy)
+        self.store = self.world.connect("publisher").store
+        self.order: list[str] = []
+
+        @workflow("work")
+        async def work(job: Job, number: int) -> None:
+            await job.step("work", self.done, f"{job.tenant}{number}")
+
+        self.work = work
+
+    async def done(self, name: str) -> None:
+        self.order.append(name)
+        await self.clock.sleep(10)
+
+    async def publish(self, tenant: str, count: int) -> None:
+        await ensure_streams(self.store, self.world.subjects)
+        for number in range(count):
+            await self.store.append(self.world.subjects.ingress(tenant, "work"), str(number).encode(), timeout=5)
+
+    async def ended(self, count: int) -> None:
+        while len(heads := await self.world.reader.heads()) < count or any(
+            each.entry.head.state != "completed" for each in heads
+        ):
+            await self.clock.sleep(5)
+        await self.clock.sleep(60)
+        await self.world.close()
+
+
+async def test_the_next_place_goes_to_who_has_none_however_long_the_line_before_it(clock: Clock, ids: Ids) -> None:
+    line = Line(clock, ids)
+    await line.world.host("p", line.work, at_once=2)
+    await line.publish("flood", 30)
+    await clock.sleep(5)
+    await line.publish("b", 2)
+    await line.publish("c", 1)
+    await line.ended(33)
+    assert {"b0", "c0"} <= set(line.order[:5]), line.order[:8]
+    assert len(line.order) == len(set(line.order)) == 33, "what overtook is done once"
+
+
+async def test_with_one_tenant_nobody_is_let_past(clock: Clock, ids: Ids) -> None:
+    line = Line(clock, ids)
+    await line.world.host("p", line.work, at_once=2)
+    await line.publish("a", 10)
+    await line.ended(10)
+    assert sorted(line.order) == [f"a{n}" for n in range(10)]
+
+
+async def test_several_hosts_that_look_at_once_take_each_job_in_once(clock: Clock, ids: Ids) -> None:
+    line = Line(clock, ids)
+    for name in "pqr":
+        await line.world.host(name, line.work, at_once=2)
+    await line.publish("flood", 40)
+    await clock.sleep(5)
+    await line.publish("b", 5)
+    await line.ended(45)
+    assert len(line.order) == len(set(line.order)) == 45
+    assert "b0" in line.order[:14]
+
+
+async def test_messages_that_must_stay_in_the_stream_do_not_hold_up_those_behind_them(clock: Clock, ids: Ids) -> None:
+    """The server hands out no more than a thousand that nobody has settled: those of a killed tenant, and beyond a queue."""
+    operators = Operators()
+    operators.decide(Switch(what="tenant", name="killed"))
+    operators.decide(TenantShare(tenant="full", at_once=1, queue=1))
+    line = Line(clock, ids, operators)
+    await line.publish("killed", 1100)
+    await line.publish("full", 4)
+    await line.world.host("p", line.work, at_once=2)
+    await clock.sleep(5)
+    await line.publish("b", 1)
+    began = clock.monotonic()
+    while "b0" not in line.order:
+        await clock.sleep(1)
+    assert clock.monotonic() - began < 30
+    await line.ended(5)
+    assert not await line.world.reader.heads("killed")
