@@ -337,6 +337,12 @@ class Actor:
         """How many messages of each tenant are being handled."""
         return dict(Counter(work.envelope.tenant for work, _ in self._running.values()))
 
+    def in_hand(self) -> dict[str, int]:
+        """How many messages of each tenant are being handled, or wait."""
+        waiting = Counter(work.envelope.tenant for work in self.mailbox)
+        waiting.update(self.held())
+        return dict(waiting)
+
     def contended(self) -> Flow:
         """What is known of how fast it gets through what waits; made when somebody has to wait, or several may run at once."""
         if self.flow is None:

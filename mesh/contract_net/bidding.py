@@ -1,7 +1,7 @@
 """From measured load to a bid. Pure.
 
     latency  = mean · (1 + ahead / capacity)      ahead: calls that would have to end first
-    capacity = (1 + waiting allowance) · capacity - running - waiting - bids in the air
+    capacity = (1 + waiting allowance) · capacity - running - waiting - bids in the air - kept for other tenants
 
 An instance accepts awards beyond those it can run at once, but only as many as `ALLOWANCE` for each it can run: shorter
 queues mean more declines, longer ones that initiators with old figures all pile up at the same place (measured in a
@@ -16,19 +16,25 @@ from mesh.protocols.acts import Bid
 
 ALLOWANCE = 1.0
 """Awards that may wait, for each that can run at once."""
-
-
 LINE = 6
-"""Places in the line of those who were declined."""
+"""Places in the line of those who were declined (`Line`)."""
+
+
+def places(capacity: int) -> int:
+    """How many awards an instance holds at most, those that wait among them."""
+    return int(capacity * (1.0 + ALLOWANCE))
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How an instance stands at this moment. `in_air` are its bids that nobody has answered yet."""
+    """How an instance stands at this moment. `capacity` is what it handles at once now; `in_air` are its bids that nobody has
+    answered yet, `kept` the places that are not for whoever asks: other tenants want them, or its own share is used up.
+    """
 
     capacity: int
     running: int = 0
     waiting: int = 0
     in_air: int = 0
+    kept: int = 0
     latency: float = 0.0
     success: float = 1.0
     price: float = 0.0
@@ -37,7 +43,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def room(self) -> int:
         """How many more awards it takes, its bids in the air not counted."""
-        return int(self.capacity * (1.0 + ALLOWANCE)) - self.running - self.waiting
+        return places(self.capacity) - self.running - self.waiting - self.kept
 
     @property
     def expected(self) -> float:
@@ -57,20 +63,3 @@ def bid(load: Load) -> Bid:
         queue=load.running + load.waiting,
         tier=load.tier,
     )
-
-
-class Line:
-    """Tells those who are declined when to come back: one after the other, as fast as places become free.
-
-    Everybody told the same would come back in the same moment. The line is never longer than `LINE` places: those who gave
-    up, or found room elsewhere, do not say so. Nobody is promised anything.
-    """
-
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    def place(self, load: Load, now: float) -> float:
-        """Seconds to wait, when one place becomes free each `latency / capacity` seconds."""
-        pace = max(0.005, load.latency / load.capacity)
-        self._next = min(max(self._next, now) + pace, now + LINE * pace)
-        return self._next - now

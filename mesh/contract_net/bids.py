@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, cast
 from mesh.actors.actor import Actor
 from mesh.actors.handler import Handler
 from mesh.actors.inbound import Inbound
-from mesh.contract_net.bidding import Line, Load, bid
+from mesh.actors.returning import Line
+from mesh.contract_net.bidding import LINE, Load, bid, places
+from mesh.contract_net.wants import Wants
 from mesh.protocols.acts import AcceptProposal, Bid, CallForProposal, Proposal, Refusal, RefusalReason
 from mesh.protocols.commitments import Commitments
 from mesh.protocols.constraints import Constraints
@@ -57,6 +59,7 @@ class Bids:
         self._book = book
         self._seats: dict[str, dict[str, Seat]] = {}
         self._lines: dict[str, Line] = {}
+        self._wants: dict[str, Wants] = {}
 
     # -- who bids
 
@@ -75,6 +78,7 @@ class Bids:
                 del self._seats[capability]
                 gone.append(capability)
         self._lines.pop(actor.key, None)
+        self._wants.pop(actor.key, None)
         return gone
 
     def seats(self, capability: str) -> list[Seat]:
@@ -88,8 +92,8 @@ class Bids:
 
     # -- what they bid
 
-    def load(self, seat: Seat, now: float, *, ending: int = 0) -> Load:
-        """How the instance stands; `ending` calls of those running are about to end."""
+    def load(self, seat: Seat, now: float, *, ending: int = 0, tenant: str = "") -> Load:
+        """How the instance stands, for that tenant if one is named; `ending` calls of those running are about to end."""
         actor, handler = seat.actor, seat.handler
         mean = actor.tally.of(handler.name)
         return Load(
@@ -97,15 +101,27 @@ class Bids:
             running=actor.running - ending if actor.running > ending else 0,
             waiting=actor.waiting,
             in_air=self._book.bids.count(seat.key, now),
+            kept=self._kept(actor, tenant, now) if tenant and (self._wants or actor.shares) else 0,
             latency=mean.latency,
             success=mean.success,
             price=handler.options.price,
             tier=handler.options.tier,
         )
 
-    def fresh(self, seat: Seat, *, ending: int = 0) -> Bid:
-        """The bid for any call, as heartbeats and answers tell it."""
-        return bid(self.load(seat, self._peer.clock.monotonic(), ending=ending))
+    def _kept(self, actor: Actor, tenant: str, now: float) -> int:
+        """Places that are free and not for this tenant."""
+        wants, kept, room = self._wants.get(actor.key), 0, places(actor.capacity)
+        if wants is not None and wants.contested(tenant, now):
+            kept = wants.kept(tenant, actor.in_hand(), room, lambda each: actor.share(each).weight)
+        at_once = actor.share(tenant).at_once if actor.shares else None
+        if at_once is None:
+            return kept
+        hand = actor.in_hand()
+        return max(kept, room - sum(hand.values()) - (places(at_once) - hand.get(tenant, 0)))
+
+    def fresh(self, seat: Seat, *, ending: int = 0, tenant: str = "") -> Bid:
+        """The bid for any call, or one of that tenant, as heartbeats and answers tell it."""
+        return bid(self.load(seat, self._peer.clock.monotonic(), ending=ending, tenant=tenant))
 
     def standing(self, actor: Actor) -> dict[str, Bid]:
         """The standing bids of one actor, by capability; none while it takes no work, or does not want to bid."""
@@ -122,10 +138,18 @@ class Bids:
                     bids[handler.capability] = offer
         return bids
 
-    def retry_after(self, seat: Seat) -> float:
-        """When to come back, each a little later than the one before."""
-        now = self._peer.clock.monotonic()
-        return self._lines.setdefault(seat.key, Line()).place(self.load(seat, now), now)
+    def retry_after(self, seat: Seat, tenant: str, conversation: str) -> float:
+        """When to come back, each a little later than the one before; until then a place is kept, if it is the tenant's part."""
+        now, load = self._peer.clock.monotonic(), self.load(seat, self._peer.clock.monotonic())
+        after = self._lines.setdefault(seat.key, Line(LINE)).place(load.latency / load.capacity, now)
+        self._wants.setdefault(seat.key, Wants()).refused(tenant, conversation, now, after)
+        return after
+
+    def granted(self, seat: Seat, tenant: str, conversation: str) -> None:
+        """It has a place, or a bid that holds one: nothing more is kept for it."""
+        wants = self._wants.get(seat.key)
+        if wants is not None:
+            wants.granted(tenant, conversation)
 
     # -- answering calls
 
@@ -142,7 +166,12 @@ class Bids:
             ((seat, offer) for seat, offer in judged if isinstance(offer, Bid)),
             key=lambda each: (each[1].price, each[1].latency),
         )
-        refusals = [self._refusal(seat, offer) for seat, offer in judged if not isinstance(offer, Bid)]
+        tenant = inbound.envelope.tenant
+        refusals = [
+            self._refusal(seat, offer, tenant, call.conversation)
+            for seat, offer in judged
+            if not isinstance(offer, Bid)
+        ]
         proposals = [self._propose(inbound, call, seat, offer, now) for seat, offer in willing[:BEST]]
         return tuple(proposals), tuple(refusals[:BEST])
 
@@ -178,7 +207,7 @@ class Bids:
             return "draining", f"{seat.key} is {seat.actor.state}"
         if seat.actor.definition.name in envelope.chain and not room:
             return "declined", "it already waits in this chain of calls"
-        offer = self._hooked(call, seat, self.fresh(seat))
+        offer = self._hooked(call, seat, self.fresh(seat, tenant=envelope.tenant))
         if not isinstance(offer, Bid):
             return offer
         remaining = float("inf") if envelope.remaining is None else envelope.remaining
@@ -223,17 +252,18 @@ class Bids:
             labels=dict(actor.labels),
         )
         self._book.bids.offer(proposal, seat.key, call.conversation, inbound.sender, now)
+        self.granted(seat, inbound.envelope.tenant, call.conversation)
         return proposal
 
-    def _refusal(self, seat: Seat, why: Why) -> Refusal:
+    def _refusal(self, seat: Seat, why: Why, tenant: str, conversation: str) -> Refusal:
         reason, message = why
         return Refusal(
             agent=seat.actor.definition.name,
             instance=seat.actor.instance,
             reason=reason,
             message=message,
-            retry_after=self.retry_after(seat) if reason == "capacity" else None,
-            bid=self.fresh(seat),
+            retry_after=self.retry_after(seat, tenant, conversation) if reason == "capacity" else None,
+            bid=self.fresh(seat, tenant=tenant),
         )
 
 

@@ -190,7 +190,7 @@ class Participant:
             job=envelope.job,
             remaining=self._remaining(envelope.remaining, seat),
         )
-        load = self.bids.load(seat, now)
+        load = self.bids.load(seat, now, tenant=envelope.tenant)
         for command in self.book.award(received, load.room, now):
             if isinstance(command, c.Begin):
                 self._begin(command.commitment, inbound, act, seat, load)
@@ -238,6 +238,7 @@ class Participant:
         """Into the mailbox, unless it was cancelled while it waited for that."""
         if self._works.get(commitment.award) is work:
             seat.actor.offer(work)
+            self.bids.granted(seat, envelope.tenant, commitment.conversation)
             self._confirmations.expect(work.offered_at, commitment, envelope, seat)
 
     def _not_taken(

@@ -76,13 +76,14 @@ class Telling:
     def decline(self, cause: Envelope, command: c.Decline, seat: Seat) -> None:
         """The award is not taken: why, when to come back, and how it stands now."""
         actor, received = seat.actor, command.received
+        tenant, full = received.tenant, command.reason == "capacity"
         refusal = Refusal(
             agent=actor.definition.name,
             instance=actor.instance,
             reason=command.reason,
             message=command.message,
-            retry_after=self._bids.retry_after(seat) if command.reason == "capacity" else None,
-            bid=self._bids.fresh(seat),
+            retry_after=self._bids.retry_after(seat, tenant, received.conversation) if full else None,
+            bid=self._bids.fresh(seat, tenant=tenant),
         )
         content = Refuse(conversation=received.conversation, refusals=(refusal,), award=received.award)
         self.say(cause, received.asker, content, seat)

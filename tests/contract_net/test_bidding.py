@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.contract_net.bidding import LINE, Line, Load, bid
+from mesh.actors.returning import Line
+from mesh.contract_net.bidding import LINE, Load, bid
 
 
 def test_an_idle_instance_bids_its_mean_time_and_room_for_one_more_than_it_runs() -> None:
@@ -26,16 +27,20 @@ def test_bids_in_the_air_take_room_and_time_as_if_awarded() -> None:
     assert bidding.room == free.room, "an award of one of these bids must not count it twice"
 
 
+def test_what_is_kept_for_other_tenants_is_no_room() -> None:
+    assert bid(Load(capacity=2, running=1, kept=2)).capacity == 1
+
+
 def test_room_never_goes_below_nothing() -> None:
     assert bid(Load(capacity=1, running=1, waiting=7)).capacity == 0
 
 
 def test_those_who_are_declined_come_back_one_after_the_other() -> None:
-    line, load = Line(), Load(capacity=2, latency=1.0)
-    assert [line.place(load, now=10.0) for _ in range(3)] == pytest.approx([0.5, 1.0, 1.5])
-    assert line.place(load, now=60.0) == pytest.approx(0.5)
+    line = Line(LINE)
+    assert [line.place(0.5, now=10.0) for _ in range(3)] == pytest.approx([0.5, 1.0, 1.5])
+    assert line.place(0.5, now=60.0) == pytest.approx(0.5)
 
 
 def test_the_line_has_an_end_for_those_who_gave_up_do_not_say_so() -> None:
-    line, load = Line(), Load(capacity=1, latency=1.0)
-    assert max(line.place(load, now=10.0) for _ in range(100)) == pytest.approx(LINE)
+    line = Line(LINE)
+    assert max(line.place(1.0, now=10.0) for _ in range(100)) == pytest.approx(LINE)
