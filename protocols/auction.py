@@ -34,7 +34,8 @@ from mesh.protocols.vigil import Vigil
 
 
 class Auction:
-    """One conversation from its call to its end. `wall` is only used to date the records."""
+    """One conversation from its call to its end. `wall` is only used to date the records; `again` is asked before work goes to
+    another because a winner that is still there would not do it: what fails must not be buried in further awards."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Auction:
         new_id: Callable[[], str],
         wall: Callable[[], float],
         chooser: Chooser = choose,
+        again: Callable[[], bool] = lambda: True,
     ) -> None:
         self.terms = terms
         self.policy = policy
@@ -53,6 +55,7 @@ class Auction:
         self.given_up: set[str] = set()
         self.outcome: m.Outcome | None = None
         self._random, self._new_id, self._wall, self._chooser = random, new_id, wall, chooser
+        self._again = again
         self._vigil: Vigil | None = None
         self._declines = self._losses = self._number = 0
         self._out: list[m.Command] = []
@@ -297,13 +300,13 @@ class Auction:
             return
         certain = vigil.never_received(event.attempt)
         if certain or not vigil.lenient(now):
-            self._lost(vigil, now, "is gone: nobody listens at its subject", certain=certain)
+            self._lost(vigil, now, "is gone: nobody listens at its subject", certain=certain, gone=True)
 
     def _probe(self, vigil: Vigil, now: float) -> None:
         self._out.append(m.Probe(vigil.record, vigil.winner, vigil.probe(now)))
 
-    def _lost(self, vigil: Vigil, now: float, why: str, *, certain: bool) -> None:
-        """The winner is given up. `certain`: it has not begun, and will not."""
+    def _lost(self, vigil: Vigil, now: float, why: str, *, certain: bool, gone: bool = False) -> None:
+        """The winner is given up. `certain`: it has not begun, and will not. `gone`: the server says that it is not there."""
         if self.state == "awarded" or not certain:
             self._out.append(m.Suspect(vigil.winner, why))
         if self.terms.effect == "at_most_once" and not certain:
@@ -315,7 +318,7 @@ class Auction:
         self._losses += 1
         self.rounds.avoid.add(vigil.winner.key)
         self._tender.object(vigil.winner.key, f"unknown: it {why}")
-        if self._losses >= self.policy.awards:
+        if self._losses >= self.policy.awards or not (certain or gone or self._again()):
             self._step("fault")
             self._fail(AgentLost(f"{self._losses} winners were lost; the last, {vigil.winner.key}, {why}"))
         elif vigil.heard or self._tender.silent:

@@ -15,6 +15,7 @@ import msgspec
 
 from mesh.actors.subcontract import Subcontract
 from mesh.contract_net.calls import Call, CallLike, Contracted, call_of, subcontracted
+from mesh.contract_net.hedged import HedgedCall
 from mesh.contract_net.items import OnItem
 from mesh.contract_net.learning import Learning
 from mesh.contract_net.ledger import AwardLedger
@@ -113,10 +114,11 @@ class Initiator:
         policy = policy or self.policy
         if call.rounds is not None:
             policy = msgspec.structs.replace(policy, rounds=call.rounds)
-        contracted = await self._give(
-            call, conversation, policy, resume,
-            ledger=ledger, hands_over=hands_over, on_progress=on_progress, on_item=on_item,
-        )  # fmt: skip
+        heard: dict[str, Any] = {"hands_over": hands_over, "on_progress": on_progress, "on_item": on_item}
+        if resume is None and self._hedged(call):
+            contracted = await HedgedCall(self, call, conversation, policy, True, ledger, heard).run()
+        else:
+            contracted = await self.give(call, conversation, policy, resume, ledger=ledger, **heard)
         self.peer.quality.fits(contracted.output)
         return contracted
 
@@ -124,9 +126,17 @@ class Initiator:
         """`contract` for the handlers and clients of this peer."""
         conversation = self.peer.ids.uuid()
         effect = wanted.effect or self._effect(wanted.capability)
-        return await self._give(subcontracted(wanted, effect, conversation), conversation, self.policy)
+        call = subcontracted(wanted, effect, conversation)
+        if (hedge := wanted.hedge) or (hedge is None and self._hedged(call)):
+            return await HedgedCall(self, call, conversation, self.policy, hedge or True).run()
+        return await self.give(call, conversation, self.policy)
 
-    def _give(
+    def _hedged(self, call: Call) -> bool:
+        """Whether who offers it says that it is worth a second award when it takes long."""
+        declared = self.peer.directory.declared(call.capability) if call.effect == "pure" else None
+        return declared is not None and declared.hedge
+
+    def give(
         self,
         call: Call,
         conversation: str,
@@ -134,10 +144,13 @@ class Initiator:
         resume: AwardRecord | None = None,
         *,
         ledger: AwardLedger | None = None,
+        avoid: str = "",
         **heard: Any,
     ) -> Coroutine[Any, Any, Contracted]:
-        """Quietly if it can be, by an auction if not. `heard` is for the negotiation: what the caller wants to hear of it."""
+        """Quietly if it can be, by an auction if not. `heard` is for the negotiation: what the caller wants to hear of it.
+        With `avoid`, an instance's key, an auction in which that one comes last."""
         call.deadline.check(call.capability)
+        self.peer.budgets.of(call.capability).called()
         if self.peer.policy.switches:
             self.peer.policy.check(capability=call.capability, tenant=call.tenant)
         if call.effect == "at_most_once" and policy.explore:
@@ -148,6 +161,10 @@ class Initiator:
             auction = self._auction(call.terms(conversation, mode), policy, first)
             return Negotiation(self, call, auction, ledger=ledger, **heard)
 
+        if avoid:
+            negotiation = take_up(1)
+            negotiation.auction.rounds.avoid.add(avoid)
+            return negotiation.run()
         if resume is None and (trial := self.trials.sample(call, policy)) is not None:
             whatever = msgspec.structs.replace(policy, floor=0.0)  # it is known to have failed
             return QuietAward(self, call, whatever, trial, conversation, take_up).run(ledger)
@@ -186,6 +203,7 @@ class Initiator:
             new_id=lambda: f"{terms.conversation}.{next(numbers)}",
             wall=self.peer.clock.now,
             chooser=self._chooser,
+            again=self.peer.budgets.of(terms.capability).spend,
         )
 
     def timeout(self, capability: str) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mesh.protocols.errors import BreakerOpen, Draining, MeshError, Overloaded, Refused
+from mesh.protocols.errors import BreakerOpen, Draining, MeshError, NoBids, Overloaded, Refused
 from mesh.resilience.budget import RetryBudget
 from mesh.resilience.quantile import Quantile
 
@@ -68,7 +68,7 @@ class Pace:
 
     def failed(self, error: BaseException, now: float) -> None:
         """An attempt failed: whoever has too much to do is not asked twice."""
-        if isinstance(error, Overloaded | Draining | BreakerOpen) or _declined(error):
+        if isinstance(error, Overloaded | Draining | BreakerOpen | NoBids) or _declined(error):
             asked = error.retry_after if isinstance(error, MeshError) else None
             self._held_until = max(self._held_until, now + max(self.hedge.hold, asked or 0.0))
 

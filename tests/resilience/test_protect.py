@@ -15,6 +15,7 @@ from mesh.protocols.errors import (
     BreakerOpen,
     DeadlineExceeded,
     Draining,
+    Killed,
     MeshError,
     NoResponders,
     Overloaded,
@@ -90,7 +91,15 @@ async def test_work_that_may_have_been_begun_is_not_unless_that_is_harmless(run:
     assert await run(Attempts(kind("x")), effect="idempotent") == "done"
 
 
-@pytest.mark.parametrize("error", [BadPayload("x", detail=NOT_BEGUN), BreakerOpen("x", detail=NOT_BEGUN)])
+@pytest.mark.parametrize(
+    "error",
+    [
+        BadPayload("x", detail=NOT_BEGUN),
+        BreakerOpen("x", detail=NOT_BEGUN),
+        Killed("x", detail=NOT_BEGUN),
+        Overloaded("x", detail={"retried": 3}),
+    ],
+)
 async def test_what_cannot_help_is_never_repeated(run: Run, error: MeshError) -> None:
     attempts = Attempts(error)
     with pytest.raises(type(error)):
