@@ -35,6 +35,12 @@ LATER = 60
 """Seconds that a level stays stored after it is full again: nothing stored means full."""
 
 
+async def open_limits(store: Store, subjects: Subjects) -> Bucket:
+    """The bucket of what is left: on disk, or a server that restarts would give everything once more."""
+    name = subjects.bucket(LIMITS)
+    return await store.bucket(BucketSpec(name=name, storage="file", description="what is left of rate limits"))
+
+
 class Meter:
     """One limit of one kind, in one process. `for_tokens`: it counts tokens, else calls."""
 
@@ -252,9 +258,7 @@ class Limiter:
         """The bucket, watched: a level that one sees when it is written is worth more than one that is read later."""
         async with self._opening:
             if self._bucket is None:
-                name = self._subjects.bucket(LIMITS)
-                spec = BucketSpec(name=name, storage="file", description="what is left of rate limits")
-                bucket = await self._store.bucket(spec)
+                bucket = await open_limits(self._store, self._subjects)
                 watch = await bucket.watch(self._heard)
                 try:
                     async with asyncio.timeout(READ_WITHIN):
@@ -262,6 +266,7 @@ class Limiter:
                 except BaseException as error:
                     await watch.close()
                     if isinstance(error, TimeoutError):
+                        name = self._subjects.bucket(LIMITS)
                         raise TimedOut(f"the bucket {name} was not read within {READ_WITHIN:g} s") from None
                     raise
                 self._bucket, self._watch = bucket, watch

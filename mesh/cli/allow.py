@@ -1,0 +1,46 @@
+"""`mesh allow`: lift a kill switch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from mesh.cli.deciding import By, decide
+from mesh.cli.exits import BadInput
+from mesh.cli.options import Options, shared_options
+from mesh.protocols.errors import Refused
+from mesh.protocols.policies import KINDS, Switch, What, switch_key
+
+if TYPE_CHECKING:
+    from mesh.actors.deciding import Decided, Deciding
+    from mesh.client.mesh import Mesh
+
+
+@shared_options
+def allow(
+    options: Options,
+    what: Annotated[str, typer.Argument(metavar="WHAT", help=", ".join(KINDS))],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As it stands in `mesh kill ls`.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stays on record.")] = "",
+    by: By = "",
+) -> None:
+    """Lift a kill switch: what was refused is taken again. Exit code 5 if another switch still kills it."""
+    kind = cast(What, what)
+    key = switch_key(kind, name)
+    others: list[Switch] = []
+
+    async def work(mesh: Mesh, deciding: Deciding) -> Decided:
+        policy = mesh.peer.policy
+        switches = dict(policy.switches)
+        if key not in switches and not policy.revision(key):
+            known = ", ".join(f"{each.what} {each.name}" for each in switches.values()) or "nothing"
+            raise BadInput(f"{what} {name} is not killed by a switch of that name; killed: {known}")
+        decided = await deciding.lift(key, reason)
+        others.extend(each for each in switches.values() if each.key != key and each.what == kind and each.covers(name))
+        return decided
+
+    decide(options, by, work, f"{what} {name} is allowed")
+    if others:
+        left = ", ".join(f"{each.what} {each.name}" for each in others)
+        raise Refused(f"it is still killed by another switch: {left}")

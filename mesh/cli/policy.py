@@ -1,0 +1,80 @@
+"""`mesh policy`: everything that operators have decided, and who decided what when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mesh.cli.deciding import common, entries, named, when
+from mesh.cli.options import Options, shared_options
+from mesh.cli.output import print_rows
+from mesh.cli.running import connected, run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mesh.actors.event import Event
+
+app = typer.Typer(help="Kill switches, flags, limits and shares: ls, history.", no_args_is_help=True)
+
+COLUMNS = {"key": "KEY", "says": "SAYS", "by": "BY", "reason": "REASON", "since": "SINCE", "trouble": "TROUBLE"}
+HISTORY = {"time": "TIME", "action": "ACTION", "key": "KEY", "by": "BY", "reason": "REASON", "revision": "REVISION"}
+QUIET = 0.5
+"""When no older decision came for so many seconds, there are no more."""
+
+
+@app.callback()
+def _group() -> None:
+    """What operators have decided: switches (`mesh kill`), flags (`mesh flag`), limits (`mesh limit`), shares (`mesh tenant`)."""
+
+
+@app.command("ls")
+@shared_options
+def list_policies(options: Options) -> None:
+    """List every decision, of whatever kind, also those that cannot be read."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with connected(options) as mesh:
+            return [
+                {"key": key, "says": named(entry), "trouble": trouble, **common(entry)}
+                for key, entry, trouble in await entries(mesh)
+            ]
+
+    print_rows(run(work()), COLUMNS, options.output, empty="nothing was decided: everything is allowed")
+
+
+@app.command("history")
+@shared_options
+def history(
+    options: Options,
+    since: Annotated[str, typer.Option(help="How far back, such as 10m, 2h, 7d.")] = "7d",
+    key: Annotated[str, typer.Option(help="Only of keys that begin so, such as kill.agent.")] = "",
+) -> None:
+    """Who has decided what, oldest first; as long as events are kept (a week)."""
+    from mesh.cli.events import seconds_of
+
+    back = seconds_of(since)
+
+    async def work() -> list[dict[str, Any]]:
+        from mesh.actors.deciding import AUTHOR, EVENT
+
+        async with connected(options) as mesh:
+            found = mesh.events(EVENT, agent=AUTHOR, since=max(0.0, mesh.peer.clock.now() - back))
+            return [{"time": when(event.time), "at": event.time, **event.payload} async for event in _past(found)]
+
+    rows = [row for row in run(work()) if str(row.get("key", "")).startswith(key)]
+    print_rows(rows, HISTORY, options.output, empty=f"nothing was decided within {since}")
+
+
+async def _past(found: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    import asyncio
+
+    while True:
+        try:
+            async with asyncio.timeout(QUIET):
+                event = await anext(found)
+        except (TimeoutError, StopAsyncIteration):
+            return
+        if isinstance(event.payload, dict):
+            yield event

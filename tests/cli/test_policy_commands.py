@@ -1,0 +1,161 @@
+"""`mesh kill|allow|flag|limit|policy` and `mesh tenant share`: what is said is in force, on record, and proven."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
+
+import pytest
+
+from mesh import Mesh, agent
+from mesh.cli.main import main
+from mesh.protocols.errors import Killed
+from tests.servers import RealServer
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+
+
+@agent
+async def reviewer(text: str) -> str:
+    return text.upper()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    with RealServer(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+async def host(server: RealServer) -> AsyncIterator[Mesh]:
+    async with Mesh.connect(server.url, process="host") as mesh:
+        await mesh.host(reviewer)
+        yield mesh
+
+
+class Cli:
+    """Runs commands as `main` does, in a thread: an interpreter for each of them would take most of the time."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        return await asyncio.to_thread(self._run, arguments)
+
+    def _run(self, arguments: tuple[str, ...]) -> tuple[int, str, str]:
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setattr(sys, "argv", ["mesh", *arguments, "--server", self.url])
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else 1
+        return code, out.getvalue(), err.getvalue()
+
+    async def json(self, *arguments: str) -> Any:
+        code, out, err = await self(*arguments, "-o", "json")
+        assert code == 0, err
+        return json.loads(out)
+
+
+@pytest.fixture
+def cli(server: RealServer) -> Cli:
+    return Cli(server.url)
+
+
+async def test_an_agent_is_killed_everywhere_listed_allowed_and_all_of_it_is_on_record(host: Mesh, cli: Cli) -> None:
+    assert await host.ask("reviewer", "a") == "A"
+    decided = await cli.json("kill", "agent", "reviewer", "--reason", "it loops", "--by", "ada@desk", "--for", "1h")
+    assert (decided["in_force"], decided["silent"], decided["seconds"] < 1.0) == (["host"], [], True)
+    with pytest.raises(Killed, match="ada@desk: it loops"):
+        await host.ask("reviewer", "a")
+    (row,) = await cli.json("kill", "ls")
+    assert (row["what"], row["name"], row["by"], row["reason"]) == ("agent", "reviewer", "ada@desk", "it loops")
+    code, out, _ = await cli("allow", "agent", "reviewer", "--by", "bob@desk")
+    assert (code, "in force in 1 process after" in out) == (0, True)
+    assert await host.ask("reviewer", "a") == "A"
+    history = await cli.json("policy", "history", "--key", "kill.agent.")
+    assert [(row["action"], row["key"], row["by"]) for row in history] == [
+        ("set", "kill.agent.reviewer", "ada@desk"), ("unset", "kill.agent.reviewer", "bob@desk"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("kill", "agent", "reviewer"), "--reason"),
+        (("kill", "agent", "re*viewer", "--reason", "x"), "pay.*"),
+        (("kill", "version", "1.2.0", "--reason", "x"), "reviewer@1.2.0"),
+        (("kill", "tenant", "*", "--reason", "x"), "--yes"),
+        (("kill", "tool", "a", "--reason", "x", "--for", "1h", "--until", "18:30"), "not both"),
+        (("kill", "tool", "a", "--reason", "x", "--until", "2001-01-01"), "is over"),
+        (("allow", "agent", "nobody"), "killed: nothing"),
+        (("allow", "planet", "earth"), "planet"),
+        (("flag", "set", "a flag", "1"), "letters"),
+        (("flag", "unset", "unknown"), "not set"),
+        (("limit", "set", "agent", "reviewer"), "--calls"),
+        (("limit", "set", "agent", "--calls", "60/min"), "say what and which"),
+        (("limit", "set", "planet", "earth", "--calls", "60/min"), "planet"),
+        (("limit", "set", "agent", "reviewer", "--calls", "many"), "60/min"),
+        (("limit", "set", "agent", "reviewer", "--calls", "6000/min", "--burst", "1"), "at least"),
+        (("limit", "unset", "agent", "nobody"), "no limit"),
+        (("tenant", "share", "acme"), "--weight"),
+        (("tenant", "share", "acme", "--weight", "0"), "mesh kill tenant"),
+        (("tenant", "share", "nobody", "--unset"), "no share"),
+    ],
+    ids=lambda each: " ".join(each[:3]) if isinstance(each, tuple) else "",
+)
+async def test_what_cannot_be_meant_is_said_so_and_changes_nothing(
+    cli: Cli, arguments: tuple[str, ...], says: str
+) -> None:
+    code, _, err = await cli(*arguments)
+    assert (code, says in err) == (2, True), err
+
+
+async def test_an_allowed_name_may_still_be_killed_by_a_wider_switch(cli: Cli) -> None:
+    await cli.json("kill", "capability", "pay.*", "--reason", "audit")
+    await cli.json("kill", "capability", "pay.refund", "--reason", "audit")
+    code, _, err = await cli("allow", "capability", "pay.refund")
+    assert (code, "capability pay.*" in err) == (5, True)
+    await cli.json("allow", "capability", "pay.*")
+    assert await cli.json("kill", "ls") == []
+
+
+async def test_flags_limits_and_shares_are_set_listed_and_unset(host: Mesh, cli: Cli) -> None:
+    await cli.json("flag", "set", "model", "large", "--tenant", "acme", "--percent", "10")
+    await cli.json("flag", "set", "retries", "3")
+    flags = {row["name"]: row for row in await cli.json("flag", "ls")}
+    assert (flags["model"]["value"], flags["model"]["percent"], flags["retries"]["value"]) == ("large", 10.0, 3)
+    await cli.json("flag", "unset", "model", "--tenant", "acme")
+    await cli.json("limit", "set", "agent", "reviewer", "--calls", "600/min", "--tokens", "100000/min")
+    await host.ask("reviewer", "a")
+    limits = {row["kind"]: row for row in await cli.json("limit", "ls")}
+    assert (limits["calls"]["limit"], limits["calls"]["a_minute"]) == ("agent reviewer", 600.0)
+    assert 0 < limits["calls"]["left"] <= limits["calls"]["burst"]
+    await cli.json("limit", "unset", "agent", "reviewer")
+    await cli.json("tenant", "share", "acme", "--weight", "3", "--at-once", "4")
+    await cli.json("tenant", "share", "acme", "--queue", "100")
+    (share,) = await cli.json("tenant", "ls")
+    assert (share["weight"], share["at_once"], share["queue"]) == (3.0, 4, 100)
+    assert host.peer.policy.share("acme").queue == 100
+    keys = [row["key"] for row in await cli.json("policy", "ls")]
+    assert keys == ["flag.retries", "share.acme"]
+    await cli.json("flag", "unset", "retries")
+    await cli.json("tenant", "share", "acme", "--unset")
+
+
+async def test_what_nobody_can_read_is_shown_as_such(host: Mesh, cli: Cli) -> None:
+    from mesh.policy.policy import open_policies
+
+    bucket = await open_policies(host.peer.store, host.peer.subjects)
+    await bucket.put("kill.tool.search", b"oops")
+    (row,) = await cli.json("policy", "ls")
+    assert "it holds" in row["trouble"]
+    code, out, err = await cli("kill", "ls")
+    assert (code, "search" in out, "cannot be read" in err) == (0, True, True)
+    await cli.json("allow", "tool", "search")
