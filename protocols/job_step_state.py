@@ -114,6 +114,7 @@ class StepState:
             self._go_on(event)
         else:
             self.ended_at = at
+            self.attempt += self.paused
             self._end(event)
 
     def undo(self, event: CompStarted | CompSucceeded | CompFailed) -> None:

@@ -10,7 +10,9 @@ from typing import Annotated
 import msgspec
 import typer
 
+from mesh.protocols.job_events import WaitOpened
 from mesh.protocols.job_state import JobState, WaitState
+from mesh.protocols.policies import switch_in
 
 UntilAwaited = Annotated[
     bool | None,
@@ -64,8 +66,17 @@ def waits(state: JobState) -> Iterator[str]:
         opened = wait.opened
         if opened.kind == "signal":
             yield f"the signal {opened.name!r}: `mesh job signal {state.job} {shlex.quote(opened.name)} VALUE`"
+        elif opened.kind == "killed":
+            yield _to_be_allowed(opened)
         elif opened.kind == "child":
             yield f"its child, a job of {opened.name!r}: `mesh job show {opened.child}`"
+
+
+def _to_be_allowed(opened: WaitOpened) -> str:
+    """Who killed it and why, and the command that allows it."""
+    told = str(msgspec.json.decode(opened.about.inline)) if opened.about is not None else opened.name
+    switch = switch_in(opened.name, "")
+    return f"{told}: `mesh allow {switch.what} {shlex.quote(switch.name)}`" if switch else told
 
 
 def _answers(state: JobState) -> Iterator[str]:

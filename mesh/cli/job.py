@@ -17,6 +17,7 @@ from mesh.cli.output import note, print_line, print_rows, print_table, print_val
 from mesh.cli.running import connected, run
 from mesh.cli.submit import follow
 from mesh.cli.timeline import draw_timeline
+from mesh.jobs.words import in_short
 from mesh.protocols.errors import TimedOut
 
 if TYPE_CHECKING:
@@ -36,12 +37,13 @@ COLUMNS = {
     "owner": "OWNER",
     "submitted_at": "SUBMITTED",
 }
-STEPS = {"key": "STEP", "state": "STATE", "by": "BY", "attempt": "ATTEMPT", "seconds": "SECONDS", "why": "ERROR"}
+STEPS = {"key": "STEP", "state": "STATE", "by": "BY", "attempt": "ATTEMPT", "seconds": "SECONDS", "why": "REMARK"}
 BIDS = {
     "step": "STEP",
     "bidder": "BID BY",
     "price": "PRICE",
     "latency": "LATENCY",
+    "expected": "EXPECTED",
     "score": "SCORE",
     "verdict": "VERDICT",
 }
@@ -194,6 +196,8 @@ def _print(shown: dict[str, Any], awaited: list[str]) -> None:
     for each in awaited:
         typer.echo(printable(f"{'waits for':>13}: {each}"))
     _print_ending(shown)
+    if shown.get("degraded"):
+        typer.echo(printable(f"{'degraded':>13}: {in_short(shown['degraded'])}"))
     if shown.get("archived"):
         where = shown["archived"]
         typer.echo(
@@ -246,7 +250,9 @@ def _usage(used: dict[str, Any]) -> str:
 
 def _step(row: dict[str, Any]) -> dict[str, Any]:
     error = row["error"]
-    return {**row, "why": f"{error['code']}: {error['message']}" if error else None}
+    why = f"{error['code']}: {error['message']}" if error else row["degraded"]
+    state = "skipped" if row["skipped"] else "degraded" if row["degraded"] else row["state"]
+    return {**row, "state": state, "why": why}
 
 
 def _bid(step: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -255,6 +261,7 @@ def _bid(step: str, row: dict[str, Any]) -> dict[str, Any]:
         "bidder": f"{row['agent']}.{row['instance']}",
         "price": row["bid"]["price"],
         "latency": row["bid"]["latency"],
+        "expected": row["expected"]["latency"],
         "score": row["score"]["total"] if row["score"] else None,
         "verdict": "won" if row["won"] else row["rejected_because"] or "outbid",
     }

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from mesh.cli.output import printable
+from mesh.jobs.words import in_short
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.job_events import (
     ArtifactPut,
@@ -35,6 +36,7 @@ from mesh.protocols.job_events import (
     Resumed,
     StepFailed,
     StepInDoubt,
+    StepRetried,
     StepStarted,
     StepSucceeded,
     Submitted,
@@ -86,15 +88,17 @@ def _told(event: Event, record: Recorded, state: JobState) -> list[Line]:
         case ArtifactPut():
             return [Line(f"  artifact {event.artifact.kind}: {event.artifact.id}", "dim")]
         case Completed():
-            return [Line(f"job {state.job} is done, {_spent(state)}", "bold green")]
+            return [Line(f"job {state.job} is done, {_spent(state)}", "bold green"), *_rests_on(state)]
         case Failed() | Cancelled() | Compensated() | DeadLettered():
             return [Line(f"job {state.job} {state.status}: {event.fault.code}: {event.fault.message}", "bold red")]
     return _paused(event, state.job)
 
 
 def _paused(event: Event, job: str) -> list[Line]:
-    """What is waited for, what somebody said, and what was undone."""
+    """What is tried again, what is waited for, what somebody said, and what was undone."""
     match event:
+        case StepRetried():
+            return [_goes_on(event)]
         case WaitOpened():
             called = f" {event.name!r}" if event.name else ""
             whose = f", {event.child}" if event.child else ""
@@ -125,6 +129,7 @@ _KINDS = {
     "signal": "the signal",
     "child": "the job of",
     "resolution": "a decision about",
+    "killed": "an operator to allow",
 }
 
 
@@ -147,10 +152,34 @@ def award_lines(step: str, award: AwardRecord) -> list[Line]:
 def _ended(step: StepState) -> Line:
     if step.state == "succeeded":
         by = f" by {step.by}" if step.by else ""
-        return Line(f"  ✓ {step.key}{by}, {step.seconds:.2f} s{_price(step.usage.money)}", "green")
+        told = f"{step.key}{by}, {step.seconds:.2f} s{_price(step.usage.money)}"
+        if step.degraded:
+            return Line(
+                f"  ~ {told}; {step.source if step.source != 'full' else 'degraded'}: {step.degraded}", "yellow"
+            )
+        return Line(f"  ✓ {told}", "green")
     fault = step.fault
     why = f"{fault.code}: {fault.message}" if fault else step.state
-    return Line(f"  ✗ {step.key}: {why}", "red")
+    return Line(f"  ✗ {step.key}{' is skipped' if step.skipped else ''}: {why}", "red")
+
+
+def _goes_on(event: StepRetried) -> Line:
+    """How a step goes on after an attempt that failed."""
+    later = max(0.0, event.until - time.time()) if event.until else 0.0
+    onward = {
+        "retry": "again at once",
+        "back_off": f"again in {later:.0f} s" if later else "again",
+        "vary": f"varied: {event.what}",
+        "fall_back": f"instead: {event.what}",
+    }[event.onward]
+    return Line(f"  ↻ {event.key}: {event.fault.code}: {event.fault.message}; {onward}", "yellow")
+
+
+def _rests_on(state: JobState) -> list[Line]:
+    degraded = state.degraded
+    return (
+        [Line(f"its result rests on less than was asked for: {in_short(degraded)}", "bold yellow")] if degraded else []
+    )
 
 
 def _spent(state: JobState) -> str:

@@ -56,7 +56,8 @@ class Calling:
         done = await award(
             self._contractor, call, self._seat, attempt, lambda: self._journal.leaving, self._limits.left
         )
-        return Outcome(done.content, done.usage, done.stamps, by=f"{done.winner.agent}.{done.winner.instance}")
+        by = f"{done.winner.agent}.{done.winner.instance}"
+        return Outcome(done.content, done.usage, done.stamps, by=by, degraded=done.degraded)
 
     def must_be_allowed(self, step: Step) -> None:
         """A fork leaves the world outside alone, unless it may. What undoes its own steps is allowed.

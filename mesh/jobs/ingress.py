@@ -38,6 +38,8 @@ PARENT = "Mesh-Parent"
 """The header that says whose child a job is."""
 LATER = 1.0
 """Seconds, up to twice as many, after which a submission is to be made again for which there was no room."""
+LATE, STAYS_BEHIND = 0.5, 2.0
+"""A message that waited so many seconds in the stream, by the clocks on the wall, says that we are behind, and for how long."""
 HELD_BACK = 5.0
 """Seconds, up to twice as many, after which a message comes again that must stay in the stream."""
 
@@ -63,7 +65,7 @@ class Ingress:
         self._tries = Tries(seat.store, seat.subjects)
         self._pulling: list[Pulling] = []
         self._overtaking: list[Overtaking] = []
-        self._held_until = float("-inf")
+        self._behind_until = float("-inf")
         self._subscriptions: list[Subscription] = []
         self._requests: set[asyncio.Task[None]] = set()
 
@@ -117,8 +119,10 @@ class Ingress:
         except InvalidName as error:
             await self._letters.bury_message(source, delivery.message.data, delivery.message.headers, error.fault())
             return None
+        if self._seat.clock.now() - source.received_at > LATE:
+            self._behind(STAYS_BEHIND)
         if self._held_back(request):
-            self._held_until = self._seat.clock.monotonic() + 2 * HELD_BACK
+            self._behind(2 * HELD_BACK)
             return Again(HELD_BACK * (1 + self._seat.ids.random.random()))
         if delivery.attempts <= UNSUSPECTED:
             await self._account(request)
@@ -159,9 +163,12 @@ class Ingress:
             return self._admitted(admitted)
         return await bury(self._admission, self._letters, request, reason)
 
+    def _behind(self, seconds: float) -> None:
+        self._behind_until = max(self._behind_until, self._seat.clock.monotonic() + seconds)
+
     def _crowded(self) -> bool:
         """Whether messages have to wait here for those before them."""
-        return self._room.free <= 0 or self._seat.clock.monotonic() < self._held_until
+        return self._room.free <= 0 or self._seat.clock.monotonic() < self._behind_until
 
     async def _let_past(self, stored: Stored) -> None:
         """Take a message in out of turn. Errors as in `Admission.admit`; where it must stay for now, `Overloaded`."""

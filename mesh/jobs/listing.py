@@ -15,6 +15,7 @@ from mesh.jobs.values import Values
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.job_events import JobEvent, JobHead, Value, tag_of
 from mesh.protocols.job_state import Recorded, StepState, fold
+from mesh.protocols.scoring import likely
 
 Row = dict[str, Any]
 
@@ -88,6 +89,7 @@ async def show_job(
         "input": await _shown(values, submitted.input),
         "result": await _shown(values, state.output) if state.output else None,
         "error": msgspec.to_builtins(state.fault) if state.fault else None,
+        "degraded": state.degraded,
         "usage": msgspec.structs.asdict(state.usage),
         "steps": [step_row(each) for each in state.steps.values()],
         "awards": [award_row(each.key, award) for each in state.steps.values() for award in each.awards],
@@ -124,6 +126,19 @@ def step_row(step: StepState) -> Row:
         "seconds": seconds,
         "usage": msgspec.structs.asdict(step.usage),
         "error": msgspec.to_builtins(step.fault) if step.fault else None,
+        "source": step.source,
+        "degraded": step.degraded or None,
+        "skipped": step.skipped,
+        "tries": [
+            {
+                "attempt": each.attempt,
+                "error": f"{each.fault.code}: {each.fault.message}",
+                "onward": each.onward,
+                "what": each.what or None,
+                "until": iso(each.until) if each.until else None,
+            }
+            for each in step.tries
+        ],
     }
 
 
@@ -139,6 +154,8 @@ def award_row(step: str, award: AwardRecord) -> Row:
         "known": award.known,
         "winner": award.winner,
         "reason": award.reason,
+        "explored": award.explored,
+        "weights": msgspec.structs.asdict(award.weights),
         "bids": [bid_row(each, award.winner) for each in award.candidates],
         "refusals": [msgspec.to_builtins(each) for each in award.refusals],
         "at": iso(award.at),
@@ -156,6 +173,8 @@ def bid_row(candidate: Candidate, winner: str) -> Row:
         "bid": msgspec.structs.asdict(candidate.bid),
         "score": None if score is None else {**msgspec.structs.asdict(score), "total": score.total},
         "reputation": candidate.reputation,
+        "learned": None if candidate.learned is None else msgspec.structs.asdict(candidate.learned),
+        "expected": likely(candidate)._asdict(),
         "won": candidate.key == winner,
         "rejected_because": candidate.rejected_because or None,
     }

@@ -35,7 +35,7 @@ from mesh.jobs.values import Values
 from mesh.jobs.waits import Waits
 from mesh.jobs.words import because, why
 from mesh.jobs.workflow import Workflow
-from mesh.protocols.errors import Cancelled, JournalCorrupt
+from mesh.protocols.errors import Cancelled, DeadlineExceeded, JournalCorrupt
 from mesh.protocols.job_events import Cancelled as CancelledEvent
 from mesh.protocols.job_events import Compensated, Event, Failed, OwnerReleased, Parked, Paused, Submitted, Suspended
 from mesh.protocols.job_state import Claim, JobState
@@ -108,10 +108,24 @@ class Run:
             Exception: whatever it raised. BadPayload · BadResult: what went in or came out does not fit its types.
             DeadlineExceeded: the job's own deadline.
         """
+        self._must_be_wanted()
         result = await self._limits.enforce(f"job {self.id}", self._body())
         if self.cancelled is None:
             self.course.over("")
         return self._workflow.output.encode(result)
+
+    def _must_be_wanted(self) -> None:
+        """A job that its submitter had given up before anybody came to it does nothing at all."""
+        state = self._journal.state
+        if self._limits.deadline is None or not self._limits.deadline.expired or state.steps or state.waits:
+            return
+        self._seat.telemetry.emit(
+            "job.given_up", job=self.id, tenant=self._journal.tenant, workflow=self._workflow.name,
+            correlation=self._job.correlation,
+        )  # fmt: skip
+        raise DeadlineExceeded(
+            f"job {self.id}: its deadline had passed before it was begun, and nobody waits for it any more"
+        )
 
     async def _body(self) -> Any:
         current.set(Scope(self.id, "", self._began(), self.course.ahead))

@@ -92,7 +92,10 @@ class StandIns:
         error = first_fault(attempt.tries) or HandlerFailed()
         fallback = self.fallbacks[attempt.stance.fallback - 1]
         outcome = await self._given(fallback, error, call)
-        return replace(outcome, source=fallback.source, degraded=f"{words(fallback)}, because: {error.message}")
+        why = f"{words(fallback)}, because: {error.message}"
+        if outcome.degraded:
+            why += f"; and that is degraded: {outcome.degraded}"
+        return replace(outcome, source=fallback.source, degraded=why)
 
     async def _given(self, fallback: StandIn, error: MeshError, call: Callable[[str], Awaitable[Outcome]]) -> Outcome:
         match fallback:

@@ -23,6 +23,7 @@ from mesh.protocols.job_events import (
     Parked,
     StepFailed,
     StepInDoubt,
+    StepRetried,
     StepStarted,
     StepSucceeded,
     Suspended,
@@ -88,10 +89,12 @@ class _Drawing:
                 self._begin("step", event.key, at, _award(event.award), event.attempt)
             case Awarded():
                 self._open["step", event.key].text = _award(event.award)
+            case StepRetried():
+                self._retried(event, at)
             case StepSucceeded():
-                self._ended(event, at, "done", f"by {event.by}" if event.by else "")
+                self._ended(event, at, "done", _given(event))
             case StepFailed():
-                self._ended(event, at, "failed", _told(event.fault))
+                self._ended(event, at, "failed", ("skipped: " if event.skipped else "") + _told(event.fault))
             case StepInDoubt():
                 self._end("step", event.key, at, "failed", f"in doubt: {event.reason}")
             case WaitOpened():
@@ -105,9 +108,15 @@ class _Drawing:
             case CompFailed():
                 self._end("undo", event.key, at, "failed", _told(event.fault))
 
+    def _retried(self, event: StepRetried, at: float) -> None:
+        """That attempt is over; the next one is told from here, unless it waits for its time."""
+        if ("step", event.key) not in self._open:
+            self._begin("step", event.key, at, "", event.attempt)
+        self._end("step", event.key, at, "failed", f"{_told(event.fault)}; {_onward(event)}")
+
     def _ended(self, event: StepSucceeded | StepFailed, at: float, how: How, text: str) -> None:
         if ("step", event.key) not in self._open:
-            self._begin("step", event.key, at - event.usage.duration, "")
+            self._begin("step", event.key, at - event.usage.duration, "", self._state.steps[event.key].attempt)
         self._open["step", event.key].money = event.usage.money
         self._end("step", event.key, at, how, text)
 
@@ -173,6 +182,18 @@ def _farewell(events: Iterable[Event], *, lost: bool) -> str:
 def _answer(event: WaitResolved) -> str:
     until = f" {datetime.fromtimestamp(event.at, UTC):%H:%M:%S}" if event.how in ("due", "expired") and event.at else ""
     return event.how + until + (f" by {event.by}" if event.by else "") + (f": {event.reason}" if event.reason else "")
+
+
+def _given(event: StepSucceeded) -> str:
+    by = f"by {event.by}" if event.by else ""
+    degraded = f"{event.source if event.source != 'full' else 'degraded'}: {event.degraded}" if event.degraded else ""
+    return "; ".join(filter(None, (by, degraded)))
+
+
+def _onward(event: StepRetried) -> str:
+    if event.onward == "back_off":
+        return f"again from {datetime.fromtimestamp(event.until, UTC):%H:%M:%S} on" if event.until else "again"
+    return {"retry": "again at once", "vary": "varied: ", "fall_back": "instead: "}[event.onward] + event.what
 
 
 def _told(fault: Fault) -> str:

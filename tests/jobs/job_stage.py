@@ -67,7 +67,8 @@ class Stage:
 
 
 class FakeContractor:
-    """Agents without a contract net: each capability is a function of the decoded input, awarded and journaled as real."""
+    """Agents without a contract net: each capability is a function of the decoded input, awarded and journaled as real. What
+    stands under `~degraded` in a result is what its agent says of it."""
 
     def __init__(self, clock: Clock, **capabilities: Callable[[Any], Any]) -> None:
         self.clock = clock
@@ -102,8 +103,9 @@ class FakeContractor:
         value = work(msgspec.json.decode(call.input))
         if inspect.isawaitable(value):
             value = await value
+        degraded = value.pop("~degraded", "") if isinstance(value, dict) else ""
         content = msgspec.Raw(msgspec.json.encode(value))
-        return Contracted(content, Usage(money=0.1, tokens_in=10), record, Stamps(agent_version="1"))
+        return Contracted(content, Usage(money=0.1, tokens_in=10), record, Stamps(agent_version="1"), degraded=degraded)
 
 
 class World(Stage):
