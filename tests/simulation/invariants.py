@@ -9,12 +9,15 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mesh.protocols.job_events import (
     Entry,
     OwnerClaimed,
     StepFailed,
     StepStarted,
     StepSucceeded,
+    Submitted,
     WaitOpened,
     WaitResolved,
     decode_entry,
@@ -25,6 +28,7 @@ from mesh.protocols.ports import Stored
 from mesh.testing.virtual_time import _waiting_at
 from mesh.transport.matching import matches
 from tests.simulation.outside import Effect
+from tests.simulation.workload import Plan
 
 if TYPE_CHECKING:
     from tests.simulation.operator import Operator
@@ -47,6 +51,10 @@ class JobSeen:
     answers: dict[str, int] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
     timers: dict[str, float] = field(default_factory=dict)
+    plan: tuple[str, ...] | None = None
+    """The keys of an order's steps, one after the other."""
+    key: str = ""
+    """Under which it was handed in."""
 
 
 class Invariants:
@@ -81,7 +89,10 @@ class Invariants:
         if not matches(self._journals, stored.subject):
             return
         entry = decode_entry(stored.data)
-        job = self.jobs.setdefault(entry.job, JobSeen(entry.tenant))
+        job = self.jobs.get(entry.job)
+        if job is None:
+            job = self.jobs[entry.job] = JobSeen(entry.tenant)
+            self._begun(job, entry)
         objection = job.state.objection(entry)
         if objection:
             self.violated(
@@ -90,6 +101,20 @@ class Invariants:
         self._fenced(job, entry)
         self._steps(job, entry, stored)
         job.state.apply(Recorded(entry, stored.sequence, stored.time))
+
+    def _begun(self, job: JobSeen, entry: Entry) -> None:
+        """A key of a tenant is one job, however often it is handed in."""
+        submitted = entry.events[0]
+        if not isinstance(submitted, Submitted):
+            self.violated(f"journal of {entry.job} begins with {type(submitted).__name__}")
+            return
+        if submitted.workflow == "order" and submitted.input.inline is not None:
+            plan = msgspec.json.decode(submitted.input.inline, type=Plan)
+            job.plan = tuple(step.key for step in plan.steps)
+        job.key = submitted.key
+        for other, seen in self.jobs.items():
+            if seen is not job and (seen.tenant, seen.key) == (job.tenant, job.key) and job.key:
+                self.violated(f"order {job.key} of {job.tenant} is two jobs: {other} and {entry.job}")
 
     def _fenced(self, job: JobSeen, entry: Entry) -> None:
         """In one epoch one start of one process writes."""
@@ -151,6 +176,18 @@ class Invariants:
             return
         if effect.kind in ("charge", "pay", "once", "compute") and effect.step not in job.started:
             self.violated(f"job {effect.job}: {effect.step} is done before the journal says that it is started")
+        self._in_order(job, effect)
+
+    def _in_order(self, job: JobSeen, effect: Effect) -> None:
+        """What a plan has before a step has an outcome that is journaled, when the step has an effect."""
+        plan = job.plan
+        if effect.kind == "refund" or plan is None:
+            return
+        for step in plan:
+            if effect.step.startswith(step):
+                return
+            if not any(key.startswith(step) for key in (*job.outcomes, *job.answers)):
+                self.violated(f"job {effect.job}: {effect.step} is done before the journal has an outcome of {step}")
 
     # -- at the end
 

@@ -32,12 +32,21 @@ class Stalled(RuntimeError):
     """Nothing is ready and nothing is scheduled."""
 
 
+class _Numbers:
+    """Counts what is hashed by a number; from the start again in each simulation."""
+
+    last = 0
+
+
 class SimulatedTask(asyncio.Task):  # type: ignore[type-arg]
     """Hashed by a number, so that a set of tasks has the same order in every run, wherever they lie in memory."""
 
     number = 0
 
     def __hash__(self) -> int:
+        if not self.number:
+            _Numbers.last += 1
+            self.number = _Numbers.last
         return self.number
 
 
@@ -45,9 +54,7 @@ class SimulatedFuture(asyncio.Future):  # type: ignore[type-arg]
     """As `SimulatedTask`."""
 
     number = 0
-
-    def __hash__(self) -> int:
-        return self.number
+    __hash__ = SimulatedTask.__hash__  # type: ignore[assignment]
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
@@ -64,7 +71,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._runnable: list[Place] = []
         self._timers: list[tuple[float, int, asyncio.TimerHandle, Place]] = []
         self._count = 0
-        self._numbers = 0
+        _Numbers.last = 0
         self.set_task_factory(self._make_task)
 
     # -- what asyncio asks of a loop
@@ -101,10 +108,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def create_future(self) -> asyncio.Future[Any]:
         """One with a number."""
-        future = SimulatedFuture(loop=self)
-        self._numbers += 1
-        future.number = self._numbers
-        return future
+        return SimulatedFuture(loop=self)
 
     def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         """What a thread would do is done in a step of its own, a moment later."""
@@ -143,10 +147,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """There is nothing to close."""
 
     def _make_task(self, loop: Any, coro: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
-        task = SimulatedTask(coro, loop=self, **options)
-        self._numbers += 1
-        task.number = self._numbers
-        return task
+        return SimulatedTask(coro, loop=self, **options)
 
     # -- places
 

@@ -21,7 +21,7 @@ from tests.simulation.world import World
 
 PATIENCE = 150.0
 """Virtual seconds after the last fault within which everything must have come to its end."""
-SURE_AFTER = 45.0
+SURE_AFTER = 22.0
 """Virtual seconds after the last fault when nothing of before is on its way any more."""
 
 
