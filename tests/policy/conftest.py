@@ -8,7 +8,7 @@ import pytest
 
 from mesh.protocols.ports import Clock, Ids
 from mesh.transport.memory.server import MemoryServer
-from tests.policy.operator import Operator
+from tests.policy.policy_operator import Operator
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mesh.policy.flags import place_of
 from mesh.protocols.policies import Flag, RateLimit, TenantShare, entry_in
 from mesh.testing.virtual_time import until
-from tests.policy.operator import Operator
+from tests.policy.policy_operator import Operator
 
 pytestmark = pytest.mark.virtual
 

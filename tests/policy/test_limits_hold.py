@@ -18,7 +18,7 @@ from mesh.protocols.ports import Clock
 from mesh.testing.virtual_time import VirtualClock, run_virtual, until
 from mesh.transport.memory.server import MemoryServer
 from tests.policy.limited import Users, limit, worst
-from tests.policy.operator import Operator
+from tests.policy.policy_operator import Operator
 
 virtual = pytest.mark.virtual
 

@@ -19,7 +19,7 @@ from mesh.protocols.ports import Clock, Ids
 from mesh.testing.local import local_mesh
 from mesh.testing.virtual_time import until
 from mesh.transport.memory.server import MemoryServer
-from tests.policy.operator import Operator
+from tests.policy.policy_operator import Operator
 
 pytestmark = pytest.mark.virtual
 

@@ -8,7 +8,7 @@ from mesh.policy.board import Change
 from mesh.protocols.errors import Killed, MeshError
 from mesh.protocols.policies import KINDS, Switch, entry_in, switch_key
 from mesh.testing.virtual_time import until
-from tests.policy.operator import Operator
+from tests.policy.policy_operator import Operator
 
 pytestmark = pytest.mark.virtual
 
