@@ -32,9 +32,13 @@ if TYPE_CHECKING:
     from mesh.actors.state_declared import histories as histories
     from mesh.actors.supervision import Poisoned as Poisoned
     from mesh.actors.supervision import RestartPolicy as RestartPolicy
+    from mesh.actors.tools import tool as tool
     from mesh.client.mesh import Mesh as Mesh
     from mesh.client.running import run as run
+    from mesh.jobs.branches import Missing as Missing
     from mesh.jobs.doubts import NotDone as NotDone
+    from mesh.jobs.onward import AskPerson as AskPerson
+    from mesh.jobs.policy import StepPolicy as StepPolicy
     from mesh.jobs.undo import Undo as Undo
     from mesh.jobs.workflow import Approval as Approval
     from mesh.jobs.workflow import Job as Job
@@ -49,29 +53,46 @@ if TYPE_CHECKING:
     from mesh.protocols.constraints import Constraints as Constraints
     from mesh.protocols.constraints import Usage as Usage
     from mesh.protocols.errors import MeshError as MeshError
+    from mesh.resilience.fallback import Answer as Answer
+    from mesh.resilience.fallback import Cached as Cached
+    from mesh.resilience.fallback import Degraded as Degraded
+    from mesh.resilience.fallback import FallbackAgent as FallbackAgent
+    from mesh.resilience.fallback import Person as Person
+    from mesh.resilience.hedging import Hedge as Hedge
+    from mesh.resilience.variation import Variation as Variation
 
 _HOMES: dict[str, str] = {
     "Agent": "mesh.actors.definition",
+    "Answer": "mesh.resilience.fallback",
     "Approval": "mesh.jobs.workflow",
     "Artifact": "mesh.protocols.artifacts",
+    "AskPerson": "mesh.jobs.onward",
     "Bid": "mesh.protocols.acts",
     "Budget": "mesh.protocols.constraints",
+    "Cached": "mesh.resilience.fallback",
     "CallForProposal": "mesh.protocols.acts",
     "Confidence": "mesh.protocols.artifacts",
     "Constraints": "mesh.protocols.constraints",
     "Context": "mesh.actors.context",
+    "Degraded": "mesh.resilience.fallback",
     "Evidence": "mesh.protocols.artifacts",
+    "FallbackAgent": "mesh.resilience.fallback",
+    "Hedge": "mesh.resilience.hedging",
     "History": "mesh.actors.history",
     "Job": "mesh.jobs.workflow",
     "Mesh": "mesh.client.mesh",
     "MeshError": "mesh.protocols.errors",
+    "Missing": "mesh.jobs.branches",
     "NotDone": "mesh.jobs.doubts",
+    "Person": "mesh.resilience.fallback",
     "Poisoned": "mesh.actors.supervision",
     "RestartPolicy": "mesh.actors.supervision",
     "State": "mesh.actors.state",
+    "StepPolicy": "mesh.jobs.policy",
     "Turn": "mesh.actors.history_turns",
     "Undo": "mesh.jobs.undo",
     "Usage": "mesh.protocols.constraints",
+    "Variation": "mesh.resilience.variation",
     "Verdict": "mesh.protocols.artifacts",
     "agent": "mesh.actors.definition",
     "command": "mesh.actors.handler",
@@ -82,6 +103,7 @@ _HOMES: dict[str, str] = {
     "histories": "mesh.actors.state_declared",
     "on_event": "mesh.actors.handler",
     "run": "mesh.client.running",
+    "tool": "mesh.actors.tools",
     "workflow": "mesh.jobs.workflow",
 }
 

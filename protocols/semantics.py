@@ -59,7 +59,7 @@ TABLE: tuple[Semantics, ...] = (
     ),
     Semantics(
         "control", "breakers", "any process", "at most once", True,
-        "answered again", "the process is gone or busy; nothing is known of its breakers",
+        "done and answered again, to the same end", "the process is gone or busy; nothing is known of its breakers",
     ),
     Semantics(
         "act", "call-for-proposal", "initiator", "at most once", True,

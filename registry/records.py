@@ -98,7 +98,8 @@ class Figures(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
 
     `capacity` is how many calls it handles at once now; where that adapts, `ceiling` is how many were declared, else 0.
     `latency` is the decayed mean of seconds a call, `success` the decayed share of calls that succeeded; `breakers` lists
-    the targets its own breakers hold open.
+    what its process votes against, each as `<target> <capability>`: the target is an instance's key, or `<agent>@<version>`
+    whose outputs failed their gates.
     """
 
     queue: int = 0

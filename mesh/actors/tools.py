@@ -13,8 +13,9 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
+from mesh.policy.limiter import Reservation
 from mesh.protocols.errors import BreakerOpen, TimedOut
 from mesh.protocols.subjects import check_capability
 from mesh.resilience.breaker import BreakerPolicy, Outcome, Permit
@@ -45,7 +46,19 @@ class Tools:
 class ToolCall:
     """One call of one tool, as `ctx.tool` makes it: an asynchronous context manager, to be entered once."""
 
-    __slots__ = ("_context", "_ignore", "_limit", "_permit", "_started", "_timeout", "_tools", "name")
+    __slots__ = (
+        "_breaker",
+        "_context",
+        "_ignore",
+        "_limit",
+        "_permit",
+        "_reserved",
+        "_started",
+        "_timeout",
+        "_tokens",
+        "_tools",
+        "name",
+    )
 
     def __init__(self, tools: Tools, context: Context, name: str, timeout: float, ignore: Ignore) -> None:
         self.name = check_capability(name)
@@ -53,22 +66,22 @@ class ToolCall:
         self._context = context
         self._timeout = timeout
         self._ignore = ignore
+        self._breaker = tools.breakers.of(context.agent, name, timeout=timeout)
+        self._reserved: Reservation | None = None
         self._permit: Permit
         self._limit: asyncio.Timeout
         self._started = 0.0
+        self._tokens = 0
 
     async def __aenter__(self) -> ToolCall:
-        await self._permitted()
-        peer, breaker = self._tools.peer, self._breaker
-        self._started = now = peer.clock.monotonic()
-        try:
-            self._permit = breaker.admit(now, now + self._timeout)
-        except BreakerOpen as error:
-            raise BreakerOpen(
-                f"tool {self.name} {error.message}", retry_after=error.retry_after, origin=self._context.agent,
-                detail={**error.detail, "kind": "tool", "tool": self.name},
-            ) from None  # fmt: skip
-        self._context.use(tool_calls=1)
+        peer, context = self._tools.peer, self._context
+        if peer.policy.switches:
+            peer.policy.check(tool=self.name, agent=context.agent, tenant=context.tenant)
+        self._started = peer.clock.monotonic()
+        self._permit = self._admitted(self._started)
+        if peer.policy.limits:
+            await self._reserve()
+        context.use(tool_calls=1)
         self._limit = asyncio.timeout(self._timeout)
         await self._limit.__aenter__()
         return self
@@ -86,25 +99,34 @@ class ToolCall:
 
     def use(self, *, tokens_in: int = 0, tokens_out: int = 0, money: float = 0.0) -> None:
         """Report what the call has cost, besides being one call."""
+        self._tokens += tokens_in + tokens_out
         self._context.use(tokens_in=tokens_in, tokens_out=tokens_out, money=money)
 
-    async def _permitted(self) -> None:
-        """Raises:
-        Killed: an operator has switched the tool off. Overloaded: it has been called too often; says when to come back.
-        """
-        context, policy = self._context, self._tools.peer.policy
-        if policy.switches:
-            policy.check(tool=self.name, agent=context.agent, tenant=context.tenant)
-        if policy.limits:
-            await self._tools.peer.limiter.take(tool=self.name, agent=context.agent, tenant=context.tenant)
+    def _admitted(self, now: float) -> Permit:
+        try:
+            return self._breaker.admit(now, now + self._timeout)
+        except BreakerOpen as error:
+            raise BreakerOpen(
+                f"tool {self.name} {error.message}", retry_after=error.retry_after, origin=self._context.agent,
+                detail={**error.detail, "kind": "tool", "tool": self.name},
+            ) from None  # fmt: skip
 
-    @property
-    def _breaker(self) -> Any:
-        return self._tools.breakers.of(self._context.agent, self.name, timeout=self._timeout)
+    async def _reserve(self) -> None:
+        """One call, out of what may be called: by rate limits of the tool, and of this tenant for it."""
+        peer, context = self._tools.peer, self._context
+        try:
+            self._reserved = await peer.limiter.take(tool=self.name, agent=context.agent, tenant=context.tenant)
+        except BaseException:
+            now = peer.clock.monotonic()
+            self._breaker.record(self._permit, "ignored", 0.0, now)
+            raise
+        self._started = peer.clock.monotonic()
 
     def _ended(self, error: BaseException | None) -> None:
         """Told, and counted. A call that was cancelled because its caller's deadline passed had its time."""
         peer, breaker, context = self._tools.peer, self._breaker, self._context
+        if self._reserved is not None:
+            self._reserved.settle(self._tokens)
         now = peer.clock.monotonic()
         seconds = now - self._started
         ended = self._outcome(error)

@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("mesh.cli.events:events", "Print events, those to come with -f."),
     "logs": ("mesh.cli.logs:logs", "Find the log lines of agent calls, across processes and hosts."),
     "gateway": ("mesh.cli.gateway:app", "The mesh over HTTP: http, token, secret, webhooks."),
-    "breaker": ("mesh.cli.breaker:app", "Circuit breakers: ls."),
+    "breaker": ("mesh.cli.breaker:app", "Circuit breakers: ls, show, open, close, reset."),
     "kill": ("mesh.cli.kill:app", "Kill an agent, a tenant, a capability, …; ls: what is killed."),
     "allow": ("mesh.cli.allow:allow", "Lift a kill switch."),
     "flag": ("mesh.cli.flag:app", "Flags for handlers and workflows: set, unset, ls."),

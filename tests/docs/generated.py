@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mesh.protocols import auction_states, commitment, semantics
+from mesh.protocols.transitions import as_markdown, describe
+from mesh.resilience import breaker
 from tests.docs import shapes
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -26,6 +28,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "artifacts": lambda: shapes.shapes(shapes.ARTIFACTS),
     "letters": lambda: shapes.shapes(shapes.LETTERS),
     "telemetry": lambda: shapes.shapes(shapes.TELEMETRY),
+    "breakers": lambda: shapes.shapes(shapes.BREAKERS),
+    "breaker": lambda: (
+        _mermaid(describe(breaker.TRANSITIONS, "closed")) + "\n" + as_markdown(breaker.TRANSITIONS, breaker.MEANINGS)
+    ),
     "faults": shapes.faults,
     "limits": shapes.limits,
 }

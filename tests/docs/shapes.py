@@ -15,6 +15,7 @@ from mesh.protocols import (
     acts,
     artifacts,
     awards,
+    breaker_rows,
     constraints,
     dead_letters,
     envelope,
@@ -44,6 +45,7 @@ ENTRIES = (
 )
 ARTIFACTS = (artifacts.Artifact, artifacts.Provenance, artifacts.Evidence, artifacts.Confidence, artifacts.Verdict)
 TELEMETRY = (report.Tune, report.Report, report.Told)
+BREAKERS = (breaker_rows.BreakersWanted, breaker_rows.BreakerRow, breaker_rows.Passage)
 LETTERS = (dead_letters.DeadLetter, dead_letters.Source)
 ENVELOPE = (constraints.Constraints, constraints.Budget, constraints.Usage, envelope.Stamps, errors.Fault)
 EVENTS: tuple[type[msgspec.Struct], ...] = tuple(

@@ -39,6 +39,7 @@ PUBLIC = [
     "histories",
     "on_event",
     "run",
+    "tool",
     "workflow",
 ]
 

@@ -7,24 +7,31 @@ from typing import assert_type
 
 from mesh import (
     Agent,
+    Answer,
     Approval,
     Artifact,
     Bid,
     Budget,
+    Cached,
     CallForProposal,
     Confidence,
     Constraints,
     Context,
+    Degraded,
     Evidence,
+    FallbackAgent,
+    Hedge,
     History,
     Job,
     Mesh,
     MeshError,
     NotDone,
+    Person,
     State,
     Turn,
     Undo,
     Usage,
+    Variation,
     Verdict,
     agent,
     command,
@@ -35,6 +42,7 @@ from mesh import (
     histories,
     on_event,
     run,
+    tool,
     workflow,
 )
 from mesh.protocols.artifacts import Provenance
@@ -55,6 +63,11 @@ async def called_as_before() -> None:
     assert_type(count("a b"), int)
 
 
+@tool("bank.charge", timeout=2.0, ignore=ValueError)
+async def charge_card(ctx: Context, amount: float) -> str:
+    return f"{ctx.agent} charged {amount}"
+
+
 class Watcher(Agent, name="watcher", version="2.1.0"):
     capacity = 2
 
@@ -66,6 +79,10 @@ class Watcher(Agent, name="watcher", version="2.1.0"):
         assert_type(ctx.constraints, Constraints)
         assert_type(ctx.deadline.remaining(), float)
         assert_type(await ctx.ask("other", {"sku": sku}, returns=float), float)
+        rest = (Cached(max_age=60), FallbackAgent("third"), Person("ada", patience=3600), Degraded(0.0))
+        assert_type(await ctx.ask("other", sku, returns=float, fallbacks=rest, timeout=2), Answer[float])
+        ctx.degrade("no price of today")
+        assert_type(await charge_card(ctx, 0.01), str)
         ctx.use(tokens_in=3, money=0.01)
         return 1.0
 
@@ -117,6 +134,10 @@ async def client() -> None:
     async with Mesh.connect("nats://127.0.0.1:4222", namespace="prod") as mesh:
         await mesh.host(Watcher, labels={"region": "eu"})
         await mesh.ask("watcher", sku="a", command="lookup")
+        assert_type(await mesh.ask("watcher", sku="a", returns=float, tenant="acme", hedge=Hedge(share=0.01)), float)
+        answer = await mesh.ask("watcher", sku="a", returns=float, fallbacks=(), vary=[Variation(payload={"sku": "b"})])
+        assert_type(answer, Answer[float])
+        assert_type(answer.value, float)
         await mesh.call("price.lookup", sku="a", mode="broadcast")
         handle = await mesh.submit("prices", ["a"], key="k", tenant="acme")
         assert_type(handle.id, str)

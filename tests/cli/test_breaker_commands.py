@@ -1,0 +1,177 @@
+"""`mesh breaker`, and suspects, with processes of their own on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mesh import Mesh, agent
+from mesh.cli.breaker import wanted_of
+from mesh.cli.exits import BadInput
+from mesh.protocols.breaker_rows import BreakerAct
+from mesh.protocols.errors import BreakerOpen, MeshError
+from mesh.testing.virtual_time import until
+from tests.servers import RealServer
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+
+SHOP = Path(__file__).with_name("ill_process.py")
+
+
+@agent
+async def bystander(text: str) -> str:
+    return text
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    with RealServer(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+async def callers(server: RealServer) -> AsyncIterator[list[Mesh]]:
+    """Two processes that call; they host something, so that they are listed and their beats carry their votes."""
+    async with AsyncExitStack() as stack:
+        meshes = []
+        for name in ("ann", "bob"):
+            mesh = await stack.enter_async_context(Mesh.connect(server.url, process=name))
+            await mesh.host(bystander)
+            meshes.append(mesh)
+        yield meshes
+
+
+@pytest.fixture
+async def ill(server: RealServer, tmp_path: Path) -> AsyncIterator[Path]:
+    """A worker process that fails while the file is there."""
+    mood = tmp_path / "ill"
+    mood.touch()
+    process = await asyncio.create_subprocess_exec(sys.executable, str(SHOP), server.url, str(mood), stdout=-1)
+    assert process.stdout is not None
+    assert (await process.stdout.readline()).strip() == b"ready"
+    yield mood
+    process.terminate()
+    await process.wait()
+
+
+@pytest.fixture
+def cli(server: RealServer, tmp_path: Path) -> Any:
+    async def run(*arguments: str) -> tuple[int, str, str]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("NATS_")}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", "from mesh.cli.main import main; main()", *arguments, "--server", server.url,
+            cwd=tmp_path, env=environ, stdin=asyncio.subprocess.DEVNULL, stdout=-1, stderr=-1,
+        )  # fmt: skip
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        assert "Traceback" not in err.decode()
+        return process.returncode, out.decode(), err.decode()
+
+    return run
+
+
+async def test_two_processes_make_a_suspect_of_a_third_until_their_trial_calls_succeed(
+    callers: list[Mesh], ill: Path, cli: Any
+) -> None:
+    await until(lambda: all(mesh.directory.lookup("work.ill") for mesh in callers), timeout=20)
+    for mesh in callers:
+        for _ in range(3):
+            with pytest.raises(MeshError):
+                await mesh.ask("work.ill")
+        with pytest.raises(BreakerOpen):
+            await mesh.ask("work.ill")
+    listing = callers[0].directory.listing("shop.worker.shop")
+    assert listing is not None
+    await until(lambda: listing.state == "suspect", timeout=20)
+
+    code, out, _ = await cli("registry", "show", "worker", "-o", "json")
+    assert code == 0
+    assert json.loads(out)[0]["suspicion"] == "breakers of 2 processes (ann, bob) are open against it"
+    code, out, _ = await cli("breaker", "ls", "--tripped", "-o", "json")
+    assert {(row["process"], row["kind"], row["target"]) for row in json.loads(out)} == {
+        ("ann", "call", "shop.worker.shop"),
+        ("bob", "call", "shop.worker.shop"),
+    }
+
+    ill.unlink()  # noqa: ASYNC240 - nothing else runs here
+    for mesh in callers:
+        await until(lambda mesh=mesh: mesh.peer.breakers.allows("shop.worker.shop", "work.ill"), timeout=20)
+        for _ in range(3):
+            assert await mesh.ask("work.ill") == "well"
+    await until(lambda: listing.state == "ready", timeout=20)
+
+
+async def test_breakers_are_shown_forced_closed_and_reset_by_a_person(callers: list[Mesh], cli: Any) -> None:
+    ann, bob = callers
+    await until(lambda: all(len(mesh.directory.lookup("bystander", state=None)) == 0 for mesh in callers), timeout=5)
+    await until(lambda: len(ann.directory.instances("bystander")) == 2, timeout=20)
+    assert await ann.ask("bystander.bob", "hello") == "hello"
+
+    code, out, err = await cli(
+        "breaker", "open", "--target", "bystander.bob", "--process", "ann", "--reason", "incident 7", "-o", "json"
+    )
+    assert code == 0, err
+    (row,) = json.loads(out)
+    assert (row["process"], row["state"], row["reason"]) == ("ann", "forced-open", "incident 7")
+    assert "@" in row["by"]
+    assert "mesh kill" in err
+    with pytest.raises(BreakerOpen, match="incident 7"):
+        await ann.ask("bystander.bob", "hello")
+    assert await bob.ask("bystander.bob", "hello") == "hello", "only ann was told to"
+    assert ann.peer.votes.cast() == ()
+
+    code, out, _ = await cli("breaker", "reset", "--target", "bystander.bob", "-o", "json")
+    assert {row["state"] for row in json.loads(out)} == {"forced-open", "closed"}
+    code, out, _ = await cli("breaker", "close", "--target", "*.bystander.bob", "-o", "json")
+    assert {row["state"] for row in json.loads(out)} == {"closed"}
+    assert await ann.ask("bystander.bob", "hello") == "hello"
+
+    code, out, _ = await cli("breaker", "show", "--process", "ann", "--target", "bystander.bob", "-o", "json")
+    (row,) = [row for row in json.loads(out) if row["kind"] == "call"]
+    assert [(each["was"], each["state"]) for each in row["history"]] == [
+        ("closed", "forced-open"),
+        ("forced-open", "closed"),
+    ]
+    code, out, _ = await cli("breaker", "show", "--process", "ann", "--target", "bystander.bob")
+    assert "incident 7" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("open", "--target", "x"), 2, "--reason"),
+        (("ls", "--process", "nobody"), 2, "no process 'nobody' is there"),
+        (("reset", "--target", "nobody"), 2, "no breaker is called that"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, tuple) else "",
+)
+async def test_what_cannot_be_done_is_said(
+    callers: list[Mesh], cli: Any, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    got, out, err = await cli("breaker", *arguments)
+    assert got == code
+    assert says in out + err
+
+
+@pytest.mark.parametrize(
+    ("act", "target", "kind", "reason", "says"),
+    [
+        ("open", None, None, "y", "say which breakers to open"),
+        ("open", "x", None, " ", "--reason must say why"),
+        ("close", None, None, "", "say which breakers to close"),
+        ("ls", None, "soft", "", "one of call, tool, quality"),
+    ],
+)
+def test_what_says_too_little_is_not_sent(
+    act: BreakerAct, target: str | None, kind: str | None, reason: str, says: str
+) -> None:
+    with pytest.raises(BadInput, match=says):
+        wanted_of(act, target, None, kind, reason)
