@@ -37,8 +37,8 @@ class Conduct(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 
     Of the `calls` that were delivered: seconds `promised` and `delivered`, and the sums of the logarithm of their ratio
     (`logs`) and of its square (`squares`). Of those that succeeded or failed by its own fault: the success that it
-    `claimed`, and what `succeeded`. Outputs that were `judged` afterwards, and those that `passed`. Money `asked` and `paid`
-    in the `priced` calls, and paid `unasked` in the others. Commitments `kept` and `broken`.
+    `claimed`, and what `succeeded`. Money `asked` and `paid` in the `priced` calls, and paid `unasked` in the others.
+    Commitments `kept` and `broken`.
     """
 
     tried: float = 0.0
@@ -49,8 +49,6 @@ class Conduct(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     squares: float = 0.0
     claimed: float = 0.0
     succeeded: float = 0.0
-    judged: float = 0.0
-    passed: float = 0.0
     priced: float = 0.0
     asked: float = 0.0
     paid: float = 0.0
@@ -72,9 +70,6 @@ class Conduct(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
         self.kept *= share
         if self.broken:
             self.broken *= share
-        if self.judged:
-            self.judged *= share
-            self.passed *= share
         if self.priced or self.unasked:
             self.priced *= share
             self.asked *= share
@@ -114,10 +109,9 @@ class Conduct(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
         self.tried += 1.0
         self.broken += 1.0
 
-    def judge(self, *, passed: bool) -> None:
-        """What it delivered was looked at afterwards."""
-        self.judged += 1.0
-        self.passed += passed
+    def revoke(self) -> None:
+        """Something that it delivered was found wanting: that call has failed after all."""
+        self.succeeded = max(0.0, self.succeeded - 1.0)
 
     # -- how it is passed on
 
@@ -136,7 +130,7 @@ class Conduct(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     @property
     def weight(self) -> float:
         """How much evidence it is, in calls."""
-        return max(self.calls, self.claimed, self.judged) + self.broken
+        return max(self.calls, self.kept) + self.broken
 
     @property
     def ratio(self) -> float | None:
@@ -152,7 +146,7 @@ class Conduct(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
         return math.sqrt(max(0.0, self.squares / self.calls - mean * mean))
 
 
-class Testimony(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+class Statement(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """What one process says in its beats of a version of an agent, as it is at that moment."""
 
     agent: str

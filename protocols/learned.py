@@ -14,7 +14,7 @@ A ratio that may be chance is none: it counts only beyond `SURE` standard errors
 nothing behind, and choosing among them costs nothing.
 
 What other processes tell is bounded: a word counts as `WORD` calls at most, its ratios are cut to `HEARD`, and of the words
-on failures, verdicts and broken commitments the worst is left out. So the word of one at most doubles the time and the
+on failures and broken commitments the worst is left out. So the word of one at most doubles the time and the
 price that are expected, and takes nothing from a bidder's good name; that takes two.
 """
 
@@ -178,22 +178,18 @@ def _charge(evidence: Evidence) -> float:
 
 
 def _success(evidence: Evidence, prior: float) -> float:
-    """How far claims of success come true, times the share of outputs that pass when they are looked at."""
+    """How far claims of success come true."""
     claims = _share(evidence, _claims, prior, most=1.0 / DEAD_ZONE)
     calls = sum(weight for weight, _ in _parts(evidence, _claims))
     share = min(1.0, claims)
     chance = SURE * math.sqrt(max(share * (1.0 - share), 1e-9) / calls) if calls > 0.0 else 0.0
-    if prior == 1.0 and abs(claims - 1.0) <= max(chance, DEAD_ZONE / 2.0):
+    if prior == 1.0 and abs(claims - 1.0) < max(chance, DEAD_ZONE / 2.0):
         claims = 1.0
-    return _rounded(claims * _share(evidence, _verdicts, 1.0))
+    return _rounded(claims)
 
 
 def _claims(conduct: Conduct) -> Part:
     return (conduct.claimed, conduct.succeeded / conduct.claimed) if conduct.claimed > 0.0 else (0.0, 1.0)
-
-
-def _verdicts(conduct: Conduct) -> Part:
-    return (conduct.judged, conduct.passed / conduct.judged) if conduct.judged > 0.0 else (0.0, 1.0)
 
 
 def _commitments(conduct: Conduct) -> Part:

@@ -47,7 +47,7 @@ def cost(
     """What a bid costs, by the formula above: the total of `score`."""
     price, latency, success = bid.price, bid.latency, bid.success
     if learned is not None:
-        price, latency, success = _likely(bid, learned, constraints, remaining)
+        price, latency, success = _feasible(bid, learned, constraints, remaining)
     return policy.price_weight * price + policy.latency_weight * latency + policy.risk_weight * (1.0 - success)
 
 
@@ -58,11 +58,10 @@ def score(
     remaining: float = math.inf,
 ) -> Score:
     """The same in its parts."""
-    bid, learned = candidate.bid, candidate.learned
-    if learned is None:
-        price, latency, success = bid.price, bid.latency, bid.success * candidate.reputation
+    if candidate.learned is None:
+        price, latency, success = likely(candidate)
     else:
-        price, latency, success = _likely(bid, learned, constraints, remaining)
+        price, latency, success = _feasible(candidate.bid, candidate.learned, constraints, remaining)
     return Score(
         cost=policy.price_weight * price,
         latency=policy.latency_weight * latency,
@@ -70,7 +69,15 @@ def score(
     )
 
 
-def _likely(bid: Bid, learned: Learned, constraints: Constraints, remaining: float) -> Expected:
+def likely(candidate: Candidate) -> Expected:
+    """What is expected of a candidate."""
+    bid = candidate.bid
+    if candidate.learned is None:
+        return Expected(bid.price, bid.latency, bid.success * candidate.reputation)
+    return expected(bid, candidate.learned)
+
+
+def _feasible(bid: Bid, learned: Learned, constraints: Constraints, remaining: float) -> Expected:
     """As `expected`, with no success for who is expected to come too late, or to cost more than there is."""
     found, budget = expected(bid, learned), constraints.budget
     late = found.latency > remaining or (budget.wall_time is not None and found.latency > budget.wall_time)

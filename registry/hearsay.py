@@ -11,14 +11,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from mesh.protocols.conduct import Conduct, Forgetting, Testimony
+from mesh.protocols.conduct import Conduct, Forgetting, Statement
 
 SUBJECTS = 4096
 """Versions of agents, each for one capability, of which something is kept; those not spoken of for longest go first."""
 SPEAKERS = 16
 """Processes that are heard about one of them: those who spoke last."""
 AT_ONCE = 64
-"""Testimonies that are read of one beat; a process that tells more is not heard out."""
+"""Statements that are read of one beat; a process that tells more is not heard out."""
 
 Subject = tuple[str, str, str]
 """Capability, agent, version."""
@@ -45,11 +45,11 @@ class Hearsay:
         self._forgetting = forgetting or Forgetting()
         self._words: OrderedDict[Subject, OrderedDict[str, Word]] = OrderedDict()
 
-    def told(self, process: str, testimonies: Iterable[Testimony], now: float) -> None:
+    def told(self, process: str, statements: Iterable[Statement], now: float) -> None:
         """The process says this. Again: its newer word about the same stands in place of the older one."""
         if process == self._own:
             return
-        for each in list(testimonies)[:AT_ONCE]:
+        for each in list(statements)[:AT_ONCE]:
             if each.conduct.sane and not self._hosts(process, each.agent):
                 self._keep((each.capability, each.agent, each.version), process, Word(each.conduct, now))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from mesh.protocols.conduct import Testimony
+from mesh.protocols.conduct import Statement
 from mesh.protocols.errors import InvalidName, MeshError
 from mesh.protocols.ports import Bus, Clock, Message, Subscription
 from mesh.protocols.subjects import Subjects
@@ -104,6 +104,6 @@ class Heart:
             self._bus.publish(subject, msgspec.json.encode(part))
 
 
-def _with(parts: Sequence[Beat], conduct: tuple[Testimony, ...]) -> Sequence[Beat]:
+def _with(parts: Sequence[Beat], conduct: tuple[Statement, ...]) -> Sequence[Beat]:
     """The beat, with this in its first part."""
     return [msgspec.structs.replace(parts[0], conduct=conduct), *parts[1:]] if conduct else parts

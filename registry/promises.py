@@ -49,7 +49,6 @@ def _figures(words: tuple[Conduct, ...]) -> Row:
         "price_paid": _rounded(whole.paid / whole.priced if whole.priced else None, 6),
         "success_claimed": _rounded(whole.claimed / whole.kept if whole.kept else None, 4),
         "success": _rounded(whole.succeeded / whole.kept if whole.kept else None, 4),
-        "passed": _rounded(whole.passed / whole.judged if whole.judged else None, 4),
         "kept": round(whole.kept, 1),
         "broken": round(whole.broken, 1),
         "told_by": len(words),

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from mesh.protocols.acts import Bid
-from mesh.protocols.conduct import Testimony
+from mesh.protocols.conduct import Statement
 from mesh.protocols.constraints import Effect
 from mesh.protocols.envelope import Stamps
 
@@ -127,7 +127,7 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     lag: float = 0.0
     figures: dict[str, Figures] = {}
     more: bool = False
-    conduct: tuple[Testimony, ...] = ()
+    conduct: tuple[Statement, ...] = ()
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mesh.protocols.conduct import Testimony
+from mesh.protocols.conduct import Statement
 
 EVERY = 5.0
 """Seconds between two beats that tell of bidders."""
 AGAIN = 60.0
 """Seconds after which everything is told again, changed or not: a beat may have been lost."""
 MOST = 32
-"""Testimonies in one beat: some 10 KB."""
+"""Statements in one beat: some 10 KB."""
 
 
 class Source(Protocol):
     """Whoever measures."""
 
-    def testify(self, most: int, *, changed: bool) -> tuple[Testimony, ...]:
+    def testify(self, most: int, *, changed: bool) -> tuple[Statement, ...]:
         """The weightiest of its records, at most so many; only those `changed` since they were told last, or all."""
 
 
@@ -32,7 +32,7 @@ class Statements:
         self.source: Source | None = None
         self._told_at = self._all_told_at = float("-inf")
 
-    def due(self, now: float) -> tuple[Testimony, ...]:
+    def due(self, now: float) -> tuple[Statement, ...]:
         """What the beat that leaves now tells; mostly nothing."""
         if self.source is None or now < self._told_at + EVERY:
             return ()
@@ -42,6 +42,6 @@ class Statements:
             self._all_told_at = now
         return self.source.testify(MOST, changed=not everything)
 
-    def everything(self) -> tuple[Testimony, ...]:
+    def everything(self) -> tuple[Statement, ...]:
         """All that may be told at once, for somebody who asks."""
         return () if self.source is None else self.source.testify(MOST, changed=False)

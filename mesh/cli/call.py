@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -115,21 +115,5 @@ def _explain(records: list[AwardRecord]) -> None:
     if not records:
         note("no award was made")
     for record in records:
-        note(f"award {record.number} ({record.mode}, round {record.round}, {record.known} known): {record.reason}")
-        for each in sorted(record.candidates, key=_total):
-            note(_bid_line(each, each.key == record.winner))
-        for refusal in record.refusals:
-            note(f"  – {refusal.agent}.{refusal.instance} refused: {refusal.reason} {refusal.message}".rstrip())
-
-
-def _total(candidate: Candidate) -> float:
-    return candidate.score.total if candidate.score else float("inf")
-
-
-def _bid_line(candidate: Candidate, won: bool) -> str:
-    bid, score = candidate.bid, candidate.score
-    figures = f"price {bid.price:g}, latency {bid.latency:.3f} s, success {bid.success:.0%}, queue {bid.queue}"
-    parts = f"cost {score.cost:.2f} + latency {score.latency:.2f} + risk {score.risk:.2f}" if score else "not scored"
-    total = f"{score.total:.2f} = {parts}" if score else parts
-    why = f"  ✗ {candidate.rejected_because}" if candidate.rejected_because else ""
-    return printable(f"  {'★' if won else '·'} {candidate.key}: {total} ({figures}){why}")
+        for line in award_as_lines(record):
+            note(line)

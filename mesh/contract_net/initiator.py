@@ -81,6 +81,7 @@ class Initiator:
         """Serve the handlers' and clients' calls (`Peer.call`), hear of deaths and reconnects, tell what is measured."""
         self.peer.subcontract = self.subcontract
         self.peer.presence.testify(self.learning.record)
+        self.peer.quality.on_wanting = self.learning.revoked
         self.peer.directory.on_change(self._changed)
         self.peer.bus.on_reconnect(self._reconnected)
 
@@ -272,12 +273,6 @@ class Initiator:
             self.learning.delivered(who, capability, settle.candidate.bid, now, seconds, ending.usage.money)
         elif ending is not None:
             self.learning.failed(who, capability, settle.candidate.bid, now)
-
-    def judged(self, agent: str, version: str, capability: str, *, passed: bool) -> None:
-        """An output of this version of an agent was looked at, by a gate or a person: what passes not is as if it had failed.
-        Again: as another output.
-        """
-        self.learning.judged(agent, version, capability, self.peer.clock.monotonic(), passed=passed)
 
     def late(self, negotiation: Negotiation, result: m.Succeeded | m.Faulted) -> None:
         """A winner given up before has delivered after all: told, and applied nowhere."""

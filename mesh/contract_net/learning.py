@@ -85,9 +85,9 @@ class Learning:
         self.record.broken(bidder, capability, now)
         self._views.pop(capability, None)
 
-    def judged(self, agent: str, version: str, capability: str, now: float, *, passed: bool) -> None:
-        """As `TrackRecord.judged`."""
-        self.record.judged(agent, version, capability, now, passed=passed)
+    def revoked(self, agent: str, version: str, capability: str) -> None:
+        """As `TrackRecord.revoked`."""
+        self.record.revoked(agent, version, capability)
 
     # -- what that means
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mesh.protocols.acts import Bid, Proposal
 from mesh.protocols.awards import Candidate
-from mesh.protocols.conduct import Conduct, Forgetting, Testimony
+from mesh.protocols.conduct import Conduct, Forgetting, Statement
 
 VERSIONS = 2_000
 """Versions of agents, each for one capability."""
@@ -101,12 +101,11 @@ class TrackRecord:
         for each in self._aged(bidder, capability, now):
             each.breach()
 
-    def judged(self, agent: str, version: str, capability: str, now: float, *, passed: bool) -> None:
-        """An output of this version was looked at, by a gate or a person, and passed or not."""
-        entry = self._version((capability, agent, version), now)
-        entry.conduct.fade(self._forgetting.kept(now - entry.at, 0))
-        entry.at = self._now = now
-        entry.conduct.judge(passed=passed)
+    def revoked(self, agent: str, version: str, capability: str) -> None:
+        """An output of this version was found wanting afterwards: it counts as a failure. Of nobody who had an award: nothing."""
+        entry = self._versions.get((capability, agent, version))
+        if entry is not None:
+            entry.conduct.revoke()
 
     def _aged(self, bidder: Bidder, capability: str, now: float) -> tuple[Conduct, Conduct]:
         self._now = now
@@ -152,7 +151,7 @@ class TrackRecord:
             if of == capability and (entry.conduct.calls >= 3.0 or entry.conduct.broken > 0.0)
         }
 
-    def testify(self, most: int, *, changed: bool) -> tuple[Testimony, ...]:
+    def testify(self, most: int, *, changed: bool) -> tuple[Statement, ...]:
         """What others are told: the weightiest records, at most so many; with `changed` only what was not told yet."""
         entries = [
             (entry.conduct.weight, key, entry)
@@ -160,10 +159,10 @@ class TrackRecord:
             if not changed or entry.conduct.tried != entry.told
         ]
         entries.sort(key=lambda each: each[0], reverse=True)
-        return tuple(self._testimony(key, entry) for _, key, entry in entries[:most])
+        return tuple(self._statement(key, entry) for _, key, entry in entries[:most])
 
-    def _testimony(self, key: Version, entry: Entry) -> Testimony:
+    def _statement(self, key: Version, entry: Entry) -> Statement:
         entry.told = entry.conduct.tried
         conduct = entry.seen(self._forgetting, self._now)
         short = Conduct(**{name: round(getattr(conduct, name), 6) for name in conduct.__struct_fields__})
-        return Testimony(agent=key[1], version=key[2], capability=key[0], conduct=short)
+        return Statement(agent=key[1], version=key[2], capability=key[0], conduct=short)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
+from collections.abc import Callable
 
 from mesh.protocols.artifacts import Verdict
 from mesh.protocols.errors import BreakerOpen
@@ -31,6 +32,8 @@ class Quality(Breakers):
     def __init__(self, clock: Clock, source: random.Random, policy: BreakerPolicy = QUALITY) -> None:
         super().__init__(clock, source, policy, kind="quality")
         self._failed: OrderedDict[tuple[Key, str], None] = OrderedDict()
+        self.on_wanting: Callable[[str, str, str], None] = lambda agent, version, capability: None
+        """Hears of each output that is found wanting: its agent, version and capability. Bids learn from it."""
 
     def fits(self, key: Key) -> None:
         """An output of that version, for that capability, fits its contract. Of nobody in particular: nothing happens."""
@@ -43,6 +46,8 @@ class Quality(Breakers):
         if not key[0]:
             return
         self._gated(key).said(CONTRACT, passed=False, now=self._clock.monotonic())
+        agent, _, version = key[0].rpartition("@")
+        self.on_wanting(agent, version, key[1])
 
     def record(self, agent: str, version: str, capability: str, verdict: Verdict, *, output: str = "") -> None:
         """A gate's verdict on an output of that version. `output` names it (an artifact, an award): named, it counts once
@@ -52,6 +57,8 @@ class Quality(Breakers):
         key = (version_of(agent, version), capability)
         again = not verdict.passed and bool(output) and self._has_failed((key, output))
         self._gated(key).said(verdict.gate, passed=verdict.passed, again=again, now=self._clock.monotonic())
+        if not verdict.passed and not again:
+            self.on_wanting(agent, version, capability)
 
     def admit(self, key: Key, until: float | None = None) -> None:
         """A call goes to that version; half-open, it takes one of the trial permits, until a verdict comes.

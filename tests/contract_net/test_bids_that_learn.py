@@ -143,12 +143,12 @@ def test_claims_of_success_that_do_not_come_true_are_discounted(seed: int) -> No
     assert town.shares(200)["failing"] < 200 * 0.3
 
 
-def test_outputs_that_do_not_pass_when_they_are_looked_at_cost_their_version_awards() -> None:
+def test_outputs_that_are_found_wanting_afterwards_cost_their_version_awards() -> None:
     good, poor = Trader("good"), Trader("poor")
     town = Town(good, poor)
-    for _ in range(20):
-        town.learning.judged("poor", "1", "do", town.now, passed=False)
-        town.learning.judged("good", "1", "do", town.now, passed=True)
+    for _ in range(100):
+        if town.call() is poor:
+            town.learning.revoked("poor", "1", "do")
     assert town.shares(200)["poor"] < 200 * 0.3
     assert town.believed(good) is None
 

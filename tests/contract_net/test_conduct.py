@@ -18,7 +18,7 @@ SECOND = Bid(latency=1.0)
 amounts = st.floats(0.0, 1e4)
 happenings = st.lists(
     st.tuples(
-        st.sampled_from(["delivered", "failed", "broken", "passed", "not passed"]),
+        st.sampled_from(["delivered", "failed", "broken", "revoked"]),
         amounts,
         amounts,
         amounts,
@@ -40,7 +40,7 @@ def record_of(happened: list[tuple[str, float, float, float, float]]) -> Conduct
         elif what == "broken":
             conduct.breach()
         else:
-            conduct.judge(passed=what == "passed")
+            conduct.revoke()
     return conduct
 
 
@@ -133,7 +133,7 @@ def test_the_word_of_one_at_most_doubles_the_time_that_is_expected() -> None:
 
 
 def test_nobody_loses_its_good_name_by_the_word_of_one() -> None:
-    slander = Conduct(tried=1e6, claimed=1e6, judged=1e6, broken=1e6)
+    slander = Conduct(tried=1e6, claimed=1e6, kept=1e6, broken=1e6)
     learned = learn(Evidence(words=(slander,)))
     assert (learned.success, learned.reputation) == (1.0, 1.0)
     by_two = learn(Evidence(words=(slander, slander)))

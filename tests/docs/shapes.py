@@ -16,11 +16,13 @@ from mesh.protocols import (
     artifacts,
     awards,
     breaker_rows,
+    conduct,
     constraints,
     dead_letters,
     envelope,
     errors,
     job_inbox,
+    learned,
     references,
     submission,
 )
@@ -31,7 +33,9 @@ from mesh.registry import beats, directory, records
 from mesh.telemetry import broadcast, report
 
 OFFERS = (acts.Bid, acts.Proposal, acts.Refusal)
-REGISTRY = (records.Lease, records.Instance, records.Capability, records.Beat, records.Figures)
+REGISTRY = (
+    records.Lease, records.Instance, records.Capability, records.Beat, records.Figures, conduct.Statement, conduct.Conduct,
+)  # fmt: skip
 ENTRIES = (
     jobs.Entry,
     jobs.JobHead,
@@ -42,6 +46,8 @@ ENTRIES = (
     awards.AwardRecord,
     awards.Candidate,
     awards.Score,
+    awards.Weights,
+    learned.Learned,
 )
 ARTIFACTS = (artifacts.Artifact, artifacts.Provenance, artifacts.Evidence, artifacts.Confidence, artifacts.Verdict)
 TELEMETRY = (report.Tune, report.Report, report.Told)
