@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import random
+import signal
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -107,6 +108,12 @@ class Fleet(Crew):
                 if not self.alive(name):
                     self.launch(name)
             await asyncio.sleep(0.05)
+
+    async def stop(self, name: str) -> None:
+        """SIGTERM: it drains, and ends by itself, well."""
+        self.signal(name, signal.SIGTERM)
+        status = await self.ended(name)
+        assert status == 0, f"{name} ended with {status}:\n{self.log(name)[-3000:]}"
 
     def kill(self, name: str) -> None:
         """`kill -9`, and write it down."""

@@ -7,8 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from mesh.client.mesh import Mesh
+from mesh.protocols.errors import DeadlineExceeded, MeshError, Transient
+from tests.chaos.callers import Tallied
 from tests.chaos.fleet import Fleet
-from tests.chaos.plans import acts
+from tests.chaos.plans import Act, Asked, acts
+
+ASK_WITHIN = 5.0
+"""Seconds: an answer that is lost together with a connection is missed only then."""
 
 
 @asynccontextmanager
@@ -35,4 +40,40 @@ async def _load(
         here = not calls or fleet.chance.random() < 0.5
         plan = acts(steps, how="here" if here else "call", ms=fleet.chance.randrange(30))
         await fleet.hand_in_all(mesh, at_once, plan, at_once=at_once)
+        await asyncio.sleep(pause)
+
+
+@asynccontextmanager
+async def asking(fleet: Fleet, mesh: Mesh, *, at_once: int = 4, pause: float = 0.02) -> AsyncIterator[Tallied]:
+    """Agents are asked, too, over and over; what came of it.
+
+    Raises:
+        AssertionError: an ask ended in another way than with its result, a transient error or its deadline; or its effect was
+            not done.
+    """
+    stop, tallied = asyncio.Event(), Tallied()
+    askers = asyncio.gather(*(_ask_on(fleet, mesh, stop, tallied, each, pause) for each in range(at_once)))
+    try:
+        yield tallied
+    except BaseException:
+        askers.cancel()
+        raise
+    stop.set()
+    await askers
+
+
+async def _ask_on(fleet: Fleet, mesh: Mesh, stop: asyncio.Event, tallied: Tallied, asker: int, pause: float) -> None:
+    loop, number = asyncio.get_running_loop(), 0
+    while not stop.is_set():
+        number += 1
+        job, began = f"ask-{asker}-{number}", loop.time()
+        try:
+            done = await mesh.ask("chaos.act", Asked(job, Act(key="done")), timeout=ASK_WITHIN, key=job)
+            assert (done, fleet.ledger.count(f"{job}/done")) == ("done", 1)
+            code = "ok"
+        except (Transient, DeadlineExceeded) as error:
+            code = error.code
+        except MeshError as error:
+            raise AssertionError(f"{job} ended with {error!r} after {loop.time() - began:.2f} s") from error
+        tallied.add(code, loop.time() - began)
         await asyncio.sleep(pause)

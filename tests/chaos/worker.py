@@ -25,6 +25,9 @@ from tests.chaos.sagas import sagas
 from tests.chaos.tampered import TamperedStore
 from tests.faults.member import ShiftedClock
 
+GRACE = 10.0
+"""Seconds that a drain may take."""
+
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What the process is to be. `shift` and `jump` (by SIGUSR1) are seconds of its wall clock; `lose` and `copies` as in
@@ -47,12 +50,14 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def live(terms: Terms) -> None:
-    """Host what is asked for, say so by a file, and stay until the end."""
+    """Host what is asked for, say so by a file, and stay until SIGTERM; then drain."""
     folder = Path(terms.folder)
     clock = ShiftedClock(terms.shift)
     ids = SystemIds(clock)
     jump = lambda: setattr(clock, "shift", clock.shift + terms.jump)  # noqa: E731
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, jump)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     hands = Hands(folder, terms.process)
     target = target_of(terms.url, "the test")
     telemetry = Telemetry(clock.now, JsonLines())
@@ -70,7 +75,8 @@ async def live(terms: Terms) -> None:
                 mesh._jobs = host
                 await host.host([*workflows(hands.carry_out), *sagas(hands), *deployed(hands, terms.release)])
             (folder / f"{terms.process}.ready").write_text(str(os.getpid()))
-            await asyncio.Event().wait()
+            await stop.wait()
+            await mesh.drain(GRACE)
 
 
 async def _work(mesh: Mesh, hands: Hands) -> None:
