@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from mesh.cli.exits import BadInput
+from mesh.cli.explaining import award_as_lines, award_as_row
 from mesh.cli.options import Format, Options, shared_options
-from mesh.cli.output import note, plain, print_value, printable
-from mesh.cli.payload import pairs, read_payload
+from mesh.cli.output import note, print_value
+from mesh.cli.payload import demands, read_payload
 from mesh.cli.running import connected, run
-from mesh.protocols.awards import AwardRecord, Candidate
-from mesh.protocols.constraints import Budget, Constraints
-from mesh.protocols.subjects import check_capability
+from mesh.protocols.awards import AwardRecord
+from mesh.protocols.constraints import Constraints
+from mesh.protocols.subjects import check_capability, check_name
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
@@ -46,13 +46,13 @@ def call(
     budget: Annotated[float | None, typer.Option(help="The most money it may cost.")] = None,
     priority: Annotated[int, typer.Option(min=0, max=3, help="0 is the most urgent.")] = 2,
     key: Annotated[str, typer.Option(help="The idempotency key.")] = "",
+    tenant: Annotated[str, typer.Option(help="On whose account.")] = "default",
 ) -> None:
     """Hold one auction for a capability and print the result. --timeout is the deadline of the work, too."""
     check_capability(capability)
+    check_name(tenant, "tenant")
     content = read_payload(payload)
-    if budget is not None and budget < 0:
-        raise BadInput("--budget must not be negative")
-    constraints = Constraints(budget=Budget(money=budget), boundary=boundary, priority=priority, labels=pairs(label))
+    constraints = demands(labels=label, boundary=boundary, budget=budget, priority=priority)
 
     async def work() -> None:
         from mesh.contract_net.ledger import MemoryLedger
@@ -60,7 +60,7 @@ def call(
         async with connected(options) as mesh:
             ledger = MemoryLedger()
             try:
-                contracted = await _contract(mesh, options, capability, content, constraints, mode, key, ledger)
+                contracted = await _contract(mesh, options, capability, content, constraints, mode, key, tenant, ledger)
             finally:
                 if explain and options.output is Format.TABLE:
                     _explain(ledger.records)
@@ -77,6 +77,7 @@ async def _contract(
     constraints: Constraints,
     mode: AwardMode,
     key: str,
+    tenant: str,
     ledger: MemoryLedger,
 ) -> Contracted:
     from mesh.contract_net.calls import Call
@@ -90,25 +91,23 @@ async def _contract(
         constraints=constraints,
         mode=mode.value,
         key=key,
+        tenant=tenant,
     )
     return await mesh.initiator.contract(wanted, ledger=ledger)
 
 
 def _print(contracted: Contracted, records: list[AwardRecord] | None, output: Format) -> None:
     value = msgspec.json.decode(contracted.content)
-    if records is None or output is Format.TABLE:
+    if contracted.degraded:
+        note(f"this result is degraded: {contracted.degraded}")
+    if output is Format.TABLE or (records is None and not contracted.degraded):
         print_value(value, output)
         return
-    print_value({"result": value, "usage": contracted.usage, "awards": [_as_row(each) for each in records]}, output)
-
-
-def _as_row(record: AwardRecord) -> dict[str, Any]:
-    row: dict[str, Any] = plain(record)
-    row["candidates"] = [
-        {**plain(each), "key": each.key, "total": each.score.total if each.score else None}
-        for each in record.candidates
-    ]
-    return row
+    told = {"result": value, "degraded": contracted.degraded}
+    if records is None:
+        print_value(told, output)
+        return
+    print_value({**told, "usage": contracted.usage, "awards": [award_as_row(each) for each in records]}, output)
 
 
 def _explain(records: list[AwardRecord]) -> None:

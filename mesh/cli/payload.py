@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from mesh.cli.exits import BadInput
+from mesh.protocols.constraints import Budget, Constraints
 
 
 def read_payload(text: str) -> msgspec.Raw:
@@ -23,6 +24,19 @@ def read_payload(text: str) -> msgspec.Raw:
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise BadInput(f"{place} is not JSON ({error}); strings need their quotes: '\"text\"'") from None
     return msgspec.Raw(data)
+
+
+def demands(
+    *, labels: Iterable[str] | None = None, boundary: str = "", budget: float | None = None, priority: int = 2
+) -> Constraints:
+    """What the options of a command demand of the work.
+
+    Raises:
+        BadInput: one of them cannot be.
+    """
+    if budget is not None and budget < 0:
+        raise BadInput("--budget must not be negative")
+    return Constraints(budget=Budget(money=budget), boundary=boundary, priority=priority, labels=pairs(labels))
 
 
 def _read(text: str) -> tuple[bytes, str]:
