@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from statistics import quantiles
 from typing import Any
 
 import msgspec
@@ -208,6 +209,39 @@ async def test_a_tenant_has_no_more_places_at_once_than_its_share_says(neighbour
     assert actor.running == 1
     assert await asyncio.wait_for(ask(client, "other", "other", seconds=0.1), 0.3) == "other"
     assert await asyncio.gather(*asked) == ["small"] * 3
+
+
+async def test_a_tenant_that_calls_a_hundred_times_as_often_leaves_the_others_p99_within_twice(
+    neighbours: Neighbours,
+) -> None:
+    await neighbours.host(Desk, capacity=4)
+    client, noisy = await neighbours.client(), await neighbours.peer("noisy")
+    await until(lambda: bool(noisy.directory.instances("desk")))
+    clock = neighbours.clock
+    times: dict[bool, list[float]] = {False: [], True: []}
+
+    async def quiet(number: int, flooded: bool) -> None:
+        for _ in range(12):
+            await asyncio.sleep(0.9 + number / 97)
+            began = clock.monotonic()
+            await ask(client, "q", f"quiet-{number}", seconds=0.1)
+            times[flooded].append(clock.monotonic() - began)
+
+    async def flood() -> None:
+        while True:
+            crowd.append(asking(noisy, "n", "noisy", seconds=0.1, timeout=1.0))
+            await asyncio.sleep(0.01)
+
+    crowd: list[asyncio.Future[str]] = []
+    await asyncio.gather(*(quiet(number, False) for number in range(6)))
+    flooding = asyncio.ensure_future(flood())
+    await until(lambda: len(crowd) > 100)
+    await asyncio.gather(*(quiet(number, True) for number in range(6)))
+    flooding.cancel()
+    ended = await asyncio.gather(*crowd, return_exceptions=True)
+    alone, beside = (quantiles(times[flooded], n=100)[-1] for flooded in (False, True))
+    assert beside <= 2 * alone
+    assert sum(isinstance(each, str) for each in ended) > 50, "what the others leave is used"
 
 
 async def test_long_calls_of_one_tenant_do_not_end_up_in_every_place(neighbours: Neighbours) -> None:
