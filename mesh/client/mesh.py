@@ -3,7 +3,8 @@
     async with Mesh.connect() as mesh:
         print(await mesh.ask("greeter", name="Ada"))
 
-Below: `Peer` speaks, the contract net bids and awards, jobs are submitted and owned. Here they are put together.
+Below: `Peer` speaks, the contract net bids and awards, jobs are submitted and owned. Here they are put together; what it can
+say to agents stands in `speech`.
 """
 
 from __future__ import annotations
@@ -14,15 +15,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from mesh.actors.asking import OnProgress
+import msgspec
+
 from mesh.actors.events import Event
 from mesh.actors.peer import Connected, Identity, Peer
-from mesh.actors.routing import Target
+from mesh.client.speech import Speech
 from mesh.clock import SystemClock, SystemIds
 from mesh.contract_net.initiator import Initiator
 from mesh.contract_net.participant import Participant
-from mesh.protocols.acts import Mode
-from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.ports import Clock, Ids, Subscription
 from mesh.protocols.subjects import check_name
 from mesh.settings import ServerTarget, batches_choice, find_server, quiet_awards_choice, target_of
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mesh.telemetry.tuner import Hear
 
 
-class Mesh:
+class Mesh(Speech):
     """One process's place in a mesh: ask, call, submit, subscribe, and host agents and workflows."""
 
     def __init__(self, connection: Connected, peer: Peer) -> None:
@@ -60,13 +60,14 @@ class Mesh:
         name: str = "client",
         process: str = "",
         host: str = "",
+        tenant: str = "default",
         telemetry: Telemetry | None = None,
         event_batches: bool | None = None,
     ) -> AsyncIterator[Mesh]:
         """A mesh over a server: a URL, a target, or the one that settings name.
 
         `process` is the name of this process in the mesh, unique there; without one it is made from `name` and chance.
-        `host` is where it runs, `telemetry` hears what happens. `event_batches` says whether unstored events may
+        `host` is where it runs, `tenant` on whose account it acts, `telemetry` hears what happens. `event_batches` says whether unstored events may
         leave together (without it, the setting `MESH_EVENT_BATCHES` does).
 
         Raises:
@@ -81,7 +82,7 @@ class Mesh:
         async with await connect(target, name=process, clock=clock, ids=ids) as connection:
             over = cls.over(
                 connection, process=process, host=host, namespace=namespace, clock=clock, ids=ids, telemetry=telemetry,
-                event_batches=event_batches,
+                event_batches=event_batches, tenant=tenant,
             )  # fmt: skip
             async with over as mesh:
                 yield mesh
@@ -97,6 +98,7 @@ class Mesh:
         ids: Ids,
         host: str = "",
         namespace: str = "default",
+        tenant: str = "default",
         telemetry: Telemetry | None = None,
         event_batches: bool | None = None,
     ) -> AsyncIterator[Mesh]:
@@ -110,6 +112,7 @@ class Mesh:
             connection, identity=identity, namespace=namespace, clock=clock, ids=ids, telemetry=telemetry or Telemetry(clock.now),
             event_batches=batches_choice() if event_batches is None else event_batches,
         )  # fmt: skip
+        peer.root = msgspec.structs.replace(peer.root, tenant=check_name(tenant, "tenant"))
         mesh = cls(connection, peer)
         try:
             await peer.start()
@@ -147,54 +150,7 @@ class Mesh:
         """Whether the server is within reach right now."""
         return self.peer.bus.connected
 
-    # -- speak
-
-    async def ask(
-        self,
-        target: Target,
-        payload: Any = None,
-        *,
-        command: str = "",
-        returns: Any = Any,
-        timeout: float | None = None,
-        inactivity: float | None = None,
-        on_progress: OnProgress | None = None,
-        constraints: Constraints | None = None,
-        key: str = "",
-        **arguments: Any,
-    ) -> Any:
-        """Ask an agent, `agent.instance` or capability, and wait: as `Peer.ask`. Arguments by name make the payload."""
-        return await self.peer.ask(
-            target, _payload(payload, arguments), command=command, returns=returns, timeout=timeout,
-            inactivity=inactivity, on_progress=on_progress, constraints=constraints, key=key,
-        )  # fmt: skip
-
-    def stream(self, target: Target, payload: Any = None, *, returns: Any = Any, **options: Any) -> AsyncIterator[Any]:
-        """The items of a streaming command as they come: as `Peer.stream`."""
-        return self.peer.stream(target, payload, returns=returns, **options)
-
-    async def tell(self, target: Target, payload: Any = None, *, command: str = "", **arguments: Any) -> None:
-        """Send a command and do not wait: at most once. As `Peer.tell`."""
-        await self.peer.tell(target, _payload(payload, arguments), command=command)
-
-    async def call(
-        self,
-        capability: str,
-        payload: Any = None,
-        *,
-        returns: Any = Any,
-        mode: Mode = "standing",
-        timeout: float | None = None,
-        constraints: Constraints | None = None,
-        effect: Effect | None = None,
-        key: str = "",
-        **arguments: Any,
-    ) -> Any:
-        """Hold an auction for the capability, and wait for what the winner returns: as `Peer.call`."""
-        return await self.peer.call(
-            capability, _payload(payload, arguments), returns=returns, mode=mode, timeout=timeout,
-            constraints=constraints, effect=effect, key=key,
-        )  # fmt: skip
+    # -- events
 
     async def emit(self, event_type: str, payload: Any = None, *, stored: bool = True) -> int:
         """Publish an event; it is stored under the sequence returned. Again: a second event. With `stored=False` it is
@@ -237,13 +193,14 @@ class Mesh:
         """Publish a job; when this returns it is stored. `terms`: key, tenant, deadline, constraints, as `jobs.submission`."""
         from mesh.jobs.submission import submit
 
+        terms.setdefault("tenant", self.tenant)
         return await submit(self.peer, workflow, payload, **terms)
 
-    def job(self, job: str, *, tenant: str = "default") -> JobHandle:
+    def job(self, job: str, *, tenant: str = "") -> JobHandle:
         """A handle on a job that was submitted before."""
         from mesh.jobs.submission import JobHandle
 
-        return JobHandle(self.peer, job, tenant=tenant)
+        return JobHandle(self.peer, job, tenant=tenant or self.tenant)
 
     async def approvals(self, tenant: str = "*") -> list[Approval]:
         """What waits for somebody's yes, of all jobs or of one tenant's. Answer with `job(…).approve(…)`."""
@@ -287,14 +244,6 @@ class Mesh:
             await self._jobs.stop()
         await self.peer.stop()
         await self._broadcast.stop()
-
-
-def _payload(payload: Any, arguments: Mapping[str, Any]) -> Any:
-    if not arguments:
-        return payload
-    if payload is not None:
-        raise TypeError("give the payload as one value or as arguments by name, not both")
-    return dict(arguments)
 
 
 def _host_name() -> str:
