@@ -34,12 +34,12 @@ jetstream {{
   sync_interval: always
   max_memory_store: 256MB
   max_file_store: {room}
-  limits {{ default_max_consumers: 20000, duplicate_window: "1h" }}
+  limits {{ {consumers}duplicate_window: "1h" }}
   max_buffered_msgs: 50000
   max_buffered_size: 256MB
   strict: true
 }}
-feature_flags {{ js_ack_fc_v2: false, js_api_reply_v2: false }}
+{flags}
 accounts {{
   SYS {{
     users: [ {{ user: sys, password: sys }} ]
@@ -61,6 +61,11 @@ system_account: SYS
 {anonymous}
 {more}
 """
+
+
+_FLAGS = "feature_flags { js_ack_fc_v2: false, js_api_reply_v2: false }"
+_CONSUMERS = "default_max_consumers: 20000, "
+"""What servers from 2.15 on are told; older ones refuse to hear it."""
 
 
 def server_binary() -> str:
@@ -85,7 +90,8 @@ class RealServer:
     `users` are further users of the account MESH as they stand in a nats-server configuration; `anonymous=False` makes
     everybody log in. `ping` is how often the server asks its clients whether they are alive. `more` is further
     configuration; `before` is what the server is started by, as in `(*before, "nats-server", …)`. `room` is how much
-    its streams may hold in files, from the next start on.
+    its streams may hold in files, from the next start on. `older` is the binary of a server before 2.15, to be started
+    instead of the installed one.
     """
 
     def __init__(
@@ -99,12 +105,14 @@ class RealServer:
         more: str = "",
         before: tuple[str, ...] = (),
         room: str = "20GB",
+        older: Path | None = None,
     ) -> None:
         self.folder = folder
         self.room = room
+        self.more = more
+        self.older = older
         self.name = name
         self.port = free_port()
-        self._more = more
         self._before = before
         self._users = f", {users}" if users else ""
         self._anonymous = "no_auth_user: mesh" if anonymous else ""
@@ -135,6 +143,10 @@ class RealServer:
     def stop(self) -> None:
         """Stop it gently, by its pid. Again: nothing happens."""
         self._end(signal.SIGTERM)
+
+    def retire(self) -> None:
+        """Lame duck: it takes no new clients, lets go of those it has one after the other, and ends by itself."""
+        self._end(signal.SIGUSR2, 60.0)
 
     def kill(self) -> None:
         """`kill -9`: what a crash does. Again: nothing happens."""
@@ -182,13 +194,18 @@ class RealServer:
             anonymous=self._anonymous,
             ping=self._ping,
             room=self.room,
-            more=self._more,
+            more=self.more,
+            flags="" if self.older else _FLAGS,
+            consumers="" if self.older else _CONSUMERS,
         )
 
     def _spawn(self, config: Path) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._before, server_binary(), "-c", str(config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [*self._before, str(self.older or server_binary()), "-c", str(config)],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
             )
 
     def _await_ready(self) -> None:
@@ -214,7 +231,7 @@ class RealServer:
             return int((self.folder / "server.pid").read_text()) == self.pid
         return False
 
-    def _end(self, sign: signal.Signals) -> None:
+    def _end(self, sign: signal.Signals, within: float = 10.0) -> None:
         process, self._process = self._process, None
         if process is None:
             return
@@ -222,7 +239,7 @@ class RealServer:
             process.send_signal(signal.SIGCONT)
             process.send_signal(sign)
         try:
-            process.wait(10)
+            process.wait(within)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)

@@ -77,3 +77,8 @@ async def _ask_on(fleet: Fleet, mesh: Mesh, stop: asyncio.Event, tallied: Tallie
             raise AssertionError(f"{job} ended with {error!r} after {loop.time() - began:.2f} s") from error
         tallied.add(code, loop.time() - began)
         await asyncio.sleep(pause)
+
+
+def in_words(tallied: Tallied) -> str:
+    """How many ended how."""
+    return ", ".join(f"{count} {code}" for code, count in sorted(tallied.codes.items()))

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from mesh.client.mesh import Mesh
-from tests.chaos.callers import Tallied
 from tests.chaos.fleet import Fleet
 from tests.chaos.glutton import FOLDER
 from tests.chaos.household import Household
-from tests.chaos.load import asking, under_load
+from tests.chaos.load import asking, in_words, under_load
 from tests.chaos.report import spread
 from tests.chaos.scenario import Scenario
 from tests.cluster import Cluster
@@ -77,10 +76,6 @@ async def test_31_everything_is_restarted_one_after_the_other(
     await fleet.over(mesh, within=120)
     assert asked.codes["ok"] > 0
     done = f"{len(took)} restarts"
-    held = f"no job failed; asks: {_words(asked)}"
+    held = f"no job failed; asks: {in_words(asked)}"
     await chaos.conclude(fleet, cluster.url, done, held, recovery=f"each in turn: {spread(took)}")
     assert not fleet.mishaps(*OWNERS, *HANDS)
-
-
-def _words(asked: Tallied) -> str:
-    return ", ".join(f"{count} {code}" for code, count in sorted(asked.codes.items()))
