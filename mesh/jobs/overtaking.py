@@ -20,10 +20,8 @@ from mesh.protocols.ports import Stored
 
 logger = logging.getLogger("mesh.jobs")
 
-EVERY = 0.25
-"""Seconds between two looks."""
-LOOK_SHARE = 3.0
-"""Where looking takes long, it is done less often: so many times what it takes."""
+EVERY, AT_LEAST_EVERY = 0.25, 1.0
+"""Seconds between two looks: as many as the last one took, within these."""
 WITHIN = 2.0
 """Seconds for one message: it is known to be there."""
 MOST_LANES = 64
@@ -78,7 +76,7 @@ class Overtaking:
             except Exception:
                 logger.exception("nobody is let past in the ingress")
                 await self._close_lanes()
-            pause = max(EVERY, LOOK_SHARE * (clock.monotonic() - began))
+            pause = min(AT_LEAST_EVERY, max(EVERY, clock.monotonic() - began))
 
     async def look(self) -> None:
         """Once: take in what should not wait."""
@@ -102,29 +100,28 @@ class Overtaking:
         if lane is None:
             after, subject = self._taken.get(tenant, handled), self._seat.subjects.ingress(tenant, self._workflow)
             lane = self._lanes[tenant] = self._seat.store.follow(self._stream, subject, after=after)
-        while count > 0 and self._taken.get(tenant, 0) < last:
+        found: list[Stored] = []
+        while len(found) < count and self._taken.get(tenant, 0) < last:
             async with asyncio.timeout(WITHIN):
-                stored = await anext(lane)
-            self._taken[tenant] = stored.sequence
-            count -= await self._taken_in(stored)
+                found.append(await anext(lane))
+            self._taken[tenant] = found[-1].sequence
+        await asyncio.gather(*map(self._take_in, found))
 
-    async def _taken_in(self, stored: Stored) -> bool:
-        """Whether it was; else it keeps its turn."""
+    async def _take_in(self, stored: Stored) -> None:
+        """Or leave it, to be taken in its turn."""
         try:
             lost = await self._tries.begin(stored.sequence)
         except Conflict:
-            return False
+            return
         if lost:
             await self._tries.came_back(stored.sequence, lost)
-            return False
+            return
         try:
             await self._take(stored)
         except MeshError as error:
             logger.info("message %d of the ingress keeps its turn: %s", stored.sequence, error)
-            return False
         finally:
             await self._tries.over(stored.sequence)
-        return True
 
     async def _close_lanes(self) -> None:
         lanes, self._lanes = self._lanes, {}

@@ -368,7 +368,7 @@ class Steps:
             await self._go_on(step, attempt, error, following, identity)
             raise GoesOn
         if attempt.stance.fallback:
-            error = first_fault(attempt.tries) or error
+            error = _instead_of(error, first_fault(attempt.tries) or error)
         skipped = plan.skips(error)
         await self._journal.append(
             StepFailed(
@@ -471,6 +471,12 @@ def _as_it_stands(step: Step, known: StepState | None) -> Step:
     if stance.fallback:
         return replace(step, target=f"{step.key}/~fallback#{stance.fallback}")
     return replace(step, target=f"{step.key}/~vary#{stance.variation}") if stance.variation else step
+
+
+def _instead_of(last: MeshError, first: MeshError) -> MeshError:
+    """Why the step failed, which says in its detail how what should have stood in for its result did."""
+    first.detail.setdefault("instead", f"{last.code}: {last.message}")
+    return first
 
 
 def handler_failed(error: Exception, name: str) -> HandlerFailed:

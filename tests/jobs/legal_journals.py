@@ -27,6 +27,7 @@ from mesh.protocols.job_events import (
     Entry,
     Event,
     Failed,
+    FlagRead,
     InboxPassed,
     JobHead,
     OwnerClaimed,
@@ -42,6 +43,7 @@ from mesh.protocols.job_events import (
     Snapshot,
     StepFailed,
     StepInDoubt,
+    StepRetried,
     StepStarted,
     StepSucceeded,
     Submitted,
@@ -78,6 +80,10 @@ OWN = {
     "step.started": lambda key, n: StepStarted(
         key=key, name="n", kind="call", digest=f"d{n}", award=AWARD if n % 2 else None, attempt=n
     ),
+    "step.retried": lambda key, n: StepRetried(
+        key=key, attempt=n, fault=FAULT, onward=("retry", "back_off", "vary", "fall_back")[n % 4], number=n, what="w",
+        until=50.0 * n, name="n",
+    ),
     "award": lambda key, n: Awarded(key=key, award=AWARD),
     "step.succeeded": lambda key, n: StepSucceeded(
         key=key, output=LARGE if n % 2 else VALUE, usage=Usage(tokens_in=n, money=0.25), stamps=Stamps(agent_version="1"), by="a.1",
@@ -103,6 +109,7 @@ OWN = {
     "comp.succeeded": lambda key, n: CompSucceeded(key=key),
     "comp.failed": lambda key, n: CompFailed(key=key, fault=FAULT),
     "patch.marker": lambda key, n: PatchMarker(name=f"p{n % 3}"),
+    "flag.read": lambda key, n: FlagRead(name=f"f{n % 3}", value=(True, n, 0.5, "x")[n % 4]),
     "completed": lambda key, n: Completed(output=VALUE),
     "failed": lambda key, n: Failed(fault=FAULT),
     "cancelled": lambda key, n: Cancelled(fault=FAULT),

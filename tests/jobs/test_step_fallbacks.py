@@ -62,8 +62,9 @@ async def test_where_nothing_can_stand_in_the_step_fails_with_its_own_error(cloc
     def broken() -> None:
         raise ValueError("bad feed")
 
-    with pytest.raises(HandlerFailed, match="bad feed"):
+    with pytest.raises(HandlerFailed, match="bad feed") as failed:
         await done(World(clock, ids), rates)
+    assert failed.value.detail["instead"] == "no-bids: nobody offers nobody"
 
 
 async def test_the_last_good_answer_of_an_earlier_job_stands_in_while_it_is_fresh(clock: Clock, ids: Ids) -> None:

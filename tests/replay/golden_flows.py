@@ -6,11 +6,12 @@ on. Something new gets a workflow of its own, and a recording.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 
-from mesh import Job, agent, workflow
+from mesh import AskPerson, Degraded, FallbackAgent, Job, StepPolicy, Variation, agent, workflow
 from mesh.protocols.errors import Denied, HandlerFailed, NoBids, Refused, WaitExpired
 
 
@@ -91,6 +92,38 @@ def _bug() -> None:
     raise KeyError("a bug")
 
 
+@workflow("golden-policies")
+async def policies(job: Job) -> dict[str, Any]:
+    """Steps that are tried again, varied, skipped and stood in for, by an agent, a value and a person; a flag."""
+    late = StepPolicy(on_timeout="retry", attempts=2)
+    again = await job.step("again", _slow, 3, timeout=0.1, policy=late, fallbacks=(Degraded("as before"),))
+    backed = await job.gather(
+        job.step("later", _slow, 3, timeout=0.1, policy=StepPolicy(on_timeout="back_off", attempts=2, first=0.1)),
+        job.step("skipped", _slow, 3, timeout=0.1, policy=StepPolicy(on_timeout="skip")),
+    )
+    vary = (Variation(payload="nothing"), Variation(payload="coffee"))
+    varied = await job.call("clerk.price", "nothing", key="varied", returns=float, policy=StepPolicy(vary=vary))
+    agent = await job.call(
+        "nobody.offers", "tea", key="agent", returns=float, fallbacks=(FallbackAgent("clerk.price"),)
+    )
+    person = await job.call("nobody.offers", key="person", returns=int, fallbacks=(AskPerson("how many?"),))
+    flag = job.flag("golden", 0.5)
+    return {
+        "again": [again.value, again.source],
+        "backed": [type(each).__name__ for each in backed],
+        "varied": varied,
+        "agent": [agent.value, agent.source, agent.by.partition(".")[0]],
+        "person": [person.value, person.source, person.by],
+        "flag": flag,
+        "degraded": sorted(job.degraded),
+    }
+
+
+async def _slow(seconds: float) -> str:
+    await asyncio.sleep(seconds)
+    return "in time"
+
+
 @workflow("golden-end")
 async def end(job: Job) -> None:
     """A job that fails for good."""
@@ -158,5 +191,5 @@ async def patches(job: Job) -> list[Any]:
     return [*parts, job.patched("at the end".replace(" ", "-"))]
 
 
-FLOWS = (steps, failures, end, waits, child, parent, saga, patches)
+FLOWS = (steps, failures, end, waits, child, parent, saga, patches, policies)
 AGENTS = (clerk, till, refunds)

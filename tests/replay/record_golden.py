@@ -57,6 +57,8 @@ async def _done(job: JobHandle) -> JobHandle:
                 await job.deny(key, digest=digest, by="bob", reason="not that")
             elif wait.opened.name == "go-on":
                 await job.signal("go-on", 7, by="ann")
+            elif wait.opened.kind == "resolution":
+                await job.resolve(key, "succeeded", 7, by="ann")
     try:
         await ending
     except MeshError as error:
