@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "job": ("mesh.cli.job:app", "Look at jobs, and tell them something: ls, show, result, cancel, signal, …"),
     "approvals": ("mesh.cli.approvals:app", "What waits for somebody's yes: ls, show, approve, deny."),
     "dlq": ("mesh.cli.dlq:app", "Dead letters: ls, show, redrive, drop."),
+    "ask": ("mesh.cli.ask:ask", "Ask an agent, and print what comes back."),
     "call": ("mesh.cli.call:call", "Hold one auction for a capability and print the result."),
     "registry": ("mesh.cli.registry:app", "Who is there: ls, show, watch, ping, schema, bids, graph."),
     "events": ("mesh.cli.events:events", "Print events, those to come with -f."),
