@@ -37,9 +37,11 @@ class Quality(Breakers):
 
     def fits(self, key: Key) -> None:
         """An output of that version, for that capability, fits its contract. Of nobody in particular: nothing happens."""
-        if not key[0]:
-            return
-        self._gated(key).fits(self._clock.monotonic())
+        breaker = self._breakers.get(key)
+        if type(breaker) is QualityBreaker:
+            breaker.fits(self._clock.monotonic())
+        elif key[0]:
+            self._gated(key).fits(self._clock.monotonic())
 
     def misfits(self, key: Key) -> None:
         """An output does not fit its contract; as `fits`."""
