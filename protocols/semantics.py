@@ -62,6 +62,10 @@ TABLE: tuple[Semantics, ...] = (
         "done and answered again, to the same end", "the process is gone or busy; nothing is known of its breakers",
     ),
     Semantics(
+        "control", "policy", "any process", "at most once", True,
+        "answered again", "the process is gone or busy; nothing is known of what it obeys",
+    ),
+    Semantics(
         "act", "call-for-proposal", "initiator", "at most once", True,
         "answered with the same proposal", "no bid from that participant",
     ),

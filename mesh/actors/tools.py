@@ -76,7 +76,7 @@ class ToolCall:
     async def __aenter__(self) -> ToolCall:
         peer, context = self._tools.peer, self._context
         if peer.policy.switches:
-            peer.policy.check(tool=self.name, agent=context.agent, tenant=context.tenant)
+            peer.policy.check(tool=self.name, tenant=context.tenant)
         self._started = peer.clock.monotonic()
         self._permit = self._admitted(self._started)
         if peer.policy.limits:

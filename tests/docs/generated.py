@@ -34,6 +34,7 @@ PARTS: dict[str, Callable[[], str]] = {
     ),
     "faults": shapes.faults,
     "limits": shapes.limits,
+    "policies": shapes.decisions,
 }
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 

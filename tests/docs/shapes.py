@@ -23,6 +23,7 @@ from mesh.protocols import (
     errors,
     job_inbox,
     learned,
+    policies,
     references,
     submission,
 )
@@ -109,6 +110,12 @@ def faults() -> str:
     kinds.sort(key=lambda each: (_ORDER[each.error_class], each.code))
     rows = (f"| `{each.code}` | {each.error_class} | {_words(each)} |\n" for each in kinds)
     return "| code | class | means |\n|---|---|---|\n" + "".join(rows)
+
+
+def decisions() -> str:
+    """What operators decide, by the keys in the bucket, and what is left of limits."""
+    kinds = (policies.Switch, policies.Flag, policies.RateLimit, policies.TenantShare, policies.LimitState)
+    return shapes(kinds, ("`kill.…`", "`flag.…`", "`limit.…`", "`share.…`", "in the bucket `limits`"))
 
 
 def limits() -> str:
