@@ -25,7 +25,8 @@ doubt; `dropped`: nobody waits for it any more; `allowed`: what was killed is no
 class WaitOpened(JobEvent, frozen=True, tag="wait.opened"):
     """The workflow waits here. `key` is of the same kind as the keys of steps.
 
-    `name` is what is waited for: the signal, the action to be approved, the child's workflow, the step in doubt.
+    `name` is what is waited for: the signal, the action to be approved, the child's workflow, the step in doubt, the key
+    of the switch that kills it.
     `digest` is that of the input: for an approval, of the exact action. `about` is shown to who decides. `until` is job
     time, Unix seconds: when a timer is due, or anything else expires. `child` is a job's id.
     """

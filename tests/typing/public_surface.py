@@ -10,6 +10,7 @@ from mesh import (
     Answer,
     Approval,
     Artifact,
+    AskPerson,
     Bid,
     Budget,
     Cached,
@@ -28,6 +29,7 @@ from mesh import (
     NotDone,
     Person,
     State,
+    StepPolicy,
     Turn,
     Undo,
     Usage,
@@ -127,6 +129,12 @@ async def order(job: Job, skus: list[str]) -> str:
     await job.map("price.lookup", skus, key=str, at_once=4, returns=float, compensate="price.forget")
     paid = await job.call("pay", skus, returns=str, effect="at_most_once", on_doubt="raise", reconcile=lambda: NotDone)
     assert_type(await job.step("pay", str.upper, paid, compensate=Undo(refund, within=5, attempts=2)), str)
+    patient = StepPolicy(on_timeout="back_off", attempts=5, vary=(Variation(labels={"tier": "large"}),))
+    assert_type(await job.call("pay", skus, returns=str, policy=patient), str)
+    stood_in = await job.call("pay", skus, returns=str, fallbacks=(Cached(60), AskPerson("paid?", within=3600)))
+    assert_type(stood_in, Answer[str])
+    assert_type(await job.step("local", str.upper, paid, fallbacks=(Degraded(""),)), Answer[str])
+    assert_type(job.flag("two-reviewers", False), bool)
     return paid
 
 
