@@ -26,6 +26,11 @@ class Outage:
         self._until = max(self._until, now + grace)
         return True
 
+    def forgot(self, now: float, grace: float) -> None:
+        """The store has lost what nobody removed, as one in memory does when its servers restart, one after the other:
+        whoever lives will write it again within `grace` seconds."""
+        self._until = max(self._until, now + grace)
+
     @property
     def active(self) -> bool:
         """Whether it is out of reach right now."""

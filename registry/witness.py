@@ -67,7 +67,7 @@ class Witness:
         """The lease of a process was written, removed, or ran out."""
         process = change.key.removeprefix(LEASE_PREFIX)
         if change.value is None:
-            self._lease_gone(process, now)
+            self._lease_gone(process, change.revision, now)
             return
         self._missing_leases.discard(process)
         if self.roster.renew(process, change.value, change.revision, now):
@@ -96,10 +96,13 @@ class Witness:
         if self.roster.leftovers(process):
             self._errands.sweep(process)
 
-    def _lease_gone(self, process: str, now: float) -> None:
+    def _lease_gone(self, process: str, revision: int, now: float) -> None:
         self.buried.pop(process, None)
-        if process not in self.roster.members:
+        member = self.roster.members.get(process)
+        if member is None:
             return
+        if revision <= member.revision:
+            self.outage.forgot(now, self.lease_seconds)
         if self.outage.doubtful(now):
             self._missing_leases.add(process)
             self._errands.settle()
@@ -205,7 +208,7 @@ class Witness:
     def record(self, change: KeyValue, now: float, known: Instance | None = None) -> None:
         """The record of an instance was written or removed. `known` is what was written, if that need not be read."""
         if change.value is None:
-            self._record_gone(change.key, now)
+            self._record_gone(change.key, change.revision, now)
             return
         self._missing_records.discard(change.key)
         instance = known or instance_in(change.key, change.value)
@@ -214,13 +217,19 @@ class Witness:
             if change.key not in self.roster.listed:
                 self._errands.sweep(instance.process)
 
-    def _record_gone(self, key: str, now: float) -> None:
+    def _record_gone(self, key: str, revision: int, now: float) -> None:
+        """A marker that it was removed is newer than what we know; else it is missing from a fresh look, and no more."""
+        if revision <= self.roster.revision(key):
+            self.outage.forgot(now, self.lease_seconds)
         if self.outage.doubtful(now) and key in self.roster.listed:
             self._missing_records.add(key)
             self._errands.settle()
         else:
-            self._judge(self._suspicions.forget(key))
-            self._emit(self.roster.forget(key, "its record was removed"))
+            self._remove(key)
+
+    def _remove(self, key: str) -> None:
+        self._judge(self._suspicions.forget(key))
+        self._emit(self.roster.forget(key, "its record was removed"))
 
     def beat(self, beat: Beat, now: float) -> None:
         """A heartbeat, or the answer to a probe. One of an earlier incarnation counts for nothing."""
@@ -250,7 +259,7 @@ class Witness:
         for process in leases:
             self._gone(process, "its lease was not renewed after the store was away")
         for key in records:
-            self._record_gone(key, now)
+            self._remove(key)
 
 
 def _connection(lease: Lease) -> Connection:
