@@ -19,8 +19,8 @@ class Decisions(Protocol):
     ) -> Switch | None:
         """The switch that kills any of these."""
 
-    def flag(self, name: str, default: V, *, tenant: str = "") -> V:
-        """What the flag is set to, or the default."""
+    def flag(self, name: str, default: V, *, tenant: str = "", key: str = "") -> V:
+        """What the flag is set to, or the default; a percentage is of `key`s."""
 
     def share(self, tenant: str) -> TenantShare:
         """What the tenant gets beside others."""
@@ -42,7 +42,7 @@ class Undecided:
         """Nothing is."""
         return None
 
-    def flag(self, name: str, default: V, *, tenant: str = "") -> V:
+    def flag(self, name: str, default: V, *, tenant: str = "", key: str = "") -> V:
         """The default."""
         return default
 

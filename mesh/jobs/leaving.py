@@ -107,7 +107,8 @@ class Leaving(Surroundings):
         whole = current.get().path + check_key(name)
         known = self._journal.state.flags.get(whole)
         if known is None:
-            known = default if self.course.ahead else self._seat.policy.flag(name, default, tenant=self.tenant)
+            policy = self._seat.policy
+            known = default if self.course.ahead else policy.flag(name, default, tenant=self.tenant, key=self.id)
             if self.hold is None:
                 self._journal.note(FlagRead(name=whole, value=known))
         return cast(V, known) if fits(known, default) else default

@@ -30,7 +30,7 @@ class Operators:
     def killed(self, **names: str) -> Switch | None:
         return self.board.switches.find({key.replace("_", "-"): name for key, name in names.items()})  # type: ignore[misc]
 
-    def flag(self, name: str, default: Any, *, tenant: str = "") -> Any:
+    def flag(self, name: str, default: Any, *, tenant: str = "", key: str = "") -> Any:
         found = self.board.flags.find(name, tenant)
         return found.value if found else default
 
