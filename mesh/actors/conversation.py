@@ -66,7 +66,10 @@ class Conversation:
         answer = self._arrived.popleft()
         if isinstance(answer, MeshError):
             raise answer
-        return answer if answer.envelope.ref is None else await self._whole(answer)
+        if answer.envelope.ref is None:
+            return answer
+        async with self.deadline.enforce("fetching an answer"):
+            return await self._whole(answer)
 
     async def _wait(self, at: float) -> None:
         loop = asyncio.get_running_loop()

@@ -19,6 +19,7 @@ from mesh.actors.work import NOBODY, Responder, Work
 from mesh.protocols.envelope import VERSION, Envelope, Sender
 from mesh.protocols.errors import (
     BadEnvelope,
+    DeadlineExceeded,
     InvalidName,
     MeshError,
     NotUnderstood,
@@ -38,6 +39,8 @@ LONGEST = 24 * 3600.0
 """No command may ask for more seconds than this."""
 ADDRESSES = 4096
 """So many subjects, each of one instance and one caller, are remembered in their parts."""
+FETCH_TIME = 30.0
+"""Seconds for one large payload, unless whoever sent it has less."""
 FETCHES = 32
 """How many large payloads are fetched at once."""
 
@@ -159,7 +162,9 @@ class Dispatch:
 
     def _probed(self, inbound: Inbound) -> msgspec.Raw:
         actor = self._peer.actors.get(f"{inbound.agent}.{inbound.instance}")
-        about: dict[str, Any] = {"process": self._peer.process, "incarnation": self._peer.identity.incarnation}
+        peer = self._peer
+        about: dict[str, Any] = {"process": peer.process, "incarnation": peer.identity.incarnation}
+        about["counts"] = peer.counts + peer.exchange.counts
         if actor is not None:
             about |= {"state": actor.state, "figures": actor.figures()}
         return msgspec.Raw(msgspec.json.encode(about))
@@ -211,13 +216,16 @@ class Dispatch:
         self._peer.spawn(self._fetched(inbound), "fetch")
 
     async def _fetched(self, inbound: Inbound) -> None:
-        seconds = min(inbound.envelope.remaining or 30.0, 30.0)
+        given, clock = inbound.envelope.remaining, self._peer.clock
+        began, seconds = clock.monotonic(), FETCH_TIME if given is None else min(given, FETCH_TIME)
         try:
-            async with Deadline.after(self._peer.clock, seconds).enforce("fetching the payload"):
+            async with Deadline(clock, began + seconds).enforce("fetching the payload"):
                 whole = await self._exchange.payloads.whole(inbound.envelope)
-            left = None if whole.remaining is None else whole.remaining
+            left = None if given is None else max(0.0, given - (clock.monotonic() - began))
             self._route(msgspec.structs.replace(inbound, envelope=msgspec.structs.replace(whole, remaining=left)))
         except MeshError as error:
+            if isinstance(error, DeadlineExceeded):
+                self._count("expired", agent=inbound.agent, where="fetch")
             self.refuse(inbound, error)
         finally:
             self._fetching -= 1

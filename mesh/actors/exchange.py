@@ -180,7 +180,10 @@ class Exchange:
             self.close(ask)
         if answer.fault is not None:
             raise from_fault(answer.fault)
-        return answer if answer.ref is None else await self.payloads.whole(answer)
+        if answer.ref is None:
+            return answer
+        async with deadline.enforce(f"fetching the answer to {envelope.name}"):
+            return await self.payloads.whole(answer)
 
     def open(
         self,
@@ -251,11 +254,24 @@ class Exchange:
                 waiter.failed(AgentLost(f"{process} is gone: {why}"))
 
     async def send(self, subject: str, envelope: Envelope, *, reply: str = "") -> None:
-        """Publish a message, a large payload by reference; at most once, and nobody says whether it arrived."""
+        """Publish a message, a large payload by reference; at most once, and nobody says whether it arrived.
+
+        Raises:
+            DeadlineExceeded: storing a large payload took all the time that the message has.
+        """
         data = encode(envelope)
         if len(data) > LIMIT:
-            data = encode(await self.payloads.by_reference(envelope))
+            data = await self._by_reference(envelope)
         self.bus.publish(subject, data, reply=reply)
+
+    async def _by_reference(self, envelope: Envelope) -> bytes:
+        """What is left of its time goes out with it."""
+        if envelope.remaining is None:
+            return encode(await self.payloads.by_reference(envelope))
+        deadline = Deadline.after(self.clock, envelope.remaining)
+        async with deadline.enforce(f"storing the payload of {envelope.name}"):
+            stored = await self.payloads.by_reference(envelope)
+        return encode(msgspec.structs.replace(stored, remaining=max(0.0, deadline.remaining())))
 
     async def respond(self, inbound: Inbound, envelope: Envelope) -> None:
         """Answer a message on the subject built from its pinned sender; nothing happens if no answer was asked for."""

@@ -142,8 +142,7 @@ class Question:
             on_part = None if wish.on_progress is None else _progress_to(wish.on_progress)
             ask = exchange.open(route.subject, envelope, self.deadline, route.process, on_part, wish.inactivity)
             if ask.unsent:
-                async with self.deadline.enforce(str(self)):
-                    await exchange.send(route.subject, envelope, reply=ask.reply)
+                await exchange.send(route.subject, envelope, reply=ask.reply)
             reply = await ask.future
             if reply.fault is not None:
                 raise from_fault(reply.fault)

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dlq": ("mesh.cli.dlq:app", "Dead letters: ls, show, redrive, drop."),
     "ask": ("mesh.cli.ask:ask", "Ask an agent, and print what comes back."),
     "call": ("mesh.cli.call:call", "Hold one auction for a capability and print the result."),
+    "counts": ("mesh.cli.counts:counts", "What processes have refused or dropped, and how often."),
     "registry": ("mesh.cli.registry:app", "Who is there: ls, show, watch, ping, schema, bids, graph."),
     "events": ("mesh.cli.events:events", "Print events, those to come with -f."),
     "logs": ("mesh.cli.logs:logs", "Find the log lines of agent calls, across processes and hosts."),

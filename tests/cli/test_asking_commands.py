@@ -87,3 +87,11 @@ async def test_the_rest_of_ask(host: Mesh, server: RealServer) -> None:
     assert (code, "say which command" in err) == (2, True)
     code, _, err = await asyncio.to_thread(run, server.url, "ask", "clerk.halve", '"x"', "--hedge")
     assert (code, "declare it effect='pure'" in err) == (2, True)
+
+
+async def test_work_whose_caller_has_given_up_is_counted_for_people(host: Mesh, server: RealServer) -> None:
+    host.peer.count("expired", agent="clerk", where="mailbox")
+    code, out, err = await asyncio.to_thread(run, server.url, "counts", "host", "--what", "expired", "-o", "json")
+    assert (code, json.loads(out)) == (0, [{"process": "host", "what": "expired", "times": 1}]), err
+    code, _, err = await asyncio.to_thread(run, server.url, "counts", "nobody")
+    assert (code, "there are: " in err) == (2, True)
