@@ -26,10 +26,12 @@ class Chaos:
         self._faults = [fault for number, fault in enumerate(faults) if number not in without]
         self._appends: list[tuple[Fault, int]] = []
         self._effects: list[tuple[Fault, int]] = []
+        self._words: list[tuple[Fault, int]] = []
         self._over = False
         world.loop.on_fuse = self._burnt
         world.server.storage.appended.append(self._appended)
         world.outside.on_effect.append(self._effect)
+        world.network.on_word = self._word
 
     def begin(self) -> None:
         """From now on."""
@@ -42,6 +44,7 @@ class Chaos:
         self._over = True
         self._appends.clear()
         self._effects.clear()
+        self._words.clear()
         world.tell("world", "the faults are over")
         quirks = world.configuration.quirks
         quirks.lose_acks = quirks.land_late = quirks.lag = 0.0
@@ -79,6 +82,9 @@ class Chaos:
 
     def _crash_on_effect(self, fault: Fault) -> None:
         self._effects.append((fault, fault.number))
+
+    def _crash_on_word(self, fault: Fault) -> None:
+        self._words.append((fault, fault.number))
 
     def _cut(self, fault: Fault) -> None:
         self._world.network.cut(fault.target)
@@ -119,6 +125,7 @@ class Chaos:
         weather.spread, weather.spike, weather.spike_seconds = 0.1, 0.1, 2.0
 
         def calm() -> None:
+            before.spike *= not self._over
             weather.spread, weather.spike, weather.spike_seconds = before.spread, before.spike, before.spike_seconds
 
         self._later(fault.seconds, calm)
@@ -152,6 +159,10 @@ class Chaos:
         due = [each for each in self._effects if each[0].way == when or (each[0].way == "soon" and when == "after")]
         if due:
             self._strike(self._effects, effect.place.partition("-")[0], {"before": 1, "after": 1, "soon": SOON}, due)
+
+    def _word(self, name: str, verb: str) -> None:
+        if self._words and verb in ("ask", "append"):
+            self._strike(self._words, name, {"said": 1, "soon": SOON})
 
     def _strike(
         self,

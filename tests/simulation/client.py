@@ -191,6 +191,7 @@ class SimulatedBus:
         """Say something to the server, if there is one."""
         if self._wire is not None:
             self._wire.up.send(verb, *arguments)
+            self._network.on_word(self.name, verb)
 
     async def ask(self, verb: str, *arguments: Any, timeout: float = 5.0, what: str = "", number: int = 0) -> Any:
         """Ask the server, and wait for its answer.

@@ -12,11 +12,11 @@ from tests.simulation.network import Weather
 from tests.simulation.server import Quirks
 
 Kind = Literal[
-    "crash", "crash-on-append", "crash-on-effect", "cut", "partition", "slow", "stop", "server", "leaderless", "clock",
+    "crash", "crash-on-append", "crash-on-effect", "crash-on-word", "cut", "partition", "slow", "stop", "server", "leaderless", "clock",
     "storm", "disk", "drain",
 ]  # fmt: skip
 KINDS: tuple[tuple[Kind, int], ...] = (
-    ("crash", 4), ("crash-on-append", 6), ("crash-on-effect", 4), ("cut", 4), ("partition", 4), ("slow", 2), ("stop", 3),
+    ("crash", 4), ("crash-on-append", 6), ("crash-on-effect", 4), ("crash-on-word", 5), ("cut", 4), ("partition", 4), ("slow", 2), ("stop", 3),
     ("server", 3), ("leaderless", 2), ("clock", 2), ("storm", 2), ("disk", 3), ("drain", 2),
 )  # fmt: skip
 """What may happen, and how often beside the others."""
@@ -53,6 +53,8 @@ class Order:
     tenant: str
     plan: tuple[dict[str, Any], ...]
     key: str
+    published: bool = False
+    """Into the ingress stream, as any NATS client would; else it is asked for."""
     words: tuple[dict[str, Any], ...] = ()
     """What is said to it: `{"at": …, "say": "cancel"|"pause"|"resume"}`."""
 
@@ -72,6 +74,8 @@ class Configuration:
     orders: tuple[Order, ...] = ()
     chaos: float = 10.0
     """Seconds for which there are faults."""
+    looks_back: bool = False
+    """Whether to wait in the end until nobody holds on to anything: that takes time."""
 
     def __str__(self) -> str:
         lines = [
@@ -106,6 +110,7 @@ def draw(seed: int) -> Configuration:
     made.offsets = {name: random.choice((0.0, 1000.0, 123456.789)) for name in names}
     made.orders = _orders(random, made.chaos)
     made.faults = _faults(random, made)
+    made.looks_back = seed % 3 == 0
     return made
 
 
@@ -176,6 +181,7 @@ def _orders(random: Random, chaos: float) -> tuple[Order, ...]:
                 tenant=random.choice(("red", "blue")),
                 plan=plan,
                 key=f"order-{number}",
+                published=random.random() < 0.4,
                 words=words,
             )
         )
@@ -225,6 +231,8 @@ def _fault(random: Random, kind: Kind, made: Configuration) -> Fault:
             return Fault(
                 at * 0.7, kind, someone, seconds, random.randint(1, 2), random.choice(("before", "after", "soon"))
             )
+        case "crash-on-word":
+            return Fault(at, kind, someone, seconds, random.randint(1, 40), random.choice(("said", "soon")))
         case "partition":
             return Fault(
                 at, kind, anyone, random.choice((0.5, 2.0, 5.0, 16.0)), 0, random.choice(("both", "up", "down"))

@@ -28,6 +28,7 @@ from mesh.protocols.ports import Stored
 from mesh.testing.virtual_time import _waiting_at
 from mesh.transport.matching import matches
 from tests.simulation.outside import Effect
+from tests.simulation.rest import rest
 from tests.simulation.workload import Plan
 
 if TYPE_CHECKING:
@@ -221,6 +222,11 @@ class Invariants:
                 self.violated(
                     f"job {job} is still {seen.state.status} (owner {seen.state.head and seen.state.head.owner}; waits for {waits or 'nothing'})"
                 )
+        self.check()
+        if self.world.configuration.looks_back:
+            found = await rest(self.world)
+            if found:
+                self.violated(f"when all was over: {found}")
         self.check()
 
 

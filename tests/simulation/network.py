@@ -160,6 +160,8 @@ class Network:
         self.server = server
         self.weather = weather
         self.wires: list[Wire] = []
+        self.on_word: Callable[[str, str], None] = lambda name, verb: None
+        """Told of every question that a client sends to the server's store, at that very moment."""
         self._up: set[str] = set()
         self._down: set[str] = set()
         self._slow: dict[str, float] = {}

@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
+
 from mesh.client.mesh import Mesh
 from mesh.jobs.submission import JobHandle
 from mesh.protocols.errors import MeshError
+from mesh.protocols.submission import job_id_for_key
 from tests.simulation.configuration import Order
 from tests.simulation.world import World
 
@@ -45,6 +48,10 @@ class Operator:
 
     async def _submit(self, mesh: Mesh, order: Order) -> JobHandle:
         payload = {"number": order.number, "steps": list(order.plan)}
+        if order.published:
+            subject = self.world.subjects.ingress(order.tenant, "order")
+            await mesh.peer.store.append(subject, msgspec.json.encode(payload), headers={"Mesh-Key": order.key})
+            return mesh.job(job_id_for_key(order.tenant, order.key), tenant=order.tenant)
         return await mesh.submit("order", payload, key=order.key, tenant=order.tenant)
 
     async def _say(self, handle: JobHandle, say: str) -> None:

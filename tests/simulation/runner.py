@@ -12,10 +12,12 @@ import select
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+import mesh.jobs.host  # noqa: F401 - a process loads it when it hosts its first workflow: once is enough
 from tests.simulation.simulation import Outcome, simulate
 
 TOO_LONG = 120.0
@@ -28,16 +30,7 @@ Simulate = Callable[[int], Outcome]
 
 def isolated(seed: int, run: Simulate = simulate) -> Outcome:
     """Run one seed in a forked process."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _child(seed, run, reading, writing)
-    os.close(writing)
-    data = _read(reading, child)
-    os.waitpid(child, 0)
-    if not data:
-        return Outcome(seed, violation=f"it hung for {TOO_LONG:g} s, or its process died")
-    return msgspec.convert(msgspec.json.decode(data), Outcome)
+    return next(run_seeds([seed], 1, run))
 
 
 def _child(seed: int, run: Simulate, reading: int, writing: int) -> None:
@@ -46,6 +39,7 @@ def _child(seed: int, run: Simulate, reading: int, writing: int) -> None:
     try:
         os.close(reading)
         sys.unraisablehook = lambda _: None
+        warnings.simplefilter("ignore")  # what a dead process left unawaited is none of its business any more
         outcome = run(seed)
         if outcome.ok:
             outcome.trace = []
@@ -56,30 +50,10 @@ def _child(seed: int, run: Simulate, reading: int, writing: int) -> None:
         os._exit(code)
 
 
-def _read(reading: int, child: int) -> bytes:
-    parts, end = [], time.monotonic() + TOO_LONG
-    with os.fdopen(reading, "rb", buffering=0) as pipe:
-        while True:
-            ready, _, _ = select.select([pipe], [], [], max(0.0, end - time.monotonic()))
-            if not ready:
-                os.kill(child, signal.SIGKILL)
-                return b""
-            part = pipe.read(65536)
-            if not part:
-                return b"".join(parts)
-            parts.append(part)
-
-
-def warm() -> None:
-    """Load everything that a seed needs, once, and leave it out of every later collection."""
-    isolated_free = simulate(1)
-    assert isolated_free.steps
-    gc.collect()
-    gc.freeze()
-
-
 def run_seeds(seeds: Iterable[int], jobs: int = 1, run: Simulate = simulate) -> Iterator[Outcome]:
     """The outcome of each, in the order in which they end."""
+    gc.collect()
+    gc.freeze()  # what is loaded is never looked at again
     waiting = iter(seeds)
     running: dict[int, tuple[int, int, float, list[bytes]]] = {}
     """By pipe: seed, process, when it must be over, and what it has said."""

@@ -10,10 +10,10 @@ import msgspec
 import mesh
 from mesh import Agent, Context, Job, command, workflow
 from mesh.jobs.workflow import Workflow
-from mesh.protocols.errors import MeshError
 from tests.simulation.outside import Outside
 
-TENANTS = ("red", "blue")
+CALL = 20
+"""Seconds for which an agent is waited for."""
 
 
 class Step(msgspec.Struct, omit_defaults=True):
@@ -75,89 +75,84 @@ def agents_of(outside: Outside) -> dict[str, type[Agent]]:
     return {"work": Worker, "pay": Payer}
 
 
-def workflows_of(outside: Outside) -> list[Workflow[Any]]:
-    """The workflows: `order` does its plan, `part` is a child's."""
+class Doing:
+    """What a step of a plan does: the method of its name."""
 
-    @workflow("order", version=1)
-    async def order(job: Job, plan: Plan) -> list[str]:
-        done: list[str] = []
-        for step in plan.steps:
-            done.append(await one(job, step))
-        return done
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
 
-    @workflow("part", version=1)
-    async def part(job: Job, name: str) -> str:
-        return await job.call("work.compute", {"takes": 0.01}, key=name, returns=str, timeout=20)
+    async def do(self, job: Job, step: Step) -> str:
+        """One step."""
+        return str(await getattr(self, f"_{step.do}")(job, step))
 
-    async def one(job: Job, step: Step) -> str:
-        match step.do:
-            case "local":
-                return await job.step(step.key, _local, step.key)
-            case "once":
-                return await job.step(
-                    step.key, once, job.id, step.key, effect="at_most_once", reconcile=_found(job, step)
-                )
-            case "call":
-                return await job.call(
-                    "work.compute", {"takes": step.takes}, key=step.key, returns=str, timeout=20, mode=step.mode
-                )
-            case "pay":
-                return await job.call(
-                    "pay.once",
-                    {"takes": step.takes},
-                    key=step.key,
-                    returns=str,
-                    timeout=20,
-                    reconcile=_found(job, step),
-                )
-            case "charge":
-                return await job.call("work.charge", {"takes": step.takes}, key=step.key, returns=str, timeout=20)
-            case "saga":
-                return await job.call(
-                    "work.charge",
-                    {"takes": step.takes},
-                    key=step.key,
-                    returns=str,
-                    timeout=20,
-                    compensate="work.refund",
-                )
-            case _:
-                return await waits(job, step)
+    def _local(self, job: Job, step: Step) -> Any:
+        return job.step(step.key, _local, step.key)
 
-    async def waits(job: Job, step: Step) -> str:
-        match step.do:
-            case "both":
-                calls = (
-                    job.call("work.compute", {"takes": step.takes}, key=f"{step.key}{n}", returns=str, timeout=20)
-                    for n in "ab"
-                )
-                return "+".join(await job.gather(*calls))
-            case "sleep":
-                await job.sleep(step.seconds, key=step.key)
-                return "slept"
-            case "approval":
-                said = await job.approval(step.key, {"step": step.key}, key=step.key)
-                return f"by {said.by}"
-            case "signal":
-                return str(await job.wait(step.key, returns=str, key=step.key))
-            case "child":
-                return str(await job.child("part", step.key, key=step.key))
-            case _:
-                raise Refusal(step.key)
+    def _once(self, job: Job, step: Step) -> Any:
+        done, find = self._outside.do, self._finding(job, step)
+        return job.step(step.key, _once, done, job.id, step.key, effect="at_most_once", reconcile=find)
 
-    def once(job_id: str, key: str) -> str:
-        return outside.do("once", job_id, key, mesh.effect_key())
+    def _call(self, job: Job, step: Step) -> Any:
+        return job.call("work.compute", {"takes": step.takes}, key=step.key, returns=str, timeout=CALL, mode=step.mode)
 
-    def _found(job: Job, step: Step) -> Any:
+    def _pay(self, job: Job, step: Step) -> Any:
+        find = self._finding(job, step)
+        return job.call("pay.once", {"takes": step.takes}, key=step.key, returns=str, timeout=CALL, reconcile=find)
+
+    def _charge(self, job: Job, step: Step) -> Any:
+        return job.call("work.charge", {"takes": step.takes}, key=step.key, returns=str, timeout=CALL)
+
+    def _saga(self, job: Job, step: Step) -> Any:
+        return job.call(
+            "work.charge", {"takes": step.takes}, key=step.key, returns=str, timeout=CALL, compensate="work.refund"
+        )
+
+    async def _both(self, job: Job, step: Step) -> str:
+        calls = (
+            job.call("work.compute", {"takes": step.takes}, key=f"{step.key}{each}", returns=str, timeout=CALL)
+            for each in "ab"
+        )
+        return "+".join(await job.gather(*calls))
+
+    def _sleep(self, job: Job, step: Step) -> Any:
+        return job.sleep(step.seconds, key=step.key)
+
+    async def _approval(self, job: Job, step: Step) -> str:
+        return f"by {(await job.approval(step.key, {'step': step.key}, key=step.key)).by}"
+
+    def _signal(self, job: Job, step: Step) -> Any:
+        return job.wait(step.key, returns=str, key=step.key)
+
+    def _child(self, job: Job, step: Step) -> Any:
+        return job.child("part", step.key, key=step.key)
+
+    async def _fail(self, job: Job, step: Step) -> str:
+        raise Refusal(step.key)
+
+    def _finding(self, job: Job, step: Step) -> Any:
+        """Asked what became of a step: it knows what was done, and nothing else for certain."""
         if not step.reconcile:
             return None
 
         async def find() -> str:
-            if outside.did(step.do, job.id, step.key):
+            if self._outside.did(step.do, job.id, step.key):
                 return "found"
             raise Refusal("it may still be on its way: ask a person")  # to say that it was not done must be final
 
         return find
+
+
+def workflows_of(outside: Outside) -> list[Workflow[Any]]:
+    """The workflows: `order` does its plan, `part` is a child's."""
+    doing = Doing(outside)
+
+    @workflow("order", version=1)
+    async def order(job: Job, plan: Plan) -> list[str]:
+        return [await doing.do(job, step) for step in plan.steps]
+
+    @workflow("part", version=1)
+    async def part(job: Job, name: str) -> str:
+        return await job.call("work.compute", {"takes": 0.01}, key=name, returns=str, timeout=CALL)
 
     return [order, part]
 
@@ -166,4 +161,8 @@ def _local(key: str) -> str:
     return f"{key}!"
 
 
-__all__ = ["MeshError", "Plan", "Step", "agents_of", "workflows_of"]
+def _once(done: Any, job: str, key: str) -> str:
+    return str(done("once", job, key, mesh.effect_key()))
+
+
+__all__ = ["Plan", "Step", "agents_of", "workflows_of"]
