@@ -87,7 +87,8 @@ def named(listings: Iterable[Listing], name: str) -> list[Listing]:
 
 def details(listing: Listing, lease: Lease | None, now: float) -> Row:
     """All that is known of one instance: the row, and what it declares (capabilities, and commands without
-    one), how it does, and why it is suspected."""
+    one), how it does, and why it is suspected. `capacity` is how many calls it handles at once now, `ceiling` how many it
+    may: they differ where it found out that more take longer."""
     record = listing.record
     return {
         **row(listing, now),
@@ -96,6 +97,8 @@ def details(listing: Listing, lease: Lease | None, now: float) -> Row:
         "events": list(record.events),
         "stamps": msgspec.structs.asdict(record.stamps),
         "handled": listing.figures.handled,
+        "capacity": listing.figures.capacity,
+        "ceiling": listing.figures.ceiling or listing.figures.capacity,
         "breakers": list(listing.figures.breakers),
         "suspicion": listing.suspicion,
         "incarnation": record.incarnation,

@@ -224,7 +224,11 @@ class Actor:
         self._starting = False
         turn_ends = self.peer.clock.monotonic() + TURN
         try:
-            while self._goes_on() and (work := self.mailbox.take()) is not None:
+            while (
+                self.supervision.state in ("ready", "draining")
+                and len(self._drains) <= self.capacity
+                and (work := self.mailbox.take()) is not None
+            ):
                 if isinstance(work, Notice) and (work := heard_out(self, work)) is None:
                     break
                 if not await self._handle(work, task):
@@ -235,9 +239,6 @@ class Actor:
         finally:
             self._drains.remove(task)
             self.peer.changed(self)
-
-    def _goes_on(self) -> bool:
-        return self.supervision.state in ("ready", "draining") and len(self._drains) <= self.capacity
 
     async def _handle(self, work: Work, task: asyncio.Task[None]) -> bool:
         """Handle one message; false when this drain must end."""
@@ -270,7 +271,7 @@ class Actor:
             self._running = {}
         self._running[work.envelope.id] = (work, task)
         self.mailbox.entered(work)
-        gradient = self.contended().gradient if self.capacity > 1 or self.flow is not None else None
+        gradient = self._gradient()
         ticket = gradient.began(len(self._running)) if gradient is not None else 0
         outcome: Outcome | None = None
         self.peer.changed(self)
@@ -284,10 +285,16 @@ class Actor:
         finally:
             self._running.pop(work.envelope.id, None)
             self.mailbox.left(work)
-            if gradient is not None:
+            if gradient is not None and ticket:
                 self._adapt(gradient, ticket, work, outcome, self.peer.clock.monotonic() - invocation.started)
         self.peer.changed(self)
         return outcome
+
+    def _gradient(self) -> Gradient | None:
+        """What moves the capacity, if that is adaptive."""
+        if self.flow is None and not self.definition.adapts(self.capacity):
+            return None
+        return self.contended().gradient
 
     def _adapt(self, gradient: Gradient, ticket: int, work: Work, outcome: Outcome | None, seconds: float) -> None:
         """How long a call took says how many there should be at once: but not one that was stopped, or failed early."""

@@ -90,10 +90,10 @@ def _check_pressure(actor: Actor, work: Work) -> None:
 
 def _check_time(actor: Actor, work: Work) -> None:
     flow, now = actor.contended(), work.offered_at
-    if not flow.settled:
-        return
     mean = actor.tally.of(work.handler.name)
     call, left = mean.latency if mean.handled else 0.0, work.deadline.at - now
+    if flow.lets_in(len(actor.mailbox), call, left):
+        return
     late = flow.late_by(actor.mailbox.ahead(work, actor) - actor.free, call, left, now)
     if late > 0:
         actor.peer.count("late", agent=actor.definition.name, tenant=work.envelope.tenant)

@@ -14,6 +14,8 @@ from mesh.actors.returning import Line
 
 SETTLED = 5
 """Measurements before the pace is believed."""
+FINE = 0.001
+"""Seconds that one measurement covers at least: as many beginnings as fall into it."""
 ROUNDS = 8
 """Times that each place is taken anew until an old measurement counts a third."""
 JUMP = 8.0
@@ -28,7 +30,7 @@ a pace that was measured wrong, or is over, is measured again."""
 class Flow:
     """One actor's, from the first message on that had to wait. Times are monotonic seconds."""
 
-    __slots__ = ("_began", "_busy", "_count", "_let_in", "_line", "gradient", "pace", "waits")
+    __slots__ = ("_began", "_busy", "_count", "_let_in", "_line", "_times", "gradient", "pace", "waits")
 
     def __init__(self, places: int, gradient: Gradient | None = None) -> None:
         self.gradient = gradient
@@ -40,6 +42,7 @@ class Flow:
         self._count = 0
         self._began = 0.0
         self._busy = False
+        self._times = 0
         self._let_in = float("-inf")
         self._line = Line(places)
 
@@ -55,15 +58,23 @@ class Flow:
     def began(self, now: float, *, waiting: bool, capacity: int, times: int = 1) -> None:
         """Something has been begun, or so many; `waiting`: something else still waits that might have been."""
         if self._busy and self._began:
-            self._measured((now - self._began) / times, capacity)
-        self._began = now
-        self._busy = waiting
+            self._times += times
+            seconds = now - self._began
+            if seconds < FINE and waiting:
+                return
+            if seconds >= FINE:
+                self._measured(seconds / self._times, capacity)
+        self._began, self._busy, self._times = now, waiting, 0
 
     def _measured(self, seconds: float, capacity: int) -> None:
         self._count += 1
-        if self.settled:
-            seconds = min(seconds, JUMP * max(self.pace, 1e-4))
+        if self._count > SETTLED:
+            seconds = min(seconds, max(JUMP * self.pace, FINE))
         self.pace += (seconds - self.pace) * max(1 / self._count, 1 / (ROUNDS * capacity + 2))
+
+    def lets_in(self, ahead: int, call: float, left: float) -> bool:
+        """Whether it would be in time, with so many before it at most; or nobody knows."""
+        return self._count < SETTLED or SURE * self.pace * (ahead + 1) + call <= left
 
     def late_by(self, ahead: int, call: float, left: float, now: float) -> float:
         """By how many seconds it would probably come too late, with so many before it; 0: it would not, or nobody knows.

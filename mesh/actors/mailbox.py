@@ -103,11 +103,10 @@ class Mailbox:
 
     def _put_fairly(self, work: Work, host: Host) -> Work | None:
         fair = self._fair(host)
-        try:
-            shed = fair.in_the_way(work, self.limit)
-        except LookupError:
+        if fair.has_room(work, self.limit):
             fair.append(work)
             return None
+        shed = fair.in_the_way(work)
         if shed is None:
             raise self._full(work)
         fair.remove(shed)

@@ -135,26 +135,27 @@ class FairQueue:
             min(each.size, ceil((before + 1) * each.weight / weight)) for each in self._turn if each is not own
         )
 
-    def in_the_way(self, work: Work, limit: int) -> Work | None:
-        """Whom to shed so that `work` can wait, where `limit` do already; None: nobody, it is `work` that has to go.
+    def has_room(self, work: Work, limit: int) -> bool:
+        """Whether it can wait here, where `limit` may in all."""
+        return self._size < limit and not self._has_enough(work.envelope.tenant)
 
-        Raises:
-            LookupError: there is room.
-        """
+    def in_the_way(self, work: Work) -> Work | None:
+        """Where there is no room: whom to shed for `work`; None: nobody, it is `work` that has to go."""
         tenant = work.envelope.tenant
         own = self._lanes.get(tenant)
-        size = own.size if own is not None else 0
-        most = self._host.share(tenant).queue if self._host.shares else None
-        if most is None or size < most:
-            if self._size < limit:
-                raise LookupError("there is room")
+        if not self._has_enough(tenant):
+            size, weight = (own.size, own.weight) if own is not None else (0, self._weight(tenant))
             longest = max(self._turn, key=lambda each: each.size / each.weight)
-            weight = own.weight if own is not None else self._weight(tenant)
             if longest is not own and longest.size / longest.weight > (size + 1) / weight:
                 return longest.last
         if own is None or due(own.last) <= due(work):
             return None
         return own.last
+
+    def _has_enough(self, tenant: str) -> bool:
+        """Whether as many of a tenant wait as its share allows."""
+        most = self._host.share(tenant).queue if self._host.shares else None
+        return most is not None and tenant in self._lanes and self._lanes[tenant].size >= most
 
     # -- places
 

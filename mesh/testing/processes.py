@@ -49,7 +49,7 @@ class LocalProcess:
 
     async def restart(self) -> Mesh:
         """Die as by `kill -9`, and come back under the same name with the same agents and workflows, their state fresh."""
-        hosted = [(each.definition, each.instance, each.labels, each.capacity) for each in self.mesh.actors]
+        hosted = [(each.definition, each.instance, each.labels, each.ceiling) for each in self.mesh.actors]
         workflows = self.mesh.workflows
         self.server.kill(self.name)
         await self.close()
