@@ -27,9 +27,14 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
     calls: float = 30.0
     seconds: float = 600.0
 
-    def kept(self, seconds: float, calls: int = 1) -> float:
+    def kept(self, seconds: float, calls: float = 1.0) -> float:
         """What is left of the weight after so long, and so many calls."""
         return float(2.0 ** -(calls / self.calls + max(0.0, seconds) / self.seconds))
+
+    def each(self, calls: float) -> float:
+        """What each of so many calls counts on the average once all have come: the last one fully, those before it less."""
+        one = 2.0 ** (-1.0 / self.calls)
+        return float((1.0 - one**calls) / (calls * (1.0 - one)))
 
 
 class Conduct(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
@@ -112,6 +117,23 @@ class Conduct(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     def revoke(self) -> None:
         """Something that it delivered was found wanting: that call has failed after all."""
         self.succeeded = max(0.0, self.succeeded - 1.0)
+
+    def absorb(self, later: Conduct, share: float) -> None:
+        """Add this share of what happened later, and all that was tried."""
+        self.tried += later.tried
+        self.calls += share * later.calls
+        self.promised += share * later.promised
+        self.delivered += share * later.delivered
+        self.logs += share * later.logs
+        self.squares += share * later.squares
+        self.claimed += share * later.claimed
+        self.succeeded += share * later.succeeded
+        self.kept += share * later.kept
+        if later.priced or later.unasked:
+            self.priced += share * later.priced
+            self.asked += share * later.asked
+            self.paid += share * later.paid
+            self.unasked += share * later.unasked
 
     # -- how it is passed on
 

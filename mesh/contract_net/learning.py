@@ -110,8 +110,9 @@ class Learning:
             offered = frozenset((each.record.agent, each.record.version) for each in listings)
         if len(self._views) >= CAPABILITIES:
             self._views.clear()
+        corrections = self._made(capability, offered, now)
         until = now + FRESH + FRESH_EACH * len(self.record)
-        view = View(listings, offered, until, self._made(capability, offered, now))
+        view = View(listings, offered, until, corrections)
         self._views[capability] = view
         return view
 

@@ -83,6 +83,24 @@ def test_the_weight_of_what_was_seen_halves_with_the_calls_and_with_the_time() -
     assert forgetting.kept(-5.0, 0) == 1.0, "a clock that steps back makes nothing weigh more"
 
 
+@given(st.lists(st.tuples(st.floats(0.01, 100.0), st.integers(0, 2)), min_size=1, max_size=40))
+def test_calls_that_are_reckoned_together_weigh_as_if_they_came_one_by_one(delivered: list[tuple[float, int]]) -> None:
+    """In all; of those reckoned together none is newer than the others."""
+    together, apart = TrackRecord(), TrackRecord()
+    for seconds, number in delivered:
+        bidder = Bidder(f"p.a.{number}", "a", "1")
+        for record in (together, apart):
+            record.delivered(bidder, "do", SECOND, 5.0, seconds)
+        apart.about("do", 5.0)
+    ours, theirs = (each.about("do", 5.0)["a", "1"] for each in (together, apart))
+    assert ours.tried == theirs.tried == len(delivered)
+    assert ours.kept == pytest.approx(theirs.kept)
+    assert ours.promised == pytest.approx(theirs.promised)
+    least, most = min(each for each, _ in delivered), max(each for each, _ in delivered)
+    assert ours.ratio is not None
+    assert (least + GRAIN) / (1.0 + GRAIN) * 0.999 <= ours.ratio <= (most + GRAIN) / (1.0 + GRAIN) * 1.001
+
+
 def test_no_evidence_and_a_promise_that_is_kept_teach_nothing() -> None:
     assert not learn(Evidence()).telling
     assert not learn(Evidence(after(*[1.0] * 50))).telling
@@ -182,8 +200,8 @@ def test_records_are_bounded_and_those_not_heard_of_for_longest_go_first(monkeyp
     record = TrackRecord()
     for number in range(50):
         record.delivered(Bidder(f"p.a{number}.i", f"a{number}", "1"), "do", SECOND, float(number), 1.0)
-    assert len(record) == 10
     assert set(record.about("do", 50.0)) == {("a47", "1"), ("a48", "1"), ("a49", "1")}
+    assert len(record) == 10
 
 
 def test_a_time_that_was_assumed_before_the_first_call_is_not_held_against_who_keeps_to_measured_ones() -> None:
