@@ -32,7 +32,8 @@ bench: $(VENV)/.developed  ## Speed beside raw nats-py; ARGS=--quick takes a min
 chaos: $(VENV)/.developed  ## Every fault in full, half an hour, and a table at the end (see tests/chaos/FAULTS.md).
 	@CHAOS=full $(BIN)/python -m pytest tests/chaos -n 0 -p no:randomly --timeout 900 $(ARGS)
 
-soak: $(VENV)/.developed  ## 1,000 owner kills under load; DURATION=2h goes on for that long.
+soak: $(VENV)/.developed  ## 100,000 simulated schedules (SEEDS=…), then 1,000 owner kills under load; DURATION=2h goes on for that long.
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),100000) --jobs $$(nproc)
 	@CHAOS=soak DURATION=$(DURATION) $(BIN)/python -m pytest tests/chaos/test_soak.py -n 0 --timeout 0 -s $(ARGS)
 
 lint: $(VENV)/.developed  ## Style and formatting.
