@@ -43,8 +43,8 @@ FATAL = "fatal"
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process is to be. `redeliver`: seconds until an event that nobody settled comes again; `link` agents are
-    called after their process."""
+    """What the process is to be. `redeliver`: seconds until an event that nobody settled comes again; `tenant`: on whose
+    account it calls; `link` agents are called after their process."""
 
     url: str
     process: str
@@ -53,6 +53,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     capacity: int = 64
     mailbox: int = 256
     redeliver: float = 1.0
+    tenant: str = "default"
     log_level: str = "WARNING"
 
 
@@ -184,7 +185,7 @@ async def live(terms: Terms) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     telemetry = Telemetry(SystemClock().now, JsonLines())
-    async with Mesh.connect(terms.url, process=terms.process, telemetry=telemetry) as mesh:
+    async with Mesh.connect(terms.url, process=terms.process, telemetry=telemetry, tenant=terms.tenant) as mesh:
         for each in Station(terms, mesh).agents():
             await mesh.host(each)
         (Path(terms.folder) / f"{terms.process}.ready").write_text(str(os.getpid()))

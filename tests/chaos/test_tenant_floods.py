@@ -1,0 +1,86 @@
+"""One tenant calls a hundred times as often as the others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from statistics import median, quantiles
+
+import pytest
+
+from mesh.client.mesh import Mesh
+from mesh.testing.virtual_time import until
+from tests.chaos.crowd import Crowd
+from tests.chaos.scenario import Scenario
+from tests.faults.expectations import listed, soon
+from tests.servers import RealServer
+
+pytestmark = [pytest.mark.server, pytest.mark.fault]
+
+QUIET = ("quiet-1", "quiet-2", "quiet-3")
+CAPACITY, MAILBOX = 4, 256
+LOUD = {"target": "target.do", "callers": 300, "timeout": 5.0, "pause": 0.2}
+OVERTAKEN = 10 * CAPACITY
+"""So much of the loud one's may be begun while a quiet one waits: far less than its whole backlog."""
+PATIENCE = 60.0
+
+
+async def test_28_one_tenant_floods_the_others(chaos: Scenario, server: RealServer, crowd: Crowd, mesh: Mesh) -> None:
+    """one tenant calls 100 times as often as each of the others · theirs are all done, in their turn; p99 within twice (full form)"""
+    rounds, calls = chaos.pick((1, 10), (3, 150))
+    await crowd.start("target", capacity=CAPACITY, mailbox=MAILBOX)
+    await crowd.start("loud", roles=("caller",), tenant="loud")
+    crowd.mood("target", "slow")
+    await listed(mesh, "target", agent="target")
+    ratios, overtaken = [], []
+    async with AsyncExitStack() as stack:
+        quiet = [await stack.enter_async_context(Mesh.connect(server.url, process=each, tenant=each)) for each in QUIET]
+        for each in quiet:
+            await listed(each, "target", agent="target")
+        for _ in range(rounds):
+            alone = await _call(quiet, calls)
+            await soon(lambda: mesh.ask("caller.loud", LOUD, command="begin"))
+            await until(lambda: _waiting(mesh) >= MAILBOX // 2, timeout=PATIENCE)
+            flooded = await _call(quiet, calls)
+            await soon(lambda: mesh.ask("caller.loud", command="end"), PATIENCE)
+            overtaken += [_begun_between(crowd, since, to) for since, to in flooded]
+            ratios.append(_p99(flooded) / _p99(alone))
+            await until(lambda: _waiting(mesh) == 0, timeout=PATIENCE)
+    assert max(overtaken) <= OVERTAKEN, sorted(overtaken)
+    assert chaos.size == "quick" or min(ratios) <= 2.0, ratios
+    held = f"at most {max(overtaken)} (median {median(overtaken):g}) of the loud one's before one of theirs"
+    chaos.note(
+        f"{len(overtaken)} calls of {len(QUIET)} tenants beside {LOUD['callers']} callers of one",
+        f"{held}; p99 × {', '.join(f'{each:.2f}' for each in ratios)}",
+        "–",
+    )
+
+
+async def _call(quiet: list[Mesh], calls: int) -> list[tuple[float, float]]:
+    """So many calls of each, one after the other; when each began and ended (Unix seconds). None may fail."""
+
+    async def one(caller: Mesh) -> list[tuple[float, float]]:
+        times = []
+        for _ in range(calls):
+            began = time.time()
+            await caller.ask("target.do", timeout=PATIENCE)
+            times.append((began, time.time()))
+            await asyncio.sleep(0.05)
+        return times
+
+    return [each for several in await asyncio.gather(*map(one, quiet)) for each in several]
+
+
+def _begun_between(crowd: Crowd, since: float, to: float) -> int:
+    """How much of the loud one's work the target began in this time."""
+    lines = crowd.books("target").read("do", since=since)
+    return sum(1 for each in lines if each.sign == "+" and each.caller == "loud" and each.at <= to)
+
+
+def _waiting(mesh: Mesh) -> int:
+    return sum(each.figures.queue for each in mesh.directory.instances("target"))
+
+
+def _p99(times: list[tuple[float, float]]) -> float:
+    return quantiles([to - since for since, to in times], n=100)[-1]
