@@ -2,7 +2,7 @@
 
 The raw side has nothing: no envelope, no contract, no deadline but the request's own. Ours is what users get: a typed
 argument and a typed result, correlation, deadline, breaker, mailbox. For information: the same with a body that is left as
-it is, `tell`, and what deadline, breaker and retry budget take of an ask's processor time.
+it is, `tell`, and what deadline, breaker and retry budget take of an ask's processor time (`guards.py`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ import nats
 
 import mesh
 from mesh.client.mesh import Mesh
-from mesh.resilience.alarms import alarms
-from mesh.resilience.budget import RetryBudget
-from mesh.resilience.deadline import Deadline
 from tests.benchmarks.ground import PAYLOAD, Ground, there
+from tests.benchmarks.guards import guards
 from tests.benchmarks.raw import SUBJECT
 from tests.benchmarks.rounds import AT_ONCE, at_once, one_by_one, ratio_row
 from tests.benchmarks.rows import Row, Target
@@ -99,33 +97,16 @@ async def bench(ground: Ground) -> list[Row]:
             ask=lambda: at_once(ground, mesh_side, ask, many),
             unread=lambda: at_once(ground, mesh_side, ask_unread, many),
             tell=lambda: tell(many * AT_ONCE // 2),
-            guards=lambda: _guards(here),
+            guards=lambda: guards(here.peer, "echo", GUARDED_AT_ONCE),
         )
     await raw.close()
-    guards = [sample.figure * 1e6 for sample in crowd["guards"].samples]
+    guarded = [sample.figure * 1e6 for sample in crowd["guards"].samples]
     return [
         ratio_row(LATENCY, one["ask"], one["raw"], f"raw {one['raw'].median * 1e6:.0f} µs"),
         ratio_row(THROUGHPUT, crowd["ask"], crowd["raw"], f"raw {crowd['raw'].median:,.0f}/s"),
         ratio_row(RAW_BODIES, crowd["unread"], crowd["raw"]),
         ratio_row(TELLS, crowd["tell"], crowd["raw"]),
         Row(
-            target=GUARDS, figure=crowd["guards"].median * 1e6, least=min(guards), most=max(guards), rounds=len(guards),
+            target=GUARDS, figure=crowd["guards"].median * 1e6, least=min(guarded), most=max(guarded), rounds=len(guarded),
         ),
     ]  # fmt: skip
-
-
-async def _guards(here: Mesh) -> Sample:
-    """What an ask does for its protection, without the ask."""
-    clock, breakers, budget = here.peer.clock, here.peer.breakers, RetryBudget()
-    waiting, started = alarms(), time.thread_time()
-    for _ in range(GUARDED_AT_ONCE):
-        now = clock.monotonic()
-        deadline = Deadline.after(clock, 30.0)
-        breaker = breakers.of("answers.echo.guarded", "echo", timeout=30.0)
-        permit = breaker.admit(now)
-        budget.called()
-        alarm = waiting.at(deadline.at, budget.called)
-        alarm.cancel()
-        now = clock.monotonic()
-        breaker.record(permit, "success", 0.001, now)
-    return Sample((time.thread_time() - started) / GUARDED_AT_ONCE)
