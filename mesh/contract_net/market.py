@@ -176,7 +176,8 @@ class Market:
         """Offers of a few; of more and more, as long as nobody among them will do."""
         listings, count, first = self._listings(capability, constraints), policy.sample, None
         now = self._peer.clock.monotonic()
-        corrections = self._corrections(capability, now)
+        plain = not (constraints.labels or constraints.boundary or self._peer.policy.switches)
+        corrections = self._corrections(capability, now, listings if plain else None)
         while True:
             drawn = self._draw(listings, count, chain, avoid)
             offers = self._offers(capability, drawn, corrections)
@@ -283,8 +284,13 @@ class Market:
             raise CallCycle(f"{agent} is already waiting in this chain of calls: {' → '.join((*chain, agent))}")
         return draw([each for each in free if each.key not in avoid] or free, count, self._peer.ids.random)
 
-    def _corrections(self, capability: str, now: float) -> Corrections | None:
-        return self._learning.corrections(capability, self._peer.directory.lookup(capability), now)
+    def _corrections(
+        self, capability: str, now: float, everybody: Sequence[Listing] | None = None
+    ) -> Corrections | None:
+        """What was learned of `everybody` who offers it; whoever that is, if it is not at hand."""
+        if everybody is None:
+            everybody = self._peer.directory.lookup(capability)
+        return self._learning.corrections(capability, everybody, now)
 
     def _offers(self, capability: str, listings: Sequence[Listing], corrections: Corrections | None) -> list[Offer]:
         offers, unanswered = [], self._unanswered
