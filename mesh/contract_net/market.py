@@ -260,7 +260,7 @@ class Market:
         if not ranked:
             return None
         sample = Sample([listing], offers, ranked, known, now)
-        sample.winner = 0
+        sample.winner, sample.trial = 0, True
         return sample
 
     def _spared(self, listings: Sequence[Listing], capability: str) -> Sequence[Listing]:

@@ -245,6 +245,8 @@ class QuietAward:
                 sample.candidates(), sample.key, call.constraints, call.deadline.at - sample.at, self.policy,
                 self._peer.ids.random, known=sample.known, explored=sample.explored,
             )  # fmt: skip
+            if sample.trial:
+                choice = choice._replace(reason=f"a trial call: it had failed, and may be well again; {choice.reason}")
             clock, terms = self._peer.clock, call.terms(self.conversation, sample.mode)
             at = clock.now() - (clock.monotonic() - sample.at)
             self._record = written(

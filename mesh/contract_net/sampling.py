@@ -39,10 +39,10 @@ class Sample:
 
     `ranked` are the acceptable ones, the cheapest first, as cost and place; `winner` is the place of the one that was drawn,
     `explored` says that it is a newcomer which is tried, `founded` that it had done something when it bid. `corrected`:
-    something was learned of some of them.
+    something was learned of some of them. `trial`: this one had failed, and it is found out whether it is well again.
     """
 
-    __slots__ = ("at", "corrected", "explored", "founded", "known", "listings", "offers", "ranked", "winner")
+    __slots__ = ("at", "corrected", "explored", "founded", "known", "listings", "offers", "ranked", "trial", "winner")
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class Sample:
         self.corrected = corrected
         self.explored = False
         self.founded = True
+        self.trial = False
         self.offers = offers
         self.ranked = ranked
         self.known = known
@@ -132,6 +133,7 @@ class Proposals:
 
     mode: Mode = "directed"
     founded = True
+    trial = False
     __slots__ = ("_answers", "_learned", "_made", "at", "explored", "known", "proposal", "winner")
 
     def __init__(

@@ -168,7 +168,10 @@ async def test_trial_calls_are_made_of_work_that_may_be_repeated_if_there_is_any
     await asyncio.sleep(1.5)
     for _ in range(10):
         assert await ann.call("do") == "good", "it costs: let something cheaper go first"
+    told: list[str] = []
+    place.telemetry.add(lambda event, at, fields: told.append(fields["reason"]) if event == "award.sent" else None)
     assert await ann.call("do", effect="pure") == "bad"
+    assert [reason.partition(":")[0] for reason in told] == ["a trial call"]
     await asyncio.sleep(5)
     assert await ann.call("do") == "bad", "but not for ever"
 
