@@ -120,7 +120,8 @@ class Learning:
         own, words = self.record.about(capability, now), self._hearsay.about(capability, now)
         if not own and not words:
             return None
-        evidence = {each: Evidence(own.get(each), words.get(each, ())) for each in {*own, *words, *offered}}
+        all_of_them = dict.fromkeys([*own, *words, *sorted(offered)])  # in an order that is the same in every run
+        evidence = {each: Evidence(own.get(each), words.get(each, ())) for each in all_of_them}
         versions = _versions(offered, evidence)
         instances = {
             bidder: special
