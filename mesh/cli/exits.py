@@ -1,6 +1,6 @@
 """What an exit code says, and which error gives which.
 
-0 done · 1 failed · 2 bad input · 3 no mesh reachable · 4 timed out · 5 refused, overloaded or no bids ·
+0 done · 1 failed · 2 bad input · 3 no mesh reachable · 4 timed out · 5 refused, overloaded, killed or no bids ·
 6 waiting for a person · 7 cancelled · 130 interrupted
 """
 
@@ -55,7 +55,15 @@ _BY_ERROR: tuple[tuple[tuple[type[BaseException], ...], Exit], ...] = (
     ((errors.Unavailable,), Exit.NO_MESH),
     ((errors.TimedOut, errors.DeadlineExceeded, errors.WaitExpired), Exit.TIMED_OUT),
     (
-        (errors.Refused, errors.Denied, errors.Overloaded, errors.NoBids, errors.BreakerOpen, errors.Draining),
+        (
+            errors.Refused,
+            errors.Denied,
+            errors.Overloaded,
+            errors.NoBids,
+            errors.BreakerOpen,
+            errors.Draining,
+            errors.Killed,
+        ),
         Exit.REFUSED,
     ),
     ((errors.Cancelled,), Exit.CANCELLED),

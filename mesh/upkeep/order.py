@@ -44,9 +44,15 @@ async def has_jobs(store: Store, subjects: Subjects) -> bool:
 
 
 def in_order(subjects: Subjects, kept: Iterable[Kept]) -> list[Kept]:
-    """What is to be saved, in the order in which it is: everything on disk."""
+    """What is to be saved, in the order in which it is: everything on disk, but no bucket that nobody ever wrote to: every
+    client makes that of the policies, and so there is one where there is no mesh yet."""
+    marker = subjects.stream(MARKER)
     return sorted(
-        (each for each in kept if each.state.storage == "file" and each.state.name != subjects.stream(MARKER)),
+        (
+            each
+            for each in kept
+            if each.state.storage == "file" and each.state.name != marker and (each.kind != "bucket" or each.state.last)
+        ),
         key=lambda each: (_rank(subjects, each), each.state.name),
     )
 

@@ -19,6 +19,8 @@ from mesh.protocols import errors
         (errors.DeadlineExceeded(), Exit.TIMED_OUT),
         (errors.NoBids(), Exit.REFUSED),
         (errors.Overloaded(), Exit.REFUSED),
+        (errors.RateLimited(), Exit.REFUSED),
+        (errors.Killed(), Exit.REFUSED),
         (errors.Cancelled(), Exit.CANCELLED),
         (KeyboardInterrupt(), Exit.INTERRUPTED),
         (errors.HandlerFailed(), Exit.FAILED),
