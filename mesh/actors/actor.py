@@ -7,15 +7,13 @@ It has no task and no subscription of its own: a drain task exists only while it
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mesh.actors.admission import admit
+from mesh.actors.admission import admit, hand_back
 from mesh.actors.definition import AgentDefinition
-from mesh.actors.fairness import Share
 from mesh.actors.flow import Flow
 from mesh.actors.gradient import Gradient
 from mesh.actors.handler import Handler
@@ -27,11 +25,10 @@ from mesh.actors.mailbox import Mailbox
 from mesh.actors.marks import BidHook
 from mesh.actors.notice import Notice, heard_out
 from mesh.actors.pressure import LEAST
+from mesh.actors.standing import Standing
 from mesh.actors.supervision import Supervision
 from mesh.actors.tally import Tally
 from mesh.actors.work import Work
-from mesh.protocols.acts import Bid
-from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import Sender
 from mesh.protocols.errors import (
     Cancelled,
@@ -42,7 +39,7 @@ from mesh.protocols.errors import (
     RateLimited,
     TimedOut,
 )
-from mesh.registry.records import Figures, InstanceState
+from mesh.registry.records import Figures
 
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
@@ -50,13 +47,12 @@ if TYPE_CHECKING:
 
 TURN = 0.01
 """Seconds after which a drain lets others have the loop: a full mailbox must not keep the heartbeats waiting."""
-_STATES: dict[str, InstanceState] = {"ready": "ready", "draining": "draining"}
 _NONE_YET: dict[str, Any] = {}
 _NO_DRAINS: list[asyncio.Task[None]] = []
 """What an actor has that was never asked: empty tables of its own would be a tenth of its memory. Never written to."""
 
 
-class Actor:
+class Actor(Standing):
     """One instance of an agent in this process. Cheap while idle: there may be a hundred thousand."""
 
     __slots__ = (
@@ -95,40 +91,7 @@ class Actor:
         self._drains = _NO_DRAINS
         self._starting = False
 
-    # -- what others see
-
-    @property
-    def state(self) -> InstanceState:
-        """As the registry shows it."""
-        return _STATES.get(self.supervision.state, "starting")
-
-    @property
-    def waiting(self) -> int:
-        """How many messages wait."""
-        return len(self.mailbox)
-
-    @property
-    def running(self) -> int:
-        """How many messages are being handled now."""
-        return len(self._running)
-
-    @property
-    def active(self) -> bool:
-        """Whether something runs, or is about to."""
-        return bool(self._drains)
-
-    @property
-    def free(self) -> int:
-        """How many of those that wait are begun in this turn of the loop."""
-        if self.flow is None or self.flow.waits:
-            return self.capacity - len(self._running)
-        return int(self._starting)
-
-    @property
-    def ceiling(self) -> int:
-        """How many it may handle at once, as declared."""
-        gradient = self.flow.gradient if self.flow is not None else None
-        return self.capacity if gradient is None else gradient.most
+    # -- what it is made of
 
     def figures(self) -> Figures:
         """Load, measured latency and success, and the standing bids they speak for (the contract net's, if there is one)."""
@@ -138,10 +101,6 @@ class Actor:
         bids = figures.bids if self.peer.standing_bids is None else self.peer.standing_bids(self)
         ceiling = self.flow.gradient.most if self.flow is not None and self.flow.gradient is not None else 0
         return msgspec.structs.replace(figures, bids=bids, ceiling=ceiling)
-
-    def bid(self, handler: Handler) -> Bid:
-        """The present bid for one command, from figures alone."""
-        return self.tally.bid(handler, waiting=self.waiting, running=self.running, capacity=self.capacity)
 
     def bid_hook(self, handler: Handler) -> BidHook | None:
         """The agent's own `@handler.bid`, bound to its present state."""
@@ -309,9 +268,7 @@ class Actor:
         """The caller has given up, or the work was killed, while it waited: it is not begun."""
         what = "expired" if isinstance(error, DeadlineExceeded) else error.code
         self.peer.count(what, agent=self.definition.name, where="mailbox")
-        if work.ration is not None:
-            work.ration.cancel()
-        await _sent(work.respond.failure(error, Usage()))
+        await _sent(hand_back(work, error))
 
     def _judge(self, outcome: Outcome) -> bool:
         if outcome.stop:
@@ -328,27 +285,6 @@ class Actor:
         error = outcome.error
         blamed = error is not None and error.blame == "target"
         self.tally.add(work.handler.name, seconds, not blamed, f"{error.code}: {error.message}" if error else "")
-
-    # -- as the host of its mailbox
-
-    @property
-    def shares(self) -> Mapping[str, Share]:
-        """What was decided about tenants; empty where nothing was."""
-        return self.peer.policy.shares
-
-    def share(self, tenant: str) -> Share:
-        """What that tenant gets."""
-        return self.peer.policy.share(tenant)
-
-    def held(self) -> dict[str, int]:
-        """How many messages of each tenant are being handled."""
-        return dict(Counter(work.envelope.tenant for work, _ in self._running.values()))
-
-    def in_hand(self) -> dict[str, int]:
-        """How many messages of each tenant are being handled, or wait."""
-        waiting = Counter(work.envelope.tenant for work in self.mailbox)
-        waiting.update(self.held())
-        return dict(waiting)
 
     def contended(self) -> Flow:
         """What is known of how fast it gets through what waits; made when somebody has to wait, or several may run at once."""
@@ -388,7 +324,7 @@ class Actor:
         waiting = self.mailbox.withdraw(message_id, requester)
         if waiting is not None:
             waiting.cancelled = True
-            self.hooks.later(_sent(waiting.respond.failure(Cancelled("the caller cancelled it"), Usage())))
+            self.hooks.later(_sent(hand_back(waiting, Cancelled("the caller cancelled it"))))
             return True
         work, task = self._running.get(message_id, (None, None))
         if work is None or task is None or work.requester != requester or work.settled:
@@ -436,7 +372,7 @@ class Actor:
     async def flush(self, error: MeshError) -> None:
         """Answer everything that waits with `error`."""
         for work in self.mailbox.clear():
-            await _sent(work.respond.failure(error, Usage()))
+            await _sent(hand_back(work, error))
 
 
 async def _sent(answer: Awaitable[None] | None) -> None:

@@ -19,7 +19,7 @@ from mesh.actors.lineage import MAX_HOPS
 from mesh.actors.pressure import LEAST
 from mesh.actors.work import Work
 from mesh.protocols.constraints import Usage
-from mesh.protocols.errors import AgentLost, CallCycle, DeadlineExceeded, Draining, Overloaded, TooManyHops
+from mesh.protocols.errors import AgentLost, CallCycle, DeadlineExceeded, Draining, MeshError, Overloaded, TooManyHops
 
 if TYPE_CHECKING:
     from mesh.actors.actor import Actor
@@ -75,6 +75,13 @@ def check_worth(actor: Actor, work: Work) -> None:
         )
 
 
+def hand_back(work: Work, error: MeshError) -> Awaitable[None] | None:
+    """It waited and is not begun: what was set aside for it is free again, and whoever waits for it is told."""
+    if work.ration is not None:
+        work.ration.cancel()
+    return work.respond.failure(error, Usage())
+
+
 def patience(actor: Actor, now: float) -> float:
     """Seconds after which to come back, each a little later than the one before."""
     return actor.contended().retry_after(now, actor.tally.whole.latency, actor.capacity)
@@ -111,7 +118,7 @@ def _shed(actor: Actor, work: Work, now: float) -> None:
         f"{actor.key} gave its place in the mailbox to work that is more urgent, or of a tenant that has less",
         retry_after=patience(actor, now), origin=actor.key, detail={"begun": False, "tenant": work.envelope.tenant},
     )  # fmt: skip
-    answer = work.respond.failure(error, Usage())
+    answer = hand_back(work, error)
     if answer is not None:
         actor.hooks.later(_sent(answer))
 
