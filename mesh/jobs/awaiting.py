@@ -11,7 +11,7 @@ from mesh.jobs.branches import Branch, Missing
 from mesh.jobs.child_tries import ChildTries
 from mesh.jobs.children import ChildTerms
 from mesh.jobs.job import Approval, Risk
-from mesh.jobs.policy import StepPolicy
+from mesh.jobs.policy import NO_POLICY, StepPolicy
 from mesh.jobs.scope import current
 from mesh.jobs.surroundings import Surroundings
 from mesh.jobs.words import because
@@ -100,7 +100,7 @@ class Awaiting(Surroundings):
                 name, raw, self._limits.narrowed(whole, constraints or Constraints(priority=0)), timeout,
                 self._limits.left, self.correlation, self._submitted.trace,
             )  # fmt: skip
-            tries = ChildTries(self._children, self._waits, policy or self._workflow.policy, self._seat.ids.random)
+            tries = ChildTries(self._children, self._waits, policy or NO_POLICY, self._seat.ids.random)
             try:
                 return contract.decode(await self._values.load(await tries.result(scope, whole, terms)))
             except DeadlineExceeded as error:

@@ -81,9 +81,7 @@ class Ingress:
         subject = self._seat.subjects.submit_filter(workflow)
         self._subscriptions.append(await self._seat.bus.subscribe(subject, self._requested, queue="submit"))
         self._pulling.append(
-            Pulling(
-                consumer, self._seat.clock, self.handle, what=f"ingress of {workflow}", has_room=self._room.for_another
-            )
+            Pulling(consumer, self._seat.clock, self.handle, what=f"ingress of {workflow}", has_room=self._has_room)
         )
         self._overtaking.append(
             Overtaking(
@@ -163,7 +161,17 @@ class Ingress:
             return self._admitted(admitted)
         return await bury(self._admission, self._letters, request, reason)
 
+    async def _has_room(self) -> None:
+        if self._room.free <= 0:
+            self._stir()
+        await self._room.for_another()
+
+    def _stir(self) -> None:
+        for each in self._overtaking:
+            each.stir()
+
     def _behind(self, seconds: float) -> None:
+        self._stir()
         self._behind_until = max(self._behind_until, self._seat.clock.monotonic() + seconds)
 
     def _crowded(self) -> bool:

@@ -239,8 +239,8 @@ class Job(abc.ABC):
         **options: Unpack[ChildOptions],
     ) -> Branch[Any]:
         """A job of its own, of the workflow or its name, and its result once it is over. It has the same tenant, what is left
-        of this job's budget and time, and at most `timeout` seconds; what its policy says of timeouts holds for it, too: tried
-        again, it is another job. When this job is cancelled, paused or resumed, so is it;
+        of this job's budget and time, and at most `timeout` seconds. What a `policy` says of timeouts holds for it, if it is
+        given here: tried again, it is another job. When this job is cancelled, paused or resumed, so is it;
         and it is cancelled when this job ends without it.
 
         Raises:

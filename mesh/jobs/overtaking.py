@@ -52,7 +52,12 @@ class Overtaking:
         self._lanes: dict[str, AsyncIterator[Stored]] = {}
         self._taken: dict[str, int] = {}
         """Up to which sequence each tenant's messages have been taken in."""
+        self._stirred = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._watch(), name=f"overtaking {workflow}")
+
+    def stir(self) -> None:
+        """Messages may have to wait from now on."""
+        self._stirred.set()
 
     async def close(self) -> None:
         """Look no more. Again: nothing happens."""
@@ -63,8 +68,10 @@ class Overtaking:
     async def _watch(self) -> None:
         clock, pause = self._seat.clock, EVERY
         while True:
+            await self._stirred.wait()
             await clock.sleep(pause)
             if not self._crowded():
+                self._stirred.clear()
                 await self._close_lanes()
                 continue
             began = clock.monotonic()

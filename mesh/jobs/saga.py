@@ -80,7 +80,8 @@ class Saga:
     def _is_due(self, step: StepState) -> bool:
         if step.undoing is not None:
             return step.undoing != "succeeded"
-        return step.state == "succeeded" and step.key in self._offers and step.epoch > 0
+        nothing_was_done = step.source in ("cached", "degraded")
+        return step.state == "succeeded" and step.key in self._offers and step.epoch > 0 and not nothing_was_done
 
     async def _drop_waits(self) -> None:
         """Nobody waits any more for what the workflow waited for."""

@@ -222,3 +222,19 @@ async def test_what_is_no_ones_fault_but_the_authors_is_not_stood_in_for(clock: 
 
     with pytest.raises(StepMisused):
         await done(World(clock, ids, a=lambda _: 1), twice)
+
+
+async def test_what_was_only_stood_in_for_is_not_undone(clock: Clock, ids: Ids) -> None:
+    undone: list[Any] = []
+
+    @workflow("trip")
+    async def trip(job: Job) -> None:
+        fallbacks = (Degraded("none"),)
+        await job.call("hotel.book", key="booked", compensate="hotel.cancel", fallbacks=fallbacks)
+        await job.call("flight.book", key="missed", compensate="hotel.cancel", fallbacks=fallbacks)
+        raise HandlerFailed("no car")
+
+    world = World(clock, ids, hotel_book=lambda _: "room", hotel_cancel=undone.append)
+    with pytest.raises(HandlerFailed, match="no car"):
+        await done(world, trip)
+    assert undone == ["room"]
