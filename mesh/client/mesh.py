@@ -22,6 +22,7 @@ from mesh.actors.peer import Connected, Identity, Peer
 from mesh.client.speech import Speech
 from mesh.clock import SystemClock, SystemIds
 from mesh.contract_net.initiator import Initiator
+from mesh.contract_net.knobs import forgetting_choice, policy_choice
 from mesh.contract_net.participant import Participant
 from mesh.protocols.ports import Clock, Ids, Subscription
 from mesh.protocols.subjects import check_name
@@ -45,7 +46,9 @@ class Mesh(Speech):
     def __init__(self, connection: Connected, peer: Peer) -> None:
         self._connection = connection
         self.peer = peer
-        self.initiator = Initiator(peer, quietly=quiet_awards_choice())
+        self.initiator = Initiator(
+            peer, policy=policy_choice(), forgetting=forgetting_choice(), quietly=quiet_awards_choice()
+        )
         self.participant = Participant(peer)
         self._broadcast = Broadcast(peer.telemetry, peer.bus, peer.clock, peer.subjects, peer.process)
         self._jobs: JobHost | None = None
