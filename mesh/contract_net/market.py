@@ -13,6 +13,7 @@ import msgspec
 
 from mesh.actors.killing import spared
 from mesh.actors.peer import Peer
+from mesh.contract_net.doubting import undoubted
 from mesh.contract_net.learning import Corrections, Learning
 from mesh.contract_net.sampling import Sample, draw
 from mesh.contract_net.track_record import Bidder
@@ -183,43 +184,13 @@ class Market:
             offers = self._offers(capability, drawn, corrections)
             ranked = rank(offers, constraints, until - now, policy)
             if ranked:
-                ranked = self._admitted(capability, drawn, offers, ranked)
+                ranked = undoubted(self._peer, capability, drawn, offers, ranked)
             sample = Sample(drawn, offers, ranked, len(listings), now, corrected=corrections is not None)
             if ranked:
                 return sample if first is None else sample.narrowed(policy.sample)
             if len(drawn) >= len(listings) or count >= SCANNED:
                 return first or sample
             first, count = first or sample, min(SCANNED, 4 * count)
-
-    def _admitted(
-        self, capability: str, drawn: Sequence[Listing], offers: list[Offer], ranked: list[tuple[float, int]]
-    ) -> list[tuple[float, int]]:
-        """The ranking without those in doubt: only the two best matter, and are looked at. Where all are, those that the
-        breakers here let through."""
-        doubts, index = self._peer.doubts, 0
-        if not doubts.any:
-            return ranked
-        passed = []
-        while index < min(2, len(ranked)):
-            place = ranked[index][1]
-            if objection := doubts.against(drawn[place], capability):
-                offers[place].objection = objection
-                passed.append(ranked.pop(index))
-            else:
-                index += 1
-        return ranked or self._let_through(capability, drawn, offers, passed)
-
-    def _let_through(
-        self, capability: str, drawn: Sequence[Listing], offers: list[Offer], ranked: list[tuple[float, int]]
-    ) -> list[tuple[float, int]]:
-        """Of those in doubt, whom calls may go to all the same: if there is nobody else."""
-        doubts = self._peer.doubts
-        if any(not doubts.against(each, capability) for each in self._peer.directory.lookup(capability)):
-            return []
-        left = [each for each in ranked if not doubts.refuses(drawn[each[1]], capability)]
-        for _, place in left:
-            offers[place].objection = ""
-        return left
 
     def _listings(self, capability: str, constraints: Constraints) -> Sequence[Listing]:
         """Who is ready and has the labels; everybody, if nobody has: their bids then say why not."""
