@@ -4,6 +4,7 @@
     link      passes a request on along a list of agents; the last one fares as its mood says
     listener  hears events, live ones and durable ones; a fatal event kills it
     caller    many callers of one target, for as long as a test wants; it knows what came of each call
+    inn       takes in guests: places in the mesh that come and go
 
 Every handler writes a line when it begins and one when it ends, however it ends: `Books` reads them.
 """
@@ -33,9 +34,10 @@ from mesh.telemetry.telemetry import Telemetry
 from mesh.testing.virtual_time import until
 from tests.chaos.books import Books, Line
 from tests.chaos.callers import Caller
+from tests.chaos.guests import Inn
 
 Mood = Literal["well", "fails", "hangs", "slow", "overloaded"]
-Role = Literal["target", "link", "listener", "caller"]
+Role = Literal["target", "link", "listener", "caller", "inn"]
 A_WHILE = 0.02
 """Seconds that a slow target takes."""
 GRACE = 10.0
@@ -90,7 +92,13 @@ class Station:
         return self._terms.process
 
     def agents(self) -> list[Any]:
-        makers = {"target": self.target, "link": self.link, "listener": self.listener, "caller": self.caller}
+        makers = {
+            "target": self.target,
+            "link": self.link,
+            "listener": self.listener,
+            "caller": self.caller,
+            "inn": self.inn,
+        }
         return [makers[role]() for role in self._terms.roles]
 
     def target(self) -> type[Agent]:
@@ -164,16 +172,19 @@ class Station:
                     os.kill(os.getpid(), signal.SIGKILL)
 
             @command(effect="pure", timeout=60)
-            async def knows(self, targets: list[str]) -> bool:
-                """True, as soon as this process believes exactly these to host a target."""
-                there = lambda: sorted(each.process for each in mesh.directory.instances("target"))  # noqa: E731
-                await until(lambda: there() == targets, timeout=60)
+            async def knows(self, agent: str, processes: list[str]) -> bool:
+                """True, as soon as this process believes exactly these to host the agent."""
+                there = lambda: sorted(each.process for each in mesh.directory.instances(agent))  # noqa: E731
+                await until(lambda: there() == processes, timeout=60)
                 return True
 
         return Listener
 
     def caller(self) -> Any:
         return partial(Caller, self._mesh)
+
+    def inn(self) -> Any:
+        return partial(Inn, self._terms.url, self._terms.process)
 
     def heard(self, ctx: Context, what: str) -> None:
         self._books.write(Line("+", what, ctx.message.sender.process, ctx.message.attempt, ctx.message.id))

@@ -108,7 +108,9 @@ async def _back_and_right(crowd: Crowd, mesh: Mesh, number: int) -> None:
     await soon(lambda: mesh.ask("target.slow", "x", command="echo"), BACK_WITHIN)
     await listed(mesh, *there, agent="target")
     await _hears(crowd, mesh, "slow", f"back-{number}")
-    assert await soon(lambda: mesh.ask("listener.slow", {"targets": there}, command="knows"), BACK_WITHIN)
+    assert await soon(
+        lambda: mesh.ask("listener.slow", {"agent": "target", "processes": there}, command="knows"), BACK_WITHIN
+    )
 
 
 async def _hears(crowd: Crowd, mesh: Mesh, name: str, word: str) -> None:

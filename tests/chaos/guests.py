@@ -1,0 +1,45 @@
+"""`Inn`: an agent whose process takes in guests: places in the mesh of their own, each with its lease, its records and its directory."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from mesh import Agent, Mesh, agent, command
+
+
+class Inn(Agent):
+    """Guests are named `<process>-<number>` and host the agent `guest`."""
+
+    name = "inn"
+    capacity = 4
+
+    def __init__(self, url: str, process: str) -> None:
+        self._url = url
+        self._process = process
+        self._guests: dict[str, AsyncExitStack] = {}
+        self._taken = 0
+
+    @command(timeout=120)
+    async def come(self, count: int) -> list[str]:
+        """So many come, all at once; their names."""
+        names = [f"{self._process}-{self._taken + number}" for number in range(count)]
+        self._taken += count
+        await asyncio.gather(*(self._take_in(each) for each in names))
+        return names
+
+    @command(timeout=120)
+    async def go(self, names: list[str]) -> None:
+        """These leave, all at once."""
+        await asyncio.gather(*(self._guests.pop(each).aclose() for each in names if each in self._guests))
+
+    async def _take_in(self, name: str) -> None:
+        stack = AsyncExitStack()
+        mesh = await stack.enter_async_context(Mesh.connect(self._url, process=name))
+
+        @agent(name="guest")
+        async def guest() -> str:
+            return name
+
+        await mesh.host(guest)
+        self._guests[name] = stack
