@@ -185,12 +185,15 @@ class Context:
     ) -> Answer[T]: ...  # fmt: skip
     @overload
     async def ask(
-        self, target: str, payload: Any = None, *, fallbacks: Sequence[Fallback], **options: Unpack[AskOptions]
-    ) -> Answer[Any]: ...
+        self, target: str, payload: Any = None, *, fallbacks: Sequence[Fallback], returns: Any = Any,
+        **options: Unpack[AskOptions],
+    ) -> Answer[Any]: ...  # fmt: skip
     @overload
     async def ask(self, target: str, payload: Any = None, *, returns: type[T], **options: Unpack[AskOptions]) -> T: ...
     @overload
-    async def ask(self, target: str, payload: Any = None, **options: Unpack[AskOptions]) -> Any: ...
+    async def ask(
+        self, target: str, payload: Any = None, *, returns: Any = Any, **options: Unpack[AskOptions]
+    ) -> Any: ...
     async def ask(self, target: str, payload: Any = None, **options: Any) -> Any:
         """Ask an agent, `agent.instance` or capability, and wait; as `Peer.ask`."""
         return await self._peer.ask(target, payload, **self._with(options))
