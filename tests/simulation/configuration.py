@@ -74,6 +74,8 @@ class Configuration:
     orders: tuple[Order, ...] = ()
     chaos: float = 10.0
     """Seconds for which there are faults."""
+    snapshot_every: int = 500
+    """Events of a job between two snapshots."""
     looks_back: bool = False
     """Whether to wait in the end until nobody holds on to anything: that takes time."""
 
@@ -111,6 +113,7 @@ def draw(seed: int) -> Configuration:
     made.orders = _orders(random, made.chaos)
     made.faults = _faults(random, made)
     made.looks_back = seed % 3 == 0
+    made.snapshot_every = Random(f"snapshots {seed}").choice((500, 500, 4, 9))
     return made
 
 

@@ -10,22 +10,23 @@ and kept, so that the test is quick. To add one: write a function that patches, 
 
 from __future__ import annotations
 
-import functools
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from mesh.contract_net import participant
-from mesh.jobs import admission, doubts, ingress, pulling, snapshots, tenure, timers, waking
+from mesh.contract_net.calls import Call
+from mesh.jobs import admission, doubts, ingress, pulling, snapshots, timers, waking
+from mesh.jobs.admission import Request
 from mesh.jobs.journal import Journal
 from mesh.jobs.journals import Journals
-from mesh.jobs.steps import Attempt, Steps
+from mesh.jobs.steps import Attempt
 from mesh.protocols import commitments
 from mesh.protocols.job_events import StepSucceeded
-from mesh.protocols.job_state import JobState
-from mesh.protocols.submission import job_id_for_key
+from mesh.protocols.job_state import JobState, StepState
+from mesh.protocols.submission import Answer, job_id_for_key, terms_of
 from mesh.registry.holder import Holder
 
 
@@ -66,7 +67,7 @@ class _Unguarded:
         return await self._store.append(subject, data, **{**options, "expected": None})
 
 
-@planted("no-fence", "the journal is appended to without a guard")
+@planted("no-fence", "the journal is appended to without a guard", 22, 24, 27, 47, 48)
 def no_fence() -> None:
     begin = Journals.__init__
 
@@ -76,12 +77,12 @@ def no_fence() -> None:
     Journals.__init__ = unguarded  # type: ignore[method-assign]
 
 
-@planted("ack-before-journaled", "an ingress message is acknowledged before its job is journaled")
+@planted("ack-before-journaled", "an ingress message is acknowledged before its job is journaled", 72, 75, 292, 352)
 def ack_before_journaled() -> None:
     _ack_first("ingress of")
 
 
-@planted("inbox-acked-first", "what is said to a job is acknowledged before it is journaled")
+@planted("inbox-acked-first", "what is said to a job is acknowledged before it is journaled", 38, 50, 66, 69, 74)
 def inbox_acked_first() -> None:
     _ack_first("inbox of")
 
@@ -101,18 +102,17 @@ def _ack_first(what: str) -> None:
 
 @planted("answered-before-journaled", "a submission is answered before its job is journaled")
 def answered_before_journaled() -> None:
-    begin = admission.Admission._begin_or_claim
+    async def submit(self: Any, message: Any) -> None:
+        work = self._seat.subjects.parse_submit(message.subject)
+        request = Request(tenant=work.tenant, workflow=work.workflow, data=message.data, headers=message.headers)
+        job = self._admission._job_id(request, terms_of(request.headers))
+        self._answer(message, Answer(job=job))
+        self._admitted(await self._admission.admit(request))
 
-    async def soon(self: Any, tenant: str, job: str, submitted: Any) -> Any:
-        import asyncio
-
-        asyncio.get_running_loop().create_task(begin(self, tenant, job, submitted))
-        return False, None
-
-    admission.Admission._begin_or_claim = soon  # type: ignore[method-assign]
+    ingress.Ingress._submit = submit  # type: ignore[method-assign]
 
 
-@planted("key-forgotten", "a job's id does not follow from its key: handed in again, it is another job")
+@planted("key-forgotten", "a job's id does not follow from its key: handed in again, it is another job", 2, 1, 4, 3)
 def key_forgotten() -> None:
     def any_id(self: Any, request: Any, terms: Any) -> str:
         return job_id_for_key(request.tenant, self._seat.ids.uuid())
@@ -120,7 +120,7 @@ def key_forgotten() -> None:
     admission.Admission._job_id = any_id  # type: ignore[method-assign]
 
 
-@planted("timer-lost", "timers are kept by the owner alone: nobody sets them on the server")
+@planted("timer-lost", "timers are kept by the owner alone: nobody sets them on the server", 45, 50, 47, 52, 56)
 def timer_lost() -> None:
     async def nothing(self: Any, *about: Any) -> None:
         return None
@@ -128,20 +128,18 @@ def timer_lost() -> None:
     timers.Timers.set = nothing  # type: ignore[method-assign]
 
 
-@planted("timer-by-the-wall", "an owner minds times by its own wall clock")
+@planted("timer-by-the-wall", "an owner minds times by its own wall clock", 54, 66, 83, 103, 122)
 def timer_by_the_wall() -> None:
     Journal.job_time = lambda self: self._clock.now()  # type: ignore[method-assign]
 
 
-@planted("result-used-first", "a step's result is used before it is journaled")
+@planted("result-used-first", "a step's result is used before it is journaled", 18, 100)
 def result_used_first() -> None:
     append = Journal.append
 
     async def later(self: Journal, *events: Any) -> None:
         if not all(isinstance(event, StepSucceeded) for event in events):
             return await append(self, *events)
-        import asyncio
-
         writing = asyncio.get_running_loop().create_task(append(self, *events))
         writing.add_done_callback(lambda task: task.cancelled() or task.exception())
         for event in events:
@@ -152,25 +150,21 @@ def result_used_first() -> None:
 
 
 def _ended(event: StepSucceeded) -> Any:
-    from mesh.protocols.job_state import StepState
-
     return StepState(event.key)
 
 
-@planted("started-after-effect", "an award leaves before it is journaled")
+@planted("started-after-effect", "an award leaves before it is journaled", 3, 4, 12)
 def started_after_effect() -> None:
     award = Attempt.award
 
     async def soon(self: Attempt, record: Any) -> None:
-        import asyncio
-
         writing = asyncio.get_running_loop().create_task(award(self, record))
         writing.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     Attempt.award = soon  # type: ignore[method-assign]
 
 
-@planted("award-forgotten", "a participant forgets an award once it is done: a copy is done again")
+@planted("award-forgotten", "a participant forgets an award once it is done: a copy is done again", 17, 97, 140)
 def award_forgotten() -> None:
     finish = commitments.Commitments.finish
 
@@ -181,10 +175,9 @@ def award_forgotten() -> None:
 
     commitments.Commitments.finish = forgetful  # type: ignore[method-assign]
     commitments.Commitments._obstacle = lambda self, received, bid, room, now: None  # type: ignore[method-assign]
-    participant.Participant._begin = functools.partialmethod(participant.Participant._begin)  # type: ignore[assignment]
 
 
-@planted("at-most-once-again", "a local step that may be done at most once is run again after a crash")
+@planted("at-most-once-again", "a local step that may be done at most once is run again after a crash", 140, 143, 169)
 def at_most_once_again() -> None:
     async def sure(self: Any, scope: Any, step: Any, doubt: Any) -> bool:
         return True
@@ -192,10 +185,16 @@ def at_most_once_again() -> None:
     doubts.Doubts.settle = sure  # type: ignore[method-assign]
 
 
-@planted("double-award", "work that may be done at most once is awarded again when its winner is silent")
+@planted(
+    "double-award",
+    "work that may be done at most once is awarded again when its winner is silent",
+    143,
+    169,
+    199,
+    218,
+    261,
+)
 def double_award() -> None:
-    from mesh.contract_net.calls import Call
-
     terms = Call.terms
 
     def costly(self: Call, *arguments: Any) -> Any:
@@ -205,7 +204,7 @@ def double_award() -> None:
     Call.terms = costly  # type: ignore[method-assign]
 
 
-@planted("snapshot-drops-waits", "a snapshot does not have the waits that are open")
+@planted("snapshot-drops-waits", "a snapshot does not have the waits that are open", 16, 45, 60)
 def snapshot_drops_waits() -> None:
     seal = snapshots.seal
 
@@ -244,6 +243,3 @@ def taken_from_the_living() -> None:
 )
 def stale_timer() -> None:
     waking.MOST_UNKNOWN = 0
-
-
-__all__ = ["PLANTS", "Plant", "Steps", "ingress", "tenure"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from mesh.client.mesh import Mesh
+from mesh.jobs.snapshots import Snapshots
 from tests.simulation.chaos import Chaos
 from tests.simulation.configuration import Configuration, draw
 from tests.simulation.determinism import number_everything
@@ -54,6 +55,7 @@ class Simulation:
     ) -> None:
         number_everything()
         self.configuration = configuration
+        Snapshots.__init__.__kwdefaults__["every"] = configuration.snapshot_every  # type: ignore[index]
         random = Random(f"run {configuration.seed}")
         self.loop = SimulatedLoop(random)
         self.loop.complaints = []
