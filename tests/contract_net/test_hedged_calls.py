@@ -118,3 +118,4 @@ async def test_awards_that_nobody_answers_are_made_again_within_the_budget_of_re
     assert sum(isinstance(each, AgentLost) for each in ended) > calls / 2
     reserve = 3
     assert sum(len(each.target.begun) for each in workers) - before <= (calls + 9) * 1.1 + reserve
+    assert client.budgets.of("do").left < 1.0, "asks of the same name have none left, either"
