@@ -13,21 +13,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 
+from mesh.actors.peer import Peer
 from mesh.contract_net.calls import Call
 from mesh.jobs import admission, doubts, ingress, pulling, snapshots, timers, waking
 from mesh.jobs.admission import Request
 from mesh.jobs.journal import Journal
-from mesh.jobs.journals import Journals
 from mesh.jobs.steps import Attempt
 from mesh.protocols import commitments
 from mesh.protocols.job_events import StepSucceeded
 from mesh.protocols.job_state import JobState, StepState
 from mesh.protocols.submission import Answer, job_id_for_key, terms_of
-from mesh.registry.holder import Holder
+from tests.simulation.server import EXPECTED_SUBJECT
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,34 @@ class _Unguarded:
         return await self._store.append(subject, data, **{**options, "expected": None})
 
 
-@planted("no-fence", "the journal is appended to without a guard", 22, 24, 27, 47, 48)
+@planted("no-fence", "the journal is appended to without a guard", 4, 7, 8)
 def no_fence() -> None:
-    begin = Journals.__init__
+    _with_store(_Unguarded)
 
-    def unguarded(self: Journals, store: Any, *arguments: Any) -> None:
-        begin(self, _Unguarded(store), *arguments)
 
-    Journals.__init__ = unguarded  # type: ignore[method-assign]
+class _GuardedByWildcard(_Unguarded):
+    """A store whose guards name a job whatever its tenant, with a wildcard: unsound on three replicas."""
+
+    async def append(self, subject: str, data: bytes, **options: Any) -> Any:
+        if options.get("expected") is not None and ".job." in subject:
+            parts = subject.split(".")
+            guard = ".".join([*parts[:3], "*", *parts[4:]])
+            options["headers"] = {**(options.get("headers") or {}), EXPECTED_SUBJECT: guard}
+        return await self._store.append(subject, data, **options)
+
+
+@planted("wildcard-guard", "a journal is guarded by a subject with a wildcard", 4, 12, 16)
+def wildcard_guard() -> None:
+    _with_store(_GuardedByWildcard)
+
+
+def _with_store(kind: Callable[[Any], Any]) -> None:
+    begin = Peer.__init__
+
+    def wrapped(self: Peer, connection: Any, **options: Any) -> None:
+        begin(self, SimpleNamespace(bus=connection.bus, store=kind(connection.store)), **options)
+
+    Peer.__init__ = wrapped  # type: ignore[method-assign]
 
 
 @planted("ack-before-journaled", "an ingress message is acknowledged before its job is journaled", 72, 75, 292, 352)
@@ -217,24 +238,6 @@ def snapshot_drops_waits() -> None:
             state.waits = waits
 
     snapshots.seal = forgetful
-
-
-@planted("lease-without-guard", "a lease is renewed over whatever is there")
-def lease_without_guard() -> None:
-    write = Holder._write
-
-    async def over(self: Holder, lease: Any, revision: int) -> bool:
-        return await write(self, lease, None)  # type: ignore[arg-type]
-
-    Holder._write = over  # type: ignore[method-assign]
-
-
-@planted(
-    "taken-from-the-living",
-    "a job that is driven elsewhere is claimed as if its owner were dead, and its owner goes on",
-)
-def taken_from_the_living() -> None:
-    Journal.check = lambda self: None  # type: ignore[method-assign]
 
 
 @planted(

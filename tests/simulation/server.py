@@ -24,7 +24,7 @@ from typing import Any
 from mesh.protocols.errors import Conflict, MeshError, NoResponders, Unavailable
 from mesh.protocols.ports import Ack, BucketSpec, Clock, Ids, KeyValue, Message, Stored
 from mesh.transport.headers import EXPECTED, MESSAGE_ID
-from mesh.transport.matching import matches
+from mesh.transport.matching import has_wildcard, matches
 from mesh.transport.memory.advisory import Occasion, advisory
 from mesh.transport.memory.bucket import KeySpace
 from mesh.transport.memory.log import Log
@@ -35,6 +35,8 @@ from tests.simulation.network import Link, true_time
 
 IN_FLIGHT = 10164
 WRONG_LAST = 10071
+EXPECTED_SUBJECT = f"{EXPECTED}-Subject"
+"""The header that has another subject guarded, and that nobody here sends."""
 
 
 @dataclass
@@ -264,6 +266,9 @@ class SimulatedServer:
         if stored:
             self._answer(told, Ack(log.spec.name, stored, duplicate=True))
             return
+        if has_wildcard(headers.get(EXPECTED_SUBJECT, "")):
+            self._unsound(log, message, told)
+            return
         landing = self._landing.setdefault(log.spec.name, [])
         same = any(subject == message.subject or (message_id and each == message_id) for subject, each in landing)
         if same and (message_id or EXPECTED in headers):
@@ -272,6 +277,19 @@ class SimulatedServer:
         entry = (message.subject, message_id)
         landing.append(entry)
         self._later(self._disk(), self._agreed, log, message, entry, told)
+
+    def _unsound(self, log: Log, message: Message, told: Callable[[Ack | MeshError], None]) -> None:
+        """A guard on a wildcard, as was measured: it is looked at when the append comes, and what is in flight is not seen."""
+        headers = dict(message.headers or {})
+        expected, subjects = int(headers.pop(EXPECTED)), headers.pop(EXPECTED_SUBJECT)
+        newest = max((each.sequence for each in log.last_each(subjects)), default=0)
+        if newest != expected:
+            told(Conflict(f"{subjects} is at sequence {newest}, not {expected}", detail={"err_code": WRONG_LAST}))
+            return
+        entry = (message.subject, f"unsound {self.ids.token()}")
+        self._landing.setdefault(log.spec.name, []).append(entry)
+        guarded = Message(message.subject, message.data, message.reply, headers)
+        self._later(self._disk(), self._agreed, log, guarded, entry, told)
 
     def _agreed(
         self, log: Log, message: Message, entry: tuple[str, str], told: Callable[[Ack | MeshError], None]
