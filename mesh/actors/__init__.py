@@ -1,6 +1,6 @@
 """Agents as actors: what a handler accepts, who runs it, and how messages reach it and answers return.
 
-The walk of one message: `dispatch` takes it off the subject and checks it, `actor` queues it in its `mailbox`, an
-`invocation` runs the handler under its deadline, a `responder` sends back what came out, and the `exchange` of the asking
-process wakes the one who waits. Below are deadlines and breakers (`mesh.resilience`), above is the contract net.
+The walk of one message: `dispatch` takes it off the subject and checks it, `admission` says whether it may wait for the
+`actor` in its `mailbox`, an `invocation` runs the handler under its deadline, a `responder` sends back what came out, and the
+`exchange` of the asking process wakes the one who waits. Below are deadlines and breakers (`mesh.resilience`), above is the contract net.
 """

@@ -137,21 +137,16 @@ class Actor(Standing):
     def hear(self, notices: list[Notice]) -> bool:
         """Queue live events, if nothing speaks against any of them. False: none is queued, offer them one by one."""
         for notice in notices:
-            if notice.envelope.hops > MAX_HOPS or notice.envelope.chain:
+            envelope = notice.envelope
+            if envelope.hops > MAX_HOPS or envelope.chain or envelope.constraints is not None:
                 return False
-        if self.peer.policy.switches or self.supervision.state != "ready" or not self._takes_in(notices):
+        if self.peer.policy.switches or self.peer.pressure.takes < LEAST or self.supervision.state != "ready":
+            return False
+        if not self.mailbox.take_in(notices, self):
             return False
         if len(self._drains) < self.capacity:
             self.pump()
         return True
-
-    def _takes_in(self, notices: list[Notice]) -> bool:
-        """All of them wait, unless one has to be looked at by itself."""
-        return (
-            self.peer.pressure.takes == LEAST
-            and all(each.envelope.constraints is None for each in notices)
-            and self.mailbox.take_in(notices, self)
-        )
 
     def pump(self) -> None:
         """Start a drain if there is work and room for it; one that is about to start sees to everything that waits."""

@@ -20,6 +20,7 @@ from mesh.telemetry.redaction import redacted
 
 if TYPE_CHECKING:
     from mesh.actors.actor import Actor
+    from mesh.actors.peer import Peer
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
@@ -28,16 +29,19 @@ STOP_TIMEOUT = 5.0
 class Hooks:
     """What happens to one actor that is not a message from outside."""
 
-    __slots__ = ("_actor", "_failure", "_peer", "_restart", "_settled", "_tasks", "_timers")
+    __slots__ = ("_actor", "_failure", "_restart", "_settled", "_tasks", "_timers")
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
-        self._peer = actor.peer
         self._timers: dict[str, asyncio.TimerHandle] | None = None
         self._restart: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] | None = None
         self._settled: asyncio.Future[None] | None = None
         self._failure: HandlerFailed | None = None
+
+    @property
+    def _peer(self) -> Peer:
+        return self._actor.peer
 
     # -- starting and restarting
 
