@@ -15,7 +15,7 @@ import msgspec
 from mesh.actors.lineage import Lineage
 from mesh.policy.policy import open_policies
 from mesh.protocols.envelope import Sender
-from mesh.protocols.errors import MeshError, Refused
+from mesh.protocols.errors import MeshError, Refused, Transient
 from mesh.protocols.policies import Entry
 from mesh.resilience.deadline import Deadline
 
@@ -115,9 +115,11 @@ class Deciding:
             try:
                 answer = await peer.exchange.ask(subject, question, deadline=deadline)
                 known = msgspec.json.decode(answer.payload)["revision"]
+                if (known >= revision) if revision else not known:
+                    return peer.clock.monotonic()
+            except Transient:
+                pass  # it may be about to come back, as everybody is after the server was away
             except (MeshError, msgspec.MsgspecError, KeyError, TypeError):
                 return None
-            if (known >= revision) if revision else not known:
-                return peer.clock.monotonic()
             await peer.clock.sleep(POLL)
         return None

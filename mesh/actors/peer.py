@@ -166,7 +166,9 @@ class Peer(Speaking):
             try:
                 await self.exchange.start()
                 directory = self.directory.start() if watch else asyncio.sleep(0)
-                await asyncio.gather(self.policy.start(), directory)
+                for failed in await asyncio.gather(self.policy.start(), directory, return_exceptions=True):
+                    if failed is not None:
+                        raise failed
             except BaseException:
                 self._started = False
                 raise

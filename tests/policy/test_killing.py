@@ -12,11 +12,11 @@ from mesh.actors.context import Context
 from mesh.actors.definition import Agent
 from mesh.actors.handler import command, on_event
 from mesh.actors.lineage import Lineage
-from mesh.actors.peer import Peer
+from mesh.actors.peer import Identity, Peer
 from mesh.client.mesh import Mesh
 from mesh.policy.policy import open_policies
 from mesh.protocols.envelope import Sender
-from mesh.protocols.errors import Killed
+from mesh.protocols.errors import Killed, MeshError
 from mesh.protocols.policies import Entry, Flag, Switch
 from mesh.protocols.ports import Clock, Ids
 from mesh.resilience.deadline import Deadline
@@ -232,3 +232,21 @@ async def test_a_bidder_refuses_what_is_killed_where_the_initiator_has_not_heard
     await decide(one.peer, Switch(what="instance", name="worker.one"), two.peer)
     for mode in ("standing", "directed", "broadcast"):
         assert await client.call("work.do", 0.0, mode=mode, timeout=5) == "two"
+
+
+async def test_a_peer_that_cannot_read_what_is_killed_does_not_start(neighbours: Neighbours) -> None:
+    client = await neighbours.client()
+    late = Peer(
+        neighbours.server.connect("late"), identity=Identity(process="late", pid=1), clock=neighbours.clock,
+        ids=neighbours.ids,
+    )  # fmt: skip
+    await decide(client, Switch(what="agent", name="worker"))
+    neighbours.server.stop()
+    with pytest.raises(MeshError):
+        await late.start()
+    assert late.policy.killed(agent="anybody") is not None
+    neighbours.server.start()
+    await late.start()
+    assert late.policy.killed(agent="anybody") is None
+    assert late.policy.killed(agent="worker") is not None
+    await late.stop()
