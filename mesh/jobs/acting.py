@@ -14,9 +14,9 @@ from mesh.jobs.doubts import Doubt, OnDoubt, Reconcile
 from mesh.jobs.job import OnMissing
 from mesh.jobs.manner import Asked, Manner, arguments_of, instead, varied
 from mesh.jobs.mapping import AT_ONCE, Key, branches_of, name_of
-from mesh.jobs.onward import Plan, variation_of
+from mesh.jobs.onward import NOTHING_PLANNED, Plan, variation_of
 from mesh.jobs.options import StepOptions
-from mesh.jobs.policy import StepPolicy
+from mesh.jobs.policy import NO_POLICY, StepPolicy
 from mesh.jobs.scope import Scope, current
 from mesh.jobs.stand_ins import Fallbacks, StandIns, answer_of
 from mesh.jobs.steps import Attempt, Outcome, Step, Work
@@ -190,6 +190,8 @@ class Acting(Surroundings):
             outer.end(whole)
 
     def _plan(self, manner: Manner, effect: Effect) -> Plan:
+        if manner.policy is None and not manner.fallbacks and self._workflow.policy is NO_POLICY:
+            return NOTHING_PLANNED
         policy = self._workflow.policy.bounded(effect) if manner.policy is None else manner.policy
         return manner.plan(policy, lambda: self._limits.left)
 

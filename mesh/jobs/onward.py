@@ -43,6 +43,9 @@ class Stance(NamedTuple):
     fallback: int = 0
 
 
+AS_WRITTEN = Stance()
+
+
 class AskPerson(msgspec.Struct, frozen=True):
     """Somebody is asked for the value, at most `within` seconds, and nobody holds the job meanwhile: it is parked, with an alert.
     They answer with `mesh job resolve ID KEY --succeeded JSON`, `--retry` or `--failed WHY`."""
@@ -141,6 +144,8 @@ def current_round(tries: Sequence[Try]) -> Sequence[Try]:
 
 def stance_of(tries: Sequence[Try]) -> Stance:
     """Where they led to."""
+    if not tries:
+        return AS_WRITTEN
     variation = fallback = 0
     for each in current_round(tries):
         if each.onward == "vary":
