@@ -4,9 +4,10 @@ What is common stands in the bucket `limits`, on disk, one key a limit and kind;
 the arithmetic). A process that dies with a slice takes it along: it is not given twice. While the store is away nothing can be
 drawn, and nothing that is limited is done.
 
-Why none of the libraries: `limits` keeps its windows in Redis, Memcached or MongoDB, by scripts that run there;
-`pyrate-limiter` in Redis, SQL or a shared file; `aiolimiter` in one process. None can keep its state in a store that offers
-compare-and-set alone. The algorithm is the token bucket that they have, too.
+Why none of the libraries: `limits` keeps its windows in Redis, Memcached, MongoDB or (some releases) etcd, `pyrate-limiter` in
+Redis, SQL or a shared file, `aiolimiter` in one process. None knows the store that we have, and the two that share their state go to
+it for each call, and by a clock on the wall; here a call costs no message, and no clock is compared with another. The
+algorithm, a token bucket, is theirs, too.
 """
 
 from __future__ import annotations
