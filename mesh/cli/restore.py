@@ -40,9 +40,7 @@ def restore(
             raise BadInput(f"{folder} is a backup of namespace {namespace}: leave --namespace {options.namespace} out")
         async with connected(replace(options, namespace=namespace)) as mesh:
             peer = mesh.peer
-            await (
-                peer.policy.stop()
-            )  # who watches a bucket makes it anew when it is removed, also in the middle of this
+            await peer.policy.stop()  # whoever watches a bucket makes it anew when it is removed
             summary = await put_back(
                 peer.store,
                 peer.subjects,
