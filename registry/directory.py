@@ -32,6 +32,9 @@ from mesh.registry.witness import Witness
 logger = logging.getLogger("mesh.registry")
 
 START_WITHIN = 10.0
+REWRITTEN_WITHIN = 10.0
+"""Seconds in which everybody at a cluster has heard that it lost what they had written, and has written it again: while its
+servers restart one after the other, a watch whose first try is lost comes back after five."""
 ASK_AT_START = 256
 """Up to so many processes are asked for their figures when a directory opens; more will tell with their next full beat."""
 A_MOMENT = 0.05
@@ -61,6 +64,7 @@ class Directory:
         self._probes = Probes(bus, clock, ids, subjects, process or f"watch-{ids.token()}")
         sweeper = Sweeper(store, clock, ids, subjects, self._probes, self._chores)
         self._witness = sweeper.witness = Witness(sweeper, self._emit, self.outage)
+        self._witness.rewritten_within = REWRITTEN_WITHIN if getattr(bus, "cluster", "") else 0.0
         self._roster = self._witness.roster
         self.hearsay = Hearsay(process, self._roster.hosts)
         self._schemas = Schemas(store, subjects)

@@ -55,6 +55,8 @@ class Witness:
         self.outage = outage
         self.buried: dict[str, Burial] = {}
         self.lease_seconds = 3
+        self.rewritten_within = 0.0
+        """Seconds that it may take, beyond a lease, until what the store lost is there again."""
         self._errands = errands
         self._emit = emit
         self._suspicions = Suspicions()
@@ -102,7 +104,7 @@ class Witness:
         if member is None:
             return
         if revision <= member.revision:
-            self.outage.forgot(now, self.lease_seconds)
+            self.outage.forgot(now, max(self.rewritten_within, self.lease_seconds))
         if self.outage.doubtful(now):
             self._missing_leases.add(process)
             self._errands.settle()
@@ -220,7 +222,7 @@ class Witness:
     def _record_gone(self, key: str, revision: int, now: float) -> None:
         """A marker that it was removed is newer than what we know; else it is missing from a fresh look, and no more."""
         if revision <= self.roster.revision(key):
-            self.outage.forgot(now, self.lease_seconds)
+            self.outage.forgot(now, max(self.rewritten_within, self.lease_seconds))
         if self.outage.doubtful(now) and key in self.roster.listed:
             self._missing_records.add(key)
             self._errands.settle()

@@ -16,7 +16,7 @@ from mesh.registry.witness import Witness
 
 LEASE = Lease(process="p", host="h", pid=1, incarnation="i", server_id="S1", client_id=7)
 RECORD = Instance(agent="a", version="1", instance="x", process="p", host="h", pid=1, started_at=0.0, incarnation="i")
-GRACE = 3.0
+GRACE = 10.0
 
 
 @pytest.fixture
@@ -24,6 +24,7 @@ def witness() -> Witness:
     """One that knows the process `p` and its instance, as written under revisions 5 and 6."""
     changes: list[Change] = []
     witness = Witness(Mock(), changes.extend, Outage())
+    witness.rewritten_within = GRACE
     witness.lease(KeyValue(lease_key("p"), msgspec.json.encode(LEASE), 5), 0.0)
     witness.record(KeyValue(RECORD.key, msgspec.json.encode(RECORD), 6), 0.0)
     assert RECORD.key in witness.roster.listed
