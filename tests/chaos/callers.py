@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import msgspec
 
 from mesh import Agent, Mesh, command
 from mesh.protocols.errors import MeshError
+from tests.faults.expectations import soon
 
 
 class Tallied(msgspec.Struct, kw_only=True):
@@ -40,7 +42,8 @@ class Caller(Agent):
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
-        self.tallied = Tallied()
+        self.tallied = self.given = Tallied()
+        self.looked = ""
         self.calling: list[asyncio.Task[None]] = []
         self.storms: set[str] = set()
 
@@ -51,10 +54,11 @@ class Caller(Agent):
         self.calling += [asyncio.ensure_future(each) for each in asking]
 
     @command
-    async def fresh(self) -> Tallied:
-        """What came of the calls since the last time somebody asked."""
-        tallied, self.tallied = self.tallied, Tallied()
-        return tallied
+    async def fresh(self, look: str) -> Tallied:
+        """What came of the calls since the last look. Again under the name of that look: the same, nothing is lost."""
+        if look != self.looked:
+            self.looked, self.given, self.tallied = look, self.tallied, Tallied()
+        return self.given
 
     @command(timeout=60)
     async def end(self) -> Tallied:
@@ -63,7 +67,7 @@ class Caller(Agent):
             each.cancel()
         await asyncio.gather(*self.calling, return_exceptions=True)
         self.calling.clear()
-        return await self.fresh()
+        return self.tallied
 
     @command
     async def storm(self, name: str, target: str, callers: int, timeout: float) -> None:
@@ -93,3 +97,13 @@ class Caller(Agent):
         except MeshError as error:
             code = error.code
         self.tallied.add(code, time.monotonic() - began)
+
+
+async def fresh(mesh: Mesh, callers: Sequence[str], within: float) -> Tallied:
+    """What came of the calls of these processes since the last look at them."""
+    whole, look = Tallied(), {"look": f"{time.time()}"}
+    for each in callers:
+        whole.join(
+            await soon(lambda each=each: mesh.ask(f"caller.{each}", look, command="fresh", returns=Tallied), within)
+        )
+    return whole

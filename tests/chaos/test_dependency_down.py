@@ -13,7 +13,7 @@ from mesh.client.mesh import Mesh
 from mesh.resilience.breaker import BreakerPolicy
 from mesh.testing.virtual_time import until
 from tests.chaos.books import Line, most_at_once, running
-from tests.chaos.callers import Tallied
+from tests.chaos.callers import Tallied, fresh
 from tests.chaos.crowd import Crowd
 from tests.chaos.report import spread
 from tests.chaos.scenario import Scenario
@@ -120,7 +120,7 @@ async def _all_at_once(mesh: Mesh, callers: Sequence[str], calls: int) -> Tallie
     whole = Tallied()
 
     async def more() -> Tallied:
-        whole.join(await _fresh(mesh, callers))
+        whole.join(await fresh(mesh, callers, PATIENCE))
         return whole
 
     return await passes(more, lambda found: found.calls >= calls * len(callers), within=PATIENCE)
@@ -133,7 +133,7 @@ async def _down(chaos: Scenario, crowd: Crowd, mesh: Mesh, callers: Sequence[str
     trials = PERMITS * len(callers)
     await until(lambda: running(crowd.books("target").read()) <= trials, timeout=PATIENCE)
     since = time.time()
-    await _fresh(mesh, callers)
+    await fresh(mesh, callers, PATIENCE)
     found = await _hold(mesh, callers, chaos.pick(2, 8))
     at_once = most_at_once(_trials(crowd, since))
     assert all(most <= PERMITS for most in at_once.values()), at_once
@@ -165,21 +165,13 @@ async def _until_all_open(mesh: Mesh, callers: Sequence[str]) -> None:
 async def _hold(mesh: Mesh, callers: Sequence[str], seconds: float) -> Tallied:
     """Let them call on for so long; what came of the calls since the last time somebody looked."""
     await asyncio.sleep(seconds)
-    return await _fresh(mesh, callers)
-
-
-async def _fresh(mesh: Mesh, callers: Sequence[str]) -> Tallied:
-    whole = Tallied()
-    for each in callers:
-        found = await soon(lambda each=each: mesh.ask(f"caller.{each}", command="fresh", returns=Tallied), PATIENCE)
-        whole.join(found)
-    return whole
+    return await fresh(mesh, callers, PATIENCE)
 
 
 async def _until_served(mesh: Mesh, callers: Sequence[str]) -> None:
     """Until every process of callers hears nothing but success."""
 
     async def each() -> list[Tallied]:
-        return [await _fresh(mesh, [caller]) for caller in callers]
+        return [await fresh(mesh, [caller], PATIENCE) for caller in callers]
 
     await passes(each, lambda found: all(set(one.codes) == {"ok"} for one in found), within=PATIENCE, every=0.3)

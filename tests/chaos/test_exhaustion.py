@@ -52,7 +52,7 @@ async def test_an_agent_takes_all_that_there_is(
     await fleet.start("owner")
     await listed(mesh, *gluttons, agent="glutton", within=BACK_WITHIN)
     back = []
-    async with under_load(fleet, mesh, at_once=4, pause=0.1):
+    async with under_load(fleet, mesh, at_once=chaos.pick(2, 4), pause=chaos.pick(0.3, 0.1)):
         for number in range(chaos.pick(1, 8)):
             victim = f"glutton.{number % 2 + 1}"
             before = await soon(lambda victim=victim: mesh.ask(victim, command="pid"), BACK_WITHIN)

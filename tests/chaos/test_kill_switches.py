@@ -13,7 +13,7 @@ import pytest
 from mesh.client.mesh import Mesh
 from mesh.testing.virtual_time import until
 from tests.chaos.books import running
-from tests.chaos.callers import Tallied
+from tests.chaos.callers import Tallied, fresh
 from tests.chaos.crowd import Crowd
 from tests.chaos.report import spread
 from tests.chaos.scenario import Scenario
@@ -76,17 +76,10 @@ async def _mesh(server: RealServer, *arguments: str) -> str:
     return out.decode()
 
 
-async def _fresh(mesh: Mesh, callers: Sequence[str]) -> Tallied:
-    whole = Tallied()
-    for each in callers:
-        whole.join(await soon(lambda each=each: mesh.ask(f"caller.{each}", command="fresh", returns=Tallied), PATIENCE))
-    return whole
-
-
 async def _codes(mesh: Mesh, callers: Sequence[str], codes: set[str], *, only: bool = False) -> Tallied:
     """Until calls end in these ways; `only`: in no other way any more."""
     return await passes(
-        lambda: _fresh(mesh, callers),
+        lambda: fresh(mesh, callers, PATIENCE),
         lambda found: codes == set(found.codes) if only else codes <= set(found.codes),
         within=PATIENCE,
         every=0.3,

@@ -43,7 +43,7 @@ async def test_30_a_third_of_the_mesh_is_cut_off(
     await _there(mesh, hands, owners)
     healed: list[float] = []
     cuts = chaos.pick(1, 6)
-    async with under_load(fleet, mesh, pause=0.1):
+    async with under_load(fleet, mesh, at_once=chaos.pick(4, 8), pause=chaos.pick(0.3, 0.1)):
         for number in range(cuts):
             await asyncio.sleep(chaos.chance.uniform(0.2, 1.0))
             cable.sever()

@@ -49,7 +49,8 @@ async def test_31_everything_is_restarted_one_after_the_other(
     if hosted:
         await household.up()
     took: list[float] = []
-    async with asking(fleet, mesh) as asked, under_load(fleet, mesh, at_once=4, pause=0.1):
+    load = under_load(fleet, mesh, at_once=chaos.pick(2, 4), pause=chaos.pick(0.3, 0.1))
+    async with asking(fleet, mesh, pause=chaos.pick(0.1, 0.02)) as asked, load:
         for _ in range(chaos.pick(1, 3)):
             for name in (*OWNERS, *HANDS):
                 began = time.time()

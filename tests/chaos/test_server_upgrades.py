@@ -51,7 +51,8 @@ async def test_32_the_server_is_upgraded_under_load(
     await fleet.start(*OWNERS)
     await fleet.start(*HANDS, works=True, drives=False)
     away: list[float] = []
-    async with asking(fleet, mesh) as asked, under_load(fleet, mesh, at_once=4, pause=0.1):
+    load = under_load(fleet, mesh, at_once=chaos.pick(2, 4), pause=chaos.pick(0.3, 0.1))
+    async with asking(fleet, mesh, pause=chaos.pick(0.1, 0.02)) as asked, load:
         for number in range(chaos.pick(1, 6)):
             await asyncio.sleep(chaos.chance.uniform(0.5, 1.0))
             await asyncio.to_thread(server.retire if chaos.size != "quick" and number % 2 == 0 else server.stop)
