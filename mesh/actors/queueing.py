@@ -6,6 +6,10 @@ SIGCOMM 1995), where a call counts as one whatever it takes:
     quantum(t) = weight(t) / least weight of those that wait        so each visit serves somebody
     a visit serves while deficit(t) ≥ 1, one for each call; at its end  deficit(t) += quantum(t)
 
+A tenant that comes anew has one call before the others' turns, and then takes turns as they do; one that has just had its
+turn and nothing left stays until the next, so that it cannot come anew each time (the new and old flows of FQ-CoDel, RFC
+8290). Who calls seldom so hardly feels who calls all the time.
+
 Of those, who holds its share of the places, `capacity · weight / sum of the weights`, lets the others go first: long calls of
 one would else end up in every place. Nobody holds more than its `at_once`.
 
@@ -80,17 +84,19 @@ class Lane:
 class FairQueue:
     """Used as a deque is: `append`, `popleft`, `remove`. `held` is kept by `entered` and `left`."""
 
-    __slots__ = ("_host", "_lanes", "_size", "_turn", "held")
+    __slots__ = ("_host", "_lanes", "_new", "_size", "_turn", "held")
 
     def __init__(self, host: Host, works: Iterable[Work] = ()) -> None:
         self._host = host
         self._lanes: dict[str, Lane] = {}
+        self._new: deque[Lane] = deque()
         self._turn: deque[Lane] = deque()
         self._size = 0
         self.held = host.held()
         """Places of each tenant, those with none left out."""
         for each in works:
             self.append(each)
+        self._turn, self._new = self._new, self._turn  # they have waited already
 
     def append(self, work: Work) -> None:
         """Let it wait."""
@@ -107,10 +113,13 @@ class FairQueue:
         self._size -= 1
         lane.deficit -= 1
         if not lane.size:
-            self._retire(lane)
+            lane.deficit = 0.0
+        if self._new and self._new[0] is lane:
+            self._turn.append(self._new.popleft())
         elif lane.deficit < 1:
-            self._refill(lane)
             self._turn.rotate(-1)
+        if lane.deficit < 1:
+            self._refill(lane)
         return work
 
     def remove(self, work: Work) -> None:
@@ -118,22 +127,19 @@ class FairQueue:
         lane = self._lanes[work.envelope.tenant]
         lane.remove(work)
         self._size -= 1
-        if not lane.size:
-            self._retire(lane)
 
     @property
     def ready(self) -> bool:
         """Whether somebody waits who may have a place."""
-        return any(map(self._may_enter, self._turn))
+        return any(each.size and self._may_enter(each) for each in self._lanes.values())
 
     def ahead(self, work: Work) -> int:
         """How many would be begun before it, were it to wait now: its own tenant's, and the others' in their turns."""
         own = self._lanes.get(work.envelope.tenant)
-        before = own.before(work) if own is not None else 0
-        weight = own.weight if own is not None else self._weight(work.envelope.tenant)
-        return before + sum(
-            min(each.size, ceil((before + 1) * each.weight / weight)) for each in self._turn if each is not own
-        )
+        if own is None:
+            return len(self._new)
+        before, others = own.before(work), (each for each in self._lanes.values() if each is not own)
+        return before + sum(min(each.size, ceil((before + 1) * each.weight / own.weight)) for each in others)
 
     def has_room(self, work: Work, limit: int) -> bool:
         """Whether it can wait here, where `limit` may in all."""
@@ -145,10 +151,10 @@ class FairQueue:
         own = self._lanes.get(tenant)
         if not self._has_enough(tenant):
             size, weight = (own.size, own.weight) if own is not None else (0, self._weight(tenant))
-            longest = max(self._turn, key=lambda each: each.size / each.weight)
+            longest = max(self._lanes.values(), key=lambda each: each.size / each.weight)
             if longest is not own and longest.size / longest.weight > (size + 1) / weight:
                 return longest.last
-        if own is None or due(own.last) <= due(work):
+        if own is None or not own.size or due(own.last) <= due(work):
             return None
         return own.last
 
@@ -175,15 +181,18 @@ class FairQueue:
 
     def _next(self) -> Lane | None:
         """Whose turn it is. Who has to stand back keeps its deficit, and is asked after the others."""
-        turn = self._turn
         tests: list[Callable[[Lane], bool]] = [self._may_enter]
-        if self._host.capacity > 1 and self.held and len(turn) > 1:
+        if self._host.capacity > 1 and self.held and len(self._lanes) > 1:
             tests.insert(0, self._below_share())
         for fits in tests:
-            for _ in range(len(turn)):
-                if fits(turn[0]):
-                    return turn[0]
-                turn.rotate(-1)
+            for lanes in (self._new, self._turn):
+                for _ in range(len(lanes)):
+                    if not lanes[0].size:
+                        del self._lanes[lanes.popleft().tenant]
+                    elif fits(lanes[0]):
+                        return lanes[0]
+                    else:
+                        lanes.rotate(-1)
         return None
 
     def _may_enter(self, lane: Lane) -> bool:
@@ -194,20 +203,19 @@ class FairQueue:
 
     def _below_share(self) -> Callable[[Lane], bool]:
         """Whether a lane holds less than its share of the places, of those that wait or hold some."""
-        others = (tenant for tenant in self.held if tenant not in self._lanes)
-        weights = sum(each.weight for each in self._turn) + sum(map(self._weight, others))
-        unit, held = self._host.capacity / weights, self.held
+        held, known = self.held, {each.tenant for each in self._lanes.values() if each.size} | self.held.keys()
+        unit = self._host.capacity / sum(map(self._weight, known))
         return lambda lane: held.get(lane.tenant, 0) < unit * lane.weight and self._may_enter(lane)
 
     def _join(self, tenant: str) -> Lane:
         lane = self._lanes[tenant] = Lane(tenant, self._weight(tenant))
-        self._turn.append(lane)
+        self._new.append(lane)
         self._refill(lane)
         if (
             self._host.shares
         ):  # who was alone with a small weight may have saved up turns that are out of proportion now
             least = self._least()
-            for each in self._turn:
+            for each in self._lanes.values():
                 each.deficit = min(each.deficit, each.weight / least + 1)
         return lane
 
@@ -215,19 +223,14 @@ class FairQueue:
         lane.weight = self._weight(lane.tenant)
         lane.deficit += lane.weight / self._least() if self._host.shares else 1.0
 
-    def _retire(self, lane: Lane) -> None:
-        """Nothing of it waits: what it had not used is gone."""
-        del self._lanes[lane.tenant]
-        self._turn.remove(lane)
-
     def _weight(self, tenant: str) -> float:
         return self._host.share(tenant).weight if self._host.shares else 1.0
 
     def _least(self) -> float:
-        return min(each.weight for each in self._turn)
+        return min(each.weight for each in self._lanes.values())
 
     def __len__(self) -> int:
         return self._size
 
     def __iter__(self) -> Iterator[Work]:
-        return chain.from_iterable(self._turn)
+        return chain.from_iterable(self._lanes.values())
