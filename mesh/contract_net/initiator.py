@@ -111,7 +111,10 @@ class Initiator:
             Fenced: a newer owner of the job is at work. Or whatever typed error the winner's work ended with.
         """
         conversation = self.peer.ids.uuid()
-        call = self._complete(call_of(call), conversation)
+        call = call_of(call)
+        if resume is not None and not call.effect:
+            call = msgspec.structs.replace(call, effect=resume.effect)  # nobody may be there now who could declare it
+        call = self._complete(call, conversation)
         policy = policy or self.policy
         if call.rounds is not None:
             policy = msgspec.structs.replace(policy, rounds=call.rounds)
