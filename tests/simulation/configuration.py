@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, Literal
 
 from tests.simulation.network import Weather
+from tests.simulation.questions import Question, questions
 from tests.simulation.server import Quirks
 
 Kind = Literal[
@@ -72,6 +73,7 @@ class Configuration:
     offsets: dict[str, float] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     orders: tuple[Order, ...] = ()
+    questions: tuple[Question, ...] = ()
     chaos: float = 10.0
     """Seconds for which there are faults."""
     snapshot_every: int = 500
@@ -86,6 +88,7 @@ class Configuration:
             f"server: {self.quirks}",
             f"clocks: {', '.join(f'{name} {skew:+.1f}s' for name, skew in self.skews.items() if skew) or 'true'}",
             *(f"job {each.number} (+{each.at:.2f}s, {each.tenant}): {plan_words(each)}" for each in self.orders),
+            *map(str, self.questions),
             *(f"fault {number}: {fault}" for number, fault in enumerate(self.faults)),
         ]
         return "\n".join(lines)
@@ -112,6 +115,7 @@ def draw(seed: int) -> Configuration:
     made.offsets = {name: random.choice((0.0, 1000.0, 123456.789)) for name in names}
     made.orders = _orders(random, made.chaos)
     made.faults = _faults(random, made)
+    made.questions = questions(seed, made.chaos)
     made.looks_back = seed % 3 == 0
     made.snapshot_every = Random(f"snapshots {seed}").choice((500, 500, 4, 9))
     return made

@@ -164,13 +164,15 @@ class Invariants:
     def _effect(self, effect: Effect, when: str) -> None:
         if when != "after":
             return
-        same = [each for each in self.world.outside.effects if (each.kind, each.job, each.step) == effect[:3]]
+        same = [each for each in self.world.outside.effects if _about(each) == _about(effect)]
         if effect.kind in ("pay", "once") and len(same) > 1:
             self.violated(f"job {effect.job}: {effect.step} may be done at most once, and was done {len(same)} times")
         if effect.kind in ("charge", "refund", "pay", "once") and len({each.key for each in same}) > 1:
             self.violated(
                 f"job {effect.job}: {effect.step} was done under different keys {[each.key for each in same]}"
             )
+        if not effect.job:
+            return
         job = self.jobs.get(effect.job)
         if job is None:
             self.violated(f"job {effect.job}: {effect.step} is done before the job is journaled")
@@ -228,6 +230,11 @@ class Invariants:
             if found:
                 self.violated(f"when all was over: {found}")
         self.check()
+
+
+def _about(effect: Effect) -> tuple[str, ...]:
+    """Which effects are the same one: a step's, or those of one call beside all jobs."""
+    return effect[:3] if effect.job else (effect.kind, effect.key)
 
 
 def waiting_of(world: World, owner: str, job: str) -> list[str]:

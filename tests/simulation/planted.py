@@ -121,7 +121,7 @@ def _ack_first(what: str) -> None:
     pulling.Pulling._see_through = careless  # type: ignore[method-assign]
 
 
-@planted("answered-before-journaled", "a submission is answered before its job is journaled")
+@planted("answered-before-journaled", "a submission is answered before its job is journaled", 63, 74, 55)
 def answered_before_journaled() -> None:
     async def submit(self: Any, message: Any) -> None:
         work = self._seat.subjects.parse_submit(message.subject)
@@ -141,7 +141,7 @@ def key_forgotten() -> None:
     admission.Admission._job_id = any_id  # type: ignore[method-assign]
 
 
-@planted("timer-lost", "timers are kept by the owner alone: nobody sets them on the server", 45, 50, 47, 52, 56)
+@planted("timer-lost", "timers are kept by the owner alone: nobody sets them on the server", 5, 8, 9)
 def timer_lost() -> None:
     async def nothing(self: Any, *about: Any) -> None:
         return None

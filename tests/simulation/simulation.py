@@ -12,6 +12,7 @@ from random import Random
 
 from mesh.client.mesh import Mesh
 from mesh.jobs.snapshots import Snapshots
+from tests.simulation.asking import Asking
 from tests.simulation.chaos import Chaos
 from tests.simulation.configuration import Configuration, draw
 from tests.simulation.determinism import number_everything
@@ -104,18 +105,22 @@ class Simulation:
         world.tell("world", "everybody is up")
         mesh = world.client.mesh
         assert isinstance(mesh, Mesh)
-        world.client.place.context.run(operator.begin, mesh)  # type: ignore[union-attr]
+        asking = Asking(world, self.invariants)
+        for each in (operator, asking):
+            world.client.place.context.run(each.begin, mesh)  # type: ignore[union-attr]
         chaos.begin()
         await self._sleep(self.configuration.chaos)
         chaos.end()
         healed = loop.now
         operator.sure = False
-        while not self.invariants.settled(operator):
+        while asking.open or not self.invariants.settled(operator):
             if loop.now > healed + SURE_AFTER:
                 operator.sure = True
             if loop.now > healed + PATIENCE:
                 break
             await self._sleep(0.5)
+        if asking.open:
+            self.invariants.violated(f"{min(asking.open)} never came to anything")
         await self.invariants.finish(operator)
 
     async def _sleep(self, seconds: float) -> None:
