@@ -22,6 +22,8 @@ from tests.cluster import Cluster
 from tests.servers import RealServer
 
 ROWS: list[Row] = []
+HERE = Path(__file__).parent
+QUICK_WITHIN = 180
 
 
 @pytest.fixture
@@ -80,6 +82,13 @@ async def cluster_fleet(cluster: Cluster, tmp_path: Path, chaos: Scenario) -> As
 async def cluster_mesh(cluster: Cluster) -> AsyncIterator[Mesh]:
     async with Mesh.connect(cluster.url, process="client") as mesh:
         yield mesh
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A quick form may take long on a machine that is busy with others; `make chaos` says itself how long a full one may."""
+    for item in items:
+        if SIZE == "quick" and item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.timeout(QUICK_WITHIN))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
