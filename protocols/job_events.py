@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from mesh.protocols.errors import JournalCorrupt
-from mesh.protocols.job_facts import JobEvent, JobStatus, Onward, Source, StepKind, Value
+from mesh.protocols.job_facts import JobEvent, JobStatus, Onward, StepKind, Value
 from mesh.protocols.job_history_events import Archived, FlagRead, Forked, PatchMarker, Snapshot
 from mesh.protocols.job_life_events import (
     Cancelled,
@@ -226,7 +226,6 @@ __all__ = [
     "Saga",
     "SignalReceived",
     "Snapshot",
-    "Source",
     "Step",
     "StepFailed",
     "StepInDoubt",

@@ -31,9 +31,6 @@ StepKind = Literal["call", "local", "branch"]
 Onward = Literal["retry", "back_off", "vary", "fall_back"]
 """How a step goes on after an attempt that failed: as before, as before but later, with something else, or with a stand-in."""
 
-Source = Literal["full", "cached", "agent", "degraded", "person"]
-"""Where a step's result comes from. Everything but `full` stands in for what could not be had."""
-
 
 class Value(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A JSON value: `inline`, or, above 64 KiB, the object that `ref` names."""

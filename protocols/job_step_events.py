@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from mesh.protocols.answer_source import Source
 from mesh.protocols.artifacts import Artifact
 from mesh.protocols.awards import AwardRecord
 from mesh.protocols.constraints import Effect, Usage
 from mesh.protocols.envelope import Stamps
 from mesh.protocols.errors import Fault
-from mesh.protocols.job_facts import JobEvent, Onward, Source, StepKind, Value
+from mesh.protocols.job_facts import JobEvent, Onward, StepKind, Value
 
 
 class StepStarted(JobEvent, frozen=True, tag="step.started"):

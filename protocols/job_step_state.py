@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from mesh.protocols.answer_source import Source
 from mesh.protocols.awards import AwardRecord
 from mesh.protocols.constraints import Effect, Usage
 from mesh.protocols.envelope import Stamps
@@ -23,7 +24,7 @@ from mesh.protocols.job_events import (
     Value,
     tag_of,
 )
-from mesh.protocols.job_facts import Onward, Source
+from mesh.protocols.job_facts import Onward
 from mesh.protocols.job_rules import COMP_TRANSITIONS, STEP_TRANSITIONS, CompStatus, StepStatus
 
 NO_USAGE = Usage()

@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple
 import msgspec
 
 from mesh.jobs.policy import MOST_VARIATIONS, NO_POLICY, StepPolicy
+from mesh.protocols.answer_source import Source
 from mesh.protocols.errors import (
     Cancelled,
     Catastrophic,
@@ -24,7 +25,7 @@ from mesh.protocols.errors import (
     TimedOut,
     from_fault,
 )
-from mesh.protocols.job_facts import Onward, Source
+from mesh.protocols.job_facts import Onward
 from mesh.protocols.job_step_state import Try
 from mesh.resilience.fallback import worth_a_fallback
 from mesh.resilience.variation import Variation, next_variation, varies

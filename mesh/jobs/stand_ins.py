@@ -20,9 +20,9 @@ import msgspec
 from mesh.actors.contract import Contract
 from mesh.jobs.onward import AskPerson, first_fault
 from mesh.jobs.steps import Attempt, Outcome
+from mesh.protocols.answer_source import Source
 from mesh.protocols.constraints import Effect
 from mesh.protocols.errors import HandlerFailed, MeshError, StepMisused, Unavailable
-from mesh.protocols.job_facts import Source
 from mesh.protocols.subjects import check_capability
 from mesh.resilience.fallback import Answer, Cached, Degraded, Fallback, FallbackAgent
 from mesh.resilience.fallback_cache import AnswerCache

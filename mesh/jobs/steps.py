@@ -23,6 +23,7 @@ from mesh.jobs.scope import Scope
 from mesh.jobs.seat import Seat
 from mesh.jobs.stillness import Stillness
 from mesh.jobs.values import Values
+from mesh.protocols.answer_source import Source
 from mesh.protocols.awards import AwardRecord
 from mesh.protocols.constraints import Effect, Usage
 from mesh.protocols.envelope import NULL, Stamps
@@ -30,7 +31,6 @@ from mesh.protocols.errors import Cancelled, HandlerFailed, InDoubt, Killed, Mes
 from mesh.protocols.job_events import (
     Awarded,
     Progressed,
-    Source,
     StepFailed,
     StepInDoubt,
     StepKind,

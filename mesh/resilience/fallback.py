@@ -10,15 +10,15 @@ passes the mark on with its own reply.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from mesh.protocols.answer_source import Source
 from mesh.protocols.errors import BudgetExceeded, DeadlineExceeded, MeshError, Transient, UnknownAgent
 from mesh.resilience.variation import FINAL
 
 T = TypeVar("T")
-Source = Literal["full", "cached", "agent", "degraded", "person"]
 MOST = 0.5
 """The most of the time that is kept back for all fallbacks together."""
 
