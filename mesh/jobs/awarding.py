@@ -3,6 +3,9 @@
 A caller who waits at a prompt wants to hear *nobody can* at once. A durable job would rather have its step done: while those
 who could are only busy, leaving, or not back yet from a restart of the server, it asks again until the step's deadline.
 
+What failed below a winner, among those whom it asked itself, was repeated there: not once more here, where all of the
+winner's work would be done again for it.
+
 An agent that asks for time itself (`retry_after` of Overloaded and the like) is given it: a few seconds are waited for here,
 for more the job is let go of, and a timer brings it back.
 """
@@ -16,6 +19,7 @@ from mesh.jobs.calls import Contractor
 from mesh.jobs.seat import Seat
 from mesh.jobs.steps import Attempt, Later
 from mesh.protocols.errors import AgentLost, MeshError, NoBids, Transient
+from mesh.resilience.retry import RETRIED
 
 PASSING = frozenset({"capacity", "draining", "expired", "late", "breaker", "killed"})
 """Reasons of a refusal that time may cure."""
@@ -43,7 +47,8 @@ async def award(
     """What the winner delivered. `left` is how many seconds the whole job has, None for no end.
 
     Raises:
-        NoBids · AgentLost: nobody can, and waiting would not help. Whatever else the contract net raises.
+        NoBids · AgentLost: nobody can, and waiting would not help; or it was so for somebody whom the winner asked.
+            Whatever else the contract net raises.
         Later: an agent asked for more time than a job keeps its owner for.
     """
     pause, losses, resume = FIRST_PAUSE, 0, attempt.resume
@@ -53,6 +58,8 @@ async def award(
                 call, ledger=attempt, on_progress=attempt.progress, resume=resume, hands_over=hands_over
             )
         except (NoBids, AgentLost) as error:
+            if RETRIED in error.detail:
+                raise
             losses += isinstance(error, AgentLost)
             wait = max(pause, error.retry_after or 0.0) * (0.5 + seat.ids.random.random())
             passing = seat.unsettled() or 0 < losses < MOST_LOSSES or _passing(error) or _unheard(error, call, seat)

@@ -1,4 +1,5 @@
-"""A job's call that nobody hears: given up at once, unless somebody who is there offers what it calls for."""
+"""A job's call that nobody hears: given up at once, unless somebody who is there offers what it calls for. One whose winners
+are lost: called again, but not where it was somebody below the winner."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from mesh.contract_net.calls import Call
 from mesh.jobs.awarding import award
 from mesh.protocols.constraints import Constraints
 from mesh.protocols.envelope import Sender
-from mesh.protocols.errors import NoBids
+from mesh.protocols.errors import AgentLost, MeshError, NoBids
 from mesh.protocols.ports import Clock, Ids
 from mesh.registry.records import Capability
 from mesh.resilience.deadline import Deadline
@@ -33,7 +34,18 @@ class Deaf:
         return "done"
 
 
-async def called(clock: Clock, ids: Ids, net: Deaf, offered: Capability | None) -> Any:
+class Losing:
+    """A mesh in which each call ends like this."""
+
+    def __init__(self, error: MeshError) -> None:
+        self.error, self.calls = error, 0
+
+    async def contract(self, call: Call, **_: Any) -> str:
+        self.calls += 1
+        raise self.error
+
+
+async def called(clock: Clock, ids: Ids, net: Deaf | Losing, offered: Capability | None) -> Any:
     seat = SimpleNamespace(clock=clock, ids=ids, unsettled=lambda: False, declared=lambda capability: offered)
     call = Call(
         capability="work.do",
@@ -56,3 +68,27 @@ async def test_what_nobody_offers_is_not_waited_for(clock: Clock, ids: Ids) -> N
     with pytest.raises(NoBids):
         await called(clock, ids, net, None)
     assert net.left == 2
+
+
+async def test_a_step_whose_winners_are_lost_is_called_again_twice(clock: Clock, ids: Ids) -> None:
+    net = Losing(AgentLost("four winners were lost"))
+    with pytest.raises(AgentLost):
+        await called(clock, ids, net, None)
+    assert net.calls == 3
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        AgentLost("whom the winner asked was lost", detail={"retried": 3}),
+        NoBids("whom the winner called was busy", detail={"retried": 1, "refusals": ["a.b: capacity: it is full"]}),
+    ],
+)
+async def test_what_was_repeated_below_the_winner_is_not_repeated_by_the_job(
+    clock: Clock, ids: Ids, below: MeshError
+) -> None:
+    net = Losing(below)
+    with pytest.raises(MeshError) as caught:
+        await called(clock, ids, net, None)
+    assert caught.value is below
+    assert net.calls == 1
