@@ -28,6 +28,7 @@ def seat_of(peer: Peer) -> Seat:
         gone=gone_by(peer),
         declared=declared_by(peer),
         policy=peer.policy,
+        counts=peer.counts,
     )
 
 

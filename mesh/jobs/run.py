@@ -119,6 +119,7 @@ class Run:
         state = self._journal.state
         if self._limits.deadline is None or not self._limits.deadline.expired or state.steps or state.waits:
             return
+        self._seat.counts["job-given-up"] += 1
         self._seat.telemetry.emit(
             "job.given_up", job=self.id, tenant=self._journal.tenant, workflow=self._workflow.name,
             correlation=self._job.correlation,

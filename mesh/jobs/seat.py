@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,7 +35,7 @@ class Seat:
     `holds_lease` says whether the registry has acknowledged this process lately: without that no new effect is begun.
     `unsettled` says whether the server was away a moment ago, so that who is missing may just not be back yet.
     `gone` tells which of some owners are dead. `declared` gives what the mesh declares of
-    a capability, if anybody offers it; `policy` what operators have decided.
+    a capability, if anybody offers it; `policy` what operators have decided. `counts` is what the process has refused.
     """
 
     bus: Bus
@@ -50,6 +51,7 @@ class Seat:
     gone: Callable[[Collection[Incumbent]], Awaitable[Collection[Incumbent]]] = _nobody
     declared: Callable[[str], Capability | None] = lambda capability: None
     policy: Decisions = field(default_factory=Undecided)
+    counts: Counter[str] = field(default_factory=Counter)
 
     @cached_property
     def answers(self) -> AnswerCache:

@@ -23,7 +23,7 @@ async def test_a_job_whose_deadline_passed_before_it_was_begun_ends_without_a_st
     world = World(clock, ids)
     await world.submit("j1", "late", deadline=10.0)
     await clock.sleep(60)
-    await world.host("p", late, look_every=1.0)
+    owner = await world.host("p", late, look_every=1.0)
     while not (state := await world.reader.state("default", "j1")).terminal:
         await clock.sleep(0.5)
     assert state.fault is not None
@@ -31,6 +31,7 @@ async def test_a_job_whose_deadline_passed_before_it_was_begun_ends_without_a_st
     assert "had passed before it was begun" in state.fault.message
     assert not done
     assert not state.steps
+    assert owner.seat.counts == {"job-given-up": 1}
     report = await replay(await world.reader.read("default", "j1"), late)
     await world.close()
     assert report.ok, report
