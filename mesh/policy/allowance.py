@@ -80,7 +80,8 @@ class Allowance:
         self.level: Level | None = None
         self.debt = 0.0
         self._slice = 0.0
-        self._good_until = float("-inf")
+        self.good_until = float("-inf")
+        """What is in hand is, until then; whoever may give some of it back remembers it."""
         self._used = 0.0
         self._drawn_at = float("-inf")
 
@@ -88,7 +89,7 @@ class Allowance:
 
     def in_hand(self, now: float) -> float:
         """What may be used at once."""
-        return self._slice if now < self._good_until else 0.0
+        return self._slice if now < self.good_until else 0.0
 
     def take(self, amount: float, now: float) -> bool:
         """Use so much, if it is in hand and nothing is owed."""
@@ -98,11 +99,15 @@ class Allowance:
         self._used += amount
         return True
 
-    def give_back(self, amount: float, now: float) -> None:
-        """So much was not needed after all. What is late for that is lost."""
-        if now < self._good_until:
-            self._slice += amount
-        self._used = max(0.0, self._used - amount)
+    def give_back(self, amount: float, now: float, good_until: float) -> None:
+        """So much was not needed after all. It pays what is owed; the rest is in hand again if the slice that it was taken from,
+        which is `good_until`, still is, and is lost else: what many calls set aside over a minute would be used in one moment.
+        """
+        paid = min(self.debt, amount)
+        self.debt -= paid
+        if now < good_until and good_until == self.good_until:
+            self._slice += amount - paid
+            self._used = max(0.0, self._used - amount)
 
     def owe(self, amount: float, now: float) -> None:
         """So much more was used than was taken: it is drawn before anything else."""
@@ -158,7 +163,7 @@ class Allowance:
         self.saw(draw.left, revision, now)
         paid = min(self.debt, draw.amount)
         self._slice, self.debt = draw.amount - paid, self.debt - paid
-        self._good_until = draw.begun + self.terms.life
+        self.good_until = draw.begun + self.terms.life
         self._used, self._drawn_at = 0.0, draw.begun
 
     def _need(self, amount: float) -> float:

@@ -57,32 +57,36 @@ class Meter:
         return self.kind == "tokens"
 
 
+Taken = tuple[Meter, float, float]
+"""Out of which meter, how much, and until when the slice is good that it was taken from."""
+
+
 class Reservation:
     """What was set aside for one call. `settle` it with what it came to, or `cancel` it if it never began."""
 
     __slots__ = ("_clock", "_taken")
 
-    def __init__(self, clock: Clock, taken: list[tuple[Meter, float]]) -> None:
+    def __init__(self, clock: Clock, taken: list[Taken]) -> None:
         self._clock = clock
         self._taken = taken
 
     def settle(self, tokens: float) -> None:
         """So many tokens were used: the difference is given back, or owed. Again: nothing happens."""
         now = self._clock.monotonic()
-        for meter, amount in self._taken:
+        for meter, amount, good_until in self._taken:
             if meter.for_tokens:
                 meter.usual += 0.2 * (tokens - meter.usual)
                 if tokens > amount:
                     meter.allowance.owe(tokens - amount, now)
                 else:
-                    meter.allowance.give_back(amount - tokens, now)
+                    meter.allowance.give_back(amount - tokens, now, good_until)
         self._taken = []
 
     def cancel(self) -> None:
         """It never began: all of it is given back. Again: nothing happens."""
         now = self._clock.monotonic()
-        for meter, amount in self._taken:
-            meter.allowance.give_back(amount, now)
+        for meter, amount, good_until in self._taken:
+            meter.allowance.give_back(amount, now, good_until)
         self._taken = []
 
 
@@ -118,10 +122,11 @@ class Limiter:
             RateLimited: one has not so much left; `retry_after` says when it will. Nothing is set aside then.
             Unavailable · TimedOut: the store is away, so nobody knows what is left.
         """
-        taken: list[tuple[Meter, float]] = []
+        taken: list[Taken] = []
         try:
             for meter in self.matching(agent=agent, tool=tool, tenant=tenant, capability=capability):
-                taken.append((meter, await self._take(meter, tokens)))  # noqa: PERF401 - an error leaves what was taken
+                amount = await self._take(meter, tokens)
+                taken.append((meter, amount, meter.allowance.good_until))
         except BaseException:
             Reservation(self._clock, taken).cancel()
             raise
@@ -135,7 +140,7 @@ class Limiter:
         Raises:
             RateLimited: as `take`, where that is known here already.
         """
-        taken: list[tuple[Meter, float]] = []
+        taken: list[Taken] = []
         now = self._clock.monotonic()
         for meter in self.matching(agent=agent, tool=tool, tenant=tenant, capability=capability):
             amount, allowance = self._amount(meter, tokens), meter.allowance
@@ -144,7 +149,7 @@ class Limiter:
                 if (wait := allowance.wait(amount, now)) > 0.0:
                     raise self._limited(meter, wait)
                 return None
-            taken.append((meter, amount))
+            taken.append((meter, amount, allowance.good_until))
         return Reservation(self._clock, taken)
 
     def matching(self, *, agent: str = "", tool: str = "", tenant: str = "", capability: str = "") -> list[Meter]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -136,6 +137,39 @@ async def test_more_tokens_than_were_set_aside_are_paid_before_anything_else(ope
         await limiter.take(agent="writer", tokens=10)
     assert raised.value.retry_after is not None
     assert 18.0 < raised.value.retry_after < 25.0
+
+
+@virtual
+@pytest.mark.parametrize("given_back", ["cancelled", "settled"])
+async def test_what_is_given_back_late_is_not_used_in_one_moment(
+    operator: Operator, users: Users, given_back: str
+) -> None:
+    """Sixty calls wait in a mailbox for a minute, or are at work for that long, and end together: none of them used anything."""
+    await operator.put(limit(calls=600, burst=20) if given_back == "cancelled" else limit(tokens=600, token_burst=20))
+    limiter, waiting = await users.process("one"), []
+    for _ in range(120):
+        await users.clock.sleep(0.5)
+        with contextlib.suppress(RateLimited):
+            waiting.append(await limiter.take(agent="writer", tokens=1))
+    assert len(waiting) > 40
+    for each in waiting:
+        each.cancel() if given_back == "cancelled" else each.settle(0)
+    with contextlib.suppress(RateLimited):
+        for _ in range(100):
+            await limiter.take(agent="writer", tokens=1)
+            users.used()
+    assert worst(users.uses, 10.0) <= 20.0
+
+
+@virtual
+async def test_what_is_given_back_late_pays_what_is_owed(operator: Operator, users: Users) -> None:
+    await operator.put(limit(tokens=6000, token_burst=1000))
+    limiter = await users.process("one")
+    early = await limiter.take(agent="writer", tokens=400)
+    await users.clock.sleep(10.0)
+    (await limiter.take(agent="writer", tokens=10)).settle(300)
+    early.settle(0)
+    assert limiter.matching(agent="writer")[0].allowance.debt == 0.0
 
 
 @virtual
