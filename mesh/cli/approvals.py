@@ -99,8 +99,11 @@ def approve(
 
 @app.command("deny")
 @shared_options
-def deny(options: Options, job: Id, key: Key = "", digest: Digest = "", by: By = "", reason: Reason = "") -> None:
-    """Say no to it: the workflow is told so."""
+def deny(
+    options: Options, job: Id, key: Key = "", digest: Digest = "", yes: Yes = False, by: By = "", reason: Reason = ""
+) -> None:
+    """Say no to the action that is shown: the workflow is told so. Never asks, since a no does nothing; --yes is taken, too."""
+    del yes
     _answer(options, "deny", job, key, digest, yes=True, by=by, reason=reason)
 
 

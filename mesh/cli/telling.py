@@ -13,6 +13,7 @@ from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import print_value, printable
 from mesh.cli.running import connected, run
 from mesh.cli.submit import read_argument
+from mesh.jobs.words import became
 from mesh.protocols.errors import Refused
 from mesh.protocols.job_events import tag_of
 
@@ -126,10 +127,10 @@ def report(verdict: Verdict, output: Format) -> None:
     """
     if not verdict.taken or verdict.event is None:
         raise Refused(f"job {verdict.job} passed it over: {verdict.why}", detail={"reason": verdict.why})
-    event = tag_of(verdict.event)
     if output is Format.TABLE:
-        typer.echo(printable(f"job {verdict.job}: {event}; it is {verdict.status}"))
+        typer.echo(printable(f"job {verdict.job}: {became(verdict.event, verdict.status)}"))
     else:
+        event = tag_of(verdict.event)
         print_value({"job": verdict.job, "event": event, "state": verdict.status, "sequence": verdict.sequence}, output)
 
 

@@ -1,4 +1,4 @@
-"""What people are told of a job's waits and endings, in words."""
+"""What people are told of a job's waits and endings, and of what became of their word, in words."""
 
 from __future__ import annotations
 
@@ -6,10 +6,36 @@ from collections.abc import Mapping
 
 import msgspec
 
-from mesh.protocols.job_events import WaitOpened
+from mesh.protocols.job_events import (
+    CancelRequested,
+    Event,
+    JobStatus,
+    PauseRequested,
+    Resumed,
+    SignalReceived,
+    WaitOpened,
+    WaitResolved,
+    tag_of,
+)
 
 MOST_TOLD = 8
 """Degraded steps told one by one."""
+_RESOLVED = {
+    "approved": "{} is approved",
+    "denied": "{} is denied",
+    "signalled": "{} has the signal that it waited for",
+    "succeeded": "{} counts as done",
+    "failed": "{} counts as failed",
+    "retry": "{} is done again",
+}
+_STANDING: dict[str, str] = {
+    "submitted": "it goes on as soon as a process takes it up",
+    "running": "it runs",
+    "waiting": "it waits",
+    "parked": "it waits for a person",
+    "compensated": "what it had done is undone",
+    "dead_lettered": "it is a dead letter",
+}
 
 
 def why(decision: WaitOpened) -> str:
@@ -29,3 +55,23 @@ def in_short(degraded: Mapping[str, str]) -> str:
 def because(what: str, by: str, reason: str) -> str:
     """What was done, by whom and for which reason, as far as that was said."""
     return what + (f" by {by}" if by else "") + (f": {reason}" if reason else "")
+
+
+def became(event: Event, status: JobStatus | str) -> str:
+    """What a message to a job has become, and how the job stands now."""
+    return f"{_became(event)}; {_STANDING.get(status, f'it is {status}')}"
+
+
+def _became(event: Event) -> str:
+    match event:
+        case WaitResolved(how=how, key=key) if how in _RESOLVED:
+            return _RESOLVED[how].format(repr(key))
+        case SignalReceived(name=name):
+            return f"the signal {name!r} is kept until it is waited for"
+        case PauseRequested():
+            return "nothing more of it is begun"
+        case Resumed():
+            return "the pause is over"
+        case CancelRequested():
+            return "it is asked to end"
+    return tag_of(event)

@@ -10,6 +10,8 @@ import typer
 
 from mesh.cli.approvals import _confirm
 from mesh.cli.exits import BadInput
+from mesh.jobs.words import became
+from mesh.protocols.job_events import CancelRequested, Event, PauseRequested, Resumed, SignalReceived, WaitResolved
 
 SHOWN: dict[str, Any] = {
     "job": "j1", "tenant": "default", "workflow": "w", "key": "publish", "action": "publish.page", "risk": "high",
@@ -50,3 +52,19 @@ def test_where_nobody_can_be_asked_the_digest_is_given_or_the_risk_is_taken(monk
         _confirm(SHOWN, "cd12ab", yes=True)
     _confirm(SHOWN, "ab12ab", yes=False)
     _confirm(SHOWN, "", yes=True)
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "told"),
+    [
+        (WaitResolved(key="publish", how="approved"), "submitted", "'publish' is approved; it goes on as soon as a process takes it up"),
+        (WaitResolved(key="publish", how="denied"), "running", "'publish' is denied; it runs"),
+        (WaitResolved(key="pay", how="retry"), "waiting", "'pay' is done again; it waits"),
+        (SignalReceived(name="go", inbox=1), "running", "the signal 'go' is kept until it is waited for; it runs"),
+        (PauseRequested(), "paused", "nothing more of it is begun; it is paused"),
+        (Resumed(), "running", "the pause is over; it runs"),
+        (CancelRequested(), "parked", "it is asked to end; it waits for a person"),
+    ],
+)  # fmt: skip
+def test_what_became_of_an_answer_is_told_in_words(event: Event, status: str, told: str) -> None:
+    assert became(event, status) == told
