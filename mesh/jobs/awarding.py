@@ -86,7 +86,7 @@ def _unheard(error: MeshError, call: Call, seat: Seat) -> bool:
 def _asked_for(error: Transient, attempt: Attempt, seat: Seat) -> float:
     """Seconds after which the agent wants to be asked again, and up to a tenth more, lest all come back at once; 0: it does not.
     What may be done at most once is not asked for twice."""
-    if not error.retry_after or attempt.step.effect == "at_most_once" or attempt.number >= MOST_ATTEMPTS:
+    if not error.retry_after or attempt.at_most_once or attempt.number >= MOST_ATTEMPTS:
         return 0.0
     return error.retry_after * (1 + 0.1 * seat.ids.random.random())
 

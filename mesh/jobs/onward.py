@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
 import msgspec
@@ -90,6 +90,10 @@ class Plan:
             if again is not None:
                 return again
         return self._stood_in_for(stance, error)
+
+    def without_repeats(self) -> Plan:
+        """What is left of it once something may have been done that may be done at most once."""
+        return replace(self, policy=self.policy.bounded("at_most_once"))
 
     def person(self, tries: Sequence[Try]) -> AskPerson | None:
         """Who is to be asked for the step's result now, if it has come to that."""

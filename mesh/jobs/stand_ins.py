@@ -26,6 +26,7 @@ from mesh.protocols.errors import HandlerFailed, MeshError, StepMisused, Unavail
 from mesh.protocols.subjects import check_capability
 from mesh.resilience.fallback import Answer, Cached, Degraded, Fallback, FallbackAgent
 from mesh.resilience.fallback_cache import AnswerCache
+from mesh.resilience.retry import not_begun
 
 StandIn = Fallback | AskPerson
 Fallbacks = tuple[StandIn, ...]
@@ -91,6 +92,10 @@ class StandIns:
         """
         error = first_fault(attempt.tries) or HandlerFailed()
         fallback = self.fallbacks[attempt.stance.fallback - 1]
+        if isinstance(fallback, FallbackAgent) and attempt.at_most_once and not not_begun(error):
+            raise Unavailable(
+                f"{fallback.target} was not asked: it may be done at most once, and may have been done already"
+            )
         outcome = await self._given(fallback, error, call)
         why = f"{words(fallback)}, because: {error.message}"
         if outcome.degraded:

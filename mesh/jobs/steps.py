@@ -124,6 +124,12 @@ class Attempt:
         self._step = step
         self._told = float("-inf")
 
+    @property
+    def at_most_once(self) -> bool:
+        """Whether it may be done so only, as it was asked for, or as whoever had it last declared it."""
+        known = self._journal.state.steps.get(self.step.key)
+        return "at_most_once" in (self.step.effect, known.effect if known else "")
+
     async def start(self, award: AwardRecord | None = None) -> None:
         """Journal that the step is about to run; when this returns, it may."""
         step = self._step
@@ -296,7 +302,7 @@ class Steps:
         except Later:
             raise
         except MeshError as error:
-            if isinstance(error, Killed) and self._may_wait(attempt, error):
+            if isinstance(error, Killed) and self._may_be_repeated(attempt, error):
                 raise Stopped(error) from None
             failure = await self._failed(scope, step, attempt, error, began, plan)
             raise failure from (None if failure is error else error)
@@ -321,12 +327,12 @@ class Steps:
         )
         return outcome.content
 
-    def _may_wait(self, attempt: Attempt, error: Killed) -> bool:
-        """Whether it may be done once it is allowed again: not if it was under way and may be done only once."""
+    def _may_be_repeated(self, attempt: Attempt, error: MeshError) -> bool:
+        """Whether it may be done again: not if it was under way and may be done only once, as its award says, whatever was known
+        when it began."""
         self._journal.check()
-        step = self._journal.state.steps.get(attempt.step.key)
         begun = attempt.started and error.detail.get("begun") is not False
-        return not begun or step is None or step.effect != "at_most_once"
+        return not (begun and attempt.at_most_once)
 
     async def _cancellable(self, what: str, work: Awaitable[T]) -> T:
         """The work, which a cancelled job stops. As `asyncio.timeout` does it: a cancellation from outside goes through."""
@@ -363,6 +369,8 @@ class Steps:
             await self._journal.append(StepInDoubt(key=step.key, reason=error.message))
             return error
         identity = {} if attempt.started or attempt.tries else step.identity
+        if not self._may_be_repeated(attempt, error):
+            plan = plan.without_repeats()
         following = None if self.cancelled else plan.after(attempt.tries, error, self._seat.ids.random)
         if following is not None:
             await self._go_on(step, attempt, error, following, identity)

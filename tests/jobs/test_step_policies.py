@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from job_stage import World
+from job_stage import FakeContractor, World
 
+from mesh.contract_net.calls import Call
 from mesh.jobs.onward import Plan, stance_of
 from mesh.jobs.policy import NO_POLICY, StepPolicy
 from mesh.jobs.replaying import replay
@@ -18,6 +20,7 @@ from mesh.protocols.errors import BadResult, Cancelled, DeadlineExceeded, Handle
 from mesh.protocols.job_state import JobState
 from mesh.protocols.job_step_state import Try
 from mesh.protocols.ports import Clock, Ids
+from mesh.resilience.fallback import FallbackAgent
 from mesh.resilience.variation import Variation
 
 pytestmark = pytest.mark.virtual
@@ -260,6 +263,29 @@ async def test_a_policy_of_the_whole_workflow_leaves_out_what_may_be_done_at_mos
     with pytest.raises(DeadlineExceeded):
         await done(World(clock, ids, slow=slow), once)
     assert (len(repeated.at), len(slow.at)) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    "said", [{"policy": StepPolicy(on_timeout="retry")}, {"fallbacks": (FallbackAgent("pay.other"),)}]
+)
+async def test_what_turned_out_to_be_done_at_most_once_is_not_repeated(
+    said: dict[str, Any], clock: Clock, ids: Ids
+) -> None:
+    """Nobody was there to declare it when the step began; the award says it."""
+
+    class Declares(FakeContractor):
+        async def contract(self, call: Call, **others: Any) -> Any:
+            return await super().contract(msgspec.structs.replace(call, effect="at_most_once"), **others)
+
+    @workflow("once")
+    async def once(job: Job) -> Any:
+        return await job.call("pay", returns=str, timeout=5, **said)
+
+    slow, world = Slow(clock, 5), World(clock, ids)
+    world.contractor = Declares(clock, pay=slow, pay_other=slow)
+    with pytest.raises(DeadlineExceeded):
+        await done(world, once)
+    assert len(slow.at) == 1
 
 
 async def test_a_child_that_runs_out_of_time_is_begun_anew_as_another_job(clock: Clock, ids: Ids) -> None:
