@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+OUR_OWN_FAULT = frozenset(
+    {"handler-failed", "bad-payload", "bad-result", "replay-diverged", "journal-corrupt", "poison"}
+)
+"""What a job of this workload may not fail with, unless its plan wants it to fail."""
+
+
 class Violation(AssertionError):
     """Something that must hold does not."""
 
@@ -217,6 +223,9 @@ class Invariants:
             elif seen.tenant != order.tenant:
                 self.violated(f"job {job} of {order.tenant} is journaled for {seen.tenant}")
         for job, seen in self.jobs.items():
+            fault = seen.state.fault
+            if fault is not None and fault.code in OUR_OWN_FAULT and "Refusal" not in fault.message:
+                self.violated(f"job {job} failed by {fault.code}, which no bad luck explains: {fault.message}")
             if seen.state.status not in TERMINAL:
                 waits = ", ".join(f"{each.opened.kind} {each.opened.key}" for each in seen.state.open_waits)
                 for line in waiting_of(self.world, seen.state.head.owner if seen.state.head else "", job):

@@ -23,10 +23,10 @@ from mesh.contract_net.calls import Call
 from mesh.jobs import admission, doubts, ingress, pulling, snapshots, timers, waking
 from mesh.jobs.admission import Request
 from mesh.jobs.journal import Journal
-from mesh.jobs.steps import Attempt
+from mesh.jobs.steps import Attempt, Steps
 from mesh.protocols import commitments
 from mesh.protocols.job_events import StepSucceeded
-from mesh.protocols.job_state import JobState, StepState
+from mesh.protocols.job_state import JobState
 from mesh.protocols.submission import Answer, job_id_for_key, terms_of
 from tests.simulation.server import EXPECTED_SUBJECT
 
@@ -154,24 +154,23 @@ def timer_by_the_wall() -> None:
     Journal.job_time = lambda self: self._clock.now()  # type: ignore[method-assign]
 
 
-@planted("result-used-first", "a step's result is used before it is journaled", 18, 100)
+@planted("result-used-first", "a step's result is used before it is journaled", 5, 100)
 def result_used_first() -> None:
-    append = Journal.append
+    append, saw = Journal.append, Steps._saw
 
     async def later(self: Journal, *events: Any) -> None:
         if not all(isinstance(event, StepSucceeded) for event in events):
             return await append(self, *events)
         writing = asyncio.get_running_loop().create_task(append(self, *events))
         writing.add_done_callback(lambda task: task.cancelled() or task.exception())
-        for event in events:
-            self.state.steps.setdefault(event.key, _ended(event))
         return None
 
-    Journal.append = later  # type: ignore[method-assign]
+    def blind(self: Steps, scope: Any, key: str) -> None:
+        known = self._journal.state.steps.get(key)
+        if known is not None and known.ended:
+            saw(self, scope, key)
 
-
-def _ended(event: StepSucceeded) -> Any:
-    return StepState(event.key)
+    Journal.append, Steps._saw = later, blind  # type: ignore[method-assign]
 
 
 @planted("started-after-effect", "an award leaves before it is journaled", 3, 4, 12)
@@ -243,6 +242,8 @@ def snapshot_drops_waits() -> None:
 @planted(
     "stale-timer",
     "a timer is acknowledged although the journal, as a server that lags behind shows it, has no such wait",
+    590,
+    1369,
 )
 def stale_timer() -> None:
     waking.MOST_UNKNOWN = 0

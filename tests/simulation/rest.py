@@ -11,7 +11,7 @@ from mesh.client.mesh import Mesh
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-WITHIN = 45.0
+WITHIN = 75.0
 """Virtual seconds within which it must be so: those who call wait for late answers until their deadlines."""
 CAPABILITIES = {"work.compute": "work", "work.charge": "work", "pay.once": "pay", "workflow.order": "flows"}
 
@@ -22,7 +22,7 @@ LEFT: Mapping[str, Held] = {
     "awards under way": lambda mesh: mesh.initiator.quiet,
     "winners waited for": lambda mesh: mesh.initiator._winners,
     "negotiations by winner": lambda mesh: mesh.initiator._held,
-    "negotiations that wait for room": lambda mesh: mesh.initiator._paused,
+    "negotiations that wait for room": lambda mesh: [each for held in mesh.initiator._paused.values() for each in held],
     "awarded works": lambda mesh: mesh.participant._works,
     "running handlers": lambda mesh: [key for each in mesh.actors for key in each._running],
     "messages in mailboxes": lambda mesh: [each.key for each in mesh.actors if len(each.mailbox)],
