@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from mesh.jobs.seat import Seat
 from mesh.jobs.streams import INGRESS
@@ -98,9 +98,7 @@ class Overtaking:
             return
         wanted = self._wanted(list(last))
         waiting = [each for each in last if wanted[each] > 0 and last[each] > self._taken.get(each, 0)]
-        await asyncio.gather(
-            *(self._let_past(each, wanted[each], last[each], handled) for each in waiting[:MOST_LANES])
-        )
+        await _all(self._let_past(each, wanted[each], last[each], handled) for each in waiting[:MOST_LANES])
 
     async def _let_past(self, tenant: str, count: int, last: int, handled: int) -> None:
         lane = self._lanes.get(tenant)
@@ -112,7 +110,7 @@ class Overtaking:
             async with asyncio.timeout(WITHIN):
                 found.append(await anext(lane))
             self._taken[tenant] = found[-1].sequence
-        await asyncio.gather(*map(self._take_in, found))
+        await _all(map(self._take_in, found))
 
     async def _take_in(self, stored: Stored) -> None:
         """Or leave it, to be taken in its turn."""
@@ -140,3 +138,14 @@ class Overtaking:
             return self._seat.subjects.parse_ingress(stored.subject).tenant
         except InvalidName:
             return ""
+
+
+async def _all(work: Iterable[Awaitable[None]]) -> None:
+    """All of it is over when this returns, also where some of it fails: a lane that is still read cannot be closed.
+
+    Raises:
+        The first error.
+    """
+    for each in await asyncio.gather(*work, return_exceptions=True):
+        if each is not None:
+            raise each

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from job_stage import World
 from test_kill_switches_of_jobs import Operators
 
+from mesh.jobs.overtaking import WITHIN, Overtaking
 from mesh.jobs.streams import ensure_streams
 from mesh.jobs.workflow import Job, workflow
 from mesh.protocols.policies import Switch, TenantShare
-from mesh.protocols.ports import Clock, Ids
+from mesh.protocols.ports import Clock, Ids, Stored
 
 pytestmark = pytest.mark.virtual
 
@@ -98,3 +101,43 @@ async def test_messages_that_must_stay_in_the_stream_do_not_hold_up_those_behind
     assert clock.monotonic() - began < 30
     await line.ended(5)
     assert not await line.world.reader.heads("killed")
+
+
+async def test_one_lane_that_gives_nothing_does_not_end_the_looking(clock: Clock, ids: Ids) -> None:
+    """One tenant's message is gone from the stream before it is read, and another's is still on its way then."""
+    line, taken = Line(clock, ids), []
+    await line.publish("flood", 3)
+    await line.publish("b", 1)
+    await line.publish("c", 2)
+    store = line.store
+
+    class Slow:
+        """A store that never gives what is b's, and what is c's one after the other."""
+
+        slow = True
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        async def follow(self, stream: str, subject: str, *, after: int) -> AsyncIterator[Stored]:
+            async for each in store.follow(stream, subject, after=after):
+                if self.slow:
+                    await clock.sleep(60 if ".b." in subject else 0.75 * WITHIN)
+                yield each
+
+    async def take(stored: Stored) -> None:
+        taken.append(stored.subject)
+
+    slow = Slow()
+    seat = SimpleNamespace(store=slow, subjects=line.world.subjects, clock=clock)
+    overtaking = Overtaking(
+        seat, "work", "none", crowded=lambda: True, wanted=lambda tenants: dict.fromkeys(tenants, 2), take=take
+    )  # type: ignore[arg-type]
+    overtaking.stir()
+    await clock.sleep(5)
+    slow.slow = False
+    await clock.sleep(30)
+    assert not overtaking._task.done()
+    await overtaking.close()
+    await line.world.close()
+    assert sorted({each.split(".")[-2] for each in taken}) == ["b", "c", "flood"], taken
