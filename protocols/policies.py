@@ -197,6 +197,16 @@ def state_key(key: str, kind: Kind) -> str:
     return f"{key}.{kind}"
 
 
+def grants(key: str, tenant: str) -> bool:
+    """Whether this key, of either bucket, is about that tenant, and no switch: its share, or a flag or limit of its own."""
+    family, _, rest = key.partition(".")
+    named = _escape(tenant, dots=True)
+    if family == "share":
+        return rest == named
+    names = rest.split(".")[family == "flag" :]
+    return family in ("flag", "limit") and ("tenant", named) in zip(names[::2], names[1::2], strict=False)
+
+
 def flag_key(name: str, *, tenant: str = "", agent: str = "") -> str:
     """Where a flag stands.
 

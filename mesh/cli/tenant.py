@@ -102,7 +102,7 @@ def erase(
 ) -> None:
     """Remove everything of a tenant, for good: ingress, journals, inboxes, timers, letters, events, effects, archives, objects.
 
-    Refused while one of its jobs runs. Again: what is left. The state of agents stays, and so do backups.
+    Refused while one of its jobs runs. Again: what is left. The state of agents stays, a kill switch of the tenant, and backups.
     """
     _sure(check_name(tenant, "tenant"), yes)
 

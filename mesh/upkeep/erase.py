@@ -4,10 +4,11 @@
     objects     those that only the tenant names: who else names them is known only while everything is there
     ingress     nothing more is taken in
     streams     journals, inboxes, timers, letters, events, hints
-    buckets     effects, conversations, letters seen to and webhooks of the tenant
+    buckets     effects, conversations, letters seen to and webhooks of the tenant; its share, flags and rate limits
     archives    the files
 
 A crash in the middle leaves less; doing it again does the rest. The state of agents is theirs and not a tenant's: it stays.
+A kill switch of the tenant stays, too: it keeps what still comes in its name from being begun, which is a beginning anew.
 Backups that were made before have everything still.
 """
 
@@ -25,6 +26,7 @@ from mesh.protocols.job_events import Archived
 from mesh.protocols.job_inbox import Cancel
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import Recorded
+from mesh.protocols.policies import BUCKET, LIMITS, grants
 from mesh.protocols.ports import FRESH, BucketSpec, Clock, KeyValue, Store
 from mesh.protocols.subjects import Subjects, check_name
 from mesh.upkeep.archive_folder import ArchiveFolder
@@ -189,6 +191,8 @@ class Erasing:
             return entry.key.startswith(f"{self._tenant}.")
         if spec.name == self._subjects.bucket("state"):
             return False
+        if spec.name in [self._subjects.bucket(each) for each in (BUCKET, LIMITS)]:
+            return grants(entry.key, self._tenant)
         try:
             return msgspec.json.decode(entry.value or b"", type=_Owned).tenant == self._tenant
         except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -17,6 +17,16 @@ from tests.upkeep.upkeep_stage import Place, echo
 pytestmark = pytest.mark.virtual
 
 SHARED = "s" * 100_000
+DECIDED = (
+    "flag.fast.tenant.acme", "flag.fast.tenant.acme.agent.writer", "limit.tenant.acme", "limit.tenant.acme.calls",
+    "limit.tool.search.tenant.acme", "share.acme",
+)  # fmt: skip
+"""What operators grant one tenant."""
+KEPT = (
+    "flag.fast", "flag.fast.agent.acme", "kill.agent.acme", "kill.tenant.acme", "limit.tenant.=2A", "limit.tool.tenant",
+    "limit.tool.tenant.calls", "share.globex",
+)  # fmt: skip
+"""What is another's, everybody's, or a refusal."""
 
 
 @pytest.fixture
@@ -45,6 +55,14 @@ async def all_of(place: Place, tenant: str) -> int:
     )
 
 
+async def decide(place: Place, *keys: str) -> None:
+    """What operators have decided under these keys; what is left of a limit stands in a bucket of its own."""
+    store, subjects = place.client.store, place.client.subjects
+    for key in keys:
+        bucket = "limits" if key.endswith(".calls") else "policies"
+        await (await store.bucket(BucketSpec(name=subjects.bucket(bucket), storage="file"))).put(key, b"{}")
+
+
 async def furnish(place: Place) -> None:
     """Two tenants with everything: jobs, one archived, letters, events, effects, what was said, objects."""
     store, subjects = place.client.store, place.client.subjects
@@ -56,6 +74,7 @@ async def furnish(place: Place) -> None:
     effects = await store.bucket(BucketSpec(name=subjects.bucket("effects"), storage="file"))
     hooks = await store.bucket(BucketSpec(name=subjects.bucket("webhooks"), storage="file"))
     state = await store.bucket(BucketSpec(name=subjects.bucket("state"), storage="file"))
+    await decide(place, *DECIDED, *KEPT)
     await state.put("acme.key", b'{"tenant":"acme"}')
     for tenant in ("acme", "globex"):
         handle = await place.done("hello", tenant)
@@ -80,6 +99,7 @@ async def erased_whole(place: Place, others: int) -> None:
     assert left["effects"] == ["globex.someone.key"]
     assert left["webhooks"] == ["hook.globex"]
     assert left["state"] == ["acme.key"]
+    assert sorted(left["policies"] + left["limits"]) == sorted(KEPT)
     objects = await place.objects()
     contents = [(await objects.get(digest))[:10] for digest in await place.digests()]
     assert sorted(contents) == [b'"globex: o', b'"sssssssss']
@@ -91,9 +111,22 @@ async def test_everything_of_the_tenant_goes_and_nothing_of_another(place: Place
     erased = await erasing(place).run()
     assert (erased.jobs, erased.archives, erased.objects, erased.left) == (3, 1, 1, 0)
     assert {name.removeprefix("mesh_default_")[:3] for name in erased.messages} >= {"JOB", "IN", "INB", "EVT", "DLQ"}
-    assert {name.removeprefix("mesh_default_") for name in erased.keys} == {"effects", "webhooks"}
+    assert {name.removeprefix("mesh_default_") for name in erased.keys} == {"effects", "limits", "policies", "webhooks"}
     await erased_whole(place, others)
     assert await erasing(place).run() == Erased("acme")
+
+
+async def test_a_tenant_that_is_called_as_another_part_of_a_key_takes_nothing_else_along(place: Place) -> None:
+    await decide(place, "limit.tool.tenant.calls", "limit.tool.tenant.capability.pay", "limit.tenant.calls.calls")
+    for tenant in ("calls", "capability"):
+        await erasing(place, tenant).run()
+    left = [
+        each.key
+        for spec in await place.client.store.buckets("mesh_default_")
+        if spec.name.endswith(("limits", "policies"))
+        for each in await (await place.client.store.bucket(spec)).all()
+    ]
+    assert sorted(left) == ["limit.tool.tenant.calls", "limit.tool.tenant.capability.pay"]
 
 
 @pytest.mark.parametrize("point", ["_erase_messages", "_erase_keys"])
