@@ -23,6 +23,7 @@ from mesh.protocols.errors import TimedOut
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
     from mesh.jobs.journals import Journals
+    from mesh.protocols.job_state import Recorded
 
 app = typer.Typer(help="Look at jobs, and tell them something.", no_args_is_help=True)
 for _verb in (*telling.VERBS, replay, fork, diff):
@@ -117,19 +118,15 @@ def events(
     """Print the job's journal, an event a line."""
 
     async def work() -> None:
-        from mesh.jobs.listing import event_rows
-
         async with connected(options) as mesh:
             handle = await telling.find(mesh, job)
             if not following:
                 for record in await _journals(mesh).read(handle.tenant, handle.id):
-                    for each in event_rows(record):
-                        _print_event(each, options.output)
+                    _print_record(record, options.output)
                 return
             async with aclosing(handle.follow()) as records:
                 async for record in records:
-                    for each in event_rows(record):
-                        _print_event(each, options.output)
+                    _print_record(record, options.output)
 
     run(work())
 
@@ -169,6 +166,18 @@ def _journals(mesh: Mesh) -> Journals:
     from mesh.jobs.journals import Journals
 
     return Journals(mesh.peer.store, mesh.peer.subjects)
+
+
+def _print_record(record: Recorded, output: Format) -> None:
+    """Its events; where it is the tombstone, which is all that is left of an archived job, also where the rest is."""
+    from mesh.jobs.listing import event_rows
+    from mesh.protocols.job_events import Archived
+
+    for each in event_rows(record):
+        _print_event(each, output)
+    for event in record.entry.events:
+        if isinstance(event, Archived):
+            note(f"archived: {event.entries} entries are in {event.archive}: `mesh archive show {record.entry.job}`")
 
 
 def _print_event(row: dict[str, Any], output: Format) -> None:

@@ -108,6 +108,8 @@ def read_any(path: Path) -> Recording:
     Raises:
         BadInput: it is neither.
     """
+    if not path.is_file():
+        raise BadInput(f"there is no file {path}")
     from mesh.jobs.recordings import Recording, read_recording
     from mesh.protocols.errors import JournalCorrupt
     from mesh.upkeep.archive_lines import SUFFIX, read_lines

@@ -65,7 +65,9 @@ def read_recording(path: Path) -> Recording:
         for number, text in enumerate(path.read_bytes().splitlines(), 1):
             if text.strip():
                 _take(recording, msgspec.json.decode(text, type=_Line), f"{path}, line {number}")
-    except (OSError, msgspec.MsgspecError, ValueError, JournalCorrupt) as error:
+    except OSError as error:
+        raise BadPayload(f"{path} cannot be read: {error.strerror or error}") from None
+    except (msgspec.MsgspecError, ValueError, JournalCorrupt) as error:
         raise BadPayload(f"{path} is no recording of journals: {error}") from None
     if not recording.journals:
         raise BadPayload(f"{path} holds no journal")

@@ -80,6 +80,12 @@ async def test_a_job_is_archived_shown_and_still_answers_for_its_key(host: Mesh,
     assert [json.loads(line)["event"] for line in out.splitlines()] == ["submitted", "owner.claimed", "completed"]
     code, out, _ = await cli("job", "show", handle.id)
     assert (code, "mesh archive show" in out) == (0, True)
+    code, out, err = await cli("job", "events", handle.id, "-o", "json")
+    assert [json.loads(line)["event"] for line in out.splitlines()] == ["archived"]
+    assert (code, f"{row['entries']} entries are in {row['archive']}: `mesh archive show {handle.id}`" in err) == (
+        0,
+        True,
+    ), err
     again = await host.submit("shout", "hello", key="k1", tenant="acme")
     assert (again.duplicate, await again.result(20)) == (True, "HELLO")
     assert await cli.json("archive", "sweep") == []
@@ -98,6 +104,8 @@ async def test_a_job_is_archived_shown_and_still_answers_for_its_key(host: Mesh,
     [
         (("archive", "show", "nothing"), 2, "mesh archive ls"),
         (("archive", "run", "--older-than", "1", "--format", "tar"), 2, "jsonl or parquet"),
+        (("job", "replay", "--file", "none.jsonl"), 2, "there is no file none.jsonl"),
+        (("job", "replay", "--file", "none.parquet"), 2, "there is no file none.parquet"),
         (("tenant", "erase", "Not A Tenant", "--yes"), 2, "lower-case"),
         (("archive", "run", "--older-than", "1", "--folder", "/proc/nowhere"), 2, "cannot be written"),
     ],
