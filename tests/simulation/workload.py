@@ -123,7 +123,7 @@ class Doing:
             job.call("work.compute", {"takes": step.takes}, key=f"{step.key}{each}", returns=str, timeout=CALL)
             for each in "ab"
         )
-        return "+".join(await job.gather(*calls))
+        return "+".join(map(str, await job.gather(*calls)))
 
     def _sleep(self, job: Job, step: Step) -> Any:
         return job.sleep(step.seconds, key=step.key)
