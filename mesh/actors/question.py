@@ -178,21 +178,26 @@ class Question:
             self.abandon(envelope)
 
     def _take_another_route(self) -> None:
-        """Where there is nobody left, what the last one said is still the answer."""
+        """Where there is nobody left, what the last one said is still the answer. So it is where whoever is left declares another
+        effect, as while a release is rolled out: that it may be repeated was decided by the first one's, and so was the key."""
         wish, failed = self._wish, self._failed
         try:
-            self.route = self._routing.resolve(wish.target, wish.command, constraints=self._constraints, avoid=failed)
+            route = self._routing.resolve(wish.target, wish.command, constraints=self._constraints, avoid=failed)
         except MeshError as error:
             raise list(failed.values())[-1] from error
+        if route.effect != self.route.effect:
+            raise list(failed.values())[-1]
+        self.route = route
 
     def elsewhere(self) -> Question | None:
-        """The same question, for another instance; None: there is no other."""
+        """The same question, for another instance; None: there is no other that declares it so."""
         twin = copy.copy(self)
         twin._twin, twin._failed = True, {}
         with contextlib.suppress(MeshError):
             wish, asked = self._wish, (self.route.key,)
             twin.route = self._routing.resolve(wish.target, wish.command, constraints=self._constraints, avoid=asked)
-        return None if twin.route.key == self.route.key else twin
+        same, alike = twin.route.key == self.route.key, twin.route.effect == self.route.effect
+        return twin if alike and not same else None
 
     def envelope(self, number: int, now: float) -> Envelope:
         """What goes out in attempt `number`, at `now`."""

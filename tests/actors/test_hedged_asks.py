@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -11,7 +12,8 @@ from mesh.actors.context import Context
 from mesh.actors.definition import Agent, agent
 from mesh.actors.handler import command
 from mesh.actors.peer import Peer
-from mesh.protocols.errors import Overloaded
+from mesh.actors.question import Question, Wish
+from mesh.protocols.errors import BreakerOpen, Overloaded, Unavailable
 from mesh.resilience.hedging import Hedge
 from mesh.testing.virtual_time import until
 from tests.actors.neighbours import Neighbours
@@ -125,3 +127,44 @@ def test_an_author_cannot_say_it_of_what_is_not_pure() -> None:
 
         @agent(hedge=True)
         async def pay(cents: int) -> None: ...
+
+
+class Costly(Agent, name="costly-looker"):
+    """A release that says of the same work that it is not to be done twice."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    @command(capability="look", effect="at_most_once", timeout=30.0)
+    async def look(self, seconds: float) -> str:
+        self.asked += 1
+        raise Unavailable("not now")
+
+
+async def test_nothing_is_asked_a_second_time_of_who_does_not_declare_it_pure(neighbours: Neighbours) -> None:
+    client, _, _ = await two(neighbours)
+    await neighbours.stop("two")
+    await until(lambda: len(client.directory.lookup("look")) == 1)
+    await neighbours.host(Costly, process="three")
+    for _ in range(5):
+        client.routing.begun(client.directory.instances("costly-looker")[0].key)
+    await until(lambda: Question(client, client.routing, Wish("look", 0.1, client.root)).route.effect == "pure")
+    assert Question(client, client.routing, Wish("look", 0.1, client.root)).elsewhere() is None
+
+
+async def test_what_was_done_at_most_once_is_not_repeated_because_the_first_attempt_was_pure(
+    neighbours: Neighbours,
+) -> None:
+    class Broken(Agent, name="broken-looker"):
+        @command(capability="look", effect="pure", timeout=30.0)
+        async def look(self, seconds: float) -> str:
+            raise Unavailable("not now")
+
+    await neighbours.host(Broken, process="one")
+    costly = [await neighbours.host(Costly, process=f"p{number}") for number in range(3)]
+    client = await neighbours.client()
+    for _ in range(20):
+        before = sum(each.target.asked for each in costly)
+        with contextlib.suppress(Unavailable, BreakerOpen):
+            await client.ask("look", 0.1)
+        assert sum(each.target.asked for each in costly) - before <= 1
