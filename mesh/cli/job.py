@@ -15,7 +15,7 @@ from mesh.cli.job_replay import replay
 from mesh.cli.options import Format, Options, drawn_options, shared_options
 from mesh.cli.output import note, print_line, print_rows, print_table, print_value, printable
 from mesh.cli.running import connected, run
-from mesh.cli.submit import follow
+from mesh.cli.submit import WithDegraded, follow
 from mesh.cli.timeline import draw_timeline
 from mesh.jobs.words import in_short
 from mesh.protocols.errors import TimedOut
@@ -133,12 +133,12 @@ def events(
 
 @app.command("result")
 @shared_options
-def result(options: Options, job: Id, until_awaited: UntilAwaited = None) -> None:
+def result(options: Options, job: Id, until_awaited: UntilAwaited = None, with_degraded: WithDegraded = False) -> None:
     """Wait for the job's end, at most --timeout seconds, and print its result."""
 
     async def work() -> Any:
         async with connected(options) as mesh:
-            return await follow(await telling.find(mesh, job), options.timeout, until_awaited)
+            return await follow(await telling.find(mesh, job), options.timeout, until_awaited, with_degraded)
 
     try:
         print_value(run(work()), options.output)

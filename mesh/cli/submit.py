@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from mesh.jobs.handle import JobHandle
     from mesh.protocols.job_state import JobState
 
+WithDegraded = Annotated[
+    bool,
+    typer.Option(
+        "--with-degraded", help="Print {result, degraded}: with it, by step, why one gave less than asked for."
+    ),
+]
+
 
 @shared_options
 def submit(
@@ -39,6 +46,7 @@ def submit(
     label: Annotated[list[str] | None, typer.Option(help="A label that every agent must have: name=value.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it to its end.")] = True,
     until_awaited: UntilAwaited = None,
+    with_degraded: WithDegraded = False,
 ) -> None:
     """Publish a job of WORKFLOW and follow it; its result is printed on stdout.
 
@@ -62,7 +70,7 @@ def submit(
                 workflow, data, key=key, tenant=tenant, deadline=deadline, constraints=constraints
             )
             handles.append(handle)
-            return await follow(handle, options.timeout, until_awaited) if wait else None
+            return await follow(handle, options.timeout, until_awaited, with_degraded) if wait else None
 
     try:
         result = run(work())
@@ -78,8 +86,11 @@ def submit(
         print_value({"job": handles[0].id, "duplicate": handles[0].duplicate}, options.output)
 
 
-async def follow(handle: JobHandle, timeout: float | None, until_awaited: bool | None = False) -> Any:
-    """Show the job's progress until it ends; its result.
+async def follow(
+    handle: JobHandle, timeout: float | None, until_awaited: bool | None = False, with_degraded: bool = False
+) -> Any:
+    """Show the job's progress until it ends; its result, or with the steps that gave less than was asked for beside it, which
+    are None where nobody knows them any more: the job is archived.
 
     Raises:
         TimedOut: it goes on. Awaited: somebody must say something, and that is what was asked to end at. Whatever it failed
@@ -95,7 +106,10 @@ async def follow(handle: JobHandle, timeout: float | None, until_awaited: bool |
             state = await handle.watch(progress.tell, timeout=timeout)
     if ends and awaits_somebody(state):
         raise Awaited(awaited(state))
-    return await handle.outcome(state)
+    result = await handle.outcome(state)
+    if not with_degraded:
+        return result
+    return {"result": result, "degraded": state.degraded if state.archived is None else None}
 
 
 async def _now(handle: JobHandle) -> JobState | None:

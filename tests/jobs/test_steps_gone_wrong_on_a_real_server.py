@@ -95,6 +95,8 @@ async def test_a_result_that_rests_on_less_says_so_on_stderr_and_in_job_show(mes
     job = (await cli("job", "ls", "-o", "json"))[1]
     shown = json.loads((await cli("job", "show", json.loads(job)[0]["id"], "-o", "json"))[1])
     assert list(shown["degraded"]) == ["upper", "rate"]
+    code, out, _ = await cli("job", "result", shown["id"], "--with-degraded", "-o", "json")
+    assert (code, json.loads(out)) == (0, {"result": shown["result"], "degraded": shown["degraded"]})
     table = (await cli("job", "show", shown["id"]))[1]
     assert "degraded: upper: the small model did it" in table
 
