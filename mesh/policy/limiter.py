@@ -27,7 +27,7 @@ from mesh.protocols.ports import Bucket, BucketSpec, Clock, KeyValue, Store, Wat
 from mesh.protocols.subjects import Subjects
 
 MATCHES = 10_000
-"""So many different calls are remembered with the limits that are for them."""
+"""So many different calls are remembered with the limits that are for them, then all are forgotten."""
 TRIES = 20
 """Others may be faster this often; then it is said that there is too much going on."""
 MOMENT = 0.002
@@ -50,6 +50,10 @@ class Meter:
         self.drawing = asyncio.Lock()
         self.usual = 1.0
         """The decayed mean of what is used at a time: what is set aside where nobody knows better."""
+
+    def idle(self, now: float) -> bool:
+        """Whether nothing is lost with it: it holds nothing, owes nothing, and nobody is drawing."""
+        return not (self.allowance.debt or self.allowance.in_hand(now) or self.drawing.locked())
 
     @property
     def for_tokens(self) -> bool:
@@ -158,9 +162,15 @@ class Limiter:
         found = self._matches.get(names)
         if found is None:
             if len(self._matches) >= MATCHES:
-                self._matches.clear()
+                self._forget()
             found = self._matches[names] = self._match(agent=agent, tool=tool, tenant=tenant, capability=capability)
         return found
+
+    def _forget(self) -> None:
+        """A limit of each tenant has as many meters as there are tenants: those that are idle are made anew when needed."""
+        now = self._clock.monotonic()
+        self._matches.clear()
+        self._meters = {key: meter for key, meter in self._meters.items() if not meter.idle(now)}
 
     def _match(self, **names: str) -> list[Meter]:
         found = []

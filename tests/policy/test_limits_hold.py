@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -298,3 +299,16 @@ def test_neither_skewed_clocks_nor_frozen_processes_nor_lost_answers_give_anythi
             else:
                 pending[who] = (draft, None)
     assert worst(uses, rules.rate) <= max(burst, least_burst(a_minute)) + 1e-6
+
+
+@virtual
+async def test_names_that_come_and_go_do_not_pile_up(operator: Operator, users: Users, monkeypatch: Any) -> None:
+    monkeypatch.setattr("mesh.policy.limiter.MATCHES", 10)
+    await operator.put(RateLimit(tenant="*", calls=60, burst=3))
+    limiter = await users.process("one")
+    for number in range(100):
+        await limiter.take(agent="writer", tenant=f"t{number}")
+        await users.clock.sleep(0.2)
+    assert len(limiter._meters) <= 20
+    with pytest.raises(RateLimited):
+        await often(5, limiter, agent="writer", tenant="t99")
