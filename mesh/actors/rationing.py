@@ -1,11 +1,13 @@
 """`Rationing`: rate limits where work comes in: an actor is handed no more calls than the limits for it have left.
 
 It only comes in while there are limits. Nearly always what a call needs is in hand, and it is offered to its actor at once. Else a
-slice is drawn first, which takes a round trip: calls that come meanwhile may overtake it.
+slice is drawn first, which takes a round trip: calls that come meanwhile may overtake it. While it is drawn, no more calls wait
+for it than may wait in the actor's mailbox.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypedDict
 
@@ -33,23 +35,27 @@ class Rationing:
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
+        self._waiting: Counter[str] = Counter()
 
     def enter(self, actor: Actor, work: Work, offer: Callable[[], None], refused: Refused) -> None:
         """Have the work offered once it has its rations. It is either offered, or raised here, or `refused` hears why not.
 
         Raises:
-            RateLimited: nothing is left. Whatever `offer` raises.
+            RateLimited: nothing is left. Overloaded: too many wait to hear whether something is. Whatever `offer` raises.
         """
         names = Names(
             agent=actor.definition.name, tenant=work.envelope.tenant, capability=work.handler.capability
         )  # fmt: skip
         taken = self._peer.limiter.take_now(**names)
-        if taken is None:
-            self._peer.spawn(self._later(work, offer, refused, names), "ration")
-        else:
+        if taken is not None:
             _offered(work, taken, offer)
+            return
+        if self._waiting[actor.key] >= actor.mailbox.limit:
+            raise self._peer.overloaded(f"{self._waiting[actor.key]} calls wait for a ration of {actor.key} already")
+        self._waiting[actor.key] += 1
+        self._peer.spawn(self._later(actor, work, offer, refused, names), "ration")
 
-    async def _later(self, work: Work, offer: Callable[[], None], refused: Refused, names: Names) -> None:
+    async def _later(self, actor: Actor, work: Work, offer: Callable[[], None], refused: Refused, names: Names) -> None:
         try:
             async with work.deadline.enforce("waiting for a ration"):
                 taken = await self._peer.limiter.take(**names)
@@ -57,6 +63,10 @@ class Rationing:
         except MeshError as error:
             error.detail["begun"] = False
             refused(error)
+        finally:
+            self._waiting[actor.key] -= 1
+            if not self._waiting[actor.key]:  # nobody is kept with nothing
+                del self._waiting[actor.key]
 
 
 def _offered(work: Work, taken: Reservation, offer: Callable[[], None]) -> None:

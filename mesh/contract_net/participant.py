@@ -240,6 +240,8 @@ class Participant:
             seat.actor.offer(work)
             self.bids.granted(seat, envelope.tenant, commitment.conversation)
             self._confirmations.expect(work.offered_at, commitment, envelope, seat)
+        elif work.ration is not None:
+            work.ration.cancel()
 
     def _not_taken(
         self, commitment: Commitment, inbound: Inbound, act: AcceptProposal, seat: Seat, error: MeshError

@@ -135,3 +135,39 @@ async def test_while_the_store_is_away_nothing_that_is_limited_is_done(pair: tup
     operator.server.stop()
     with pytest.raises(MeshError):
         await host.peer.limiter.take(tool="search.web")
+
+
+async def test_who_waits_for_a_ration_waits_in_a_line_that_has_an_end(pair: tuple[Operator, Mesh, Mesh]) -> None:
+    """Until a slice is drawn calls are in no mailbox; with a slow store they were as many as came."""
+    operator, host, client = pair
+    await decide(operator, RateLimit(agent="writer", calls=6000, burst=500), host)
+    host.peer.limiter._open = asyncio.Event().wait  # type: ignore[assignment, method-assign]
+    asks = [asyncio.ensure_future(client.ask("writer", 1, command="write", timeout=5.0)) for _ in range(300)]
+    await until(lambda: host.peer.counts["overloaded"] >= 300 - 256)
+    assert host.peer.rationing._waiting.total() == 256
+    results = await asyncio.gather(*asks, return_exceptions=True)
+    assert all(isinstance(each, MeshError) for each in results)
+    await until(lambda: not host.peer.rationing._waiting)
+
+
+async def test_an_award_that_is_cancelled_while_it_waits_for_its_ration_gives_it_back(
+    pair: tuple[Operator, Mesh, Mesh],
+) -> None:
+    operator, host, client = pair
+    limit = RateLimit(agent="writer", calls=60, burst=8)
+    await decide(operator, limit, host)
+    drawn, limiter = asyncio.Event(), host.peer.limiter
+    opened = limiter._open
+
+    async def slowly() -> Any:
+        await drawn.wait()
+        return await opened()
+
+    limiter._open = slowly  # type: ignore[method-assign]
+    call = asyncio.ensure_future(client.call("text.write", 1, timeout=10.0))
+    await client.peer.clock.sleep(1.0)
+    call.cancel()
+    await client.peer.clock.sleep(1.0)
+    drawn.set()
+    await until(lambda: any(each.allowance.in_hand(client.peer.clock.monotonic()) for each in limiter._meters.values()))
+    assert all(meter.allowance._used == 0.0 for meter in limiter._meters.values())
