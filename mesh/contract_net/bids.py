@@ -119,8 +119,16 @@ class Bids:
         hand = actor.in_hand()
         return max(kept, room - sum(hand.values()) - (places(at_once) - hand.get(tenant, 0)))
 
-    def fresh(self, seat: Seat, *, ending: int = 0, tenant: str = "") -> Bid:
-        """The bid for any call, or one of that tenant, as heartbeats and answers tell it."""
+    def fresh(self, seat: Seat, *, ending: int = 0, tenant: str = "") -> Bid | None:
+        """The bid for any call, or one of that tenant, as heartbeats and answers tell it: the agent's own where it has a hook,
+        and None where that does not want to bid."""
+        computed = self._measured(seat, ending=ending, tenant=tenant)
+        if seat.actor.bid_hook(seat.handler) is None:
+            return computed
+        offer = self._hooked(_unasked(seat.handler), seat, computed)
+        return offer if isinstance(offer, Bid) else None
+
+    def _measured(self, seat: Seat, *, ending: int = 0, tenant: str = "") -> Bid:
         return bid(self.load(seat, self._peer.clock.monotonic(), ending=ending, tenant=tenant))
 
     def standing(self, actor: Actor) -> dict[str, Bid]:
@@ -131,10 +139,8 @@ class Bids:
         for handler in actor.definition.handlers.values():
             if handler.capability:
                 seat = self.seat(actor.key, handler.capability) or Seat(actor, handler)
-                offer: Bid | Why = self.fresh(seat)
-                if actor.bid_hook(handler) is not None:
-                    offer = self._hooked(_unasked(handler), seat, self.fresh(seat))
-                if isinstance(offer, Bid):
+                offer = self.fresh(seat)
+                if offer is not None:
                     bids[handler.capability] = offer
         return bids
 
@@ -207,7 +213,7 @@ class Bids:
             return "draining", f"{seat.key} is {seat.actor.state}"
         if seat.actor.definition.name in envelope.chain and not room:
             return "declined", "it already waits in this chain of calls"
-        offer = self._hooked(call, seat, self.fresh(seat, tenant=envelope.tenant))
+        offer = self._hooked(call, seat, self._measured(seat, tenant=envelope.tenant))
         if not isinstance(offer, Bid):
             return offer
         remaining = float("inf") if envelope.remaining is None else envelope.remaining

@@ -115,7 +115,9 @@ class Telling:
         self._peer.bus.publish(self._subject(asker), data)
         return None
 
-    def _outcome(self, cause: Envelope, commitment: Commitment, bid: Bid, seat: Seat, items: int = 0) -> Envelope:
+    def _outcome(
+        self, cause: Envelope, commitment: Commitment, bid: Bid | None, seat: Seat, items: int = 0
+    ) -> Envelope:
         conversation, award, finished = commitment.conversation, commitment.award, commitment.finished
         if finished is None:
             done = InformDone(conversation=conversation, award=award, bid=bid)

@@ -175,3 +175,27 @@ async def dear(text: str) -> str:
 @agent(capability="dear", price=0.01)
 async def cheap(text: Any) -> str:
     return str(text)
+
+
+class Steady(Agent):
+    """Promises ten seconds, whatever was measured."""
+
+    @command(capability="steady")
+    async def work(self) -> None:
+        return
+
+    @work.bid
+    def bid(self, call: CallForProposal, bid: Bid) -> Bid | None:
+        return Bid(latency=10.0, capacity=bid.capacity, queue=bid.queue)
+
+
+@pytest.mark.parametrize("mode", EVERY_MODE)
+async def test_what_an_answer_promises_is_the_agents_own_bid_and_not_the_measured_one(
+    place: MarketPlace, mode: Mode
+) -> None:
+    await place.host(Steady, process="a")
+    client = await place.client()
+    for _ in range(3):
+        await place.contract(capability="steady", mode=mode, timeout=60.0)
+        (listing,) = client.directory.lookup("steady")
+        assert listing.figures.bids["steady"].latency == 10.0
