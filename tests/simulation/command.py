@@ -76,7 +76,7 @@ def plant(name: str) -> None:
 def _one(options: argparse.Namespace, without: frozenset[int]) -> int:
     if options.shrink:
         without = shrunk(options.seed, without, options.plant)
-        say(f"it still fails without the faults {','.join(map(str, sorted(without))) or 'none'}", "")
+        say(f"faults that do not matter: {','.join(map(str, sorted(without))) or 'none'}", "")
 
     def run(seed: int) -> Outcome:
         plant(options.plant)

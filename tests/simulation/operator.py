@@ -66,7 +66,9 @@ class Operator:
                 handle = mesh.job(job, tenant=order.tenant)
                 try:
                     state = await handle.state()
-                    for wait in state.open_waits:
+                    if self.sure and state.status == "paused":
+                        await self._say(handle, "resume")  # a pause that was said again, or stored late, came behind it
+                    for wait in () if state.terminal else state.open_waits:
                         await self._answer_wait(handle, wait.opened)
                 except MeshError as error:
                     self.world.tell("client", f"could not look after {job[:13]}: {type(error).__name__}")
