@@ -82,8 +82,8 @@ class Asking:
         route, envelope = question.route, question.envelope(1, self._peer.clock.monotonic())
         ended = False
         try:
-            self._peer.quality.admit(route.output, question.deadline.at)
             with self._peer.breakers.guard(route.key, route.what, timed=False):
+                self._peer.quality.admit(route.output, question.deadline.at)
                 async for part in self._parts(route, envelope, question.deadline, wish.inactivity):
                     if part.kind == "item":
                         yield self.read(part.payload, wish.returns)

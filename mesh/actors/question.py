@@ -15,7 +15,8 @@ from mesh.actors.lineage import Lineage
 from mesh.actors.routing import Routing, Target
 from mesh.protocols.constraints import Constraints, Usage
 from mesh.protocols.envelope import Envelope, value_of
-from mesh.protocols.errors import BadResult, MeshError, NoResponders, TimedOut, UnknownAgent, from_fault
+from mesh.protocols.errors import BadResult, BreakerOpen, MeshError, NoResponders, TimedOut, UnknownAgent, from_fault
+from mesh.resilience.breaker import Breaker, Permit
 from mesh.resilience.breaker_names import Key
 from mesh.resilience.deadline import Deadline
 from mesh.resilience.fallback import Fallback
@@ -133,10 +134,10 @@ class Question:
         wish, route, peer = self._wish, self.route, self._peer
         exchange, ask, started = peer.exchange, None, self.started if number == 1 else peer.clock.monotonic()
         envelope = self.envelope(number, started)
-        if peer.quality.troubled:
-            peer.quality.admit(route.output, self.deadline.at)
         breaker = peer.breakers.of(route.key, route.what, timeout=route.timeout)
         permit = breaker.admit(started, self.deadline.at)
+        if peer.quality.troubled:
+            self._admitted_by_quality(breaker, permit, started)
         self._routing.begun(route.key)
         try:
             on_part = None if wish.on_progress is None else _progress_to(wish.on_progress)
@@ -162,6 +163,14 @@ class Question:
         breaker.record(permit, "success", now - started, now)
         wish.answered_by = route.output
         return reply
+
+    def _admitted_by_quality(self, breaker: Breaker, permit: Permit, now: float) -> None:
+        """Asked last, for a trial of a version is only given back by a verdict on what it delivers."""
+        try:
+            self._peer.quality.admit(self.route.output, self.deadline.at)
+        except BreakerOpen:
+            breaker.record(permit, "ignored", 0.0, now)
+            raise
 
     def _understand(self, error: BaseException, envelope: Envelope) -> None:
         """What a failure means for the directory, for the next attempt, and for the instance that may still be at work."""

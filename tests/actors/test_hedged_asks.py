@@ -168,3 +168,23 @@ async def test_what_was_done_at_most_once_is_not_repeated_because_the_first_atte
         with contextlib.suppress(Unavailable, BreakerOpen):
             await client.ask("look", 0.1)
         assert sum(each.target.asked for each in costly) - before <= 1
+
+
+async def test_what_the_breaker_of_an_instance_refuses_takes_no_trial_of_its_version(neighbours: Neighbours) -> None:
+    """One instance is asked by name: its version may be tried again, and calls to it are refused."""
+    await neighbours.host(Looker, process="one")
+    client = await neighbours.client()
+    listing = client.directory.instances("looker")[0]
+    version = ("looker@" + listing.record.version, "look")
+    quality = client.quality.of(*version)
+    quality.trip("bad", client.clock.monotonic())
+    await client.clock.sleep(60)
+    client.breakers.force(listing.key, "look", "why")
+    for _ in range(5):
+        with pytest.raises(BreakerOpen):
+            await client.ask("looker.one", 0.1, command="look")
+        with pytest.raises(BreakerOpen):
+            async for _ in client.stream("looker.one", 0.1, command="look"):
+                pass
+    client.breakers.release(listing.key, "look")
+    assert await client.ask("looker.one", 0.1, command="look") == "one"
