@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mesh.cli.doctor_finding import Finding, broken, fine, weak
-from mesh.cli.doctor_storage import limit_of, storage_finding, stream_checks
+from mesh.cli.doctor_storage import limit_of, storage_finding, stream_checks, writes_finding
 from mesh.cli.options import Options
 from mesh.host.manifest import DEFAULT_FILE
 from mesh.host.mesh_table import mesh_table
@@ -19,7 +19,7 @@ from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import Message
 from mesh.protocols.subjects import DISCONNECTS
 from mesh.server.binary import too_old, too_old_message
-from mesh.server.configuration import FILE
+from mesh.server.configuration import FILE, LOG
 from mesh.server.greeting import Greeting, NotNats, greet_async
 from mesh.settings import BadSettings, MeshFolder, NoServer, ServerTarget, find_server
 
@@ -104,10 +104,13 @@ async def _jetstream(connection: Connection, target: ServerTarget, namespace: st
     info = msgspec.json.decode(answer.data, type=dict[str, Any])
     if "error" in info:
         return [broken("jetstream", str(info["error"].get("description", info["error"])), cure)]
-    limit = limit_of(info, MeshFolder.nearest() if _is_embedded(target) else None)
+    folder = MeshFolder.nearest() if _is_embedded(target) else None
+    limit = limit_of(info, folder)
+    writes = None if folder is None else writes_finding(folder.server / LOG)
     return [
         fine("jetstream", f"{info.get('streams', 0)} streams, {info.get('consumers', 0)} consumers"),
         storage_finding(info.get("storage", 0), limit),
+        *([writes] if writes else []),
         *await stream_checks(connection, namespace),
     ]
 

@@ -2,12 +2,14 @@
 
 storage   of what the account may store: fail from 95 %, warn from 80 %
 streams   of what each may have: warn from 80 %; what a full one does stands beside it
+writes    fail where the embedded server's log tells of a write that failed: to that stream it writes no more until it is restarted
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mesh.cli.doctor_finding import Finding, broken, fine, weak
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 MEGABYTE = 1024**2
 FULL = 0.95
 NEARLY = 0.80
+LOOKED_AT = 16 * MEGABYTE
+"""The end of the server's log that is searched."""
+_STARTED = b"Starting nats-server"
+_GIVEN_UP = re.compile(rb"JetStream stream '(?:[^'>]+> )?([^']+)' critical write error: .*?([^:\n]+)$", re.MULTILINE)
 UNKNOWN = "what the server may store cannot be seen from here"
 
 
@@ -58,6 +64,28 @@ def limit_of(info: dict[str, Any], folder: MeshFolder | None) -> int | None:
         return None
     found = re.search(r"max_file_store:\s*\"?(\d+\w*)", (folder.server / FILE).read_text("utf-8"))
     return parse_size(found[1]) if found else None
+
+
+def writes_finding(log: Path) -> Finding | None:
+    """Which streams the embedded server has stopped to write to since its start, as its log tells; None where to none.
+
+    A full disk is the usual reason. There is no question that the server would answer with it: while it lasts, publishing to
+    such a stream gets no answer, and its state looks as ever.
+    """
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LOOKED_AT))
+            _, _, since = file.read().rpartition(_STARTED)
+    except FileNotFoundError:
+        return None
+    given_up = {stream.decode(): why.decode().strip() for stream, why in _GIVEN_UP.findall(since)}
+    if not given_up:
+        return None
+    told = ", ".join(f"{stream} ({why})" for stream, why in sorted(given_up.items()))
+    return broken(
+        "writes", f"the server writes no more to {told}",
+        "make room, then `mesh server stop` and `mesh server start`: room alone does not bring it back",
+    )  # fmt: skip
 
 
 async def stream_checks(connection: Connection, namespace: str) -> list[Finding]:

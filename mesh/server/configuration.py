@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 FILE = "nats-server.conf"
+LOG = "nats-server.log"
 
 
 class _Template(string.Template):
@@ -37,7 +38,7 @@ def render(*, port: int, store: Path, folder: Path) -> str:
         server_name=quoted(server_name(store)),
         port=port,
         store_dir=quoted(str(store)),
-        log_file=quoted(str(folder / "nats-server.log")),
+        log_file=quoted(str(folder / LOG)),
         pid_file=quoted(str(folder / "nats-server.pid")),
         ports_dir=quoted(str(folder)),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mesh.cli.doctor_disk import GIGABYTE, disk_finding, fsync_finding
-from mesh.cli.doctor_storage import limit_of, storage_finding, stream_checks, streams_finding
+from mesh.cli.doctor_storage import limit_of, storage_finding, stream_checks, streams_finding, writes_finding
 from mesh.clock import SystemClock
 from mesh.protocols.ports import Clock, StreamSpec, StreamState
 from mesh.settings import MeshFolder
@@ -73,3 +73,26 @@ def test_a_slow_disk_is_warned_of(tmp_path: Path) -> None:
     assert (judge(0.001), judge(0.02)) == ("ok", "warn")
     assert fsync_finding(tmp_path / "nowhere", ticking(0.001)).state == "warn"
     assert list(tmp_path.iterdir()) == []
+
+
+STARTED = "[7] 2026/11/21 04:37:37.413925 [INF] Starting nats-server\n"
+GIVEN_UP = (
+    "[7] 2026/11/21 04:37:37.510443 [ERR] JetStream stream 'MESH > mesh_default_JOB' critical write error: "
+    "write /srv/store/jetstream/MESH/streams/mesh_default_JOB/msgs/1.blk: no space left on device\n"
+)
+
+
+def test_a_stream_that_the_server_gave_up_writing_to_needs_a_restart(tmp_path: Path) -> None:
+    log = tmp_path / "nats-server.log"
+    assert writes_finding(log) is None
+    log.write_text(STARTED)
+    assert writes_finding(log) is None
+    log.write_text(STARTED + GIVEN_UP + GIVEN_UP)
+    found = writes_finding(log)
+    assert found is not None
+    assert (found.state, found.found) == (
+        "fail", "the server writes no more to mesh_default_JOB (no space left on device)"
+    )  # fmt: skip
+    assert "mesh server start" in found.do
+    log.write_text(STARTED + GIVEN_UP + STARTED)
+    assert writes_finding(log) is None, "it was restarted since"
