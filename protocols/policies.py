@@ -303,6 +303,14 @@ def _escape(name: str, *, dots: bool = False) -> str:
     )
 
 
+def readable(key: str) -> str:
+    """A key as people write the names in it; as it stands where it is none of ours."""
+    try:
+        return _plain(key)
+    except InvalidName:
+        return key
+
+
 def _plain(escaped: str) -> str:
     """The name that was escaped.
 

@@ -142,7 +142,7 @@ class Recourse:
                 continue
             self._tell("ask.fell_back", wish, error, how=answer.source)
             if wish.on_degraded is not None:
-                wish.on_degraded(f"{answer.source}: {answer.why}")
+                wish.on_degraded(answer.why if answer.source == "degraded" else f"{answer.source}: {answer.why}")
             return answer
         if said:
             error.detail["fallbacks"] = said

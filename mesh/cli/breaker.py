@@ -96,10 +96,13 @@ def show(
     if options.output is not Format.TABLE:
         print_value(found, options.output)
         return
-    for each in found:
+    for number, each in enumerate(found):
+        if number:
+            typer.echo()
         fields = [{"field": name, "value": value} for name, value in _without_history(each).items()]
         print_table(fields, {"field": "FIELD", "value": f"{each['target']} {each['capability']}"})
         if each["history"]:
+            typer.echo()
             print_table([{**passed, "at": when(passed["at"])} for passed in each["history"]], PASSAGES)
 
 
@@ -166,7 +169,9 @@ def _do(options: Options, process: str | None, wanted: BreakersWanted) -> None:
     nothing = "no breaker is called that; nothing has changed"
     print_rows([_without_history(each) for each in found], COLUMNS, options.output, empty=nothing)
     if wanted.act == "open" and found:
-        note("forced in the processes above while they run: one that restarts calls again. `mesh kill` lasts.")
+        note(
+            "forced in the processes above while they run; one that starts later calls all the same. `mesh kill` is for all."
+        )
     if answers.silent or not found:
         raise typer.Exit(Exit.FAILED if answers.silent else Exit.BAD_INPUT)
 

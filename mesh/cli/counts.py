@@ -39,7 +39,12 @@ def counts(
             return [row for rows in found for row in rows]
 
     rows = [row for row in run(work()) if what in ("", row["what"])]
-    print_rows(rows, COLUMNS, options.output, empty="nothing was refused or dropped")
+    print_rows(
+        rows,
+        COLUMNS,
+        options.output,
+        empty=f"nothing was counted as {what}" if what else "nothing was refused or dropped",
+    )
 
 
 async def _counts(mesh: Mesh, process: str, timeout: float) -> list[dict[str, Any]]:

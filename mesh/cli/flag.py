@@ -63,7 +63,9 @@ def set_flag(
     async def work(mesh: Mesh, deciding: Deciding) -> Decided:
         return await deciding.decide(key, flag)
 
-    decide(options, by, work, f"flag {name} is {value}")
+    whose = "".join(f" for {what} {which}" for what, which in (("tenant", tenant), ("agent", agent)) if which)
+    share = f" for {percent:g} %" if percent is not None else ""
+    decide(options, by, work, f"flag {name} is {value}{whose}{share}")
 
 
 @app.command("unset")

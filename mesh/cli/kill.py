@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,11 +10,13 @@ import typer
 from mesh.cli.deciding import By, Yes, confirm, decide, end_of, listed, switch_row
 from mesh.cli.exits import BadInput
 from mesh.cli.options import Options, shared_options
+from mesh.cli.output import note
 from mesh.protocols.policies import KINDS, Switch, What, switch_key
 
 if TYPE_CHECKING:
     from mesh.actors.deciding import Decided, Deciding
     from mesh.client.mesh import Mesh
+    from mesh.registry.directory import Directory
 
 app = typer.Typer(help="Kill an agent, a tenant, a capability, …; ls: what is killed.", no_args_is_help=True)
 
@@ -33,9 +36,11 @@ NAMES: dict[What, str] = {
     "capability": "pay.refund or pay.*",
     "tool": "search.web",
     "tenant": "acme",
-    "step-kind": "effect",
+    "step-kind": "call",
     "workflow": "nightly",
 }
+STEP_KINDS = ("call", "local", "child")
+_WORKFLOW = "workflow."
 
 
 @app.callback()
@@ -62,13 +67,39 @@ def _command(what: What) -> None:
         key = switch_key(what, name)
         if not switch.reason:
             raise BadInput("--reason: say why; whoever is refused is told")
+        if what == "step-kind" and not any(map(switch.covers, STEP_KINDS)):
+            raise BadInput(f"no step is of the kind {name!r}: there are {', '.join(STEP_KINDS)}")
         if name == "*":
             confirm(f"every {what} is killed", yes)
+        there: list[str] | None = None
 
         async def work(mesh: Mesh, deciding: Deciding) -> Decided:
-            return await deciding.decide(key, switch)
+            nonlocal there
+            decided = await deciding.decide(key, switch)
+            there = _names(mesh.directory, what)
+            return decided
 
         decide(options, by, work, f"{what} {name} is killed")
+        if there is not None and not any(map(switch.covers, there)):
+            known = ", ".join(get_close_matches(name, there, 5, 0.5) or there[:10]) or "none"
+            note(f"no {what} of that name is here now (there is: {known}); the switch waits for one that comes")
+
+
+def _names(directory: Directory, what: What) -> list[str] | None:
+    """What is there of that kind, for whoever mistypes at night; None: the registry does not know of such."""
+    records = [each.record for each in directory.instances()]
+    match what:
+        case "agent":
+            return sorted({each.agent for each in records})
+        case "version":
+            return sorted({f"{each.agent}@{each.version}" for each in records})
+        case "instance":
+            return sorted({f"{each.agent}.{each.instance}" for each in records})
+        case "capability":
+            return sorted(directory.capabilities())
+        case "workflow":
+            return sorted(each[len(_WORKFLOW) :] for each in directory.capabilities() if each.startswith(_WORKFLOW))
+    return None
 
 
 for _what in KINDS:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mesh.cli.deciding import common, entries, named, when
-from mesh.cli.options import Options, shared_options
+from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import print_rows
 from mesh.cli.running import connected, run
+from mesh.protocols.policies import readable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -64,6 +65,8 @@ def history(
             return [{"time": when(event.time), "at": event.time, **event.payload} async for event in _past(found)]
 
     rows = [row for row in run(work()) if str(row.get("key", "")).startswith(key)]
+    if options.output is Format.TABLE:
+        rows = [{**row, "key": readable(str(row.get("key", "")))} for row in rows]
     print_rows(rows, HISTORY, options.output, empty=f"nothing was decided within {since}")
 
 

@@ -45,6 +45,7 @@ from mesh.protocols.job_events import (
     WaitResolved,
 )
 from mesh.protocols.job_state import JobState, Recorded, StepState
+from mesh.protocols.policies import readable
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -100,7 +101,8 @@ def _paused(event: Event, job: str) -> list[Line]:
         case StepRetried():
             return [_goes_on(event)]
         case WaitOpened():
-            called = f" {event.name!r}" if event.name else ""
+            name = readable(event.name.removeprefix("kill.")) if event.kind == "killed" else event.name
+            called = f" {name!r}" if name else ""
             whose = f", {event.child}" if event.child else ""
             return [Line(f"  {event.key}: waits for {_KINDS.get(event.kind, event.kind)}{called}{whose}", "yellow")]
         case WaitResolved():

@@ -231,7 +231,9 @@ def _print_details(shown: Sequence[dict[str, Any]], output: Format) -> None:
     if output is not Format.TABLE:
         print_value(shown, output)
         return
-    for each in shown:
+    for number, each in enumerate(shown):
+        if number:
+            typer.echo()
         heading = {"field": "FIELD", "value": f"{each['process']}.{each['agent']}.{each['instance']}"}
         print_table([{"field": name, "value": value} for name, value in each.items()], heading)
 

@@ -246,7 +246,7 @@ async def test_who_uses_a_degraded_answer_passes_the_mark_on(neighbours: Neighbo
     assert (whole.value, whole.source, whole.why) == ("published edited x by anyone", "full", "")
     half = await client.ask("publisher", "refused", returns=str, fallbacks=())
     assert (half.value, half.source) == ("published edited a draft", "degraded")
-    assert half.why == "degraded: refused: not this"
+    assert half.why == "refused: not this"
 
 
 async def test_a_handler_says_itself_that_its_answer_is_less(neighbours: Neighbours) -> None:

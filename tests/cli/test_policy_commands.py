@@ -92,6 +92,7 @@ async def test_an_agent_is_killed_everywhere_listed_allowed_and_all_of_it_is_on_
         (("kill", "agent", "re*viewer", "--reason", "x"), "pay.*"),
         (("kill", "version", "1.2.0", "--reason", "x"), "reviewer@1.2.0"),
         (("kill", "tenant", "*", "--reason", "x"), "--yes"),
+        (("kill", "step-kind", "effect", "--reason", "x"), "call, local, child"),
         (("kill", "tool", "a", "--reason", "x", "--for", "1h", "--until", "18:30"), "not both"),
         (("kill", "tool", "a", "--reason", "x", "--until", "2001-01-01"), "is over"),
         (("allow", "agent", "nobody"), "killed: nothing"),
@@ -124,6 +125,15 @@ async def test_an_allowed_name_may_still_be_killed_by_a_wider_switch(cli: Cli) -
     assert (code, "capability pay.*" in err) == (5, True)
     await cli.json("allow", "capability", "pay.*")
     assert await cli.json("kill", "ls") == []
+
+
+async def test_a_name_that_nobody_has_is_killed_and_said_to_be_nobody_s(host: Mesh, cli: Cli) -> None:
+    version = host.directory.instances("reviewer")[0].record.version
+    code, out, err = await cli("kill", "version", f"reviewerr@{version}", "--reason", "typed at night", "--for", "1h")
+    assert (code, "is killed" in out, f"there is: reviewer@{version})" in err) == (0, True, True)
+    _, out, _ = await cli("policy", "history", "--key", "kill.version.")
+    assert f"kill.version.reviewerr@{version} " in out, "names as people write them"
+    await cli("allow", "version", f"reviewerr@{version}")
 
 
 async def test_flags_limits_and_shares_are_set_listed_and_unset(host: Mesh, cli: Cli) -> None:
