@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypedDict
 
 from mesh.actors.work import Work
-from mesh.policy.limiter import Reservation
+from mesh.policy.meter import Reservation
 from mesh.protocols.errors import MeshError
 
 if TYPE_CHECKING:

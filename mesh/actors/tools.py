@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from mesh.policy.limiter import Reservation
+from mesh.policy.meter import Reservation
 from mesh.protocols.errors import BreakerOpen, TimedOut
 from mesh.protocols.subjects import check_capability
 from mesh.resilience.breaker import BreakerPolicy, Outcome, Permit

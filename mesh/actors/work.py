@@ -19,7 +19,7 @@ from mesh.resilience.deadline import Deadline
 
 if TYPE_CHECKING:
     from mesh.actors.invocation import Invocation
-    from mesh.policy.limiter import Reservation
+    from mesh.policy.meter import Reservation
 
 
 class Responder(Protocol):

@@ -20,6 +20,7 @@ import msgspec
 
 from mesh.policy.allowance import Allowance, terms
 from mesh.policy.board import Change
+from mesh.policy.meter import Meter, Reservation, Taken
 from mesh.policy.policy import READ_WITHIN, Policy
 from mesh.protocols.errors import Conflict, RateLimited, TimedOut
 from mesh.protocols.policies import EACH, LIMITS, Kind, LimitState, RateLimit, limit_key, state_key
@@ -40,58 +41,6 @@ async def open_limits(store: Store, subjects: Subjects) -> Bucket:
     """The bucket of what is left: on disk, or a server that restarts would give everything once more."""
     name = subjects.bucket(LIMITS)
     return await store.bucket(BucketSpec(name=name, storage="file", description="what is left of rate limits"))
-
-
-class Meter:
-    """One limit of one kind, in one process. `for_tokens`: it counts tokens, else calls."""
-
-    def __init__(self, key: str, kind: Kind, limit: RateLimit, allowance: Allowance) -> None:
-        self.key, self.kind, self.limit, self.allowance = key, kind, limit, allowance
-        self.drawing = asyncio.Lock()
-        self.usual = 1.0
-        """The decayed mean of what is used at a time: what is set aside where nobody knows better."""
-
-    def idle(self, now: float) -> bool:
-        """Whether nothing is lost with it: it holds nothing, owes nothing, and nobody is drawing."""
-        return not (self.allowance.debt or self.allowance.in_hand(now) or self.drawing.locked())
-
-    @property
-    def for_tokens(self) -> bool:
-        """Whether it counts tokens, which are known only afterwards."""
-        return self.kind == "tokens"
-
-
-Taken = tuple[Meter, float, float]
-"""Out of which meter, how much, and until when the slice is good that it was taken from."""
-
-
-class Reservation:
-    """What was set aside for one call. `settle` it with what it came to, or `cancel` it if it never began."""
-
-    __slots__ = ("_clock", "_taken")
-
-    def __init__(self, clock: Clock, taken: list[Taken]) -> None:
-        self._clock = clock
-        self._taken = taken
-
-    def settle(self, tokens: float) -> None:
-        """So many tokens were used: the difference is given back, or owed. Again: nothing happens."""
-        now = self._clock.monotonic()
-        for meter, amount, good_until in self._taken:
-            if meter.for_tokens:
-                meter.usual += 0.2 * (tokens - meter.usual)
-                if tokens > amount:
-                    meter.allowance.owe(tokens - amount, now)
-                else:
-                    meter.allowance.give_back(amount - tokens, now, good_until)
-        self._taken = []
-
-    def cancel(self) -> None:
-        """It never began: all of it is given back. Again: nothing happens."""
-        now = self._clock.monotonic()
-        for meter, amount, good_until in self._taken:
-            meter.allowance.give_back(amount, now, good_until)
-        self._taken = []
 
 
 class Limiter:
@@ -173,23 +122,31 @@ class Limiter:
         self._meters = {key: meter for key, meter in self._meters.items() if not meter.idle(now)}
 
     def _match(self, **names: str) -> list[Meter]:
-        found = []
+        """Who has a limit of its own does not go by that of each: what is left of both would stand under one key."""
+        found: dict[tuple[str, Kind], RateLimit] = {}
         for limit in self._policy.limits.values():
             if bool(limit.tool) == bool(names["tool"]) and all(
                 names[scope] and wanted in (EACH, names[scope]) for scope, wanted in limit.scopes.items()
             ):
                 key = limit_key(**{scope: names[scope] for scope in limit.scopes})
-                found += [self._meter(key, kind, limit) for kind in limit.kinds]
-        return found
+                for kind in limit.kinds:
+                    known = found.get((key, kind))
+                    if known is None or _precedence(limit, kind) < _precedence(known, kind):
+                        found[key, kind] = limit
+        return [self._meter(state_key(key, kind), kind, limit) for (key, kind), limit in found.items()]
 
-    def _meter(self, key: str, kind: Kind, limit: RateLimit) -> Meter:
-        at = state_key(key, kind)
-        meter = self._meters.get(at)
-        if meter is None:
-            meter = self._meters[at] = Meter(at, kind, limit, Allowance(terms(*limit.figures(kind))))
-            if self._watch is not None:
-                state, revision, seen_at = self._levels.get(at, (None, 0, self._clock.monotonic()))
-                self._saw(meter, state, revision, seen_at)
+    def _meter(self, at: str, kind: Kind, limit: RateLimit) -> Meter:
+        """The meter kept there; another where the limit is another than before, of which what is owed is still owed."""
+        known, figures = self._meters.get(at), limit.figures(kind)
+        if known is not None and known.limit.figures(kind) == figures:
+            known.limit = limit
+            return known
+        meter = self._meters[at] = Meter(at, kind, limit, Allowance(terms(*figures)))
+        if known is not None:
+            meter.allowance.debt = known.allowance.debt
+        if self._watch is not None:
+            state, revision, seen_at = self._levels.get(at, (None, 0, self._clock.monotonic()))
+            self._saw(meter, state, revision, seen_at)
         return meter
 
     @staticmethod
@@ -302,10 +259,14 @@ class Limiter:
         meter.allowance.saw(meter.allowance.terms.capacity if state is None else state.left, revision, now)
 
     def _changed(self, change: Change) -> None:
-        """Limits have changed: whoever comes next is measured by the new ones. What is in hand of the old ones is lost."""
+        """Limits have changed: whoever comes next is measured by the new ones."""
         if isinstance(change.entry or change.before, RateLimit):
             self._matches.clear()
-            self._meters.clear()
+
+
+def _precedence(limit: RateLimit, kind: Kind) -> tuple[int, float]:
+    """Which of two limits that are for the very same counts: the one that names more, then the smaller one."""
+    return sum(name == EACH for name in limit.scopes.values()), limit.figures(kind)[0]
 
 
 def _state(found: KeyValue) -> LimitState | None:

@@ -312,3 +312,32 @@ async def test_names_that_come_and_go_do_not_pile_up(operator: Operator, users: 
     assert len(limiter._meters) <= 20
     with pytest.raises(RateLimited):
         await often(5, limiter, agent="writer", tenant="t99")
+
+
+@virtual
+async def test_a_limit_of_ones_own_stands_beside_that_of_each(operator: Operator, users: Users) -> None:
+    """Both would be kept under the same key: each call counted twice, on the terms of whichever came first."""
+    await operator.put(RateLimit(tenant="*", calls=60, burst=3))
+    await operator.put(RateLimit(tenant="acme", calls=600, burst=50))
+    limiter = await users.process("one")
+    await often(40, limiter, agent="writer", tenant="acme")
+    with pytest.raises(RateLimited):
+        await often(20, limiter, agent="writer", tenant="acme")
+    with pytest.raises(RateLimited):
+        await often(5, limiter, agent="writer", tenant="globex")
+
+
+@virtual
+async def test_what_is_owed_is_owed_whatever_is_decided_about_others(operator: Operator, users: Users) -> None:
+    await operator.put(limit(tokens=6000, token_burst=1000))
+    limiter = await users.process("one")
+    running = await limiter.take(agent="writer", tokens=10)
+    await operator.put(RateLimit(tenant="acme", calls=60, burst=3))
+    await until(lambda: len(limiter._policy.limits) == 2)
+    running.settle(3000)
+    await operator.put(limit(tokens=6000, token_burst=1000))
+    await until(lambda: limiter._policy.revision(limit(tokens=1).key) == 3)
+    with pytest.raises(RateLimited) as raised:
+        await limiter.take(agent="writer", tokens=10)
+    assert raised.value.retry_after is not None
+    assert raised.value.retry_after > 18.0
