@@ -190,4 +190,4 @@ def _answers(record: ServerRecord) -> bool:
 
 
 def _log(folder: MeshFolder) -> Path:
-    return folder.server / "nats-server.log"
+    return folder.server / configuration.LOG

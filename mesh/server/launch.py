@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from mesh.server.binary import ServerUnusable, find_binary, installed_version, too_old, too_old_message
-from mesh.server.configuration import server_name
+from mesh.server.configuration import LOG, server_name
 from mesh.server.greeting import Greeting, NotNats, greet
 from mesh.server.ports import LOOPBACK
 from mesh.server.process_mark import mark_of
@@ -105,9 +105,7 @@ def await_ready(launched: Launched, timeout: float) -> tuple[Greeting, int]:
     """
     ready = wait_until(lambda: _look(launched), timeout, _PAUSE)
     if ready is None:
-        raise ServerUnusable(
-            f"nats-server did not become ready in {timeout:g} s; its log is {launched.folder}/nats-server.log"
-        )
+        raise ServerUnusable(f"nats-server did not become ready in {timeout:g} s; its log is {launched.folder / LOG}")
     if too_old(ready[0].version):
         raise ServerUnusable(too_old_message(ready[0].version, str(find_binary())))
     return ready
@@ -154,7 +152,7 @@ def _why_it_ended(launched: Launched) -> ServerUnusable:
 
 def _complaints(launched: Launched) -> str:
     lines: list[str] = []
-    for name in (_OUTPUT, "nats-server.log"):
+    for name in (_OUTPUT, LOG):
         path = launched.folder / name
         if path.exists():
             lines += path.read_text("utf-8", "replace").splitlines()[-40:]
