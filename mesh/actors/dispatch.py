@@ -182,7 +182,8 @@ class Dispatch:
             request = msgspec.json.decode(inbound.envelope.payload, type=CancelRequest)
         except msgspec.MsgspecError as error:
             raise BadEnvelope(f"a cancel carries the id of a command: {error}") from None
-        return self.actor(inbound).cancel(request.id, inbound.sender)
+        there = self.actor(inbound).cancel(request.id, inbound.sender)
+        return there or self._peer.rationing.withdraw(request.id, inbound.sender)
 
     # -- refusals
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from mesh.actors.work import Work
 from mesh.policy.meter import Reservation
-from mesh.protocols.errors import MeshError
+from mesh.protocols.errors import Cancelled, MeshError
 
 if TYPE_CHECKING:
     from mesh.actors.actor import Actor
@@ -36,6 +36,7 @@ class Rationing:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._waiting: Counter[str] = Counter()
+        self._works: set[Work] = set()
 
     def enter(self, actor: Actor, work: Work, offer: Callable[[], None], refused: Refused) -> None:
         """Have the work offered once it has its rations. It is either offered, or raised here, or `refused` hears why not.
@@ -55,15 +56,30 @@ class Rationing:
         self._waiting[actor.key] += 1
         self._peer.spawn(self._later(actor, work, offer, refused, names), "ration")
 
+    def withdraw(self, message_id: str, requester: str) -> bool:
+        """The caller cancels what still waits for its ration. False: it does not."""
+        found = next(
+            (each for each in self._works if each.envelope.id == message_id and each.requester == requester), None
+        )
+        if found is None:
+            return False
+        found.cancelled = True
+        return True
+
     async def _later(self, actor: Actor, work: Work, offer: Callable[[], None], refused: Refused, names: Names) -> None:
+        self._works.add(work)
         try:
             async with work.deadline.enforce("waiting for a ration"):
                 taken = await self._peer.limiter.take(**names)
+            if work.cancelled:
+                taken.cancel()
+                raise Cancelled("the caller cancelled it")
             _offered(work, taken, offer)
         except MeshError as error:
             error.detail["begun"] = False
             refused(error)
         finally:
+            self._works.discard(work)
             self._waiting[actor.key] -= 1
             if not self._waiting[actor.key]:  # nobody is kept with nothing
                 del self._waiting[actor.key]

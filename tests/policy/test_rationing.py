@@ -171,3 +171,26 @@ async def test_an_award_that_is_cancelled_while_it_waits_for_its_ration_gives_it
     drawn.set()
     await until(lambda: any(each.allowance.in_hand(client.peer.clock.monotonic()) for each in limiter._meters.values()))
     assert all(meter.allowance._used == 0.0 for meter in limiter._meters.values())
+
+
+async def test_an_ask_that_is_cancelled_while_it_waits_for_its_ration_is_not_begun(
+    pair: tuple[Operator, Mesh, Mesh],
+) -> None:
+    operator, host, client = pair
+    await decide(operator, RateLimit(agent="writer", calls=60, burst=8), host)
+    drawn, limiter = asyncio.Event(), host.peer.limiter
+    opened = limiter._open
+
+    async def slowly() -> Any:
+        await drawn.wait()
+        return await opened()
+
+    limiter._open = slowly  # type: ignore[method-assign]
+    ask = asyncio.ensure_future(client.ask("writer", 1, command="write", timeout=10.0))
+    await client.peer.clock.sleep(1.0)
+    ask.cancel()
+    await client.peer.clock.sleep(1.0)
+    drawn.set()
+    await client.peer.clock.sleep(1.0)
+    writer = next(iter(host.peer.actors.values()))
+    assert writer.figures().handled == 0
