@@ -21,6 +21,7 @@ from mesh.protocols.errors import (
     DeadlineExceeded,
     InDoubt,
     MeshError,
+    NoBids,
     StepMisused,
     TimedOut,
     from_fault,
@@ -101,7 +102,7 @@ class Plan:
 
     def skips(self, error: MeshError) -> bool:
         """Whether its failure is given as a mark: it ran out of time, and that is what its author wants then."""
-        return self.policy.on_timeout == "skip" and isinstance(error, TIMEOUTS)
+        return self.policy.on_timeout == "skip" and (isinstance(error, TIMEOUTS) or _too_slow(error))
 
     def _again(self, tries: Sequence[Try], error: MeshError, chance: random.Random) -> Next | None:
         policy, before = self.policy, timeouts(tries)
@@ -171,6 +172,12 @@ def variation_of(policy: StepPolicy, tries: Sequence[Try]) -> Variation | None:
 def first_fault(tries: Sequence[Try]) -> MeshError | None:
     """Why something must stand in for its result: how its last attempt failed before anything did."""
     return next((from_fault(each.fault) for each in current_round(tries) if each.onward == "fall_back"), None)
+
+
+def _too_slow(error: MeshError) -> bool:
+    """Whether nobody has begun because everybody would run out of time, as was learned from those who did."""
+    refusals = error.detail.get("refusals") if isinstance(error, NoBids) else None
+    return bool(refusals) and all(": deadline: " in str(each) for each in refusals)
 
 
 NOTHING_PLANNED = Plan()

@@ -16,7 +16,7 @@ from mesh.jobs.onward import Plan, stance_of
 from mesh.jobs.policy import NO_POLICY, StepPolicy
 from mesh.jobs.replaying import replay
 from mesh.jobs.workflow import Job, Missing, workflow
-from mesh.protocols.errors import BadResult, Cancelled, DeadlineExceeded, HandlerFailed, MeshError, StepMisused
+from mesh.protocols.errors import BadResult, Cancelled, DeadlineExceeded, HandlerFailed, MeshError, NoBids, StepMisused
 from mesh.protocols.job_state import JobState
 from mesh.protocols.job_step_state import Try
 from mesh.protocols.ports import Clock, Ids
@@ -366,3 +366,11 @@ def test_a_pause_is_full_jitter_below_a_bound_that_doubles(number: int, seed: in
     policy = StepPolicy(on_timeout="back_off", first=0.5, longest=60)
     assert 0 <= policy.pause(number, random.Random(seed)) <= min(60, 0.5 * 2 ** (number - 1))
     assert not NO_POLICY.repeats
+
+
+def test_what_nobody_begins_for_want_of_time_has_run_out_of_it_and_is_skipped() -> None:
+    skip, late = Plan(StepPolicy(on_timeout="skip")), "slow.1: deadline: it expects 1.20 s, 1.00 s are left"
+    assert skip.skips(NoBids("nobody", detail={"refusals": [late]})), "the second job is skipped as the first was"
+    assert not Plan(StepPolicy()).skips(NoBids("nobody", detail={"refusals": [late]}))
+    for others in ([], [late, "dear.1: budget: it asks for 2.00"]):
+        assert not skip.skips(NoBids("nobody", detail={"refusals": others}))
