@@ -176,7 +176,7 @@ def first_fault(tries: Sequence[Try]) -> MeshError | None:
 
 def _too_slow(error: MeshError) -> bool:
     """Whether nobody has begun because everybody would run out of time, as was learned from those who did."""
-    refusals = error.detail.get("refusals") if isinstance(error, NoBids) else None
+    refusals = error.detail.get("refusals", ()) if isinstance(error, NoBids) else ()
     return bool(refusals) and all(": deadline: " in str(each) for each in refusals)
 
 
