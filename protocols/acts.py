@@ -89,7 +89,10 @@ class CallForProposal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
 
 
 class Proposal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A bid with a name on it. It binds the participant for `valid_for` seconds."""
+    """A bid with a name on it. It binds the participant for `valid_for` seconds.
+
+    `effect` is what its handler declares: who proposes may not be listed yet, so that the initiator cannot know.
+    """
 
     id: str
     agent: str
@@ -99,6 +102,7 @@ class Proposal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     bid: Bid
     valid_for: float = 5.0
     labels: dict[str, str] = {}
+    effect: Effect = "costly"
 
 
 class Refusal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, Literal
 
+import msgspec
+
 from mesh.protocols import auction_faults as faults
 from mesh.protocols import auction_messages as m
 from mesh.protocols.acts import Mode, Refusal
@@ -204,6 +206,8 @@ class Auction:
     def _award(self, choice: Choice, winner: Candidate) -> None:
         self._step("award")
         self._number += 1
+        if winner.effect == "at_most_once":  # whatever was said when the call began: nobody may have been listed then
+            self.terms = msgspec.structs.replace(self.terms, effect="at_most_once")
         record = self.rounds.record(self.terms, choice, self._number, self._new_id(), self._wall())
         self._vigil = Vigil(record, winner, self.policy)
         self._out.append(m.Award(record, winner))

@@ -50,6 +50,7 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `proposal` is empty for a standing bid, which was `age` seconds old; a proposal binds for `valid_for` seconds.
     `reputation` is the share of earlier awards that it kept, `learned` what else is believed of it beyond its bid (None:
     nothing that matters). `rejected_because` is empty for the winner and for those that were acceptable but dearer.
+    `effect` is what a proposal declares.
     """
 
     agent: str
@@ -65,6 +66,7 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     score: Score | None = None
     rejected_because: str = ""
     learned: Learned | None = None
+    effect: Effect = "costly"
 
     @property
     def key(self) -> str:
@@ -85,6 +87,7 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
             valid_for=proposal.valid_for,
             reputation=learned.reputation if learned is not None else 1.0,
             learned=learned,
+            effect=proposal.effect,
         )
 
 

@@ -256,6 +256,7 @@ class Bids:
             bid=offer,
             valid_for=VALID_FOR if left is None else min(VALID_FOR, left),
             labels=dict(actor.labels),
+            effect=seat.handler.effect,
         )
         self._book.bids.offer(proposal, seat.key, call.conversation, inbound.sender, now)
         self.granted(seat, inbound.envelope.tenant, call.conversation)

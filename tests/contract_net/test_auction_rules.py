@@ -42,6 +42,11 @@ def bid(
     )
 
 
+def strict(name: str) -> Candidate:
+    """A proposal of somebody whose handler may do it once at most."""
+    return msgspec.structs.replace(bid(name), effect="at_most_once")
+
+
 def refusal(reason: RefusalReason, name: str = "a", **fields: object) -> Refusal:
     return Refusal(agent="w", instance=name, reason=reason, **fields)  # type: ignore[arg-type]
 
@@ -311,6 +316,17 @@ def test_an_at_most_once_winner_that_does_not_know_its_award_leaves_it_in_doubt(
     """It may have been restarted after it did the work."""
     machine = auction(effect="at_most_once")
     opened(machine, bid("a"), bid("b", 2.0))
+    machine.handle(m.Ticked(), 0.25)
+    machine.handle(m.Declined("award-1", "a", refusal("unknown")), 0.3)
+    assert machine.outcome is not None
+    assert machine.outcome.fault is not None
+    assert machine.outcome.fault.code == "in-doubt"
+
+
+def test_a_proposal_knows_its_effect_better_than_a_call_for_which_nobody_was_listed() -> None:
+    machine = auction(effect="costly")
+    [award] = [each for each in opened(machine, strict("a"), bid("b", 2.0)) if isinstance(each, m.Award)]
+    assert award.record.effect == "at_most_once"
     machine.handle(m.Ticked(), 0.25)
     machine.handle(m.Declined("award-1", "a", refusal("unknown")), 0.3)
     assert machine.outcome is not None
