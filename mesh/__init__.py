@@ -17,32 +17,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mesh.actors.context import Context as Context
-    from mesh.actors.definition import Agent as Agent
-    from mesh.actors.definition import agent as agent
-    from mesh.actors.doing import effect_key as effect_key
-    from mesh.actors.doing import effects as effects
-    from mesh.actors.handler import command as command
-    from mesh.actors.handler import every as every
-    from mesh.actors.handler import on_event as on_event
-    from mesh.actors.history import History as History
-    from mesh.actors.history_turns import Turn as Turn
-    from mesh.actors.state import State as State
-    from mesh.actors.state_declared import durable as durable
-    from mesh.actors.state_declared import histories as histories
-    from mesh.actors.supervision import Poisoned as Poisoned
-    from mesh.actors.supervision import RestartPolicy as RestartPolicy
-    from mesh.actors.tools import tool as tool
+    from mesh.actors.declaring.definition import Agent as Agent
+    from mesh.actors.declaring.definition import agent as agent
+    from mesh.actors.declaring.handler import command as command
+    from mesh.actors.declaring.handler import every as every
+    from mesh.actors.declaring.handler import on_event as on_event
+    from mesh.actors.keeping.history import History as History
+    from mesh.actors.keeping.history_turns import Turn as Turn
+    from mesh.actors.keeping.state import State as State
+    from mesh.actors.keeping.state_declared import durable as durable
+    from mesh.actors.keeping.state_declared import histories as histories
+    from mesh.actors.running.context import Context as Context
+    from mesh.actors.running.doing import effect_key as effect_key
+    from mesh.actors.running.doing import effects as effects
+    from mesh.actors.running.supervision import Poisoned as Poisoned
+    from mesh.actors.running.supervision import RestartPolicy as RestartPolicy
+    from mesh.actors.running.tools import tool as tool
     from mesh.client.mesh import Mesh as Mesh
     from mesh.client.running import run as run
-    from mesh.jobs.branches import Missing as Missing
-    from mesh.jobs.doubts import NotDone as NotDone
-    from mesh.jobs.onward import AskPerson as AskPerson
-    from mesh.jobs.policy import StepPolicy as StepPolicy
-    from mesh.jobs.undo import Undo as Undo
-    from mesh.jobs.workflow import Approval as Approval
-    from mesh.jobs.workflow import Job as Job
-    from mesh.jobs.workflow import workflow as workflow
+    from mesh.jobs.authoring.branches import Missing as Missing
+    from mesh.jobs.authoring.policy import StepPolicy as StepPolicy
+    from mesh.jobs.authoring.undo import Undo as Undo
+    from mesh.jobs.authoring.workflow import Approval as Approval
+    from mesh.jobs.authoring.workflow import Job as Job
+    from mesh.jobs.authoring.workflow import workflow as workflow
+    from mesh.jobs.steps.doubts import NotDone as NotDone
+    from mesh.jobs.steps.onward import AskPerson as AskPerson
     from mesh.protocols.acts import Bid as Bid
     from mesh.protocols.acts import CallForProposal as CallForProposal
     from mesh.protocols.artifacts import Artifact as Artifact
@@ -62,49 +62,49 @@ if TYPE_CHECKING:
     from mesh.resilience.variation import Variation as Variation
 
 _HOMES: dict[str, str] = {
-    "Agent": "mesh.actors.definition",
+    "Agent": "mesh.actors.declaring.definition",
     "Answer": "mesh.resilience.fallback",
-    "Approval": "mesh.jobs.workflow",
+    "Approval": "mesh.jobs.authoring.workflow",
     "Artifact": "mesh.protocols.artifacts",
-    "AskPerson": "mesh.jobs.onward",
+    "AskPerson": "mesh.jobs.steps.onward",
     "Bid": "mesh.protocols.acts",
     "Budget": "mesh.protocols.constraints",
     "Cached": "mesh.resilience.fallback",
     "CallForProposal": "mesh.protocols.acts",
     "Confidence": "mesh.protocols.artifacts",
     "Constraints": "mesh.protocols.constraints",
-    "Context": "mesh.actors.context",
+    "Context": "mesh.actors.running.context",
     "Degraded": "mesh.resilience.fallback",
     "Evidence": "mesh.protocols.artifacts",
     "FallbackAgent": "mesh.resilience.fallback",
     "Hedge": "mesh.resilience.hedging",
-    "History": "mesh.actors.history",
-    "Job": "mesh.jobs.workflow",
+    "History": "mesh.actors.keeping.history",
+    "Job": "mesh.jobs.authoring.workflow",
     "Mesh": "mesh.client.mesh",
     "MeshError": "mesh.protocols.errors",
-    "Missing": "mesh.jobs.branches",
-    "NotDone": "mesh.jobs.doubts",
+    "Missing": "mesh.jobs.authoring.branches",
+    "NotDone": "mesh.jobs.steps.doubts",
     "Person": "mesh.resilience.fallback",
-    "Poisoned": "mesh.actors.supervision",
-    "RestartPolicy": "mesh.actors.supervision",
-    "State": "mesh.actors.state",
-    "StepPolicy": "mesh.jobs.policy",
-    "Turn": "mesh.actors.history_turns",
-    "Undo": "mesh.jobs.undo",
+    "Poisoned": "mesh.actors.running.supervision",
+    "RestartPolicy": "mesh.actors.running.supervision",
+    "State": "mesh.actors.keeping.state",
+    "StepPolicy": "mesh.jobs.authoring.policy",
+    "Turn": "mesh.actors.keeping.history_turns",
+    "Undo": "mesh.jobs.authoring.undo",
     "Usage": "mesh.protocols.constraints",
     "Variation": "mesh.resilience.variation",
     "Verdict": "mesh.protocols.artifacts",
-    "agent": "mesh.actors.definition",
-    "command": "mesh.actors.handler",
-    "durable": "mesh.actors.state_declared",
-    "effect_key": "mesh.actors.doing",
-    "effects": "mesh.actors.doing",
-    "every": "mesh.actors.handler",
-    "histories": "mesh.actors.state_declared",
-    "on_event": "mesh.actors.handler",
+    "agent": "mesh.actors.declaring.definition",
+    "command": "mesh.actors.declaring.handler",
+    "durable": "mesh.actors.keeping.state_declared",
+    "effect_key": "mesh.actors.running.doing",
+    "effects": "mesh.actors.running.doing",
+    "every": "mesh.actors.declaring.handler",
+    "histories": "mesh.actors.keeping.state_declared",
+    "on_event": "mesh.actors.declaring.handler",
     "run": "mesh.client.running",
-    "tool": "mesh.actors.tools",
-    "workflow": "mesh.jobs.workflow",
+    "tool": "mesh.actors.running.tools",
+    "workflow": "mesh.jobs.authoring.workflow",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from pydantic import BaseModel, Field
 
-from mesh.actors.context import Context
-from mesh.actors.handler import command
+from mesh.actors.declaring.handler import command
+from mesh.actors.running.context import Context
 from mesh.agents.review.analysers.tool import installed
 from mesh.agents.review.attribution import excerpt_of
 from mesh.agents.review.calibration import MODEL, honest

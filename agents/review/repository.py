@@ -13,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.running.context import Context
 from mesh.agents.review.allowlist import allowed, check
 from mesh.agents.review.analysers.tool import INSTALL
 from mesh.agents.review.changes import ChangeSet, ReviewRequest

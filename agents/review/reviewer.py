@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.running.context import Context
 from mesh.agents.review.analysers.tool import ToolFailed
 from mesh.agents.review.changes import ChangeSet, FileChange
 from mesh.agents.review.findings import Finding, Report, rank_of, to_artifact

@@ -6,8 +6,8 @@ quick tool, asks less, and misses some. Who wins depends on the deadline, the bu
 
 from __future__ import annotations
 
-from mesh.actors.context import Context
-from mesh.actors.handler import command
+from mesh.actors.declaring.handler import command
+from mesh.actors.running.context import Context
 from mesh.agents.review.analysers.tool import INSTALL, installed
 from mesh.agents.review.calibration import BUILTIN, QUICK, THOROUGH, honest
 from mesh.agents.review.changes import ChangeSet

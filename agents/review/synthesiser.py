@@ -6,8 +6,8 @@ import asyncio
 
 import msgspec
 
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
 from mesh.agents.review.changes import ChangeSet
 from mesh.agents.review.findings import Missing, Report, Review
 from mesh.agents.review.synthesis import synthesise

@@ -6,7 +6,7 @@ from mesh.agents.review import findings
 from mesh.agents.review.changes import ChangeSet, ReviewRequest
 from mesh.agents.review.findings import Report, Review
 from mesh.agents.review.synthesiser import Reports
-from mesh.jobs.workflow import Job, Missing, workflow
+from mesh.jobs.authoring.workflow import Job, Missing, workflow
 
 PARTS = ("security", "logic", "complexity", "style")
 """What is reviewed, each by whoever wins the auction for `review.<part>`."""

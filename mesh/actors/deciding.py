@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mesh.actors.lineage import Lineage
+from mesh.actors.exchanging.lineage import Lineage
 from mesh.policy.policy import open_policies
 from mesh.protocols.envelope import Sender
 from mesh.protocols.errors import MeshError, Refused, Transient

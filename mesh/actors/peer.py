@@ -13,33 +13,33 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mesh.actors.actor import Actor
-from mesh.actors.asking import Asking
-from mesh.actors.burial import Burial, Bury
-from mesh.actors.definition import definition_of
-from mesh.actors.dispatch import Dispatch
-from mesh.actors.doubts import Doubts
-from mesh.actors.events import Events
-from mesh.actors.exchange import Exchange
-from mesh.actors.handler import Handler
+from mesh.actors.admitting.killing import Killing
+from mesh.actors.admitting.pressure import Pressure
+from mesh.actors.admitting.rationing import Rationing
+from mesh.actors.asking.asking import Asking
+from mesh.actors.asking.doubts import Doubts
+from mesh.actors.asking.routing import Routing
+from mesh.actors.asking.subcontract import Subcontract, Subcontracted
+from mesh.actors.asking.votes import Votes
+from mesh.actors.declaring.definition import definition_of
+from mesh.actors.declaring.handler import Handler
+from mesh.actors.events.burial import Burial, Bury
+from mesh.actors.events.events import Events
+from mesh.actors.events.reactions import Reactions
+from mesh.actors.exchanging.dispatch import Dispatch
+from mesh.actors.exchanging.exchange import Exchange
+from mesh.actors.exchanging.inbound import Inbound
+from mesh.actors.exchanging.lineage import Lineage
+from mesh.actors.exchanging.micro import Micro
+from mesh.actors.exchanging.payloads import STORE, Payloads
+from mesh.actors.exchanging.tongue import Tongue
 from mesh.actors.identity import Connected as Connected
 from mesh.actors.identity import Identity as Identity
-from mesh.actors.inbound import Inbound
-from mesh.actors.keeping import Keeping
-from mesh.actors.killing import Killing
-from mesh.actors.lineage import Lineage
-from mesh.actors.micro import Micro
-from mesh.actors.payloads import STORE, Payloads
-from mesh.actors.pressure import Pressure
-from mesh.actors.rationing import Rationing
-from mesh.actors.reactions import Reactions
+from mesh.actors.keeping.keeping import Keeping
 from mesh.actors.registration import Registration
-from mesh.actors.routing import Routing
+from mesh.actors.running.actor import Actor
+from mesh.actors.running.tools import Tools
 from mesh.actors.speaking import Speaking
-from mesh.actors.subcontract import Subcontract, Subcontracted
-from mesh.actors.tongue import Tongue
-from mesh.actors.tools import Tools
-from mesh.actors.votes import Votes
 from mesh.policy.limiter import Limiter
 from mesh.policy.policy import Policy
 from mesh.protocols.acts import Bid

@@ -11,9 +11,9 @@ import msgspec
 from mesh.registry.records import Figures, Instance
 
 if TYPE_CHECKING:
-    from mesh.actors.actor import Actor
-    from mesh.actors.definition import AgentDefinition
+    from mesh.actors.declaring.definition import AgentDefinition
     from mesh.actors.peer import Peer
+    from mesh.actors.running.actor import Actor
 
 FLUSH = 0.2
 """Seconds for which changed figures are gathered at least. No beat can take them before the next is due, and so nobody

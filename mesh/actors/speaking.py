@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
-from mesh.actors.asking import Asking
-from mesh.actors.contract import encode_payload
-from mesh.actors.effects import Effects
-from mesh.actors.events import Events
-from mesh.actors.hedging import Hedging
-from mesh.actors.history import Histories
-from mesh.actors.history_turns import Bounds
-from mesh.actors.keeping import Keeping
-from mesh.actors.lineage import Lineage
-from mesh.actors.question import AskOptions, OnDegraded, OnUsage, StreamOptions, Wish
-from mesh.actors.routing import Target
-from mesh.actors.state import State
-from mesh.actors.state_declared import Durable
-from mesh.actors.state_kind import StateKind
-from mesh.actors.subcontract import Subcontract, Subcontracted
+from mesh.actors.asking.asking import Asking
+from mesh.actors.asking.hedging import Hedging
+from mesh.actors.asking.question import AskOptions, OnDegraded, OnUsage, StreamOptions, Wish
+from mesh.actors.asking.routing import Target
+from mesh.actors.asking.subcontract import Subcontract, Subcontracted
+from mesh.actors.declaring.contract import encode_payload
+from mesh.actors.events.events import Events
+from mesh.actors.exchanging.lineage import Lineage
+from mesh.actors.keeping.effects import Effects
+from mesh.actors.keeping.history import Histories
+from mesh.actors.keeping.history_turns import Bounds
+from mesh.actors.keeping.keeping import Keeping
+from mesh.actors.keeping.state import State
+from mesh.actors.keeping.state_declared import Durable
+from mesh.actors.keeping.state_kind import StateKind
 from mesh.protocols.acts import Mode
 from mesh.protocols.artifacts import Verdict
 from mesh.protocols.constraints import Constraints, Effect
@@ -204,7 +204,9 @@ class Speaking:
         if not versions:
             raise UnknownAgent(f"no agent {agent!r} is there to tell its version from: say version=")
         if len(versions) > 1:
-            raise Refused(f"{agent} is there in versions {', '.join(versions)}: say version=, the one that made the output")
+            raise Refused(
+                f"{agent} is there in versions {', '.join(versions)}: say version=, the one that made the output"
+            )
         return versions[0]
 
     def histories(self, agent: str) -> Histories:

@@ -16,8 +16,8 @@ from mesh.protocols.errors import Refused
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
-    from mesh.jobs.control import Verdict
-    from mesh.jobs.handle import JobHandle
+    from mesh.jobs.outside.control import Verdict
+    from mesh.jobs.outside.handle import JobHandle
     from mesh.protocols.job_state import JobState
 
 app = typer.Typer(help="Approvals: ls, show, approve, deny.", no_args_is_help=True)
@@ -48,7 +48,7 @@ def ls(options: Options, tenant: Annotated[str, typer.Option(help="Only of this 
     """List the approvals that are open, of every job."""
 
     async def work() -> list[dict[str, Any]]:
-        from mesh.jobs.listing import iso
+        from mesh.jobs.outside.listing import iso
 
         async with connected(options) as mesh:
             return [
@@ -169,9 +169,9 @@ async def _shown(mesh: Mesh, handle: JobHandle, key: str) -> dict[str, Any]:
     """
     import msgspec
 
-    from mesh.jobs.approvals import action_digest, the_approval
-    from mesh.jobs.listing import iso
-    from mesh.jobs.values import Values
+    from mesh.jobs.journals.values import Values
+    from mesh.jobs.outside.approvals import action_digest, the_approval
+    from mesh.jobs.outside.listing import iso
 
     state = await handle.state()
     refuse_answered(state, key)
@@ -201,7 +201,7 @@ def refuse_answered(state: JobState, key: str) -> None:
     Raises:
         Refused: none of the job's approvals with this key (with any, where none is given) is open, and one was.
     """
-    from mesh.jobs.listing import iso
+    from mesh.jobs.outside.listing import iso
 
     asked = [w for w in state.waits.values() if w.opened.kind == "approval" and key in ("", w.opened.key)]
     if any(each.answer is None for each in asked):

@@ -119,7 +119,7 @@ def show(
     folder: Folder = None,
 ) -> None:
     """Print the journal of an archived job, an event a line. Needs no server."""
-    from mesh.jobs.listing import event_rows
+    from mesh.jobs.outside.listing import event_rows
     from mesh.protocols.job_events import decode_entry
     from mesh.protocols.job_state import Recorded
 
@@ -148,7 +148,7 @@ def sweep(
     """Remove the objects that nothing names: no journal, live or archived, no message, no state of an agent."""
 
     async def work() -> list[dict[str, Any]]:
-        from mesh.jobs.listing import iso
+        from mesh.jobs.outside.listing import iso
         from mesh.upkeep.sweep import sweep_objects
 
         async with connected(options) as mesh:
@@ -201,7 +201,7 @@ def folder_here(given: Path | None, retention: Retention, options: Options) -> A
 
 
 def _due_row(head: Any) -> dict[str, Any]:
-    from mesh.jobs.listing import iso
+    from mesh.jobs.outside.listing import iso
 
     entry = head.entry
     return {
@@ -214,7 +214,7 @@ def _due_row(head: Any) -> dict[str, Any]:
 
 
 def _archived_row(archive: str, job: Any) -> dict[str, Any]:
-    from mesh.jobs.listing import iso
+    from mesh.jobs.outside.listing import iso
 
     return {
         "id": job.id,

@@ -25,7 +25,7 @@ from mesh.settings import FOLDER
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
     from mesh.host.ephemeral import Ephemeral
-    from mesh.jobs.submission import JobHandle
+    from mesh.jobs.outside.submission import JobHandle
 
 NAMESPACE = "demo"
 PATIENCE = 60.0

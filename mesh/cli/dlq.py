@@ -16,7 +16,7 @@ from mesh.cli.running import connected, run
 from mesh.protocols.errors import Refused
 
 if TYPE_CHECKING:
-    from mesh.jobs.letters import Kept, Letters
+    from mesh.jobs.outside.letters import Kept, Letters
     from mesh.protocols.dead_letters import Closed
 
 app = typer.Typer(help="Dead letters: ls, show, redrive, drop.", no_args_is_help=True)
@@ -111,7 +111,7 @@ def drop(
 
 def _with_letters(options: Options, work: Callable[[Letters], Awaitable[Any]]) -> Any:
     async def connected_work() -> Any:
-        from mesh.jobs.letters import Letters
+        from mesh.jobs.outside.letters import Letters
 
         async with connected(options) as mesh:
             return await work(Letters(mesh.peer))
@@ -139,7 +139,7 @@ def tell(closed: list[Closed], options: Options, wanted: str) -> None:
 
 
 def _row(kept: Kept) -> dict[str, Any]:
-    from mesh.jobs.listing import iso
+    from mesh.jobs.outside.listing import iso
 
     letter = kept.letter
     event = f"{letter.agent}.{letter.handler}" if letter.agent else ""

@@ -19,7 +19,7 @@ from mesh.clock import SystemClock
 from mesh.protocols.errors import BadEnvelope
 
 if TYPE_CHECKING:
-    from mesh.actors.events import Event
+    from mesh.actors.events.events import Event
     from mesh.client.mesh import Mesh
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)\Z")

@@ -187,7 +187,7 @@ async def _ledger(options: Options) -> AsyncIterator[Ledger]:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    from mesh.jobs.listing import iso
+    from mesh.jobs.outside.listing import iso
 
     hook = entry.hook
     return {

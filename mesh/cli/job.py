@@ -17,12 +17,12 @@ from mesh.cli.output import note, print_line, print_rows, print_table, print_val
 from mesh.cli.running import connected, run
 from mesh.cli.submit import WithDegraded, follow
 from mesh.cli.timeline import draw_timeline
-from mesh.jobs.words import in_short
+from mesh.jobs.outside.words import in_short
 from mesh.protocols.errors import TimedOut
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
-    from mesh.jobs.journals import Journals
+    from mesh.jobs.journals.journals import Journals
     from mesh.protocols.job_state import Recorded
 
 app = typer.Typer(help="Look at jobs, and tell them something.", no_args_is_help=True)
@@ -68,7 +68,7 @@ def ls(
     _check_state(state)
 
     async def work() -> list[dict[str, Any]]:
-        from mesh.jobs.listing import list_jobs
+        from mesh.jobs.outside.listing import list_jobs
 
         async with connected(options) as mesh:
             return await list_jobs(_journals(mesh), tenant=tenant, state=state, workflow=workflow, limit=limit)
@@ -89,8 +89,8 @@ def show(options: Options, job: Id) -> None:
 
     async def work() -> tuple[dict[str, Any], list[str]]:
         from mesh.client.waiting import why_waiting
-        from mesh.jobs.listing import show_job
-        from mesh.jobs.values import Values
+        from mesh.jobs.journals.values import Values
+        from mesh.jobs.outside.listing import show_job
 
         async with connected(options) as mesh:
             peer = mesh.peer
@@ -148,7 +148,7 @@ def result(options: Options, job: Id, until_awaited: UntilAwaited = None, with_d
 
 
 async def _gantt(options: Options, job: str) -> str:
-    from mesh.jobs.timeline import gantt, spans
+    from mesh.jobs.outside.timeline import gantt, spans
     from mesh.protocols.job_state import fold
 
     async with connected(options) as mesh:
@@ -163,14 +163,14 @@ async def _gantt(options: Options, job: str) -> str:
 
 
 def _journals(mesh: Mesh) -> Journals:
-    from mesh.jobs.journals import Journals
+    from mesh.jobs.journals.journals import Journals
 
     return Journals(mesh.peer.store, mesh.peer.subjects)
 
 
 def _print_record(record: Recorded, output: Format) -> None:
     """Its events; where it is the tombstone, which is all that is left of an archived job, also where the rest is."""
-    from mesh.jobs.listing import event_rows
+    from mesh.jobs.outside.listing import event_rows
     from mesh.protocols.job_events import Archived
 
     for each in event_rows(record):

@@ -18,9 +18,9 @@ from mesh.cli.running import connected, run
 from mesh.cli.submit import follow
 
 if TYPE_CHECKING:
-    from mesh.actors.definition import AgentDefinition
+    from mesh.actors.declaring.definition import AgentDefinition
     from mesh.client.mesh import Mesh
-    from mesh.jobs.forking import Forking, Plan
+    from mesh.jobs.replay.forking import Forking, Plan
 
 STEPS = {"key": "STEP", "change": "CHANGE", "a": "BEFORE", "b": "AFTER", "diff": "DIFFERENT"}
 Id = Annotated[str, typer.Argument(metavar="ID", help="The job's id, or the beginning of it.")]
@@ -88,8 +88,8 @@ def diff(
     """Show what is different between two jobs: outcome, steps, cost, time."""
 
     async def work() -> dict[str, Any]:
-        from mesh.jobs.comparing import compare
-        from mesh.jobs.values import Values
+        from mesh.jobs.journals.values import Values
+        from mesh.jobs.replay.comparing import compare
 
         async with connected(options) as mesh:
             peer = mesh.peer
@@ -113,7 +113,7 @@ class _File:
 
 
 def _loaded(name: str, use: str) -> _File:
-    from mesh.actors.definition import definition_of
+    from mesh.actors.declaring.definition import definition_of
     from mesh.host.loading import CannotLoad, load
 
     try:
@@ -150,9 +150,9 @@ def _renamed(definition: AgentDefinition, job: str) -> AgentDefinition:
 async def _prepared(
     mesh: Mesh, job: str, at: str, settings: list[str], files: list[_File], effects: bool, key: str
 ) -> Forking:
-    from mesh.jobs.forking import Fork, Forking, changed_input
-    from mesh.jobs.journals import Journals
-    from mesh.jobs.values import Values
+    from mesh.jobs.journals.journals import Journals
+    from mesh.jobs.journals.values import Values
+    from mesh.jobs.replay.forking import Fork, Forking, changed_input
 
     peer = mesh.peer
     journals, values = Journals(peer.store, peer.subjects), Values(peer.store, peer.subjects, peer.clock)
@@ -175,7 +175,7 @@ async def _prepared(
 
 
 async def _state(mesh: Mesh, job: str) -> Any:
-    from mesh.jobs.journals import Journals
+    from mesh.jobs.journals.journals import Journals
 
     journals = Journals(mesh.peer.store, mesh.peer.subjects)
     found = await journals.find(job)

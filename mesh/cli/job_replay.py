@@ -14,9 +14,9 @@ from mesh.cli.running import connected, run
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
-    from mesh.jobs.recordings import Recording
-    from mesh.jobs.replaying import Report
-    from mesh.jobs.workflow import Workflow
+    from mesh.jobs.authoring.workflow import Workflow
+    from mesh.jobs.replay.recordings import Recording
+    from mesh.jobs.replay.replaying import Report
 
 
 @shared_options
@@ -52,8 +52,8 @@ def replay(
 
 
 async def _from_mesh(options: Options, job: str, code: str, save: str) -> list[Report]:
-    from mesh.jobs.recordings import write_recording
-    from mesh.jobs.replaying import replay_state
+    from mesh.jobs.replay.recordings import write_recording
+    from mesh.jobs.replay.replaying import replay_state
     from mesh.protocols.job_state import fold
 
     async with connected(options) as mesh:
@@ -69,7 +69,7 @@ async def _from_mesh(options: Options, job: str, code: str, save: str) -> list[R
 
 async def _read(mesh: Mesh, job: str) -> tuple[Any, dict[str, bytes], Any]:
     """The job's entries, the objects fetched so far, and what fetches them."""
-    from mesh.jobs.journals import Journals
+    from mesh.jobs.journals.journals import Journals
 
     peer = mesh.peer
     journals = Journals(peer.store, peer.subjects)
@@ -86,7 +86,7 @@ async def _read(mesh: Mesh, job: str) -> tuple[Any, dict[str, bytes], Any]:
 
 
 async def _from_file(path: Path, job: str, code: str) -> list[Report]:
-    from mesh.jobs.replaying import replay
+    from mesh.jobs.replay.replaying import replay
     from mesh.protocols.job_state import fold
 
     recording = read_any(path)
@@ -110,7 +110,7 @@ def read_any(path: Path) -> Recording:
     """
     if not path.is_file():
         raise BadInput(f"there is no file {path}")
-    from mesh.jobs.recordings import Recording, read_recording
+    from mesh.jobs.replay.recordings import Recording, read_recording
     from mesh.protocols.errors import JournalCorrupt
     from mesh.upkeep.archive_lines import SUFFIX, read_lines
 

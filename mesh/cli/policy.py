@@ -15,7 +15,7 @@ from mesh.protocols.policies import readable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mesh.actors.event import Event
+    from mesh.actors.events.event import Event
 
 app = typer.Typer(help="Kill switches, flags, limits and shares: ls, history.", no_args_is_help=True)
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from mesh.cli.output import printable
-from mesh.jobs.words import in_short
+from mesh.jobs.outside.words import in_short
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.job_events import (
     ArtifactPut,

@@ -19,7 +19,7 @@ from mesh.protocols.errors import BadPayload, TimedOut, UnknownJob
 from mesh.protocols.submission import parse_budget, parse_labels, read_input
 
 if TYPE_CHECKING:
-    from mesh.jobs.handle import JobHandle
+    from mesh.jobs.outside.handle import JobHandle
     from mesh.protocols.job_state import JobState
 
 WithDegraded = Annotated[

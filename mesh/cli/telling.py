@@ -13,14 +13,14 @@ from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import print_value, printable
 from mesh.cli.running import connected, run
 from mesh.cli.submit import read_argument
-from mesh.jobs.words import became
+from mesh.jobs.outside.words import became
 from mesh.protocols.errors import Refused
 from mesh.protocols.job_events import tag_of
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
-    from mesh.jobs.control import Verdict
-    from mesh.jobs.handle import JobHandle
+    from mesh.jobs.outside.control import Verdict
+    from mesh.jobs.outside.handle import JobHandle
 
 ANSWERED_WITHIN = 10.0
 """Seconds for which a command waits for the job's answer, where --timeout does not say otherwise."""
@@ -140,7 +140,7 @@ async def find(mesh: Mesh, job: str) -> JobHandle:
     Raises:
         UnknownJob: there is none, or there are several.
     """
-    from mesh.jobs.journals import Journals
+    from mesh.jobs.journals.journals import Journals
 
     found = await Journals(mesh.peer.store, mesh.peer.subjects).find(job)
     return mesh.job(found.entry.job, tenant=found.entry.tenant)

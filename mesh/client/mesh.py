@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mesh.actors.events import Event
+from mesh.actors.events.events import Event
 from mesh.actors.peer import Connected, Identity, Peer
 from mesh.client.speech import Speech
 from mesh.clock import SystemClock, SystemIds
@@ -31,11 +31,11 @@ from mesh.telemetry.broadcast import Broadcast
 from mesh.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from mesh.actors.actor import Actor
-    from mesh.jobs.approvals import Approval
+    from mesh.actors.running.actor import Actor
+    from mesh.jobs.authoring.workflow import Workflow
     from mesh.jobs.host import JobHost
-    from mesh.jobs.submission import JobHandle
-    from mesh.jobs.workflow import Workflow
+    from mesh.jobs.outside.approvals import Approval
+    from mesh.jobs.outside.submission import JobHandle
     from mesh.registry.directory import Directory
     from mesh.telemetry.tuner import Hear
 
@@ -193,22 +193,22 @@ class Mesh(Speech):
     # -- jobs
 
     async def submit(self, workflow: str, payload: Any = None, **terms: Any) -> JobHandle:
-        """Publish a job; when this returns it is stored. `terms`: key, tenant, deadline, constraints, as `jobs.submission`."""
-        from mesh.jobs.submission import submit
+        """Publish a job; when this returns it is stored. `terms`: key, tenant, deadline, constraints, as `jobs.outside.submission`."""
+        from mesh.jobs.outside.submission import submit
 
         terms.setdefault("tenant", self.tenant)
         return await submit(self.peer, workflow, payload, **terms)
 
     def job(self, job: str, *, tenant: str = "") -> JobHandle:
         """A handle on a job that was submitted before."""
-        from mesh.jobs.submission import JobHandle
+        from mesh.jobs.outside.submission import JobHandle
 
         return JobHandle(self.peer, job, tenant=tenant or self.tenant)
 
     async def approvals(self, tenant: str = "*") -> list[Approval]:
         """What waits for somebody's yes, of all jobs or of one tenant's. Answer with `job(…).approve(…)`."""
-        from mesh.jobs.approvals import open_approvals
-        from mesh.jobs.journals import Journals
+        from mesh.jobs.journals.journals import Journals
+        from mesh.jobs.outside.approvals import open_approvals
 
         return await open_approvals(Journals(self.peer.store, self.peer.subjects), tenant)
 

@@ -7,10 +7,10 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
-from mesh.actors.lineage import Lineage
+from mesh.actors.asking.question import AskOptions, OnProgress
+from mesh.actors.asking.routing import Target
+from mesh.actors.exchanging.lineage import Lineage
 from mesh.actors.peer import Peer
-from mesh.actors.question import AskOptions, OnProgress
-from mesh.actors.routing import Target
 from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.subjects import check_name

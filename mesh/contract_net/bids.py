@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
-from mesh.actors.actor import Actor
-from mesh.actors.handler import Handler
-from mesh.actors.inbound import Inbound
-from mesh.actors.returning import Line
+from mesh.actors.admitting.returning import Line
+from mesh.actors.declaring.handler import Handler
+from mesh.actors.exchanging.inbound import Inbound
+from mesh.actors.running.actor import Actor
 from mesh.contract_net.bidding import LINE, Load, bid, places
 from mesh.contract_net.wants import Wants
 from mesh.protocols.acts import AcceptProposal, Bid, CallForProposal, Proposal, Refusal, RefusalReason

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from mesh.actors.subcontract import UNCONSTRAINED, Subcontract
+from mesh.actors.asking.subcontract import UNCONSTRAINED, Subcontract
 from mesh.protocols.acts import Mode
 from mesh.protocols.auction_messages import Terms
 from mesh.protocols.awards import AwardRecord, Candidate

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from mesh.actors.subcontract import UNCONSTRAINED
-from mesh.actors.tongue import answer_in
+from mesh.actors.asking.subcontract import UNCONSTRAINED
+from mesh.actors.exchanging.tongue import answer_in
 from mesh.contract_net.calls import Call
 from mesh.protocols.acts import ACTS, CallForProposal, InformResult, Propose
 from mesh.protocols.constraints import Usage

@@ -1,4 +1,5 @@
-"""Who of the acceptable bidders is passed over, because breakers here or elsewhere speak against them. See `actors.doubts`."""
+"""Who of the acceptable bidders is passed over, because breakers here or elsewhere speak against them. See
+`actors.asking.doubts`."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from mesh.actors.hedging import hedged, must_be_pure
+from mesh.actors.asking.hedging import hedged, must_be_pure
 from mesh.contract_net.calls import Call, Contracted
 from mesh.contract_net.ledger import AwardLedger
 from mesh.protocols.awards import AwardRecord

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mesh.actors.subcontract import Subcontract
+from mesh.actors.asking.subcontract import Subcontract
 from mesh.contract_net.calls import Call, CallLike, Contracted, call_of, subcontracted
 from mesh.contract_net.hedged import HedgedCall
 from mesh.contract_net.items import OnItem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from mesh.actors.inbound import Inbound
+from mesh.actors.exchanging.inbound import Inbound
 from mesh.contract_net.composing import content_of
 from mesh.protocols import auction_messages as m
 from mesh.protocols.acts import (

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from mesh.actors.killing import spared
+from mesh.actors.admitting.killing import spared
 from mesh.actors.peer import Peer
 from mesh.contract_net.doubting import undoubted
 from mesh.contract_net.learning import Corrections, Learning

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mesh.actors.inbound import Inbound
+from mesh.actors.exchanging.inbound import Inbound
 from mesh.contract_net.calls import Call, Contracted
 from mesh.contract_net.composing import call_for_proposals, names
 from mesh.contract_net.items import Items, OnItem

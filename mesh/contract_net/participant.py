@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mesh.actors.dispatch import LONGEST
-from mesh.actors.exchange import HostileReply
-from mesh.actors.inbound import Inbound
-from mesh.actors.work import Work
+from mesh.actors.exchanging.dispatch import LONGEST
+from mesh.actors.exchanging.exchange import HostileReply
+from mesh.actors.exchanging.inbound import Inbound
+from mesh.actors.running.work import Work
 from mesh.contract_net.bidding import Load
 from mesh.contract_net.bids import ASKED, Bids, Seat
 from mesh.contract_net.composing import content_of
@@ -56,8 +56,8 @@ from mesh.protocols.subjects import check_token
 from mesh.resilience.deadline import Deadline
 
 if TYPE_CHECKING:
-    from mesh.actors.actor import Actor
     from mesh.actors.peer import Peer
+    from mesh.actors.running.actor import Actor
 
 _DECLINES: dict[type[MeshError], RefusalReason] = {
     Overloaded: "capacity",

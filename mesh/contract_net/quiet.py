@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
-from mesh.actors.inbound import Inbound
+from mesh.actors.exchanging.inbound import Inbound
 from mesh.contract_net.calls import Call, Contracted
 from mesh.contract_net.composing import act, result_in
 from mesh.contract_net.ledger import AwardLedger

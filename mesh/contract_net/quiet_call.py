@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from mesh.actors.inbound import Inbound
+from mesh.actors.exchanging.inbound import Inbound
 from mesh.contract_net.calls import Call, Contracted
 from mesh.contract_net.composing import act, call_for_proposals, names, proposals_in
 from mesh.contract_net.ledger import AwardLedger

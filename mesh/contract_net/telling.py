@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mesh.actors.contract import encode_payload
+from mesh.actors.declaring.contract import encode_payload
 from mesh.contract_net.bids import Bids, Seat
 from mesh.contract_net.composing import payload_of, reply
 from mesh.protocols import commitments as c

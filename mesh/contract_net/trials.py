@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mesh.actors.routing import REPEATABLE
+from mesh.actors.asking.routing import REPEATABLE
 from mesh.contract_net.calls import Call
 from mesh.contract_net.sampling import Sample
 from mesh.protocols.selection import SelectionPolicy

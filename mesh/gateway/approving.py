@@ -10,8 +10,8 @@ from aiohttp import web
 from mesh.gateway.answers import json_answer
 from mesh.gateway.gateway import Gateway, gateway_of
 from mesh.gateway.reading import known
-from mesh.jobs.approvals import open_approvals
-from mesh.jobs.listing import iso
+from mesh.jobs.outside.approvals import open_approvals
+from mesh.jobs.outside.listing import iso
 from mesh.protocols.job_state import WaitState
 
 

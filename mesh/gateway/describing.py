@@ -7,7 +7,7 @@ from aiohttp import web
 from mesh.gateway.answers import json_answer
 from mesh.gateway.gateway import Gateway, gateway_of
 from mesh.gateway.openapi import Described, document
-from mesh.jobs.hosted import KnownWorkflow, KnownWorkflows
+from mesh.jobs.owning.hosted import KnownWorkflow, KnownWorkflows
 
 
 async def get_openapi(request: web.Request) -> web.Response:

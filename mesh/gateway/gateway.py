@@ -13,8 +13,8 @@ from mesh.client.mesh import Mesh
 from mesh.gateway.limits import Limits
 from mesh.gateway.tokens import Bearer, Tokens
 from mesh.gateway.webhooks.service import Webhooks
-from mesh.jobs.journals import Journals
-from mesh.jobs.values import Values
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.journals.values import Values
 from mesh.protocols.errors import Overloaded
 
 

@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Sequence
 
 from mesh.gateway.problems import BadHeader
-from mesh.jobs.listing import Row
+from mesh.jobs.outside.listing import Row
 
 
 def page(rows: Sequence[Row], *, limit: int, after: str = "") -> tuple[list[Row], str]:

@@ -13,7 +13,7 @@ from mesh.gateway.gateway import Gateway, gateway_of
 from mesh.gateway.links import job_path, links
 from mesh.gateway.paging import page
 from mesh.gateway.query import number
-from mesh.jobs.listing import list_jobs, row, show_job
+from mesh.jobs.outside.listing import list_jobs, row, show_job
 from mesh.protocols.errors import TimedOut, UnknownJob
 from mesh.protocols.job_state import JobState
 

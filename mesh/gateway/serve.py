@@ -19,8 +19,8 @@ from mesh.gateway.tokens import Tokens
 from mesh.gateway.webhooks.service import Sending, Webhooks
 from mesh.gateway.webhooks.signing import key_of
 from mesh.gateway.webhooks.targets import Targets
-from mesh.jobs.liveness import seat_of
-from mesh.jobs.streams import ensure_streams
+from mesh.jobs.journals.streams import ensure_streams
+from mesh.jobs.owning.liveness import seat_of
 from mesh.settings import ServerTarget
 from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry

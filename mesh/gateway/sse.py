@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from mesh.gateway.positions import Position
-from mesh.jobs.listing import event_rows
+from mesh.jobs.outside.listing import event_rows
 from mesh.protocols.job_state import Recorded
 
 HEARTBEAT = b": still here\n\n"

@@ -12,7 +12,7 @@ from mesh.gateway.gateway import Gateway, gateway_of
 from mesh.gateway.positions import Position, read_position
 from mesh.gateway.reading import unknown
 from mesh.gateway.sse import HEARTBEAT, LEAVING, blocks
-from mesh.jobs.handle import JobHandle
+from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.errors import Transient
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import JobState, Recorded

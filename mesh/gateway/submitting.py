@@ -11,7 +11,7 @@ from mesh.gateway.links import job_path, links
 from mesh.gateway.problems import BadHeader, Malformed, keyed
 from mesh.gateway.terms import KEY, WEBHOOK, read_terms
 from mesh.gateway.webhooks.service import Registered
-from mesh.jobs.submission import JobHandle, submit
+from mesh.jobs.outside.submission import JobHandle, submit
 from mesh.protocols.errors import BadPayload, Semantic
 from mesh.protocols.subjects import check_name
 from mesh.protocols.submission import Terms, digest_of, job_id_for_key, read_input

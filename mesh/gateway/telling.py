@@ -15,8 +15,8 @@ from mesh.gateway.gateway import BEARER, gateway_of
 from mesh.gateway.problems import Malformed, PassedOver, keyed
 from mesh.gateway.reading import known
 from mesh.gateway.terms import KEY, read_terms
-from mesh.jobs.control import Verdict
-from mesh.jobs.handle import JobHandle
+from mesh.jobs.outside.control import Verdict
+from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.errors import BadPayload
 from mesh.protocols.job_events import tag_of
 from mesh.protocols.submission import read_input

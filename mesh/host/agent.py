@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from mesh.actors.definition import Agent
-from mesh.actors.marks import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.marks import command
 from mesh.host.host_record import HostRecord
 from mesh.host.log_query import CALL, MOST, LogQuery, find_lines
 

@@ -116,7 +116,7 @@ def _only_agent(module: ModuleType, use: str) -> Any:
 
 
 def _all_workflows(module: ModuleType, use: str) -> list[Any]:
-    from mesh.jobs.workflow import Workflow
+    from mesh.jobs.authoring.workflow import Workflow
 
     found = [thing for thing in vars(module).values() if isinstance(thing, Workflow)]
     if not found:
@@ -125,7 +125,7 @@ def _all_workflows(module: ModuleType, use: str) -> list[Any]:
 
 
 def _agents(module: ModuleType) -> list[str]:
-    from mesh.actors.definition import definition_of
+    from mesh.actors.declaring.definition import definition_of
 
     found = []
     for name, thing in vars(module).items():

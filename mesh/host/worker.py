@@ -31,7 +31,7 @@ from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from mesh.actors.actor import Actor
+    from mesh.actors.running.actor import Actor
     from mesh.client.mesh import Mesh
 
 logger = logging.getLogger("mesh.host.worker")

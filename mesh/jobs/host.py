@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mesh.jobs.calling import AGENT
-from mesh.jobs.calls import Contractor
-from mesh.jobs.liveness import seat_of
-from mesh.jobs.owner import Owner
-from mesh.jobs.workflow import Workflow
+from mesh.jobs.authoring.workflow import Workflow
+from mesh.jobs.owning.liveness import seat_of
+from mesh.jobs.owning.owner import Owner
+from mesh.jobs.steps.calling import AGENT
+from mesh.jobs.steps.calls import Contractor
 from mesh.registry.listing import Change
 from mesh.registry.records import Instance, Schema
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from mesh.actors.actor import Actor
-from mesh.actors.handler import Handler
+from mesh.actors.declaring.handler import Handler
+from mesh.actors.running.actor import Actor
 from mesh.transport.memory.server import MemoryServer
 
 Function = Callable[..., Any]

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from mesh.actors.batch import OPENING, decode_batch
+from mesh.actors.events.batch import OPENING, decode_batch
 from mesh.protocols.envelope import Envelope, decode
 from mesh.protocols.errors import BadEnvelope, MeshError
 from mesh.protocols.ports import Message

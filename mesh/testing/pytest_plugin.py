@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from mesh.jobs.replaying import Report
+    from mesh.jobs.replay.replaying import Report
     from mesh.protocols.ports import Clock, Ids
     from mesh.transport.memory.server import MemoryServer
 

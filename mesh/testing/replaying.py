@@ -11,9 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mesh.jobs.recordings import read_recording
-from mesh.jobs.replaying import Report, replay
-from mesh.jobs.workflow import Workflow
+from mesh.jobs.authoring.workflow import Workflow
+from mesh.jobs.replay.recordings import read_recording
+from mesh.jobs.replay.replaying import Report, replay
 from mesh.protocols.job_state import Recorded, fold
 
 

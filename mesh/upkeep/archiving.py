@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from mesh.jobs.hosted import KnownWorkflows
-from mesh.jobs.journals import Journals
-from mesh.jobs.streams import INBOX, INGRESS, TIMERS
-from mesh.jobs.values import Values
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.journals.streams import INBOX, INGRESS, TIMERS
+from mesh.jobs.journals.values import Values
+from mesh.jobs.owning.hosted import KnownWorkflows
 from mesh.protocols.errors import JournalCorrupt
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import JobState, Recorded, is_tombstone

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from mesh.jobs.journals import Journals
-from mesh.jobs.values import Values
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.journals.values import Values
 from mesh.protocols.errors import Conflict, Refused
 from mesh.protocols.job_events import Archived
 from mesh.protocols.job_inbox import Cancel

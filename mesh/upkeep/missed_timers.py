@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mesh.jobs.journals import Journals
-from mesh.jobs.streams import TIMERS
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.journals.streams import TIMERS
 from mesh.protocols.errors import Conflict
 from mesh.protocols.job_events import Entry, Woken, encode_entry
 from mesh.protocols.job_state import JobState, Recorded, advance

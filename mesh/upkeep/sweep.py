@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from mesh.jobs.journals import Journals
-from mesh.jobs.values import Values
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.journals.values import Values
 from mesh.protocols.errors import Conflict, Refused
 from mesh.protocols.job_events import Archived
 from mesh.protocols.ports import BucketSpec, Clock, KeyValue, Objects, Store, StoredObject

@@ -6,8 +6,8 @@ import hashlib
 
 import msgspec
 
-from mesh.jobs.journals import Journals
-from mesh.jobs.values import Values
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.journals.values import Values
 from mesh.protocols.errors import Conflict, TimedOut
 from mesh.protocols.job_events import Archived, Entry, Value, encode_entry
 from mesh.protocols.job_state import JobState, advance, is_tombstone

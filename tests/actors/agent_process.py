@@ -7,8 +7,8 @@ import os
 import sys
 from collections.abc import AsyncIterator
 
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
 from mesh.actors.peer import Identity, Peer
 from mesh.clock import SystemClock, SystemIds
 from mesh.settings import ServerTarget

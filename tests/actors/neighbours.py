@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mesh.actors.actor import Actor
 from mesh.actors.peer import Identity, Peer
+from mesh.actors.running.actor import Actor
 from mesh.protocols.envelope import Envelope, decode
 from mesh.protocols.ports import Clock, Ids, Message
 from mesh.telemetry.telemetry import Fields, Telemetry

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from mesh.actors.definition import agent
-from mesh.actors.work import NOBODY, Work
+from mesh.actors.declaring.definition import agent
+from mesh.actors.running.work import NOBODY, Work
 from mesh.protocols.constraints import Constraints
 from mesh.protocols.envelope import Envelope, Sender
 from mesh.resilience.deadline import Deadline

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from mesh.actors.actor import Actor
-from mesh.actors.definition import Agent, agent
-from mesh.actors.handler import command, on_event
+from mesh.actors.declaring.definition import Agent, agent
+from mesh.actors.declaring.handler import command, on_event
 from mesh.actors.peer import Peer
+from mesh.actors.running.actor import Actor
 from mesh.policy.policy import open_policies
 from mesh.protocols.constraints import Constraints
 from mesh.protocols.errors import DeadlineExceeded, Draining, MeshError, Overloaded

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mesh.actors.context import Context
-from mesh.actors.definition import FunctionAgent, agent
+from mesh.actors.declaring.definition import FunctionAgent, agent
+from mesh.actors.running.context import Context
 from mesh.clock import SeededIds
 from mesh.protocols.constraints import Effect
 from mesh.protocols.errors import AgentLost, MeshError, NoResponders, Overloaded, TimedOut, Unavailable

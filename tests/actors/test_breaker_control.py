@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
 from mesh.actors.peer import Peer
+from mesh.actors.running.context import Context
 from mesh.policy.policy import open_policies
 from mesh.protocols.breaker_rows import BreakerRow, BreakersWanted
 from mesh.protocols.errors import BadPayload, BreakerOpen, HandlerFailed, Killed, RateLimited

@@ -7,10 +7,10 @@ import asyncio
 import msgspec
 import pytest
 
-from mesh.actors.actor import Actor
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
 from mesh.actors.peer import Peer
+from mesh.actors.running.actor import Actor
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import Cancelled
 from mesh.resilience.deadline import Deadline

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent, agent
-from mesh.actors.handler import command
-from mesh.actors.subcontract import Subcontract
+from mesh.actors.asking.subcontract import Subcontract
+from mesh.actors.declaring.definition import Agent, agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.running.context import Context
 from mesh.protocols.constraints import Budget, Constraints, Usage
 from mesh.protocols.errors import CallCycle, DeadlineExceeded, NoResponders, Refused, TooManyHops, Unavailable
 from tests.actors.neighbours import Neighbours

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.actors.contract import Contract, encode_payload
+from mesh.actors.declaring.contract import Contract, encode_payload
 from mesh.protocols.errors import BadPayload, BadResult
 from mesh.registry.schemas import digest_of
 

@@ -7,10 +7,10 @@ import asyncio
 import msgspec
 import pytest
 
-from mesh.actors import conversation as module
-from mesh.actors.conversation import Conversation
+from mesh.actors.exchanging import conversation as module
+from mesh.actors.exchanging.conversation import Conversation
+from mesh.actors.exchanging.responder import answer
 from mesh.actors.peer import Peer
-from mesh.actors.responder import answer
 from mesh.protocols.envelope import Sender
 from mesh.protocols.errors import NoResponders, Unavailable
 from mesh.protocols.ports import Message

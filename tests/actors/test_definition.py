@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent, agent, definition_of
-from mesh.actors.handler import command, every, on_event
+from mesh.actors.declaring.definition import Agent, agent, definition_of
+from mesh.actors.declaring.handler import command, every, on_event
+from mesh.actors.running.context import Context
 from mesh.protocols.acts import Bid, CallForProposal
 from mesh.protocols.errors import BadPayload, InvalidName
 

@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
-from mesh.actors.definition import Agent, agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent, agent
+from mesh.actors.declaring.handler import command
 from mesh.protocols.errors import DeadlineExceeded
 from mesh.testing.virtual_time import VirtualLoop, until
 from tests.actors.neighbours import Neighbours

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-import mesh.actors.doing as present
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent, agent
-from mesh.actors.effects import HORIZON, LEASE, Effects, Silence
-from mesh.actors.effects_record import EffectRecord, what_next
-from mesh.actors.handler import command, on_event
-from mesh.actors.state_shelf import Found
+import mesh.actors.running.doing as present
+from mesh.actors.declaring.definition import Agent, agent
+from mesh.actors.declaring.handler import command, on_event
+from mesh.actors.keeping.effects import HORIZON, LEASE, Effects, Silence
+from mesh.actors.keeping.effects_record import EffectRecord, what_next
+from mesh.actors.keeping.state_shelf import Found
+from mesh.actors.running.context import Context
 from mesh.protocols.errors import BadResult, HandlerFailed, InDoubt, NoResponders, Refused, TimedOut
 from mesh.protocols.ports import Clock
 from mesh.testing.virtual_time import until

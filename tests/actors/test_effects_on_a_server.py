@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mesh import Mesh, durable
-from mesh.actors.state import State
+from mesh.actors.keeping.state import State
 from mesh.protocols.errors import Conflict
 from mesh.testing.virtual_time import until
 from tests.effect_target import EffectTarget

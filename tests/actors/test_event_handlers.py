@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent, agent
-from mesh.actors.events import Event
-from mesh.actors.handler import command, on_event
-from mesh.actors.supervision import Poisoned, RestartPolicy
+from mesh.actors.declaring.definition import Agent, agent
+from mesh.actors.declaring.handler import command, on_event
+from mesh.actors.events.events import Event
+from mesh.actors.running.context import Context
+from mesh.actors.running.supervision import Poisoned, RestartPolicy
 from mesh.protocols.errors import BadPayload, InvalidName
 from mesh.testing.virtual_time import until
 from tests.actors.neighbours import Neighbours

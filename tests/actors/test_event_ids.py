@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from mesh.actors.event_ids import EventIds
+from mesh.actors.events.event_ids import EventIds
 from mesh.clock import SystemClock, SystemIds
 
 

@@ -7,10 +7,10 @@ import asyncio
 import msgspec
 import pytest
 
-from mesh.actors.burial import GivenUp
-from mesh.actors.definition import Agent
-from mesh.actors.handler import on_event
-from mesh.jobs.letters import Letters
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import on_event
+from mesh.actors.events.burial import GivenUp
+from mesh.jobs.outside.letters import Letters
 from mesh.protocols.dead_letters import DeadLetter
 from mesh.protocols.envelope import decode
 from mesh.protocols.errors import Refused, TimedOut

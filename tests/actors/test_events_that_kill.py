@@ -7,9 +7,9 @@ import asyncio
 import msgspec
 import pytest
 
-from mesh.actors.definition import Agent
-from mesh.actors.handler import on_event
-from mesh.actors.reactions import LOST
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import on_event
+from mesh.actors.events.reactions import LOST
 from mesh.client.mesh import Mesh
 from mesh.clock import SystemIds
 from mesh.protocols.dead_letters import DeadLetter

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
 from mesh.actors.peer import Peer
+from mesh.actors.running.context import Context
 from mesh.protocols.errors import DeadlineExceeded, MeshError
 from mesh.resilience.deadline import Deadline
 from mesh.testing.virtual_time import until

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.actors.fairness import AGEING, due
-from mesh.actors.mailbox import Mailbox
-from mesh.actors.queueing import FairQueue
-from mesh.actors.work import Work
+from mesh.actors.admitting.fairness import AGEING, due
+from mesh.actors.admitting.mailbox import Mailbox
+from mesh.actors.admitting.queueing import FairQueue
+from mesh.actors.running.work import Work
 from mesh.protocols.errors import Overloaded
 from tests.actors.queues import Given, Landlord, work
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.actors.flow import JUMP, SETTLED, SHARE, SURE, TRICKLE, Flow
-from mesh.actors.returning import Line
+from mesh.actors.admitting.flow import JUMP, SETTLED, SHARE, SURE, TRICKLE, Flow
+from mesh.actors.admitting.returning import Line
 
 
 def measured(pace: float, *, times: int = 50, capacity: int = 1) -> tuple[Flow, float]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.actors.gradient import WINDOW, Gradient
+from mesh.actors.admitting.gradient import WINDOW, Gradient
 
 AT_BEST = 0.05
 """Seconds a call takes where nothing is in its way."""

@@ -7,12 +7,12 @@ import contextlib
 
 import pytest
 
-from mesh.actors.actor import Actor
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent, agent
-from mesh.actors.handler import command
+from mesh.actors.asking.question import Question, Wish
+from mesh.actors.declaring.definition import Agent, agent
+from mesh.actors.declaring.handler import command
 from mesh.actors.peer import Peer
-from mesh.actors.question import Question, Wish
+from mesh.actors.running.actor import Actor
+from mesh.actors.running.context import Context
 from mesh.protocols.errors import BreakerOpen, Overloaded, Unavailable
 from mesh.resilience.hedging import Hedge
 from mesh.testing.virtual_time import until

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent, agent
-from mesh.actors.handler import command
-from mesh.actors.history import History
-from mesh.actors.history_turns import Turn
-from mesh.actors.lineage import Lineage
+from mesh.actors.declaring.definition import Agent, agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.exchanging.lineage import Lineage
+from mesh.actors.keeping.history import History
+from mesh.actors.keeping.history_turns import Turn
+from mesh.actors.keeping.state_declared import histories
 from mesh.actors.peer import Peer
-from mesh.actors.state_declared import histories
+from mesh.actors.running.context import Context
 from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import Sender
 from mesh.protocols.errors import BadPayload, Refused, TooLarge

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mesh.actors.actor import Actor
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent, agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent, agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.running.actor import Actor
+from mesh.actors.running.context import Context
 from mesh.clock import SeededIds
 from mesh.protocols.envelope import Envelope, Sender, encode, encode_msgpack
 from mesh.protocols.ports import Clock, Ids

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
-from mesh.actors.events import Event
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.events.events import Event
+from mesh.actors.running.context import Context
 from mesh.protocols.envelope import decode
 from mesh.protocols.references import LIMIT
 from mesh.testing.virtual_time import until

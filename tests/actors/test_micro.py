@@ -12,9 +12,9 @@ import nats
 import pytest
 from nats.micro.service import ServiceInfo, ServicePing, ServiceStats
 
-from mesh.actors.definition import Agent, agent
-from mesh.actors.handler import command
-from mesh.actors.micro import semantic_version
+from mesh.actors.declaring.definition import Agent, agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.exchanging.micro import semantic_version
 from mesh.actors.peer import Identity, Peer
 from mesh.clock import SystemClock, SystemIds
 from mesh.settings import ServerTarget

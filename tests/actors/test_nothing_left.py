@@ -6,8 +6,8 @@ import errno
 
 import pytest
 
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
 from mesh.protocols.errors import AgentLost, HandlerFailed
 from mesh.testing.virtual_time import until
 from tests.actors.neighbours import Neighbours

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command, on_event
-from mesh.actors.supervision import Poisoned, RestartPolicy
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command, on_event
+from mesh.actors.running.context import Context
+from mesh.actors.running.supervision import Poisoned, RestartPolicy
 from mesh.protocols.errors import Refused
 from mesh.protocols.ports import Clock, Ids
 from mesh.telemetry.telemetry import silent

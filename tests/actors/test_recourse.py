@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent, agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent, agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.running.context import Context
 from mesh.protocols.constraints import Constraints
 from mesh.protocols.errors import (
     BadPayload,

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command, on_event
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command, on_event
 from mesh.actors.peer import Identity, Peer
-from mesh.actors.supervision import Poisoned, RestartPolicy
+from mesh.actors.running.supervision import Poisoned, RestartPolicy
 from mesh.contract_net.participant import Participant
 from mesh.protocols.errors import HandlerFailed, Refused
 from mesh.protocols.ports import Clock

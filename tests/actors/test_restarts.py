@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
-from mesh.actors.supervision import MEANINGS, TRANSITIONS, Poisoned, RestartPolicy, Supervision
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.running.context import Context
+from mesh.actors.running.supervision import MEANINGS, TRANSITIONS, Poisoned, RestartPolicy, Supervision
 from mesh.protocols.errors import AgentLost, Draining, HandlerFailed
 from mesh.protocols.transitions import terminal
 from mesh.testing.virtual_time import until

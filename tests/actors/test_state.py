@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent, agent
-from mesh.actors.handler import command
-from mesh.actors.state import State
-from mesh.actors.state_declared import durable
-from mesh.actors.state_kind import StateKind
-from mesh.actors.state_shelf import LARGEST, Record
-from mesh.actors.supervision import Poisoned, RestartPolicy
+from mesh.actors.declaring.definition import Agent, agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.keeping.state import State
+from mesh.actors.keeping.state_declared import durable
+from mesh.actors.keeping.state_kind import StateKind
+from mesh.actors.keeping.state_shelf import LARGEST, Record
+from mesh.actors.running.context import Context
+from mesh.actors.running.supervision import Poisoned, RestartPolicy
 from mesh.protocols.errors import BadResult, Conflict, InvalidName, Refused, StateMismatch, TimedOut, TooLarge
 from mesh.testing.virtual_time import until
 from tests.actors.neighbours import Neighbours

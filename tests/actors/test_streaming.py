@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.running.context import Context
 from mesh.protocols.constraints import Usage
 from mesh.protocols.errors import BadResult, DeadlineExceeded, HandlerFailed, MeshError, NoResponders, TimedOut
 from mesh.testing.virtual_time import until

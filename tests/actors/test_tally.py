@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.actors.tally import UNKNOWN_LATENCY, Tally
+from mesh.actors.running.tally import UNKNOWN_LATENCY, Tally
 from tests.actors.queues import HANDLER
 
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command, every
-from mesh.actors.supervision import Poisoned, RestartPolicy
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command, every
+from mesh.actors.running.supervision import Poisoned, RestartPolicy
 from tests.actors.neighbours import Neighbours
 
 pytestmark = pytest.mark.virtual

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
-from mesh.actors.tools import tool
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.running.context import Context
+from mesh.actors.running.tools import tool
 from mesh.protocols.constraints import Usage
 from mesh.protocols.errors import BadPayload, BreakerOpen, HandlerFailed, InvalidName, TimedOut
 from tests.actors.neighbours import Neighbours

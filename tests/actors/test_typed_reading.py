@@ -10,11 +10,11 @@ import msgspec
 import pydantic
 import pytest
 
-from mesh.actors.actor import Actor
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
-from mesh.actors.handler import Handler, on_event
-from mesh.actors.typed_reading import TypedReading, untyped
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import Handler, on_event
+from mesh.actors.events.typed_reading import TypedReading, untyped
+from mesh.actors.running.actor import Actor
+from mesh.actors.running.context import Context
 from mesh.protocols.envelope import Envelope, decode, encode
 from mesh.protocols.errors import BadEnvelope, VersionUnsupported
 from mesh.testing.virtual_time import until

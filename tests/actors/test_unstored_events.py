@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from mesh.actors.batch import MOST
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent, agent
-from mesh.actors.event import Event
-from mesh.actors.handler import on_event
+from mesh.actors.declaring.definition import Agent, agent
+from mesh.actors.declaring.handler import on_event
+from mesh.actors.events.batch import MOST
+from mesh.actors.events.event import Event
 from mesh.actors.peer import Peer
+from mesh.actors.running.context import Context
 from mesh.protocols.envelope import Envelope, decode, encode
 from mesh.protocols.errors import BadPayload, InvalidName, TooLarge, Unavailable
 from mesh.protocols.ports import Message

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from mesh.actors.contract import Contract, encode_payload
-from mesh.actors.lineage import Lineage
+from mesh.actors.declaring.contract import Contract, encode_payload
+from mesh.actors.exchanging.lineage import Lineage
 from mesh.clock import SystemIds
 from mesh.protocols.envelope import Sender, decode, encode
 from tests.benchmarks.ground import PAYLOAD, Ground

@@ -15,8 +15,8 @@ from contextlib import AsyncExitStack
 import msgspec
 import nats
 
-from mesh.actors.definition import Agent
-from mesh.actors.handler import on_event
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import on_event
 from mesh.client.mesh import Mesh
 from tests.benchmarks.ground import PAYLOAD, Ground, Other, there
 from tests.benchmarks.rounds import ratio_row

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import mesh
 from mesh.client.mesh import Mesh
-from mesh.jobs.handle import JobHandle
-from mesh.jobs.workflow import Job
+from mesh.jobs.authoring.workflow import Job
+from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.submission import Terms, headers_of, job_id_for_key
 from tests.benchmarks.ground import Ground, there
 from tests.benchmarks.rows import Row, Target

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import mesh
 from mesh.client.mesh import Mesh
-from mesh.jobs.workflow import Job
+from mesh.jobs.authoring.workflow import Job
 from tests.benchmarks.ground import Ground, there
 from tests.benchmarks.rounds import AT_ONCE, at_once
 from tests.benchmarks.rows import Row, Target

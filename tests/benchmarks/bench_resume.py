@@ -14,9 +14,9 @@ from typing import Any
 
 import mesh
 from mesh.client.mesh import Mesh
-from mesh.jobs.handle import JobHandle
-from mesh.jobs.journals import Journals
-from mesh.jobs.workflow import Job
+from mesh.jobs.authoring.workflow import Job
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.job_events import Snapshot
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import fold

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 
 import mesh
 from mesh.client.mesh import Mesh
-from mesh.jobs.workflow import Job
+from mesh.jobs.authoring.workflow import Job
 from mesh.protocols.ports import StreamSpec
 from tests.benchmarks.ground import Ground, there
 from tests.benchmarks.other import Other

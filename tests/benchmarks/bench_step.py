@@ -18,7 +18,7 @@ import nats
 
 import mesh
 from mesh.client.mesh import Mesh
-from mesh.jobs.workflow import Job
+from mesh.jobs.authoring.workflow import Job
 from tests.benchmarks.ground import PAYLOAD, Ground, there
 from tests.benchmarks.other import Other
 from tests.benchmarks.raw import SUBJECT

@@ -16,8 +16,8 @@ from statistics import median, quantiles
 from typing import NamedTuple
 
 from mesh.client.mesh import Mesh
-from mesh.jobs.handle import JobHandle
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.ports import Message
 from tests.benchmarks.ground import Ground, there
 from tests.benchmarks.other import Other

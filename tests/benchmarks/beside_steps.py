@@ -15,7 +15,7 @@ import nats
 
 import mesh
 from mesh.client.mesh import Mesh
-from mesh.jobs.workflow import Job
+from mesh.jobs.authoring.workflow import Job
 from tests.benchmarks.ground import PAYLOAD, Ground
 from tests.benchmarks.raw import SUBJECT
 from tests.benchmarks.rounds import AT_ONCE, at_once, one_by_one, ratio_row

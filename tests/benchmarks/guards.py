@@ -11,11 +11,11 @@ import time
 from types import SimpleNamespace
 from typing import Any, cast
 
-from mesh.actors.asking import Asking
-from mesh.actors.contract import encode_payload
-from mesh.actors.exchange import Ask
+from mesh.actors.asking.asking import Asking
+from mesh.actors.asking.question import Wish
+from mesh.actors.declaring.contract import encode_payload
+from mesh.actors.exchanging.exchange import Ask
 from mesh.actors.peer import Peer
-from mesh.actors.question import Wish
 from mesh.protocols.envelope import Envelope
 from mesh.resilience.alarms import alarms
 from mesh.resilience.deadline import Deadline

@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from mesh import Job, workflow
-from mesh.jobs.workflow import Workflow
+from mesh.jobs.authoring.workflow import Workflow
 from tests.chaos.plans import Act, Asked, Hands
 
 OLD = ("charge", "ship")

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from mesh.client.mesh import Mesh
-from mesh.jobs.journals import Journals
-from mesh.jobs.submission import JobHandle
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.outside.submission import JobHandle
 from mesh.protocols.errors import MeshError, Transient
 from mesh.protocols.job_rules import TERMINAL
 from tests.chaos import worker

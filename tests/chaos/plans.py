@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from mesh import Job, workflow
-from mesh.jobs.workflow import Workflow
+from mesh.jobs.authoring.workflow import Workflow
 from mesh.protocols.constraints import Effect
 from mesh.testing.virtual_time import until
 from tests.chaos.doom import Doom

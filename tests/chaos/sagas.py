@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mesh import Job, workflow
-from mesh.jobs.workflow import Workflow
+from mesh.jobs.authoring.workflow import Workflow
 from tests.chaos.plans import Act, Asked, Hands
 
 

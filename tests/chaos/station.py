@@ -26,7 +26,7 @@ from typing import Any, Literal
 import msgspec
 
 from mesh import Agent, Context, Mesh, command, on_event
-from mesh.actors import reactions
+from mesh.actors.events import reactions
 from mesh.clock import SystemClock
 from mesh.protocols.errors import Overloaded, Transient
 from mesh.telemetry.log_lines import JsonLines

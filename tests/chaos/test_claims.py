@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from mesh.client.mesh import Mesh
-from mesh.jobs.backlog import Candidate
+from mesh.jobs.owning.backlog import Candidate
 from mesh.protocols.job_events import Entry, Submitted, Value, encode_entry
 from mesh.protocols.job_state import advance
 from tests.chaos.fleet import Fleet, Handed

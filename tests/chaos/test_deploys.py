@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from mesh.client.mesh import Mesh
-from mesh.jobs.handle import JobHandle
+from mesh.jobs.outside.handle import JobHandle
 from tests.chaos.deployed import NEW, OLD
 from tests.chaos.fleet import Fleet
 from tests.chaos.scenario import Scenario

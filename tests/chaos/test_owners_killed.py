@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from mesh.client.mesh import Mesh
-from mesh.jobs.handle import JobHandle
+from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.job_events import StepSucceeded
 from mesh.testing.virtual_time import until
 from tests.chaos.evidence import Evidence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from mesh.actors.reactions import LOST
+from mesh.actors.events.reactions import LOST
 from mesh.client.mesh import Mesh
 from mesh.protocols.dead_letters import DeadLetter
 from mesh.protocols.errors import MeshError
@@ -25,7 +25,7 @@ HANDS = ("one", "two", "three")
 MOST_DEATHS = 4
 """Attempts at one message: each may cost a process."""
 STEP_DEATHS = 16
-"""Four winners, three times over (`mesh/jobs/awarding.py`), and some that come back in time to hear of it again."""
+"""Four winners, three times over (`mesh/jobs/steps/awarding.py`), and some that come back in time to hear of it again."""
 SETTLED_WITHIN = 60.0
 
 

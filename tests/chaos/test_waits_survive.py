@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from mesh.client.mesh import Mesh
-from mesh.jobs.control import Verdict
-from mesh.jobs.handle import JobHandle
+from mesh.jobs.outside.control import Verdict
+from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.job_events import CancelRequested, WaitResolved
 from tests.chaos.fleet import Fleet
 from tests.chaos.plans import Act

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from mesh import Mesh
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
 
 
 class Worker(Agent):

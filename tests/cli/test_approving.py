@@ -10,7 +10,7 @@ import typer
 
 from mesh.cli.approvals import _confirm
 from mesh.cli.exits import BadInput
-from mesh.jobs.words import became
+from mesh.jobs.outside.words import became
 from mesh.protocols.job_events import CancelRequested, Event, PauseRequested, Resumed, SignalReceived, WaitResolved
 
 SHOWN: dict[str, Any] = {

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from mesh.jobs.journals import Journals
-from mesh.jobs.streams import TIMERS, ensure_streams
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.journals.streams import TIMERS, ensure_streams
 from mesh.protocols.errors import Transient
 from mesh.protocols.job_events import Entry, Submitted, Value, encode_entry
 from mesh.protocols.job_state import advance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.actors.returning import Line
+from mesh.actors.admitting.returning import Line
 from mesh.contract_net.bidding import LINE, Load, bid
 
 

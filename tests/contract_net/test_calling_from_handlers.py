@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import agent
+from mesh.actors.declaring.definition import agent
+from mesh.actors.running.context import Context
 from mesh.protocols.constraints import Budget, Constraints, Usage
 from mesh.protocols.errors import CallCycle, HandlerFailed, Refused, TooManyHops
 from tests.contract_net.market_place import MarketPlace

@@ -9,7 +9,7 @@ import asyncio
 
 import pytest
 
-from mesh.actors.handler import command
+from mesh.actors.declaring.handler import command
 from mesh.testing.virtual_time import until
 from tests.contract_net.market_place import MarketPlace, Worker
 from tests.contract_net.queueing import Simulation, as_we_do, best_of_all, by_oracle

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from mesh.actors.actor import Actor
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.running.actor import Actor
+from mesh.actors.running.context import Context
 from mesh.protocols.errors import AgentLost, MeshError
 from mesh.resilience.hedging import Hedge
 from tests.contract_net.market_place import MarketPlace, until

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import agent
+from mesh.actors.declaring.definition import agent
+from mesh.actors.running.context import Context
 from mesh.protocols.errors import AgentLost, Draining, MeshError, Overloaded
 from tests.contract_net.market_place import MarketPlace
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.definition import Agent, agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent, agent
+from mesh.actors.declaring.handler import command
 from mesh.protocols.acts import Bid, CallForProposal, Mode
 from mesh.protocols.constraints import Budget, Constraints
 from mesh.protocols.errors import NoBids, Refused

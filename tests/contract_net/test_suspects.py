@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.actor import Actor
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
 from mesh.actors.peer import Peer
+from mesh.actors.running.actor import Actor
+from mesh.actors.running.context import Context
 from mesh.protocols.artifacts import Verdict
 from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import Clock, Ids

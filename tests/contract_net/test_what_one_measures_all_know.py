@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from mesh.actors.handler import command
+from mesh.actors.declaring.handler import command
 from mesh.contract_net.initiator import Initiator
 from mesh.contract_net.track_record import Bidder
 from mesh.protocols.acts import Bid, CallForProposal

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import uvloop
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.running.context import Context
 from mesh.client.mesh import Mesh
 from mesh.protocols.constraints import Effect
 

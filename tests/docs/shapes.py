@@ -9,7 +9,8 @@ from typing import Any, get_args
 import msgspec
 from msgspec import inspect as types
 
-from mesh.actors import batch, dispatch
+from mesh.actors.events import batch
+from mesh.actors.exchanging import dispatch
 from mesh.contract_net import composing, confirming
 from mesh.protocols import (
     acts,

@@ -23,7 +23,7 @@ import pytest
 
 import mesh
 from mesh import Agent, Mesh, agent, command
-from mesh.actors.definition import definition_of
+from mesh.actors.declaring.definition import definition_of
 from mesh.protocols.errors import NoBids
 from mesh.protocols.ports import Clock
 from mesh.testing import Faults, until

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from msgspec import inspect as types
 
-from mesh.actors.batch import decode_batch
-from mesh.actors.events import event_stream
+from mesh.actors.events.batch import decode_batch
+from mesh.actors.events.events import event_stream
 from mesh.contract_net.composing import content_of
 from mesh.protocols import acts, dead_letters, envelope, job_events, references, submission
 from mesh.protocols.job_inbox import read_said

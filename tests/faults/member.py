@@ -20,7 +20,7 @@ import msgspec
 
 from mesh import Agent, Context, Job, Mesh, command, on_event, workflow
 from mesh.clock import SystemClock, SystemIds
-from mesh.jobs.workflow import Workflow
+from mesh.jobs.authoring.workflow import Workflow
 from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect
 from mesh.settings import ServerTarget

@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 
 from mesh.client.mesh import Mesh
-from mesh.jobs.submission import JobHandle
+from mesh.jobs.outside.submission import JobHandle
 from mesh.protocols.errors import DeadlineExceeded, MeshError, Overloaded
 from mesh.protocols.job_state import JobState
 from mesh.testing.virtual_time import until

@@ -18,8 +18,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from mesh.client.mesh import Mesh
-from mesh.jobs.journals import Journals
-from mesh.jobs.listing import list_jobs
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.outside.listing import list_jobs
 from mesh.protocols.dead_letters import DeadLetter
 from mesh.protocols.envelope import Envelope, decode
 from mesh.testing.virtual_time import until

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.events import Event
+from mesh.actors.events.events import Event
 from mesh.client.mesh import Mesh
 from mesh.testing.virtual_time import until
 from tests.foreign import kept

@@ -9,7 +9,7 @@ import pytest
 
 from mesh.gateway.paging import page
 from mesh.gateway.problems import BadHeader
-from mesh.jobs.listing import show_job
+from mesh.jobs.outside.listing import show_job
 from mesh.testing.virtual_time import until
 from tests.gateway.gate import Gate, door
 

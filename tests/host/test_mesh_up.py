@@ -216,7 +216,7 @@ def test_a_host_of_another_folder_takes_another_name_in_the_same_mesh(mesh: Mesh
 
 CRASHES = """
 from mesh import Agent, command
-from mesh.actors.supervision import Poisoned, RestartPolicy
+from mesh.actors.running.supervision import Poisoned, RestartPolicy
 import os
 
 class Echo(Agent):

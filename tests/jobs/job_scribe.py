@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from job_stage import Stage
 
-from mesh.jobs.control import Client
-from mesh.jobs.streams import INBOX
+from mesh.jobs.journals.streams import INBOX
+from mesh.jobs.outside.control import Client
 from mesh.protocols.job_events import Entry, Event, OwnerClaimed, Suspended, Value, WaitOpened, encode_entry
 from mesh.protocols.job_inbox import read_said, taken
 from mesh.protocols.job_state import JobState, advance

@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 
 from mesh.contract_net.calls import Call, Contracted
-from mesh.jobs.decisions import Decisions, Undecided
-from mesh.jobs.journal import Journal
-from mesh.jobs.journals import Journals
-from mesh.jobs.owner import Owner
-from mesh.jobs.seat import Seat
-from mesh.jobs.streams import ensure_streams
-from mesh.jobs.submission import JobHandle, submit
-from mesh.jobs.workflow import Workflow
+from mesh.jobs.authoring.workflow import Workflow
+from mesh.jobs.journals.journal import Journal
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.journals.streams import ensure_streams
+from mesh.jobs.outside.submission import JobHandle, submit
+from mesh.jobs.owning.decisions import Decisions, Undecided
+from mesh.jobs.owning.owner import Owner
+from mesh.jobs.owning.seat import Seat
 from mesh.protocols.acts import Bid
 from mesh.protocols.awards import AwardRecord, Candidate, Score
 from mesh.protocols.constraints import Usage

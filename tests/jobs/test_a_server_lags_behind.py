@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mesh.jobs.backlog import Candidate
-from mesh.jobs.tenure import Tenure
+from mesh.jobs.owning.backlog import Candidate
+from mesh.jobs.owning.tenure import Tenure
 from mesh.protocols.errors import UnknownJob
 from mesh.protocols.job_events import JobHead
 from mesh.protocols.job_state import JobState

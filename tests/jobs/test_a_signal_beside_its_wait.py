@@ -8,8 +8,8 @@ import pytest
 from job_scribe import Scribe
 from job_stage import World
 
-from mesh.jobs.handle import JobHandle
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.job_events import OwnerClaimed, OwnerReleased, SignalReceived, Value, WaitOpened
 from mesh.protocols.ports import Clock, Ids
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from job_stage import World
 
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
 from mesh.protocols.job_state import fold
 from mesh.protocols.ports import Clock, Ids
 

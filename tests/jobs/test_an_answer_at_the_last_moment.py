@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mesh.jobs.stillness import Stillness
-from mesh.jobs.waits import Waits
+from mesh.jobs.running.stillness import Stillness
+from mesh.jobs.waiting.waits import Waits
 from mesh.protocols.job_events import WaitOpened, WaitResolved
 from mesh.protocols.job_state import JobState, WaitState
 from mesh.protocols.ports import Clock

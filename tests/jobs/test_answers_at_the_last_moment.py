@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from job_stage import World
 
-from mesh.jobs.stillness import LINGER
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.running.stillness import LINGER
 from mesh.protocols.job_inbox import SendSignal
 from mesh.protocols.ports import Clock, Ids
 

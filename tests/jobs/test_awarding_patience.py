@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from mesh.contract_net.calls import Call
-from mesh.jobs.awarding import award
+from mesh.jobs.steps.awarding import award
 from mesh.protocols.constraints import Constraints
 from mesh.protocols.envelope import Sender
 from mesh.protocols.errors import AgentLost, MeshError, NoBids

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from job_stage import World
 from test_kill_switches_of_jobs import Operators
 
-from mesh.jobs import backlog as module
-from mesh.jobs.backlog import AGEING, Backlog, Candidate
-from mesh.jobs.places import Places
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.owning import backlog as module
+from mesh.jobs.owning.backlog import AGEING, Backlog, Candidate
+from mesh.jobs.owning.places import Places
 from mesh.protocols.errors import Overloaded
 from mesh.protocols.policies import TenantShare
 from mesh.protocols.ports import Clock, Ids

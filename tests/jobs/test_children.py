@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from job_stage import World
 
-from mesh.jobs.submission import JobHandle
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.outside.submission import JobHandle
 from mesh.protocols.constraints import Budget
 from mesh.protocols.errors import BudgetExceeded, Cancelled, DeadlineExceeded, MeshError, Refused
 from mesh.protocols.job_inbox import ChildEnded

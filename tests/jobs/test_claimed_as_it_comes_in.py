@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from job_stage import World
 
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
 from mesh.protocols.errors import DeadlineExceeded
 from mesh.protocols.job_events import tag_of
 from mesh.protocols.ports import Clock, Ids

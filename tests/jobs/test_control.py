@@ -10,9 +10,9 @@ import pytest
 from job_scribe import DIGEST, Scribe, approval, client_of
 from job_stage import Stage
 
-from mesh.jobs.approvals import open_approvals, the_approval
-from mesh.jobs.handle import JobHandle
-from mesh.jobs.streams import INBOX
+from mesh.jobs.journals.streams import INBOX
+from mesh.jobs.outside.approvals import open_approvals, the_approval
+from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.errors import TimedOut, UnknownJob
 from mesh.protocols.job_events import (
     CancelRequested,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from job_stage import World
 
-from mesh.jobs.differences import differences
-from mesh.jobs.workflow import Job, OnChange, Workflow, workflow
+from mesh.jobs.authoring.workflow import Job, OnChange, Workflow, workflow
+from mesh.jobs.replay.differences import differences
 from mesh.protocols.errors import ReplayDiverged
 from mesh.protocols.job_events import Parked, WaitOpened
 from mesh.protocols.job_state import fold

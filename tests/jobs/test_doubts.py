@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from job_stage import World
 
-from mesh.jobs.doubts import NotDone
-from mesh.jobs.submission import JobHandle
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.outside.submission import JobHandle
+from mesh.jobs.steps.doubts import NotDone
 from mesh.protocols.errors import HandlerFailed, InDoubt, Refused
 from mesh.protocols.job_events import StepFailed, StepInDoubt
 from mesh.protocols.job_state import JobState
@@ -224,8 +224,8 @@ async def test_a_typed_error_is_no_doubt(clock: Clock, ids: Ids) -> None:
 
 
 def test_what_is_no_answer_to_a_doubt_is_refused_where_it_is_written(clock: Clock) -> None:
-    from mesh.jobs.doubts import Doubt
-    from mesh.jobs.local import contract_of
+    from mesh.jobs.steps.doubts import Doubt
+    from mesh.jobs.steps.local import contract_of
 
     with pytest.raises(TypeError, match="'park'"):
         Doubt(contract_of(Any), "maybe")  # type: ignore[arg-type]

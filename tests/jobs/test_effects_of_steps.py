@@ -10,9 +10,9 @@ import pytest
 from job_stage import World
 
 import mesh
-from mesh.actors.keeping import Keeping
-from mesh.jobs.handle import JobHandle
-from mesh.jobs.workflow import Job, workflow
+from mesh.actors.keeping.keeping import Keeping
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.ports import Clock, Ids
 from mesh.testing.virtual_time import until
 from tests.effect_target import EffectTarget

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from job_stage import World
 
-from mesh.jobs.ending import LOOK_EVERY
-from mesh.jobs.submission import JobHandle
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.outside.ending import LOOK_EVERY
+from mesh.jobs.outside.submission import JobHandle
 from mesh.protocols.errors import Conflict, TimedOut
 from mesh.protocols.job_events import Completed, Value, encode_entry
 from mesh.protocols.ports import Clock, Ids

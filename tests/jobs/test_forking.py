@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from job_stage import World
 
-from mesh.jobs.comparing import compare
-from mesh.jobs.forking import Fork, Forking, changed_input
-from mesh.jobs.handle import JobHandle
-from mesh.jobs.replaying import replay
-from mesh.jobs.values import Values
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.journals.values import Values
+from mesh.jobs.outside.handle import JobHandle
+from mesh.jobs.replay.comparing import compare
+from mesh.jobs.replay.forking import Fork, Forking, changed_input
+from mesh.jobs.replay.replaying import replay
 from mesh.protocols.errors import BadPayload, KeyReused, Refused
 from mesh.protocols.ports import Clock, Ids
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from job_stage import World
 
-from mesh.jobs.replaying import replay
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.replay.replaying import replay
 from mesh.protocols.errors import DeadlineExceeded
 from mesh.protocols.ports import Clock, Ids
 

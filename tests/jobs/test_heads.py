@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from job_stage import Stage
 
-from mesh.jobs.heads import AFRESH_EVERY, Heads
+from mesh.jobs.owning.heads import AFRESH_EVERY, Heads
 from mesh.protocols.job_events import Completed, Value
 from mesh.protocols.ports import Clock, Ids, Stored
 from mesh.protocols.subjects import shard_of

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from mesh import Context, Job, agent, workflow
-from mesh.jobs.journals import Journals
+from mesh.jobs.journals.journals import Journals
 from mesh.protocols.ports import Clock, Ids
 from mesh.testing.local import local_mesh
 from mesh.testing.virtual_time import until

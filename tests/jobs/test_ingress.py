@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from job_stage import World
 
-from mesh.jobs.listing import list_jobs, show_job
-from mesh.jobs.streams import ensure_streams
-from mesh.jobs.values import Values
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.journals.streams import ensure_streams
+from mesh.jobs.journals.values import Values
+from mesh.jobs.outside.listing import list_jobs, show_job
 from mesh.protocols.constraints import Budget
 from mesh.protocols.dead_letters import DeadLetter
 from mesh.protocols.errors import BadPayload, KeyReused, NoResponders, Unavailable, UnknownWorkflow

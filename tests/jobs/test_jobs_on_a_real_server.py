@@ -14,9 +14,9 @@ import pytest
 from servers import RealServer
 
 from mesh.client.mesh import Mesh
-from mesh.jobs.journals import Journals
-from mesh.jobs.listing import list_jobs
-from mesh.jobs.submission import JobHandle
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.outside.listing import list_jobs
+from mesh.jobs.outside.submission import JobHandle
 from mesh.protocols.job_state import JobState
 from mesh.protocols.submission import job_id_for_key, job_id_for_message
 from mesh.testing.virtual_time import until

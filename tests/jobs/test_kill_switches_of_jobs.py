@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from job_stage import World
 
-from mesh.jobs.replaying import replay
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.replay.replaying import replay
 from mesh.policy.board import Board, Change
 from mesh.protocols.errors import DeadlineExceeded, Killed
 from mesh.protocols.policies import Flag, Switch, TenantShare

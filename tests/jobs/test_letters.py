@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from job_stage import World
 
-from mesh.jobs.letters import Kept, Letters
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.outside.letters import Kept, Letters
 from mesh.protocols.errors import BadPayload, Refused, UnknownLetter
 from mesh.protocols.ports import Clock, Ids
 

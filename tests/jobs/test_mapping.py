@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from job_stage import World
 
-from mesh.jobs.workflow import Job, Missing, workflow
+from mesh.jobs.authoring.workflow import Job, Missing, workflow
 from mesh.protocols.errors import BranchesMissing, Overloaded, Refused, StepMisused
 from mesh.protocols.ports import Clock, Ids
 

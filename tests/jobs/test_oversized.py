@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from job_stage import World
 
-from mesh.jobs import values
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.journals import values
 from mesh.protocols.errors import BadPayload, TooLarge
 from mesh.protocols.job_events import InboxPassed
 from mesh.protocols.job_inbox import SendSignal, read_said

@@ -10,9 +10,9 @@ import pytest
 from job_stage import World
 from test_kill_switches_of_jobs import Operators
 
-from mesh.jobs.overtaking import WITHIN, Overtaking
-from mesh.jobs.streams import ensure_streams
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.journals.streams import ensure_streams
+from mesh.jobs.owning.overtaking import WITHIN, Overtaking
 from mesh.protocols.policies import Switch, TenantShare
 from mesh.protocols.ports import Clock, Ids, Stored
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from job_stage import World
 
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
 from mesh.protocols.dead_letters import DeadLetter
 from mesh.protocols.errors import MeshError, TimedOut
 from mesh.protocols.job_state import TERMINAL

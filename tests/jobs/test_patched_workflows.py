@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from job_stage import World
 
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
 from mesh.protocols.errors import StepMisused
 from mesh.protocols.ports import Clock, Ids
 

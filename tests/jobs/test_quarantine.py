@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from mesh.jobs.quarantine import LONGEST, Quarantine
+from mesh.jobs.owning.quarantine import LONGEST, Quarantine
 
 pytestmark = pytest.mark.virtual
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from job_stage import World
 
-from mesh.jobs.submission import JobHandle
-from mesh.jobs.undo import Undo
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.undo import Undo
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.outside.submission import JobHandle
 from mesh.protocols.errors import Cancelled, HandlerFailed, MeshError, Refused
 from mesh.protocols.job_events import CompFailed, CompStarted, CompSucceeded, tag_of
 from mesh.protocols.job_state import JobState

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from job_stage import World
 from legal_journals import LARGE, SUBMITTED, legal_journals
 
-from mesh.jobs.journals import Journals
-from mesh.jobs.snapshots import SnapshotReader, Snapshots, snapshot_at
-from mesh.jobs.values import Values
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.journals.snapshots import SnapshotReader, Snapshots, snapshot_at
+from mesh.jobs.journals.values import Values
 from mesh.protocols.job_events import Snapshot, Value
 from mesh.protocols.job_history_events import SNAPSHOT_FORMAT
 from mesh.protocols.job_state import JobState, Recorded, fold, seal, unseal
@@ -92,7 +92,7 @@ class Reads:
 async def test_an_owner_takes_snapshots_and_the_next_one_begins_there(
     clock: Clock, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.jobs.snapshots.Snapshots.__init__.__kwdefaults__", {"every": 20})
+    monkeypatch.setattr("mesh.jobs.journals.snapshots.Snapshots.__init__.__kwdefaults__", {"every": 20})
     world = World(clock, ids)
     await world.host("p", count)
     handle = await world.submit_job("count", 50)

@@ -8,11 +8,11 @@ import pytest
 from job_stage import World
 from test_step_policies import Slow, done
 
-from mesh.jobs.onward import AskPerson
-from mesh.jobs.policy import StepPolicy
-from mesh.jobs.replaying import replay
-from mesh.jobs.stand_ins import Answer
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.policy import StepPolicy
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.replay.replaying import replay
+from mesh.jobs.steps.onward import AskPerson
+from mesh.jobs.steps.stand_ins import Answer
 from mesh.protocols.errors import HandlerFailed, MeshError, NoBids, StepMisused
 from mesh.protocols.ports import Clock, Ids
 from mesh.resilience.fallback import Cached, Degraded, FallbackAgent, Person

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from job_stage import FakeContractor, World
 
 from mesh.contract_net.calls import Call
-from mesh.jobs.onward import Plan, stance_of
-from mesh.jobs.policy import NO_POLICY, StepPolicy
-from mesh.jobs.replaying import replay
-from mesh.jobs.workflow import Job, Missing, workflow
+from mesh.jobs.authoring.policy import NO_POLICY, StepPolicy
+from mesh.jobs.authoring.workflow import Job, Missing, workflow
+from mesh.jobs.replay.replaying import replay
+from mesh.jobs.steps.onward import Plan, stance_of
 from mesh.protocols.errors import BadResult, Cancelled, DeadlineExceeded, HandlerFailed, MeshError, NoBids, StepMisused
 from mesh.protocols.job_state import JobState
 from mesh.protocols.job_step_state import Try

@@ -15,7 +15,7 @@ from servers import RealServer
 
 from mesh import AskPerson, Context, Degraded, Job, Mesh, agent, workflow
 from mesh.cli.main import main
-from mesh.jobs.handle import JobHandle
+from mesh.jobs.outside.handle import JobHandle
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 

@@ -11,12 +11,12 @@ from test_step_policies import Slow, done
 
 from mesh.cli.awaited import waits
 from mesh.cli.progress import narrate
-from mesh.jobs.listing import show_job
-from mesh.jobs.policy import StepPolicy
-from mesh.jobs.stand_ins import Answer
-from mesh.jobs.timeline import spans
-from mesh.jobs.values import Values
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.policy import StepPolicy
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.journals.values import Values
+from mesh.jobs.outside.listing import show_job
+from mesh.jobs.outside.timeline import spans
+from mesh.jobs.steps.stand_ins import Answer
 from mesh.protocols.errors import BadResult
 from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import Clock, Ids

@@ -9,10 +9,10 @@ import pytest
 from job_stage import World
 
 from mesh.cli.timeline import draw_timeline
-from mesh.jobs.listing import show_job
-from mesh.jobs.timeline import gantt, spans
-from mesh.jobs.values import Values
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.journals.values import Values
+from mesh.jobs.outside.listing import show_job
+from mesh.jobs.outside.timeline import gantt, spans
 from mesh.protocols.errors import MeshError, Refused
 from mesh.protocols.ports import Clock, Ids
 

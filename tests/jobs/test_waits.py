@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from job_stage import World
 
-from mesh.jobs.workflow import Job, workflow
+from mesh.jobs.authoring.workflow import Job, workflow
 from mesh.protocols.errors import Cancelled, Denied, WaitExpired
 from mesh.protocols.job_events import InboxPassed, Suspended
 from mesh.protocols.job_inbox import Approve, Cancel, Deny, InboxMessage, Pause, Resume, SendSignal

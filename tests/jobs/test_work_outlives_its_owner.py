@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mesh.client.mesh import Mesh
-from mesh.jobs.journals import Journals
-from mesh.jobs.submission import JobHandle
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.outside.submission import JobHandle
 from mesh.protocols.job_events import StepFailed, StepSucceeded
 from mesh.testing.virtual_time import until
 from tests.effect_target import EffectTarget

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mesh.jobs.workflow import Job, Workflow, workflow
+from mesh.jobs.authoring.workflow import Job, Workflow, workflow
 from mesh.protocols.errors import BadPayload, InvalidName
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from job_stage import World
 
-from mesh.jobs.workflow import Job, Missing, workflow
+from mesh.jobs.authoring.workflow import Job, Missing, workflow
 from mesh.protocols.constraints import Budget
 from mesh.protocols.errors import (
     BadPayload,

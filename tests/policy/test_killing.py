@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command, on_event
-from mesh.actors.lineage import Lineage
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command, on_event
+from mesh.actors.exchanging.lineage import Lineage
 from mesh.actors.peer import Identity, Peer
+from mesh.actors.running.context import Context
 from mesh.client.mesh import Mesh
 from mesh.policy.policy import open_policies
 from mesh.protocols.envelope import Sender

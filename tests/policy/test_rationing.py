@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from mesh.actors.context import Context
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.running.context import Context
 from mesh.client.mesh import Mesh
 from mesh.protocols.errors import MeshError, RateLimited
 from mesh.protocols.policies import RateLimit

@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 
 from mesh import Mesh
-from mesh.jobs.handle import JobHandle
-from mesh.jobs.journals import Journals
-from mesh.jobs.recordings import write_recording
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.outside.handle import JobHandle
+from mesh.jobs.replay.recordings import write_recording
 from mesh.protocols.errors import MeshError
 from tests.replay import golden_flows
 from tests.replay.golden_flows import Wish

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mesh.jobs.recordings import read_recording, write_recording
-from mesh.jobs.replaying import replay
+from mesh.jobs.replay.recordings import read_recording, write_recording
+from mesh.jobs.replay.replaying import replay
 from mesh.protocols.errors import BadPayload
 from mesh.testing import replayed
 from tests.replay.golden_flows import FLOWS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.actors.definition import Agent
+from mesh.actors.declaring.definition import Agent
 from mesh.agents.review import specialists, team
 from mesh.agents.review.analysers.builtin import builtin
 from mesh.agents.review.calibration import BUILTIN as BUILTIN_BIDS

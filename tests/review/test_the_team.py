@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from mesh.actors.definition import Agent
-from mesh.actors.handler import command
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
 from mesh.agents.review.analysers.tool import installed
 from mesh.agents.review.changes import ChangeSet, ReviewRequest
 from mesh.agents.review.findings import Report, Review
@@ -28,7 +28,7 @@ from mesh.agents.review.team import team
 from mesh.agents.review.workflow import code_review
 from mesh.client.mesh import Mesh
 from mesh.host.manifest_reading import read_manifest
-from mesh.jobs.submission import JobHandle
+from mesh.jobs.outside.submission import JobHandle
 from mesh.protocols.acts import Bid, CallForProposal
 from mesh.protocols.artifacts import Artifact
 from mesh.protocols.constraints import Budget, Constraints

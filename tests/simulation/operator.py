@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from mesh.client.mesh import Mesh
-from mesh.jobs.submission import JobHandle
+from mesh.jobs.outside.submission import JobHandle
 from mesh.protocols.errors import MeshError
 from mesh.protocols.submission import job_id_for_key
 from tests.simulation.configuration import Order

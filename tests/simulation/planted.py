@@ -20,10 +20,13 @@ import msgspec
 
 from mesh.actors.peer import Peer
 from mesh.contract_net.calls import Call
-from mesh.jobs import admission, doubts, ingress, pulling, snapshots, timers, waking
-from mesh.jobs.admission import Request
-from mesh.jobs.journal import Journal
-from mesh.jobs.steps import Attempt, Steps
+from mesh.jobs.intake import admission, ingress, pulling
+from mesh.jobs.intake.admission import Request
+from mesh.jobs.journals import snapshots
+from mesh.jobs.journals.journal import Journal
+from mesh.jobs.steps import doubts
+from mesh.jobs.steps.steps import Attempt, Steps
+from mesh.jobs.waiting import timers, waking
 from mesh.protocols import commitments
 from mesh.protocols.job_events import StepSucceeded
 from mesh.protocols.job_state import JobState

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from mesh.client.mesh import Mesh
-from mesh.jobs.snapshots import Snapshots
+from mesh.jobs.journals.snapshots import Snapshots
 from tests.simulation.asking import Asking
 from tests.simulation.chaos import Chaos
 from tests.simulation.configuration import Configuration, draw

@@ -9,7 +9,7 @@ import msgspec
 
 import mesh
 from mesh import Agent, Context, Job, command, workflow
-from mesh.jobs.workflow import Workflow
+from mesh.jobs.authoring.workflow import Workflow
 from tests.simulation.outside import Outside
 
 CALL = 20

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from mesh import Job, workflow
-from mesh.jobs.handle import JobHandle
-from mesh.jobs.listing import show_job
-from mesh.jobs.values import Values
+from mesh.jobs.journals.values import Values
+from mesh.jobs.outside.handle import JobHandle
+from mesh.jobs.outside.listing import show_job
 from mesh.protocols.errors import KeyReused, MeshError, Refused
 from mesh.protocols.ports import Clock, Ids
 from mesh.protocols.submission import job_id_for_key

@@ -17,7 +17,7 @@ import pytest
 
 from mesh import Job, Mesh, workflow
 from mesh.clock import SystemIds
-from mesh.jobs.streams import ensure_streams, specs
+from mesh.jobs.journals.streams import ensure_streams, specs
 from mesh.protocols.errors import Refused
 from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import StreamSpec

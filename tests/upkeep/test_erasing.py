@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.jobs.submission import submit
+from mesh.jobs.outside.submission import submit
 from mesh.protocols.errors import InvalidName, Refused
 from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import BucketSpec, Clock, Ids, StreamSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh import Job, workflow
-from mesh.jobs.handle import JobHandle
+from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.ports import Clock, Ids
 from mesh.upkeep.missed_timers import wake_the_late
 from tests.jobs.job_stage import World

@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 
 from mesh import Job, workflow
-from mesh.jobs.handle import JobHandle
-from mesh.jobs.values import Values
+from mesh.jobs.journals.values import Values
+from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.ports import Clock, Ids, Objects
 from mesh.testing.virtual_time import VirtualClock
 from mesh.upkeep.archive_folder import ArchiveFolder

@@ -15,8 +15,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from mesh.gateway.webhooks.ledger import Entry, Ledger
 from mesh.gateway.webhooks.message import message_of
 from mesh.gateway.webhooks.sender import NeverTaken, NotTaken, Sender
-from mesh.jobs.alerts import Alert, raise_alert
-from mesh.jobs.seat import Seat
+from mesh.jobs.outside.alerts import Alert, raise_alert
+from mesh.jobs.owning.seat import Seat
 from mesh.protocols.errors import Conflict, MeshError
 from mesh.protocols.job_state import JobState
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.jobs.listing import iso, row
+from mesh.jobs.outside.listing import iso, row
 from mesh.protocols.job_events import Value
 from mesh.protocols.job_state import JobState
 

@@ -12,7 +12,7 @@ from mesh.gateway.webhooks.ledger import Entry, Ledger
 from mesh.gateway.webhooks.sender import TIMEOUT, Sender
 from mesh.gateway.webhooks.targets import Targets
 from mesh.gateway.webhooks.watchman import SWEEP, Watchman
-from mesh.jobs.seat import Seat
+from mesh.jobs.owning.seat import Seat
 from mesh.protocols.errors import Conflict
 
 

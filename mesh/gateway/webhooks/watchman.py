@@ -14,9 +14,9 @@ from mesh.gateway.webhooks.courier import Courier
 from mesh.gateway.webhooks.hook import GATEWAYS, HOOKS, concerns
 from mesh.gateway.webhooks.lease import SECONDS
 from mesh.gateway.webhooks.ledger import Entry, Ledger, entry_of
-from mesh.jobs.handle import JobHandle
-from mesh.jobs.journals import Journals
-from mesh.jobs.seat import Seat
+from mesh.jobs.journals.journals import Journals
+from mesh.jobs.outside.handle import JobHandle
+from mesh.jobs.owning.seat import Seat
 from mesh.protocols.errors import Conflict, MeshError, UnknownJob
 from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import KeyValue, Watch

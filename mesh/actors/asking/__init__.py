@@ -1,0 +1,1 @@
+"""Asking others: whom, how often, and what else when it comes to nothing."""

@@ -1,0 +1,1 @@
+"""What an agent declares: its handlers, their contracts and options."""

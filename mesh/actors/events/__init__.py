@@ -1,0 +1,1 @@
+"""What happened: told, heard, and given up when nobody can use it."""

@@ -1,0 +1,1 @@
+"""What agents keep: states, histories, and the effects they have had."""

@@ -1,0 +1,1 @@
+"""An instance at work: its life, and each message through its handler."""

@@ -1,0 +1,1 @@
+"""What a team writes: workflows, and what it says of their steps."""

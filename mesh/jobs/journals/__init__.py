@@ -1,0 +1,1 @@
+"""The journals of jobs: written by one owner, read by anybody."""

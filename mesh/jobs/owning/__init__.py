@@ -1,0 +1,1 @@
+"""Whose a job is: finding jobs that need an owner, claiming them in fair order, holding them, handing them back."""

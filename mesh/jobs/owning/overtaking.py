@@ -1,0 +1,151 @@
+"""`Overtaking`: the ingress of a workflow is one line for all tenants, and whoever published 50,000 jobs before you would have you
+wait for all of them. While this process has no room for more, it looks past them: of each tenant that has messages there and less
+than its share of the places here, the next ones are taken in, out of turn.
+
+What was taken in so is met again later, in its turn, and known by its sequence: a job is a job once. A message that somebody was
+lost over, or is taking at this moment, keeps its turn (`Tries`); so does what cannot become a job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+from mesh.jobs.intake.tries import Tries
+from mesh.jobs.journals.streams import INGRESS
+from mesh.jobs.owning.seat import Seat
+from mesh.protocols.errors import Conflict, InvalidName, MeshError
+from mesh.protocols.ports import Stored
+
+logger = logging.getLogger("mesh.jobs")
+
+EVERY, AT_LEAST_EVERY = 0.25, 1.0
+"""Seconds between two looks: as many as the last one took, within these."""
+WITHIN = 2.0
+"""Seconds for one message: it is known to be there."""
+MOST_LANES = 64
+"""Tenants whose messages are read out of turn at once."""
+
+
+class Overtaking:
+    """For one workflow. `wanted` tells how many more jobs each of some tenants should have here, `take` takes a message in."""
+
+    def __init__(
+        self,
+        seat: Seat,
+        workflow: str,
+        durable: str,
+        *,
+        crowded: Callable[[], bool],
+        wanted: Callable[[list[str]], dict[str, int]],
+        take: Callable[[Stored], Awaitable[None]],
+    ) -> None:
+        self._seat = seat
+        self._stream = seat.subjects.stream(INGRESS)
+        self._workflow = workflow
+        self._durable = durable
+        self._crowded = crowded
+        self._wanted = wanted
+        self._take = take
+        self._tries = Tries(seat.store, seat.subjects)
+        self._lanes: dict[str, AsyncIterator[Stored]] = {}
+        self._taken: dict[str, int] = {}
+        """Up to which sequence each tenant's messages have been taken in."""
+        self._stirred = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._watch(), name=f"overtaking {workflow}")
+
+    def stir(self) -> None:
+        """Messages may have to wait from now on."""
+        self._stirred.set()
+
+    async def close(self) -> None:
+        """Look no more. Again: nothing happens."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._close_lanes()
+
+    async def _watch(self) -> None:
+        clock, pause = self._seat.clock, EVERY
+        while True:
+            await self._stirred.wait()
+            await clock.sleep(pause)
+            if not self._crowded():
+                self._stirred.clear()
+                await self._close_lanes()
+                continue
+            began = clock.monotonic()
+            try:
+                await self.look()
+            except (MeshError, TimeoutError) as error:
+                logger.info("nobody is let past in the ingress: %s", error)
+                await self._close_lanes()
+            except Exception:
+                logger.exception("nobody is let past in the ingress")
+                await self._close_lanes()
+            pause = min(AT_LEAST_EVERY, max(EVERY, clock.monotonic() - began))
+
+    async def look(self) -> None:
+        """Once: take in what should not wait."""
+        handled = await self._seat.store.handled(self._stream, self._durable)
+        newest = await self._seat.store.last_each(
+            self._stream, self._seat.subjects.ingress_filter(self._workflow), after=handled
+        )
+        last = {self._tenant(each): each.sequence for each in newest}
+        last.pop("", None)
+        self._taken = {tenant: at for tenant, at in self._taken.items() if at > handled}
+        if len(last) < 2:
+            return
+        wanted = self._wanted(list(last))
+        waiting = [each for each in last if wanted[each] > 0 and last[each] > self._taken.get(each, 0)]
+        await _all(self._let_past(each, wanted[each], last[each], handled) for each in waiting[:MOST_LANES])
+
+    async def _let_past(self, tenant: str, count: int, last: int, handled: int) -> None:
+        lane = self._lanes.get(tenant)
+        if lane is None:
+            after, subject = self._taken.get(tenant, handled), self._seat.subjects.ingress(tenant, self._workflow)
+            lane = self._lanes[tenant] = self._seat.store.follow(self._stream, subject, after=after)
+        found: list[Stored] = []
+        while len(found) < count and self._taken.get(tenant, 0) < last:
+            async with asyncio.timeout(WITHIN):
+                found.append(await anext(lane))
+            self._taken[tenant] = found[-1].sequence
+        await _all(map(self._take_in, found))
+
+    async def _take_in(self, stored: Stored) -> None:
+        """Or leave it, to be taken in its turn."""
+        try:
+            lost = await self._tries.begin(stored.sequence)
+        except Conflict:
+            return
+        if lost:
+            await self._tries.came_back(stored.sequence, lost)
+            return
+        try:
+            await self._take(stored)
+        except MeshError as error:
+            logger.info("message %d of the ingress keeps its turn: %s", stored.sequence, error)
+        finally:
+            await self._tries.over(stored.sequence)
+
+    async def _close_lanes(self) -> None:
+        lanes, self._lanes = self._lanes, {}
+        for each in lanes.values():
+            await each.aclose()  # type: ignore[attr-defined]
+
+    def _tenant(self, stored: Stored) -> str:
+        try:
+            return self._seat.subjects.parse_ingress(stored.subject).tenant
+        except InvalidName:
+            return ""
+
+
+async def _all(work: Iterable[Awaitable[None]]) -> None:
+    """All of it is over when this returns, also where some of it fails: a lane that is still read cannot be closed.
+
+    Raises:
+        The first error.
+    """
+    for each in await asyncio.gather(*work, return_exceptions=True):
+        if each is not None:
+            raise each

@@ -1,0 +1,1 @@
+"""Waits: opened, journaled, and woken from, whoever drives the job or nobody."""
