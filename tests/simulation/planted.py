@@ -25,7 +25,8 @@ from mesh.jobs.intake.admission import Request
 from mesh.jobs.journals import snapshots
 from mesh.jobs.journals.journal import Journal
 from mesh.jobs.steps import doubts
-from mesh.jobs.steps.steps import Attempt, Steps
+from mesh.jobs.steps.attempt import Attempt
+from mesh.jobs.steps.steps import Steps
 from mesh.jobs.waiting import timers, waking
 from mesh.protocols import commitments
 from mesh.protocols.job_events import StepSucceeded

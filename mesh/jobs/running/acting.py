@@ -18,11 +18,12 @@ from mesh.jobs.running.mapping import AT_ONCE, Key, branches_of, name_of
 from mesh.jobs.running.scope import Scope, current
 from mesh.jobs.running.surroundings import Surroundings
 from mesh.jobs.steps import local
+from mesh.jobs.steps.attempt import Attempt, Work
 from mesh.jobs.steps.calls import CallTerms
 from mesh.jobs.steps.doubts import Doubt, OnDoubt, Reconcile
 from mesh.jobs.steps.onward import NOTHING_PLANNED, Plan, variation_of
 from mesh.jobs.steps.stand_ins import Fallbacks, StandIns, answer_of
-from mesh.jobs.steps.steps import Attempt, Outcome, Step, Work
+from mesh.jobs.steps.step import Outcome, Step
 from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.errors import DeadlineExceeded

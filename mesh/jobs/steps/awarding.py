@@ -16,8 +16,9 @@ from collections.abc import Callable
 
 from mesh.contract_net.calls import Call, Contracted
 from mesh.jobs.owning.seat import Seat
+from mesh.jobs.steps.attempt import Attempt
 from mesh.jobs.steps.calls import Contractor
-from mesh.jobs.steps.steps import Attempt, Later
+from mesh.jobs.steps.step import Later
 from mesh.protocols.errors import AgentLost, MeshError, NoBids, Transient
 from mesh.resilience.retry import RETRIED
 

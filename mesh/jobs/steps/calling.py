@@ -6,10 +6,11 @@ from mesh.contract_net.calls import Call
 from mesh.jobs.journals.journal import Journal
 from mesh.jobs.owning.seat import Seat
 from mesh.jobs.running.limits import Limits
+from mesh.jobs.steps.attempt import Attempt
 from mesh.jobs.steps.awarding import award
 from mesh.jobs.steps.calls import CallTerms, Contractor
 from mesh.jobs.steps.effects import TOUCHING
-from mesh.jobs.steps.steps import Attempt, Outcome, Step
+from mesh.jobs.steps.step import Outcome, Step
 from mesh.protocols.envelope import Sender
 from mesh.protocols.errors import Refused
 from mesh.protocols.job_events import Submitted

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from mesh.actors.declaring.contract import Contract
 from mesh.actors.declaring.parameters import where
-from mesh.jobs.steps.steps import Outcome
+from mesh.jobs.steps.step import Outcome
 from mesh.protocols.constraints import Usage
 from mesh.protocols.ports import Clock
 from mesh.resilience.deadline import Deadline

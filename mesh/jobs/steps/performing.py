@@ -14,11 +14,13 @@ from mesh.jobs.journals.journal import Journal
 from mesh.jobs.replay.hold import Hold
 from mesh.jobs.running.scope import Scope
 from mesh.jobs.running.stillness import TURNS
+from mesh.jobs.steps.attempt import Work
 from mesh.jobs.steps.awarding import IN_PLACE
 from mesh.jobs.steps.doubts import Doubt, Doubts, in_doubt
 from mesh.jobs.steps.gate import Gate
 from mesh.jobs.steps.onward import NOTHING_PLANNED, GoesOn, Plan
-from mesh.jobs.steps.steps import Later, Step, Steps, Stopped, Work
+from mesh.jobs.steps.step import Later, Step, Stopped
+from mesh.jobs.steps.steps import Steps
 from mesh.jobs.waiting.persons import Persons
 from mesh.jobs.waiting.waits import Waits
 from mesh.protocols.errors import InDoubt, MeshError

@@ -18,8 +18,9 @@ from typing import Any
 import msgspec
 
 from mesh.actors.declaring.contract import Contract
+from mesh.jobs.steps.attempt import Attempt
 from mesh.jobs.steps.onward import AskPerson, first_fault
-from mesh.jobs.steps.steps import Attempt, Outcome
+from mesh.jobs.steps.step import Outcome
 from mesh.protocols.answer_source import Source
 from mesh.protocols.constraints import Effect
 from mesh.protocols.errors import HandlerFailed, MeshError, StepMisused, Unavailable

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,161 +19,28 @@ from mesh.jobs.journals.journal import Journal
 from mesh.jobs.journals.values import Values
 from mesh.jobs.owning.seat import Seat
 from mesh.jobs.replay.course import Course, again
-from mesh.jobs.replay.divergence import small, step_differs
+from mesh.jobs.replay.divergence import step_differs
 from mesh.jobs.running.scope import Scope
 from mesh.jobs.running.stillness import Stillness
+from mesh.jobs.steps.attempt import Attempt, Work
 from mesh.jobs.steps.onward import NOTHING_PLANNED, GoesOn, Next, Plan, Stance, first_fault, stance_of
-from mesh.protocols.answer_source import Source
-from mesh.protocols.awards import AwardRecord
-from mesh.protocols.constraints import Effect, Usage
-from mesh.protocols.envelope import NULL, Stamps
+from mesh.jobs.steps.step import Later, Step, Stopped
+from mesh.protocols.envelope import NULL
 from mesh.protocols.errors import Cancelled, HandlerFailed, InDoubt, Killed, MeshError, from_fault
 from mesh.protocols.job_events import (
-    Awarded,
-    Progressed,
     StepFailed,
     StepInDoubt,
-    StepKind,
     StepRetried,
-    StepStarted,
     StepSucceeded,
     WaitResolved,
 )
-from mesh.protocols.job_state import NO_STAMPS, NO_USAGE, StepState
-from mesh.protocols.job_step_state import Try
+from mesh.protocols.job_state import NO_USAGE, StepState
 from mesh.protocols.submission import digest_of
 
 T = TypeVar("T")
 
 LEASE_PATIENCE = 60.0
 """Seconds that an owner waits for the registry to acknowledge it before it gives a job up."""
-MOST_CANDIDATES = 64
-PROGRESS_EVERY = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What is about to be done. `key` is the whole key; `target` is that by which whoever does it knows it, where that is
-    another; `before` counts the attempts under the key that it had before it changed; `undoes`: it undoes another one."""
-
-    key: str
-    name: str
-    kind: StepKind
-    input: msgspec.Raw
-    effect: Effect = "costly"
-    target: str = ""
-    before: int = 0
-    undoes: bool = False
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What a replay knows it by."""
-        return {"name": self.name, "kind": self.kind, "digest": digest_of(self.input), "input": small(self.input)}
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of it. `by` is `<agent>.<instance>`, empty for local steps; `source` where it comes from, `degraded` why it is
-    less than was asked for."""
-
-    content: msgspec.Raw
-    usage: Usage = NO_USAGE
-    stamps: Stamps = NO_STAMPS
-    by: str = ""
-    source: Source = "full"
-    degraded: str = ""
-
-
-class Later(Exception):
-    """It was not begun, and may be in `seconds`; by whom is open again."""
-
-    def __init__(self, seconds: float, why: MeshError) -> None:
-        super().__init__(f"in {seconds:g} s: {why}")
-        self.seconds = seconds
-        self.why = why
-
-
-class Stopped(Exception):
-    """An operator has killed what it needs: it was not begun, or was stopped, and may be done when that is allowed again."""
-
-    def __init__(self, why: Killed) -> None:
-        super().__init__(why.message)
-        self.why = why
-
-
-class Attempt:
-    """One doing of a step: what its doer writes into the journal while it works. An `AwardLedger`.
-
-    `resume` is the award under which a lost owner had the step done: whoever holds it is asked first. `tries` are those that
-    failed before, and `stance` says to which of the step's variations and fallbacks they have led.
-    """
-
-    def __init__(
-        self, journal: Journal, seat: Seat, step: Step, number: int, resume: AwardRecord | None, known: StepState | None
-    ) -> None:
-        self.number = number
-        self.resume = resume
-        self.tries: Sequence[Try] = tuple(known.tries) if known else ()
-        self.stance = stance_of(self.tries)
-        self.step = step
-        self.by = ""
-        self.stamps = NO_STAMPS
-        self.started = False
-        self._journal = journal
-        self._seat = seat
-        self._step = step
-        self._told = float("-inf")
-
-    @property
-    def at_most_once(self) -> bool:
-        """Whether it may be done so only, as it was asked for, or as whoever had it last declared it."""
-        known = self._journal.state.steps.get(self.step.key)
-        return "at_most_once" in (self.step.effect, known.effect if known else "")
-
-    async def start(self, award: AwardRecord | None = None) -> None:
-        """Journal that the step is about to run; when this returns, it may."""
-        step = self._step
-        self.started = True
-        await self._journal.append(
-            StepStarted(
-                key=step.key,
-                **step.identity,
-                effect=award.effect if award else self.resume.effect if self.resume else step.effect,
-                attempt=self.number,
-                award=award,
-            )
-        )
-
-    async def award(self, record: AwardRecord) -> None:
-        """Journal an award; when this returns, it may be sent."""
-        self._journal.check()
-        self._done_by(record)
-        record = _bounded(record)
-        if self.started:
-            await self._journal.append(Awarded(key=self._step.key, award=record))
-        else:
-            await self.start(record)
-
-    async def take_up(self, award: AwardRecord) -> None:
-        """Journal that the step goes on under this owner; the award stays as it is."""
-        self._done_by(award)
-        await self.start()
-
-    def _done_by(self, award: AwardRecord) -> None:
-        """Who does it, and in which version: a failure is told with that, too."""
-        self.by = f"{award.won.agent}.{award.won.instance}"
-        self.stamps = Stamps(agent_version=award.won.version)
-
-    def progress(self, value: Any) -> None:
-        """The doer said how far it is: shown to whoever follows, once a second at most."""
-        now = self._seat.clock.monotonic()
-        if value is not None and now - self._told >= PROGRESS_EVERY:
-            self._told = now
-            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            self._journal.note(Progressed(text=text[:500], step=self._step.key))
-
-
-Work = Callable[[Attempt], Awaitable[Outcome]]
 
 
 class Steps:
@@ -493,14 +360,3 @@ def handler_failed(error: Exception, name: str) -> HandlerFailed:
     where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     kind = type(error).__name__
     return HandlerFailed(f"{name} raised {kind}: {error}", detail={"exception": kind, "where": where})
-
-
-def _bounded(record: AwardRecord) -> AwardRecord:
-    """The winner and the best of the others: a journal entry has an end, a market may not."""
-    if len(record.candidates) <= MOST_CANDIDATES:
-        return record
-    ranked = sorted(
-        record.candidates,
-        key=lambda each: (each.key != record.winner, each.score.total if each.score else float("inf")),
-    )
-    return msgspec.structs.replace(record, candidates=tuple(ranked[:MOST_CANDIDATES]))

@@ -14,10 +14,12 @@ from mesh.jobs.journals.values import Values
 from mesh.jobs.owning.seat import Seat
 from mesh.jobs.running.scope import Scope, current
 from mesh.jobs.steps import local
+from mesh.jobs.steps.attempt import Attempt
 from mesh.jobs.steps.calls import CallTerms
 from mesh.jobs.steps.performing import Performing
 from mesh.jobs.steps.saga import Offer
-from mesh.jobs.steps.steps import Attempt, Outcome, Step, handler_failed
+from mesh.jobs.steps.step import Outcome, Step
+from mesh.jobs.steps.steps import handler_failed
 from mesh.protocols.envelope import NULL
 from mesh.protocols.errors import DeadlineExceeded, HandlerFailed, MeshError, NoBids, Transient
 from mesh.protocols.job_state import StepState
