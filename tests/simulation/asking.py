@@ -57,4 +57,4 @@ class Asking:
             case "charge":
                 return await mesh.call("work.charge", payload, timeout=timeout, key=question.key)
             case "pay":
-                return await mesh.call("pay.once", payload, timeout=timeout, key=question.key, effect="at_most_once")
+                return await mesh.call("pay.once", payload, timeout=timeout, key=question.key)

@@ -29,6 +29,7 @@ from mesh.jobs.steps.attempt import Attempt
 from mesh.jobs.steps.steps import Steps
 from mesh.jobs.waiting import timers, waking
 from mesh.protocols import commitments
+from mesh.protocols.awards import Candidate
 from mesh.protocols.job_events import StepSucceeded
 from mesh.protocols.job_state import JobState
 from mesh.protocols.submission import Answer, job_id_for_key, terms_of
@@ -207,6 +208,16 @@ def at_most_once_again() -> None:
         return True
 
     doubts.Doubts.settle = sure  # type: ignore[method-assign]
+
+
+@planted("effect-unsaid", "a proposal does not say that its work may be done at most once", 2359)
+def effect_unsaid() -> None:
+    of = Candidate.of
+
+    def silent(proposal: Any, learned: Any = None) -> Candidate:
+        return msgspec.structs.replace(of(proposal, learned), effect="costly")
+
+    Candidate.of = silent  # type: ignore[method-assign, assignment]
 
 
 @planted(

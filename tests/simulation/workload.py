@@ -103,10 +103,8 @@ class Doing:
         return job.call("work.compute", {"takes": step.takes}, key=step.key, returns=str, timeout=CALL, mode=step.mode)
 
     def _pay(self, job: Job, step: Step) -> Any:
-        """Says itself that it may be done once: a call that is made while nobody who declares it is listed takes it for costly,
-        and is then awarded again (found by seed 2359; see README)."""
         return job.call(
-            "pay.once", {"takes": step.takes}, key=step.key, returns=str, timeout=CALL, effect="at_most_once",
+            "pay.once", {"takes": step.takes}, key=step.key, returns=str, timeout=CALL,
             reconcile=self._finding(job, step),
         )  # fmt: skip
 
