@@ -24,7 +24,7 @@ def ask(
     target: Annotated[str, typer.Argument(help="An agent, agent.instance, or a capability.")],
     payload: Annotated[str, typer.Argument(metavar="[JSON|-|@FILE]", help="The handler's input.")] = "null",
     command: Annotated[str, typer.Option(help="Which command, where the agent has several.")] = "",
-    tenant: Annotated[str, typer.Option(help="On whose account.")] = "",
+    tenant: Annotated[str, typer.Option(help="On whose account.")] = "default",
     priority: Annotated[int, typer.Option(min=0, max=3, help="0 is the most urgent.")] = 2,
     label: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Only instances with this label.")] = None,
     boundary: Annotated[str, typer.Option(help="Only instances within this data boundary.")] = "",

@@ -199,11 +199,11 @@ class Mesh(Speech):
         terms.setdefault("tenant", self.tenant)
         return await submit(self.peer, workflow, payload, **terms)
 
-    def job(self, job: str, *, tenant: str = "") -> JobHandle:
+    def job(self, job: str, *, tenant: str | None = None) -> JobHandle:
         """A handle on a job that was submitted before."""
         from mesh.jobs.outside.submission import JobHandle
 
-        return JobHandle(self.peer, job, tenant=tenant or self.tenant)
+        return JobHandle(self.peer, job, tenant=self.tenant if tenant is None else tenant)
 
     async def approvals(self, tenant: str = "*") -> list[Approval]:
         """What waits for somebody's yes, of all jobs or of one tenant's. Answer with `job(…).approve(…)`."""

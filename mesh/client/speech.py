@@ -38,26 +38,26 @@ class Speech:
         self, target: Target, payload: Any = None, *, returns: type[T], fallbacks: Sequence[Fallback], command: str = "",
         timeout: float | None = None, inactivity: float | None = None, on_progress: OnProgress | None = None,
         constraints: Constraints | None = None, key: str = "", hedge: Hedge | bool | None = None,
-        vary: Vary | None = None, tenant: str = "", **arguments: Any,
+        vary: Vary | None = None, tenant: str | None = None, **arguments: Any,
     ) -> Answer[T]: ...  # fmt: skip
     @overload
     async def ask(
         self, target: Target, payload: Any = None, *, fallbacks: Sequence[Fallback], returns: Any = Any, command: str = "",
         timeout: float | None = None, inactivity: float | None = None, on_progress: OnProgress | None = None,
         constraints: Constraints | None = None, key: str = "", hedge: Hedge | bool | None = None,
-        vary: Vary | None = None, tenant: str = "", **arguments: Any,
+        vary: Vary | None = None, tenant: str | None = None, **arguments: Any,
     ) -> Answer[Any]: ...  # fmt: skip
     @overload
     async def ask(
         self, target: Target, payload: Any = None, *, returns: type[T], command: str = "", timeout: float | None = None,
         inactivity: float | None = None, on_progress: OnProgress | None = None, constraints: Constraints | None = None,
-        key: str = "", hedge: Hedge | bool | None = None, vary: Vary | None = None, tenant: str = "", **arguments: Any,
+        key: str = "", hedge: Hedge | bool | None = None, vary: Vary | None = None, tenant: str | None = None, **arguments: Any,
     ) -> T: ...  # fmt: skip
     @overload
     async def ask(
         self, target: Target, payload: Any = None, *, returns: Any = Any, command: str = "", timeout: float | None = None,
         inactivity: float | None = None, on_progress: OnProgress | None = None, constraints: Constraints | None = None,
-        key: str = "", hedge: Hedge | bool | None = None, vary: Vary | None = None, tenant: str = "", **arguments: Any,
+        key: str = "", hedge: Hedge | bool | None = None, vary: Vary | None = None, tenant: str | None = None, **arguments: Any,
     ) -> Any: ...  # fmt: skip
     async def ask(
         self,
@@ -66,7 +66,7 @@ class Speech:
         *,
         returns: Any = Any,
         fallbacks: Sequence[Fallback] | None = None,
-        tenant: str = "",
+        tenant: str | None = None,
         **named: Any,
     ) -> Any:
         """Ask an agent, `agent.instance` or capability, and wait: as `Peer.ask`. With `fallbacks`, even none, the result is
@@ -77,14 +77,14 @@ class Speech:
         )
 
     def stream(
-        self, target: Target, payload: Any = None, *, returns: Any = Any, tenant: str = "", **named: Any
+        self, target: Target, payload: Any = None, *, returns: Any = Any, tenant: str | None = None, **named: Any
     ) -> AsyncIterator[Any]:
         """The items of a streaming command as they come: as `Peer.stream`."""
         options, content = _sorted(payload, named)
         return self.peer.stream(target, content, returns=returns, lineage=self._for(tenant), **options)
 
     async def tell(
-        self, target: Target, payload: Any = None, *, command: str = "", tenant: str = "", **arguments: Any
+        self, target: Target, payload: Any = None, *, command: str = "", tenant: str | None = None, **arguments: Any
     ) -> None:
         """Send a command and do not wait: at most once. As `Peer.tell`."""
         await self.peer.tell(target, _payload(payload, arguments), command=command, lineage=self._for(tenant))
@@ -101,7 +101,7 @@ class Speech:
         effect: Effect | None = None,
         key: str = "",
         hedge: Hedge | bool | None = None,
-        tenant: str = "",
+        tenant: str | None = None,
         **arguments: Any,
     ) -> Any:
         """Hold an auction for the capability, and wait for what the winner returns: as `Peer.call`."""
@@ -110,13 +110,15 @@ class Speech:
             constraints=constraints, effect=effect, key=key, hedge=hedge, lineage=self._for(tenant),
         )  # fmt: skip
 
-    def _for(self, tenant: str) -> Lineage | None:
+    def _for(self, tenant: str | None) -> Lineage | None:
         """On whose behalf; None: our own.
 
         Raises:
             InvalidName: that is no name of a tenant.
         """
-        return msgspec.structs.replace(self.peer.root, tenant=check_name(tenant, "tenant")) if tenant else None
+        if tenant is None:
+            return None
+        return msgspec.structs.replace(self.peer.root, tenant=check_name(tenant, "tenant"))
 
 
 def _sorted(payload: Any, named: dict[str, Any]) -> tuple[Any, Any]:

@@ -25,6 +25,7 @@ def archived_parts(state: JobState) -> dict[str, Any]:
         "waiting_because": None,
         "input": None,
         "error": msgspec.to_builtins(tomb.fault) if tomb.fault else None,
+        "degraded": None,
         "usage": msgspec.structs.asdict(state.usage),
         "timeline": [],
         "steps": [],
