@@ -13,6 +13,7 @@ from mesh.transport.nats.api import ApiError, MissingStream, refusal
     [
         (400, 10071, Conflict),
         (400, 10164, Conflict),
+        (409, 10158, Conflict),
         (404, 10059, MissingStream),
         (400, 10054, TooLarge),
         (400, 10002, Unavailable),

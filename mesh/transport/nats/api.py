@@ -13,8 +13,8 @@ PREFIX = "$JS.API."
 TIMEOUT = 5.0
 NANOSECONDS = 1_000_000_000
 
-WRONG_SEQUENCE = (10071, 10164)
-"""Another sequence is there · (R3) another append to the subject is on its way in."""
+WRONG_SEQUENCE = (10071, 10164, 10158)
+"""Another sequence is there · (R3) another append to the subject, or this very one, is on its way in."""
 STREAM_NOT_FOUND = 10059
 CONSUMER_NOT_FOUND = 10014
 OTHER_CONFIGURATION = 10058
