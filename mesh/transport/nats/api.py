@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import msgspec
 
-from mesh.protocols.errors import Conflict, MeshError, NoResponders, Refused, TooLarge, Unavailable
+from mesh.protocols.errors import Conflict, MeshError, NoResponders, Refused, TimedOut, TooLarge, Unavailable
 from mesh.transport.nats.bus import NatsBus
+
+log = logging.getLogger("mesh.transport")
+
+T = TypeVar("T")
 
 PREFIX = "$JS.API."
 TIMEOUT = 5.0
+TRIES = 3
+"""How often `insist` asks, 5 s each: a cluster needs 4 to 6 s to elect a leader."""
 NANOSECONDS = 1_000_000_000
 
 WRONG_SEQUENCE = (10071, 10164, 10158)
@@ -70,6 +78,20 @@ async def call(bus: NatsBus, verb: str, body: Any = None, *, timeout: float = TI
     if answer.error is not None:
         raise refusal(answer.error, verb)
     return reply.data
+
+
+async def insist(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again while nobody answers, as a cluster that elects a leader does. Only for what may be done twice.
+
+    Raises:
+        TimedOut: nobody has answered `TRIES` times.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return await ask()
+        except TimedOut as error:
+            log.info("JetStream does not answer, perhaps it elects a leader; it is asked again: %s", error)
+    return await ask()
 
 
 def refusal(error: ApiError, what: str) -> MeshError:

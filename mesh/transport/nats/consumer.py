@@ -19,7 +19,7 @@ from typing import Any
 from mesh.protocols.errors import MeshError, TimedOut, Unavailable
 from mesh.protocols.ports import Stored
 from mesh.transport.nats.acks import Acks
-from mesh.transport.nats.api import PREFIX, call
+from mesh.transport.nats.api import PREFIX, call, insist
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.delivery import NatsDelivery
 from mesh.transport.nats.lane import Lane
@@ -36,8 +36,6 @@ KEEP = 1.0
 LOOK = 0.5
 """Seconds between two looks at what is open and in store."""
 CLOSE_WITHIN = 1.0
-TRIES = 3
-"""How often a durable consumer is asked for, 5 s each: a cluster needs 4 to 6 s to elect a leader."""
 MARGIN = 0.05
 """Seconds by which a pull ends before its caller's patience: a message must not arrive just too late."""
 
@@ -66,16 +64,10 @@ class NatsConsumer:
         bus.on_close(self._fail_waiting)
 
     async def create(self) -> None:
-        """Make the durable consumer, or bring it to this shape. Again: nothing happens, so it is asked for again while a
-        cluster that elects a leader answers nobody."""
+        """Make the durable consumer, or bring it to this shape. Again: nothing happens."""
         verb = f"CONSUMER.CREATE.{self._stream}.{self._durable}"
-        for left in reversed(range(TRIES)):
-            try:
-                await call(self._bus, verb, {"stream_name": self._stream, "config": self._config, "action": ""})
-                return
-            except TimedOut:
-                if not left:
-                    raise
+        body = {"stream_name": self._stream, "config": self._config, "action": ""}
+        await insist(lambda: call(self._bus, verb, body))
 
     async def next(self, timeout: float) -> NatsDelivery | None:
         """The next message, or None when none came within `timeout` seconds."""

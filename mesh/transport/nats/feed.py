@@ -16,7 +16,7 @@ import msgspec
 from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import Headers, Stored
 from mesh.transport.headers import STALLED, STATUS
-from mesh.transport.nats.api import NANOSECONDS, MissingStream, call
+from mesh.transport.nats.api import NANOSECONDS, MissingStream, call, insist
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.frames import decode_headers
 from mesh.transport.nats.stored import DELIVERED, from_delivery, position
@@ -92,7 +92,7 @@ class Feed:
             MissingStream · NoResponders · TimedOut · Unavailable: it could not be started, and is not running.
         """
         try:
-            await self._create()
+            await insist(self._create)
         except BaseException:
             await self.close()
             raise
@@ -121,7 +121,6 @@ class Feed:
             await self._bus.until_connected()
             self._stale = False
             try:
-                await self._drop()
                 await self._create()
             except MeshError as error:
                 self._stale = True
@@ -139,6 +138,7 @@ class Feed:
             await self._create_once()
 
     async def _create_once(self) -> None:
+        await self._drop()
         self._name = f"feed-{self._bus.ids.uuid()}"
         inbox = self._bus.inbox()
         self._delivered = 0

@@ -8,7 +8,7 @@ import msgspec
 
 from mesh.protocols.errors import MeshError, Unavailable
 from mesh.protocols.ports import BucketSpec, StreamSpec
-from mesh.transport.nats.api import NANOSECONDS, TOO_FEW_SERVERS, OtherConfiguration, call
+from mesh.transport.nats.api import NANOSECONDS, TOO_FEW_SERVERS, OtherConfiguration, call, insist
 from mesh.transport.nats.bus import NatsBus
 
 MARKER_TTL = 60
@@ -108,7 +108,7 @@ async def ensure(bus: NatsBus, config: dict[str, Any]) -> StreamState:
     """
     name = config["name"]
     try:
-        return _state(await call(bus, f"STREAM.CREATE.{name}", config))
+        return _state(await insist(lambda: call(bus, f"STREAM.CREATE.{name}", config)))
     except OtherConfiguration:
         there = await info(bus, name)
     except MeshError as error:
@@ -118,7 +118,7 @@ async def ensure(bus: NatsBus, config: dict[str, Any]) -> StreamState:
     wanted = {**there.config, **config, "num_replicas": max(there.config["num_replicas"], config["num_replicas"])}
     if wanted == there.config:
         return there
-    return _state(await call(bus, f"STREAM.UPDATE.{name}", wanted))
+    return _state(await insist(lambda: call(bus, f"STREAM.UPDATE.{name}", wanted)))
 
 
 async def info(bus: NatsBus, name: str) -> StreamState:
@@ -127,7 +127,7 @@ async def info(bus: NatsBus, name: str) -> StreamState:
     Raises:
         MissingStream: there is none.
     """
-    return _state(await call(bus, f"STREAM.INFO.{name}"))
+    return _state(await insist(lambda: call(bus, f"STREAM.INFO.{name}")))
 
 
 async def purge(bus: NatsBus, stream: str, subject: str, up_to: int | None = None) -> int:

@@ -1,0 +1,101 @@
+"""A cluster that elects a leader answers nobody for some seconds; whoever starts just then asks again and must not end of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mesh.protocols.errors import TimedOut
+from mesh.protocols.ports import BucketSpec, KeyValue, Message, StreamSpec
+from mesh.transport.connection import Connection
+from mesh.transport.nats.api import TRIES
+from mesh.transport.nats.bus import NatsBus
+from tests.contract.places import eventually
+from tests.servers import RealServer
+from tests.transport.conftest import Dial
+
+STREAM = StreamSpec(name="IN", subjects=("in.>",))
+"""What is there already when the election begins."""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RealServer]:
+    with RealServer(tmp_path / "server") as running:
+        yield running
+
+
+@pytest.fixture
+async def connection(dial: Dial, server: RealServer) -> Connection:
+    connection = await dial(server.url)
+    await connection.store.ensure_stream(STREAM)
+    return connection
+
+
+async def a_new_stream(connection: Connection) -> None:
+    await connection.store.ensure_stream(StreamSpec(name="OUT", subjects=("out.>",)))
+    await connection.store.append("out.a", b"1")
+
+
+async def a_stream_of_another_shape(connection: Connection) -> None:
+    await connection.store.ensure_stream(StreamSpec(name="IN", subjects=("in.>", "more.>")))
+    await connection.store.append("more.a", b"1")
+
+
+async def a_consumer(connection: Connection) -> None:
+    consumer = await connection.store.consumer("IN", "all", ("in.>",))
+    await connection.store.append("in.a", b"1")
+    delivery = await consumer.next(5.0)
+    assert delivery is not None
+    assert delivery.message.data == b"1"
+    await consumer.close()
+
+
+async def a_watch(connection: Connection) -> None:
+    bucket = await connection.store.bucket(BucketSpec(name="b"))
+    await bucket.put("a", b"before")
+    heard: list[KeyValue] = []
+    watch = await bucket.watch(heard.append)
+    await bucket.put("a", b"after")
+    await eventually(lambda: [entry.value for entry in heard] == [b"before", b"after"])
+    await watch.close()
+
+
+@pytest.mark.parametrize("silent", [1, TRIES - 1])
+@pytest.mark.parametrize("start", [a_new_stream, a_stream_of_another_shape, a_consumer, a_watch])
+async def test_what_a_process_starts_with_is_asked_for_again_while_nobody_answers(
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    start: Callable[[Connection], Awaitable[None]],
+    silent: int,
+) -> None:
+    """Each question of its own kind goes unanswered `silent` times, then the leader is there."""
+    asked: Counter[str] = Counter()
+    request = NatsBus.request
+
+    async def elect(bus: NatsBus, subject: str, data: bytes, **options: float) -> Message:
+        kind = ".".join(subject.split(".")[2:4])
+        asked[kind] += 1
+        if subject.startswith("$JS.API.") and asked[kind] <= silent:
+            raise TimedOut("no answer")
+        return await request(bus, subject, data, **options)
+
+    monkeypatch.setattr(NatsBus, "request", elect)
+    await start(connection)
+    assert max(asked.values()) > silent
+
+
+async def test_who_is_never_answered_hears_of_it(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    async def silence(bus: NatsBus, subject: str, data: bytes, **options: float) -> Message:
+        nonlocal asked
+        asked += 1
+        raise TimedOut("no answer")
+
+    monkeypatch.setattr(NatsBus, "request", silence)
+    with pytest.raises(TimedOut):
+        await connection.store.consumer("IN", "all", ("in.>",))
+    assert asked == TRIES
