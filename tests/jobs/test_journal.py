@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from job_stage import Stage
 
 from mesh.clock import SeededIds
-from mesh.jobs.journals.journal import PATIENCE
+from mesh.jobs.journals.commits import PATIENCE
 from mesh.protocols.errors import LeaseLost, TooLarge
 from mesh.protocols.job_events import Completed, Progressed, StepSucceeded, Value
 from mesh.protocols.job_state import fold

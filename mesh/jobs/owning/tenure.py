@@ -13,7 +13,8 @@ import msgspec
 from mesh.actors.declaring.contract import encode_payload
 from mesh.jobs.authoring.workflow import Workflow
 from mesh.jobs.intake.dead_letters import DeadLetters
-from mesh.jobs.journals.journal import PATIENCE, Journal
+from mesh.jobs.journals.commits import PATIENCE
+from mesh.jobs.journals.journal import Journal
 from mesh.jobs.journals.journals import Journals
 from mesh.jobs.journals.snapshots import Snapshots
 from mesh.jobs.journals.values import Values
