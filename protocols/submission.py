@@ -28,7 +28,7 @@ import msgspec
 from mesh.protocols.constraints import Budget, Constraints
 from mesh.protocols.envelope import NULL
 from mesh.protocols.errors import BadPayload, Fault, InvalidName
-from mesh.protocols.subjects import check_token
+from mesh.protocols.naming.names import check_token
 
 MAX_DEPTH = 100
 """How deep lists and objects of an input may be nested."""

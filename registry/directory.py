@@ -15,8 +15,9 @@ import msgspec
 
 from mesh.protocols.acts import Bid
 from mesh.protocols.errors import MeshError, NoResponders, TimedOut
+from mesh.protocols.naming.presence import DISCONNECTS
 from mesh.protocols.ports import Bus, Clock, Ids, KeyValue, Message, Store, Subscription, Watch
-from mesh.protocols.subjects import DISCONNECTS, Subjects
+from mesh.protocols.subjects import Subjects
 from mesh.registry.advisories import disconnected
 from mesh.registry.buckets import LEASE_PREFIX, lease_key, open_leases, open_records
 from mesh.registry.chores import Chores

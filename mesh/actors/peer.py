@@ -45,8 +45,9 @@ from mesh.policy.policy import Policy
 from mesh.protocols.acts import Bid
 from mesh.protocols.envelope import Sender
 from mesh.protocols.errors import InvalidName, Overloaded, Refused, Unavailable
+from mesh.protocols.naming.names import check_token
 from mesh.protocols.ports import Clock, Ids, Subscription
-from mesh.protocols.subjects import Subjects, check_token
+from mesh.protocols.subjects import Subjects
 from mesh.registry.directory import Directory
 from mesh.registry.listing import Change
 from mesh.registry.presence import Presence

@@ -193,7 +193,7 @@ def retention_here(**said: Any) -> Retention:
 def folder_here(given: Path | None, retention: Retention, options: Options) -> ArchiveFolder:
     """The folder that was named, or the one that the policy names; each namespace has one of its own in it."""
     from mesh.host.mesh_table import mesh_table
-    from mesh.protocols.subjects import check_name
+    from mesh.protocols.naming.names import check_name
     from mesh.upkeep.archive_folder import ArchiveFolder
 
     namespace = options.namespace or mesh_table(Path.cwd()).namespace

@@ -15,7 +15,7 @@ from mesh.cli.payload import demands, read_payload
 from mesh.cli.running import connected, run
 from mesh.protocols.awards import AwardRecord
 from mesh.protocols.constraints import Constraints
-from mesh.protocols.subjects import check_capability, check_name
+from mesh.protocols.naming.names import check_capability, check_name
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh

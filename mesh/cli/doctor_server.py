@@ -16,8 +16,8 @@ from mesh.cli.options import Options
 from mesh.host.manifest import DEFAULT_FILE
 from mesh.host.mesh_table import mesh_table
 from mesh.protocols.errors import MeshError
+from mesh.protocols.naming.presence import DISCONNECTS
 from mesh.protocols.ports import Message
-from mesh.protocols.subjects import DISCONNECTS
 from mesh.server.binary import too_old, too_old_message
 from mesh.server.configuration import FILE, LOG
 from mesh.server.greeting import Greeting, NotNats, greet_async

@@ -11,8 +11,8 @@ from mesh.cli.deciding import By, decide, listed
 from mesh.cli.exits import BadInput
 from mesh.cli.options import Options, shared_options
 from mesh.protocols.errors import Refused
+from mesh.protocols.naming.names import check_name
 from mesh.protocols.policies import Flag, Value, flag_key
-from mesh.protocols.subjects import check_name
 
 if TYPE_CHECKING:
     from mesh.actors.deciding import Decided, Deciding

@@ -15,7 +15,7 @@ from mesh.cli.exits import BadInput
 from mesh.cli.options import Options, shared_options
 from mesh.cli.output import note, print_value
 from mesh.protocols.errors import InvalidName
-from mesh.protocols.subjects import check_name
+from mesh.protocols.naming.names import check_name
 
 app = typer.Typer(help="Write the start of something.", no_args_is_help=True)
 

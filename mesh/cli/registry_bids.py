@@ -11,7 +11,7 @@ from mesh.cli.options import Options, shared_options
 from mesh.cli.output import note, print_rows
 from mesh.cli.running import run
 from mesh.protocols.errors import UnknownCapability
-from mesh.protocols.subjects import check_capability
+from mesh.protocols.naming.names import check_capability
 from mesh.registry.promises import promises
 
 COLUMNS = {

@@ -17,8 +17,8 @@ from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_rows, print_value
 from mesh.cli.running import connected, run
 from mesh.protocols.errors import Refused
+from mesh.protocols.naming.names import check_name
 from mesh.protocols.policies import EACH, TenantShare
-from mesh.protocols.subjects import check_name
 
 if TYPE_CHECKING:
     from mesh.actors.deciding import Decided, Deciding

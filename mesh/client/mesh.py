@@ -24,8 +24,8 @@ from mesh.clock import SystemClock, SystemIds
 from mesh.contract_net.initiator import Initiator
 from mesh.contract_net.knobs import forgetting_choice, policy_choice
 from mesh.contract_net.participant import Participant
+from mesh.protocols.naming.names import check_name
 from mesh.protocols.ports import Clock, Ids, Subscription
-from mesh.protocols.subjects import check_name
 from mesh.settings import ServerTarget, batches_choice, find_server, quiet_awards_choice, target_of
 from mesh.telemetry.broadcast import Broadcast
 from mesh.telemetry.telemetry import Telemetry

@@ -13,7 +13,7 @@ from mesh.actors.exchanging.lineage import Lineage
 from mesh.actors.peer import Peer
 from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect
-from mesh.protocols.subjects import check_name
+from mesh.protocols.naming.names import check_name
 from mesh.resilience.fallback import Answer, Fallback
 from mesh.resilience.hedging import Hedge
 from mesh.resilience.variation import Vary

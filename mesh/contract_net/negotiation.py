@@ -40,7 +40,7 @@ from mesh.protocols.errors import (
     from_fault,
 )
 from mesh.protocols.learned import Learned
-from mesh.protocols.subjects import ANYONE
+from mesh.protocols.naming.calls import ANYONE
 from mesh.resilience.alarms import Alarm, alarms
 from mesh.resilience.breaker_names import Key
 from mesh.resilience.outcome import outcome

@@ -51,8 +51,8 @@ from mesh.protocols.errors import (
     UnknownAgent,
     VersionUnsupported,
 )
+from mesh.protocols.naming.names import check_token
 from mesh.protocols.ports import Message, Subscription
-from mesh.protocols.subjects import check_token
 from mesh.resilience.deadline import Deadline
 
 if TYPE_CHECKING:

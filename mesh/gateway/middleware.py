@@ -13,7 +13,7 @@ from mesh.gateway.problems import Forbidden, MethodNotAllowed, NotFound, Unautho
 from mesh.gateway.reading import get_result
 from mesh.gateway.streaming import stream_events
 from mesh.protocols.errors import MeshError, TimedOut, TooLarge
-from mesh.protocols.subjects import check_name
+from mesh.protocols.naming.names import check_name
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -13,7 +13,7 @@ from mesh.gateway.terms import KEY, WEBHOOK, read_terms
 from mesh.gateway.webhooks.service import Registered
 from mesh.jobs.outside.submission import JobHandle, submit
 from mesh.protocols.errors import BadPayload, Semantic
-from mesh.protocols.subjects import check_name
+from mesh.protocols.naming.names import check_name
 from mesh.protocols.submission import Terms, digest_of, job_id_for_key, read_input
 
 HANDING_IN = 10.0

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from mesh.gateway.private_file import write_private
 from mesh.protocols.errors import InvalidName
-from mesh.protocols.subjects import check_name
+from mesh.protocols.naming.names import check_name
 from mesh.settings import BadSettings
 
 EVERY_TENANT = frozenset({"*"})

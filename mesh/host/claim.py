@@ -11,8 +11,8 @@ from mesh.host.host_name import free_names, machine_name
 from mesh.host.host_record import HostRecord, clear_stale, live_hosts, remove_host, turn, write_host
 from mesh.host.manifest import Manifest
 from mesh.protocols.errors import Refused
+from mesh.protocols.naming.names import check_name
 from mesh.protocols.ports import Clock
-from mesh.protocols.subjects import check_name
 from mesh.server.process_mark import mark_of
 from mesh.settings import MeshFolder
 

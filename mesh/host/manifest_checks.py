@@ -7,7 +7,7 @@ import re
 from mesh.host.manifest import AgentEntry, Limits, Manifest, WorkflowEntry
 from mesh.host.restarts import RestartPolicy
 from mesh.protocols.errors import InvalidName
-from mesh.protocols.subjects import check_name
+from mesh.protocols.naming.names import check_name
 
 _USE = re.compile(r"(?:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*|[^:]+\.py(?::[A-Za-z_]\w*)?)\Z")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.host.manifest import AgentEntry, Limits, Manifest, WorkflowEntry
-from mesh.protocols.subjects import check_token
+from mesh.protocols.naming.names import check_token
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 

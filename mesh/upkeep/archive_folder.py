@@ -16,7 +16,7 @@ import msgspec
 
 from mesh.protocols.errors import BadPayload, Refused, UnknownJob
 from mesh.protocols.job_facts import JobStatus
-from mesh.protocols.subjects import check_name
+from mesh.protocols.naming.names import check_name
 from mesh.server.file_lock import FileLock
 from mesh.upkeep.archive_lines import SUFFIX, Line, read_lines, write_lines
 from mesh.upkeep.policy import Format

@@ -26,9 +26,10 @@ from mesh.protocols.job_events import Archived
 from mesh.protocols.job_inbox import Cancel
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import Recorded
+from mesh.protocols.naming.names import check_name
 from mesh.protocols.policies import BUCKET, LIMITS, grants
 from mesh.protocols.ports import FRESH, BucketSpec, Clock, KeyValue, Store
-from mesh.protocols.subjects import Subjects, check_name
+from mesh.protocols.subjects import Subjects
 from mesh.upkeep.archive_folder import ArchiveFolder
 from mesh.upkeep.naming import named_in
 from mesh.upkeep.order import has_jobs, prefix

@@ -11,8 +11,9 @@ from mesh.jobs.journals.streams import TIMERS, ensure_streams
 from mesh.protocols.errors import Transient
 from mesh.protocols.job_events import Entry, Submitted, Value, encode_entry
 from mesh.protocols.job_state import advance
+from mesh.protocols.naming.jobs import SHARDS, shard_of
 from mesh.protocols.ports import Consumer, Store
-from mesh.protocols.subjects import SHARDS, Subjects, shard_of
+from mesh.protocols.subjects import Subjects
 from mesh.transport.connection import Connection
 from tests.contract.places import Place, eventually_none
 

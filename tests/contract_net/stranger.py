@@ -11,8 +11,8 @@ from mesh.actors.peer import Peer
 from mesh.contract_net.composing import content_of, payload_of
 from mesh.protocols.acts import AcceptProposal, CallForProposal, Cancel, RejectProposal
 from mesh.protocols.envelope import VERSION, Envelope, Sender, decode, encode
+from mesh.protocols.naming.calls import ANYONE
 from mesh.protocols.ports import Bus, Message
-from mesh.protocols.subjects import ANYONE
 from mesh.testing.virtual_time import until
 
 _numbers = itertools.count(1)

@@ -19,7 +19,7 @@ from nats.aio.msg import Msg
 
 from mesh.client.mesh import Mesh
 from mesh.protocols.envelope import VERSION, Envelope, decode
-from mesh.protocols.subjects import shard_of
+from mesh.protocols.naming.jobs import shard_of
 from mesh.testing.virtual_time import until
 from tests.faults import junk
 from tests.faults.crew import Crew

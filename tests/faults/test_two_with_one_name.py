@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from mesh import agent
 from mesh.client.mesh import Mesh
 from mesh.protocols.errors import Refused
-from mesh.protocols.subjects import DISCONNECTS
+from mesh.protocols.naming.presence import DISCONNECTS
 from mesh.registry.lease import NameTaken
 from mesh.testing.virtual_time import until
 from tests.faults.crew import Crew

@@ -24,7 +24,7 @@ from mesh.host.spawning import PlainSpawner
 from mesh.host.stopping import stop_hosts
 from mesh.host.supervisor import NotReady
 from mesh.protocols.errors import InvalidName, Refused, TimedOut, Unavailable
-from mesh.protocols.subjects import check_name
+from mesh.protocols.naming.names import check_name
 from mesh.server.process_mark import mark_of
 from mesh.settings import MeshFolder, ServerTarget
 from tests.host.conftest import QUICK, STUB, entry

@@ -7,8 +7,8 @@ from job_stage import Stage
 
 from mesh.jobs.owning.heads import AFRESH_EVERY, Heads
 from mesh.protocols.job_events import Completed, Value
+from mesh.protocols.naming.jobs import shard_of
 from mesh.protocols.ports import Clock, Ids, Stored
-from mesh.protocols.subjects import shard_of
 
 pytestmark = pytest.mark.virtual
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mesh.protocols.constraints import Budget, Constraints
 from mesh.protocols.errors import BadPayload
-from mesh.protocols.subjects import check_token
+from mesh.protocols.naming.names import check_token
 from mesh.protocols.submission import (
     MAX_DEPTH,
     Terms,

@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.protocols.errors import InvalidName
-from mesh.protocols.subjects import ANYONE, SHARDS, Subjects, check_capability, check_name, check_token, shard_of
+from mesh.protocols.naming.calls import ANYONE
+from mesh.protocols.naming.jobs import SHARDS, shard_of
+from mesh.protocols.naming.names import check_capability, check_name, check_token
+from mesh.protocols.subjects import Subjects
 from mesh.protocols.submission import job_id_for_key
 from mesh.transport.matching import matches
 

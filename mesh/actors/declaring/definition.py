@@ -23,7 +23,7 @@ from mesh.actors.keeping.state_declared import Binds, Declared, check_annotation
 from mesh.actors.running.supervision import RestartPolicy
 from mesh.protocols.constraints import Effect
 from mesh.protocols.envelope import Stamps
-from mesh.protocols.subjects import check_name, check_token
+from mesh.protocols.naming.names import check_name, check_token
 from mesh.registry.records import Capability, Schema
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from mesh.actors.declaring.marks import every as every
 from mesh.actors.declaring.marks import on_event as on_event
 from mesh.actors.declaring.parameters import Parameters, resolve_hints, where
 from mesh.protocols.constraints import Effect
-from mesh.protocols.subjects import check_capability, check_token
+from mesh.protocols.naming.names import check_capability, check_token
 from mesh.registry.records import Capability
 
 Way = Literal["await", "stream", "thread"]

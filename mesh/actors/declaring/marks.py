@@ -13,7 +13,7 @@ import msgspec
 
 from mesh.protocols.acts import Bid
 from mesh.protocols.constraints import Effect
-from mesh.protocols.subjects import check_event_type
+from mesh.protocols.naming.names import check_event_type
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")

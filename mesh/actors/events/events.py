@@ -17,9 +17,9 @@ from mesh.actors.events.hearing import Ear, Hearing
 from mesh.actors.exchanging.lineage import Lineage
 from mesh.protocols.envelope import Envelope, decode, encode
 from mesh.protocols.errors import BadEnvelope, InvalidName, VersionUnsupported
+from mesh.protocols.naming.events import Event as About
 from mesh.protocols.ports import Stored, StreamSpec, Subscription
 from mesh.protocols.references import LIMIT
-from mesh.protocols.subjects import Event as About
 from mesh.protocols.subjects import Subjects
 
 if TYPE_CHECKING:

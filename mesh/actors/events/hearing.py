@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from mesh.actors.events.batch import OPENING, decode_batch
 from mesh.protocols.envelope import Envelope, decode
 from mesh.protocols.errors import BadEnvelope, InvalidName, MeshError, VersionUnsupported
+from mesh.protocols.naming.events import Event as About
 from mesh.protocols.ports import Message, Subscription
-from mesh.protocols.subjects import Event as About
 
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer

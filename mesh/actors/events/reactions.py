@@ -25,8 +25,8 @@ from mesh.protocols.constraints import Usage
 from mesh.protocols.dead_letters import MEANT_FOR
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import AgentLost, Killed, MeshError, Overloaded
+from mesh.protocols.naming.events import Event as About
 from mesh.protocols.ports import Consumer, Delivery, Stored, Subscription
-from mesh.protocols.subjects import Event as About
 from mesh.resilience.deadline import Deadline
 
 if TYPE_CHECKING:

@@ -27,8 +27,9 @@ from mesh.protocols.errors import (
     UnknownCommand,
     VersionUnsupported,
 )
+from mesh.protocols.naming.calls import Rpc
+from mesh.protocols.naming.names import check_token
 from mesh.protocols.ports import Message
-from mesh.protocols.subjects import Rpc, check_token
 from mesh.resilience.deadline import Deadline
 
 if TYPE_CHECKING:

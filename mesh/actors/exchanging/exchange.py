@@ -29,9 +29,11 @@ from mesh.protocols.errors import (
     VersionUnsupported,
     from_fault,
 )
+from mesh.protocols.naming.calls import ANYONE
+from mesh.protocols.naming.names import check_token
 from mesh.protocols.ports import Bus, Clock, Ids, Message, Subscription
 from mesh.protocols.references import LIMIT
-from mesh.protocols.subjects import ANYONE, Subjects, check_token
+from mesh.protocols.subjects import Subjects
 from mesh.resilience.alarms import Alarms, alarms
 from mesh.resilience.deadline import Deadline
 

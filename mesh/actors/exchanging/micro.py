@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mesh.protocols.errors import MeshError
+from mesh.protocols.naming.calls import may_be_answered
 from mesh.protocols.ports import Message, Subscription
-from mesh.protocols.subjects import may_be_answered
 
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer

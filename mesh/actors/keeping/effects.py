@@ -20,8 +20,8 @@ from mesh.actors.keeping.effects_record import EffectClass, EffectRecord, defini
 from mesh.actors.keeping.state_kind import contract_of
 from mesh.actors.keeping.state_shelf import NOTHING, Found, Shelf, token
 from mesh.protocols.errors import BadResult, Conflict, MeshError, Refused, from_fault
+from mesh.protocols.naming.names import check_name
 from mesh.protocols.ports import Clock
-from mesh.protocols.subjects import check_name
 
 T = TypeVar("T")
 

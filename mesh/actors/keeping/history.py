@@ -14,8 +14,8 @@ from mesh.actors.keeping.state_shelf import Found, Shelf, token
 from mesh.actors.running.doing import doing
 from mesh.protocols.constraints import Usage
 from mesh.protocols.errors import BadPayload, Conflict, Refused
+from mesh.protocols.naming.names import check_name
 from mesh.protocols.ports import Clock
-from mesh.protocols.subjects import check_name
 
 Summarise = Callable[[Sequence[Turn]], "str | Awaitable[str]"]
 """Gets the turns that fall off the end, an earlier summary first among them; gives what is kept in their place."""

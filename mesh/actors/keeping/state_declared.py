@@ -19,7 +19,7 @@ from mesh.actors.keeping.history_turns import Bounds
 from mesh.actors.keeping.state import State
 from mesh.actors.keeping.state_kind import Migrate, StateKind
 from mesh.protocols.errors import Refused
-from mesh.protocols.subjects import check_token
+from mesh.protocols.naming.names import check_token
 
 if TYPE_CHECKING:
     from mesh.actors.keeping.keeping import Keeping

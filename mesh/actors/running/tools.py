@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from mesh.policy.meter import Reservation
 from mesh.protocols.errors import BreakerOpen, TimedOut
-from mesh.protocols.subjects import check_capability
+from mesh.protocols.naming.names import check_capability
 from mesh.resilience.breaker import BreakerPolicy, Outcome, Permit
 from mesh.resilience.breakers import Breakers
 from mesh.resilience.outcome import outcome

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.protocols.subjects import check_capability
+from mesh.protocols.naming.names import check_capability
 
 
 @dataclass(frozen=True)

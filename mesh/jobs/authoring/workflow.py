@@ -25,7 +25,7 @@ from mesh.actors.declaring.parameters import Parameters, resolve_hints, where
 from mesh.jobs.authoring.branches import Branch, Missing
 from mesh.jobs.authoring.job import Approval, Job, OnMissing, Risk
 from mesh.jobs.authoring.policy import NO_POLICY, StepPolicy
-from mesh.protocols.subjects import check_name
+from mesh.protocols.naming.names import check_name
 from mesh.registry.records import Capability, Schema
 
 R = TypeVar("R")

@@ -23,8 +23,8 @@ from mesh.jobs.owning.seat import Seat
 from mesh.jobs.steps.steps import handler_failed
 from mesh.protocols.dead_letters import Source
 from mesh.protocols.errors import Fault, InvalidName, MeshError, Overloaded, Transient
+from mesh.protocols.naming.calls import may_be_answered
 from mesh.protocols.ports import Consumer, Delivery, Message, Stored, Subscription
-from mesh.protocols.subjects import may_be_answered
 from mesh.protocols.submission import Answer
 
 logger = logging.getLogger("mesh.jobs")

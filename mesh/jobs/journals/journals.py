@@ -10,8 +10,9 @@ from mesh.jobs.journals.snapshots import SnapshotReader, snapshot_at
 from mesh.protocols.errors import JournalCorrupt, UnknownJob
 from mesh.protocols.job_events import decode_entry
 from mesh.protocols.job_state import JobState, Recorded, fold
+from mesh.protocols.naming.jobs import SHARDS, shard_of
 from mesh.protocols.ports import Store, Stored
-from mesh.protocols.subjects import SHARDS, Subjects, shard_of
+from mesh.protocols.subjects import Subjects
 
 logger = logging.getLogger("mesh.jobs")
 

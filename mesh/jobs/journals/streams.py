@@ -11,8 +11,9 @@ import asyncio
 from collections.abc import Iterator
 
 from mesh.actors.events.burial import dead_letter_stream
+from mesh.protocols.naming.jobs import SHARDS
 from mesh.protocols.ports import BucketSpec, Store, StreamSpec
-from mesh.protocols.subjects import SHARDS, Subjects
+from mesh.protocols.subjects import Subjects
 
 INGRESS = "IN"
 INBOX = "INBOX"

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from mesh.jobs.journals.journals import Journals
 from mesh.protocols.job_events import JobHead
 from mesh.protocols.job_state import Recorded
+from mesh.protocols.naming.jobs import SHARDS
 from mesh.protocols.ports import Clock
-from mesh.protocols.subjects import SHARDS
 
 AFRESH_EVERY = 300.0
 """Seconds after which everything is read again: a journal that was removed tells nobody."""

@@ -19,7 +19,7 @@ from mesh.jobs.waiting.children import ChildTerms
 from mesh.protocols.constraints import Constraints
 from mesh.protocols.errors import DeadlineExceeded, Denied, StepMisused, WaitExpired
 from mesh.protocols.job_events import Value, WaitKind, WaitOpened, WaitResolved
-from mesh.protocols.subjects import check_event_type
+from mesh.protocols.naming.names import check_event_type
 from mesh.protocols.submission import digest_of
 
 

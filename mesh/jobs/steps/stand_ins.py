@@ -24,7 +24,7 @@ from mesh.jobs.steps.step import Outcome
 from mesh.protocols.answer_source import Source
 from mesh.protocols.constraints import Effect
 from mesh.protocols.errors import HandlerFailed, MeshError, StepMisused, Unavailable
-from mesh.protocols.subjects import check_capability
+from mesh.protocols.naming.names import check_capability
 from mesh.resilience.fallback import Answer, Cached, Degraded, Fallback, FallbackAgent
 from mesh.resilience.fallback_cache import AnswerCache
 from mesh.resilience.retry import not_begun
