@@ -185,7 +185,9 @@ class Breakers:
 
     def _changed(self, key: Key, passage: Passage) -> None:
         breaker = self._breakers.get(key)
-        if breaker is None or passage.state == "closed":
+        if breaker is None or breaker.state != passage.state:
+            return  # of one that was forgotten meanwhile, and perhaps made anew
+        if passage.state == "closed":
             self.troubled.pop(key, None)
         else:
             self.troubled[key] = breaker

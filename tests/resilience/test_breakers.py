@@ -184,3 +184,22 @@ async def test_breakers_are_named_by_agent_instance_or_key(
     for key, what in (("one.reviewer.a", "review.code"), ("two.reviewer.b", "review.code"), ("one.writer.w", "write")):
         breakers.of(key, what)
     assert [key for key, _ in breakers.meant(BreakersWanted(target=target, capability=capability))] == found
+
+
+async def test_what_a_call_comes_to_after_its_target_was_forgotten_is_told_nobody(
+    breakers: Breakers, clock: Clock
+) -> None:
+    """The target has left the mesh while a trial call was under way; another may come under its name."""
+    told: list[list[str]] = []
+    breakers.on_change(lambda key, passage: told.append([row.state for row in breakers.rows([key])]))
+    fail(breakers, TimedOut())
+    old = breakers.of("a.b.c", "do")
+    await clock.sleep(old.retry_at - clock.monotonic())
+    permit = old.admit(clock.monotonic())
+    breakers.forget("a.b.c")
+    assert told.pop() == ["half-open"]
+    old.record(permit, "failure", 0.0, clock.monotonic())
+    assert told == [["open"]], "of its opening, long ago"
+    assert breakers.of("a.b.c", "do").state == "closed"
+    old.force("for whoever still has it", clock.monotonic())
+    assert not breakers.troubled, "the breaker of its successor is closed"
