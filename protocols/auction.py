@@ -27,7 +27,7 @@ from mesh.protocols import auction_messages as m
 from mesh.protocols.acts import Mode, Refusal
 from mesh.protocols.auction_states import HELD, TERMINAL, TRANSITIONS, State, Step
 from mesh.protocols.awards import AwardRecord, Candidate
-from mesh.protocols.errors import AgentLost, Cancelled, Fenced, MeshError, from_fault
+from mesh.protocols.errors import Cancelled, Fenced, MeshError, from_fault
 from mesh.protocols.rounds import Rounds
 from mesh.protocols.selection import Choice, Chooser, SelectionPolicy, choose
 from mesh.protocols.tender import Tender
@@ -36,8 +36,9 @@ from mesh.protocols.vigil import Vigil
 
 
 class Auction:
-    """One conversation from its call to its end. `wall` is only used to date the records; `again` is asked before work goes to
-    another because a winner that is still there would not do it: what fails must not be buried in further awards."""
+    """One conversation from its call to its end. `wall` is only used to date the records; `again` is asked before work is
+    awarded once more that may have begun, or whose winner did not answer: what fails must not be buried in further awards.
+    Whoever declines has answered, and begun nothing: that the next best gets it is bidding, and nobody is asked."""
 
     def __init__(
         self,
@@ -273,6 +274,9 @@ class Auction:
             self._fail(Fenced(message or f"{vigil.winner.key} has seen a newer owner of the job"))
         elif reason == "unknown" and self.terms.effect == "at_most_once":
             self._doubt(vigil, "does not know the award any more")
+        elif reason == "unknown" and not self._again():
+            self._step("fault")
+            self._fail(faults.lost(self._losses + 1, vigil.winner, "does not know the award any more", spent=True))
         elif self.state == "awarded":
             self._next_best(vigil, event.refusal, now)
         else:
@@ -322,9 +326,10 @@ class Auction:
         self._losses += 1
         self.rounds.avoid.add(vigil.winner.key)
         self._tender.object(vigil.winner.key, f"unknown: it {why}")
-        if self._losses >= self.policy.awards or not (certain or gone or self._again()):
+        handed_back = certain and not gone
+        if (enough := self._losses >= self.policy.awards) or not (handed_back or self._again()):
             self._step("fault")
-            self._fail(AgentLost(f"{self._losses} winners were lost; the last, {vigil.winner.key}, {why}"))
+            self._fail(faults.lost(self._losses, vigil.winner, why, spent=not enough))
         elif vigil.heard or self._tender.silent:
             self._reopen(now, self.mode)
         else:

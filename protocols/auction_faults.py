@@ -8,6 +8,8 @@ from mesh.protocols.acts import Refusal
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.errors import AgentLost, DeadlineExceeded, Draining, Fault, InDoubt, MeshError, NoBids
 
+LOSSES = "losses"
+"""Stands in the detail of `AgentLost`: how many winners the call has lost."""
 SHOWN = 5
 """Reasons that stand in a message; all are in its detail."""
 
@@ -29,7 +31,7 @@ def no_bids(capability: str, rounds: int, why: list[str], losses: int, retry_aft
     told = "; ".join(why[:SHOWN]) + (f"; and {len(why) - SHOWN} more" if len(why) > SHOWN else "")
     message = f"no acceptable bid for {capability} in {rounds} round(s): {told or 'nobody answered'}"
     if losses:
-        return AgentLost(f"{losses} winner(s) were lost, and then: {message}", retry_after=retry_after)
+        return _after(losses, message, retry_after)
     return NoBids(message, retry_after=retry_after, detail={"refusals": why, "rounds": rounds})
 
 
@@ -37,8 +39,21 @@ def nobody(capability: str, rounds: int, losses: int) -> MeshError:
     """The server says that nobody listens to such calls."""
     message = f"nobody listens to calls for {capability}: no agent that is up offers it"
     if losses:
-        return AgentLost(f"{losses} winner(s) were lost, and then: {message}")
+        return _after(losses, message)
     return NoBids(message, detail={"refusals": [], "rounds": rounds})
+
+
+def lost(losses: int, winner: Candidate, why: str, *, spent: bool) -> AgentLost:
+    """So many winners were lost that it is not awarded once more, or the budget of retries is `spent`."""
+    message = f"{losses} winner(s) were lost; the last, {winner.key}, {why}"
+    if spent:
+        message += "; a tenth of the calls have been awarded again already, and this one is not"
+    return AgentLost(message, detail={LOSSES: losses})
+
+
+def _after(losses: int, message: str, retry_after: float | None = None) -> AgentLost:
+    told = f"{losses} winner(s) were lost, and then: {message}"
+    return AgentLost(told, retry_after=retry_after, detail={LOSSES: losses})
 
 
 def in_doubt(record: AwardRecord, why: str) -> InDoubt:

@@ -1,7 +1,8 @@
 """`RetryBudget`: retries may be at most a tenth of the calls to a target, so that a failing one is not buried in them.
 
-`RetryBudgets` are those of one process, by the name that callers use. Whatever is done again takes from the same one: an
-ask's next attempt, its variations, and the award that goes to another because its winner would not answer.
+`RetryBudgets` are those of one process, by the name that callers use. Whatever is sent again that may have begun, or that was
+not answered, takes from the same one: an ask's next attempt, its variations, and the award that follows one whose winner was
+lost. Whom else to ask when somebody has no room is no retry: whoever declines an award has answered, and begun nothing.
 """
 
 from __future__ import annotations

@@ -125,8 +125,12 @@ class Peer:
 
 
 class World:
-    def __init__(self, effect: Effect, mode: Mode, peers: int, seed: int) -> None:
+    def __init__(
+        self, effect: Effect, mode: Mode, peers: int, seed: int, again: Callable[[], bool] = lambda: True
+    ) -> None:
         self.now = 0.0
+        self.awards: list[m.Award] = []
+        self.declined = 0
         self.numbers = itertools.count(1)
         self.in_flight: list[Message] = []
         self.begun: dict[str, set[str]] = {}
@@ -144,6 +148,7 @@ class World:
             Random(seed),
             new_id=lambda: f"award-{next(self.numbers)}",
             wall=lambda: self.now,
+            again=again,
         )
 
     # -- the channel
@@ -161,6 +166,7 @@ class World:
     def hear(self, event: m.Event) -> None:
         self.history.append(f"{self.now:.2f} {event}")
         before = self.auction.over
+        self.declined += isinstance(event, m.Declined)
         self.carry_out(self.auction.handle(event, self.now))
         if self.auction.over and not before:
             assert self.auction.outcome is not None
@@ -176,6 +182,7 @@ class World:
                 case m.Survey():
                     self.survey(command)
                 case m.Award(record, winner):
+                    self.awards.append(command)
                     self.begun.setdefault(record.award, set())
                     self.deliver_award(record.award, winner, 1)
                     self.hear(m.Sent(record.award))

@@ -77,6 +77,15 @@ async def test_a_step_whose_winners_are_lost_is_called_again_twice(clock: Clock,
     assert net.calls == 3
 
 
+async def test_a_call_that_the_budget_of_retries_ended_counts_for_as_many_winners_as_it_lost(
+    clock: Clock, ids: Ids
+) -> None:
+    net = Losing(AgentLost("one winner was lost", detail={"losses": 1}))
+    with pytest.raises(AgentLost):
+        await called(clock, ids, net, None)
+    assert net.calls == 12, "as many winners as three calls with four awards each would lose"
+
+
 @pytest.mark.parametrize(
     "below",
     [

@@ -19,6 +19,7 @@ from mesh.jobs.owning.seat import Seat
 from mesh.jobs.steps.attempt import Attempt
 from mesh.jobs.steps.calls import Contractor
 from mesh.jobs.steps.step import Later
+from mesh.protocols.auction_faults import LOSSES
 from mesh.protocols.errors import AgentLost, MeshError, NoBids, Transient
 from mesh.resilience.retry import RETRIED
 
@@ -27,8 +28,11 @@ PASSING = frozenset({"capacity", "draining", "expired", "late", "breaker", "kill
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
-MOST_LOSSES = 3
-"""Calls that may end in a lost agent: a supervisor has one back in a moment, but work that kills its agent must not go on."""
+AWARDS = 4
+"""Winners that a call may have lost that does not say how many."""
+MOST_LOSSES = 3 * AWARDS
+"""Winners that may be lost over a step, in one call or several: a supervisor has one back in a moment, but work that kills its
+agent must not go on."""
 
 
 IN_PLACE = 5.0
@@ -61,7 +65,7 @@ async def award(
         except (NoBids, AgentLost) as error:
             if RETRIED in error.detail:
                 raise
-            losses += isinstance(error, AgentLost)
+            losses += _lost(error)
             wait = max(pause, error.retry_after or 0.0) * (0.5 + seat.ids.random.random())
             passing = seat.unsettled() or 0 < losses < MOST_LOSSES or _passing(error) or _unheard(error, call, seat)
             if not passing or call.deadline.remaining() <= wait:
@@ -75,6 +79,11 @@ async def award(
         resume = None
         await seat.clock.sleep(wait)
         pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def _lost(error: MeshError) -> int:
+    """How many winners the call has lost; one that its budget of retries ended has lost fewer."""
+    return int(error.detail.get(LOSSES, AWARDS)) if isinstance(error, AgentLost) else 0
 
 
 def _unheard(error: MeshError, call: Call, seat: Seat) -> bool:
