@@ -63,6 +63,7 @@ class Ingress:
         self._admitted = admitted
         self._stream = seat.subjects.stream(INGRESS)
         self._tries = Tries(seat.store, seat.subjects)
+        self._opened: set[str] = set()
         self._pulling: list[Pulling] = []
         self._overtaking: list[Overtaking] = []
         self._behind_until = float("-inf")
@@ -76,7 +77,9 @@ class Ingress:
         )
 
     async def open(self, workflow: str) -> None:
-        """Take jobs in for this workflow from now on."""
+        """Take jobs in for this workflow from now on. Again: nothing happens."""
+        if workflow in self._opened:
+            return
         consumer = await self.prepare(workflow)
         subject = self._seat.subjects.submit_filter(workflow)
         self._subscriptions.append(await self._seat.bus.subscribe(subject, self._requested, queue="submit"))
@@ -93,9 +96,11 @@ class Ingress:
                 take=self._let_past,
             )
         )
+        self._opened.add(workflow)
 
     async def close(self) -> None:
         """Take nothing more in; what is in hand is finished. Again: nothing happens."""
+        self._opened.clear()
         subscriptions, self._subscriptions = self._subscriptions, []
         for subscription in subscriptions:
             await subscription.close()

@@ -37,7 +37,9 @@ class Unclaimed:
         self._pulling: Pulling | None = None
 
     async def open(self) -> None:
-        """Take part from now on."""
+        """Take part from now on. Again: nothing happens."""
+        if self._pulling is not None:
+            return
         consumer = await self._seat.store.consumer(
             self._stream, DURABLE, (self._seat.subjects.ingress_all(),), max_deliver=-1
         )

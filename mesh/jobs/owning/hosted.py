@@ -37,8 +37,9 @@ class KnownWorkflows:
         self._watch: Watch | None = None
 
     async def start(self) -> None:
-        """Watch; what is there is known when this returns."""
-        self._watch = await (await self._open()).watch(self._heard)
+        """Watch; what is there is known when this returns. Again: nothing happens."""
+        if self._watch is None:
+            self._watch = await (await self._open()).watch(self._heard)
         await self._watch.current
 
     async def stop(self) -> None:

@@ -80,6 +80,7 @@ class Owner:
         self._states: dict[str, JobState] = {}
         """What some of the backlog amount to: read a moment ago, when they were woken."""
         self._look_now = asyncio.Event()
+        self._hosting = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._hints: Subscription | None = None
         self._draining = False
@@ -96,35 +97,35 @@ class Owner:
             ValueError: another workflow of that name and version is hosted here.
             Unavailable · TimedOut · NoResponders: the store is out of reach.
         """
+        async with self._hosting:  # one after the other: what a first one begins, the next finds
+            await self._host(workflow)
+        self.look_soon()
+
+    async def _host(self, workflow: Workflow[Any]) -> None:
         identity = (workflow.name, workflow.version)
-        hosted = self.workflows.get(identity)
-        if hosted is workflow:
-            return
-        if hosted is not None:
+        if self.workflows.get(identity, workflow) is not workflow:
             raise ValueError(f"two workflows are called {workflow.name!r}, version {workflow.version}: change one")
         await self._begin()
-        first = workflow.name not in self._newest
-        if first:
+        if workflow.name not in self._newest:
             await self._ingress.prepare(workflow.name)
         await self.known.register(_known(workflow))
         self.workflows[identity] = workflow
-        if first or self._newest[workflow.name].version < workflow.version:
+        if self._newest.get(workflow.name, workflow).version <= workflow.version:
             self._newest[workflow.name] = workflow
-        if first:
-            await self._ingress.open(workflow.name)
-        self.look_soon()
+        await self._ingress.open(workflow.name)
 
     async def _begin(self) -> None:
-        if self._tasks:
-            return
-        await ensure_streams(self.seat.store, self.seat.subjects)
-        await self.known.start()
-        self._hints = await self.seat.bus.subscribe(self.seat.subjects.hint_all(), self._hinted)
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self._dispatch(), name="jobs dispatch"),
-            loop.create_task(self._look(), name="jobs lookout"),
-        ]
+        """Each part once; what failed before is begun now."""
+        if not self._tasks:
+            await ensure_streams(self.seat.store, self.seat.subjects)
+            await self.known.start()
+            loop = asyncio.get_running_loop()
+            self._tasks = [
+                loop.create_task(self._dispatch(), name="jobs dispatch"),
+                loop.create_task(self._look(), name="jobs lookout"),
+            ]
+        if self._hints is None:
+            self._hints = await self.seat.bus.subscribe(self.seat.subjects.hint_all(), self._hinted)
         await self._unclaimed.open()
         await self._waking.open()
 

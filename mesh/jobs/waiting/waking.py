@@ -55,7 +55,9 @@ class Waking:
         self._pulling: list[Pulling] = []
 
     async def open(self) -> None:
-        """Take part from now on."""
+        """Take part from now on. Again: nothing happens."""
+        if self._pulling:
+            return
         seat = self._seat
         inbox, timers = seat.subjects.stream(INBOX), seat.subjects.stream(TIMERS)
         all_said, all_due = (seat.subjects.inbox_filter(),), (seat.subjects.timer_due_all(),)
