@@ -17,6 +17,8 @@ logger = logging.getLogger("mesh.jobs")
 PULL = 5.0
 AT_ONCE = 16
 LONGEST_PAUSE = 5.0
+FINISH_WITHIN = 10.0
+"""Seconds for which leaving waits for what is in hand: what the store does not take then comes to another process."""
 
 
 class Again(NamedTuple):
@@ -47,36 +49,41 @@ class Pulling:
         self._handle = handle
         self._what = what
         self._has_room = has_room
+        self._in_hand: set[asyncio.Task[None]] = set()
         self._task = asyncio.get_running_loop().create_task(self._pull(), name=what)
 
     async def close(self) -> None:
-        """Take nothing more; what is in hand is finished. Again: nothing happens."""
+        """Take nothing more; what is in hand is finished, if it can be soon. Again: nothing happens."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        if self._in_hand:
+            _, late = await asyncio.wait(self._in_hand, timeout=FINISH_WITHIN)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         await self._consumer.close()
 
     async def _pull(self) -> None:
-        in_hand: set[asyncio.Task[None]] = set()
-        try:
-            while True:
-                if len(in_hand) >= AT_ONCE:
-                    await asyncio.wait(in_hand, return_when=asyncio.FIRST_COMPLETED)
-                await self._has_room()
-                delivery = await self._next()
-                if delivery is not None:
-                    task = asyncio.get_running_loop().create_task(self._see_through(delivery))
-                    in_hand.add(task)
-                    task.add_done_callback(in_hand.discard)
-        finally:
-            await asyncio.gather(*in_hand, return_exceptions=True)
+        while True:
+            if len(self._in_hand) >= AT_ONCE:
+                await asyncio.wait(self._in_hand, return_when=asyncio.FIRST_COMPLETED)
+            await self._has_room()
+            delivery = await self._next()
+            if delivery is not None:
+                task = asyncio.get_running_loop().create_task(self._see_through(delivery))
+                self._in_hand.add(task)
+                task.add_done_callback(self._in_hand.discard)
 
     async def _next(self) -> Delivery | None:
+        """Whatever goes wrong, it is not the last pull: nobody would notice."""
         try:
             return await self._consumer.next(PULL)
         except MeshError as error:
             logger.info("%s: out of reach: %s", self._what, error)
-            await self._clock.sleep(0.5)
-            return None
+        except Exception:
+            logger.exception("%s: pulling failed", self._what)
+        await self._clock.sleep(0.5)
+        return None
 
     async def _see_through(self, delivery: Delivery) -> None:
         again: Again | None = Again()
