@@ -12,7 +12,7 @@ from test_kill_switches_of_jobs import Operators
 
 from mesh.jobs.authoring.workflow import Job, workflow
 from mesh.jobs.journals.streams import ensure_streams
-from mesh.jobs.owning.overtaking import WITHIN, Overtaking
+from mesh.jobs.owning.overtaking import MOST_LANES, WITHIN, Overtaking
 from mesh.protocols.policies import Switch, TenantShare
 from mesh.protocols.ports import Clock, Ids, Stored
 
@@ -141,3 +141,45 @@ async def test_one_lane_that_gives_nothing_does_not_end_the_looking(clock: Clock
     await overtaking.close()
     await line.world.close()
     assert sorted({each.split(".")[-2] for each in taken}) == ["b", "c", "flood"], taken
+
+
+async def test_lanes_are_bounded_however_many_tenants_come_while_it_is_crowded(clock: Clock, ids: Ids) -> None:
+    """Each is a consumer at the server; a mesh may be crowded for weeks."""
+    line, taken, opened = Line(clock, ids), [], 0
+    store = line.store
+
+    class Counting:
+        """A store that counts who reads."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        async def follow(self, stream: str, subject: str, *, after: int) -> AsyncIterator[Stored]:
+            nonlocal opened
+            opened += 1
+            try:
+                async for each in store.follow(stream, subject, after=after):
+                    yield each
+            finally:
+                opened -= 1
+
+    async def take(stored: Stored) -> None:
+        taken.append(stored.subject)
+
+    await line.publish("flood", 1)
+    seat = SimpleNamespace(store=Counting(), subjects=line.world.subjects, clock=clock)
+    overtaking = Overtaking(
+        seat, "work", "none", crowded=lambda: True, wanted=lambda tenants: dict.fromkeys(tenants, 1), take=take
+    )  # type: ignore[arg-type]
+    overtaking.stir()
+    most = 0
+    for batch in range(4):
+        for number in range(MOST_LANES // 2):
+            await line.publish(f"t{batch}x{number}", 1)
+        await clock.sleep(5)
+        most = max(most, opened)
+    await overtaking.close()
+    await line.world.close()
+    assert len(taken) == 4 * (MOST_LANES // 2) + 1
+    assert most <= MOST_LANES
+    assert opened == 0

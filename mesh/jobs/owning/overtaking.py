@@ -25,7 +25,7 @@ EVERY, AT_LEAST_EVERY = 0.25, 1.0
 WITHIN = 2.0
 """Seconds for one message: it is known to be there."""
 MOST_LANES = 64
-"""Tenants whose messages are read out of turn at once."""
+"""Tenants whose messages are read out of turn at once; each takes a consumer at the server."""
 
 
 class Overtaking:
@@ -98,13 +98,16 @@ class Overtaking:
             return
         wanted = self._wanted(list(last))
         waiting = [each for each in last if wanted[each] > 0 and last[each] > self._taken.get(each, 0)]
-        await _all(self._let_past(each, wanted[each], last[each], handled) for each in waiting[:MOST_LANES])
+        chosen = waiting[:MOST_LANES]
+        await self._make_room(chosen)
+        await _all(self._let_past(each, wanted[each], last[each], handled) for each in chosen)
 
     async def _let_past(self, tenant: str, count: int, last: int, handled: int) -> None:
-        lane = self._lanes.get(tenant)
+        lane = self._lanes.pop(tenant, None)
         if lane is None:
             after, subject = self._taken.get(tenant, handled), self._seat.subjects.ingress(tenant, self._workflow)
-            lane = self._lanes[tenant] = self._seat.store.follow(self._stream, subject, after=after)
+            lane = self._seat.store.follow(self._stream, subject, after=after)
+        self._lanes[tenant] = lane  # those used last stand last
         found: list[Stored] = []
         while len(found) < count and self._taken.get(tenant, 0) < last:
             async with asyncio.timeout(WITHIN):
@@ -128,16 +131,29 @@ class Overtaking:
         finally:
             await self._tries.over(stored.sequence)
 
+    async def _make_room(self, chosen: list[str]) -> None:
+        """Close the lanes that were used longest ago, where there would be too many."""
+        surplus = len({*self._lanes, *chosen}) - MOST_LANES
+        idle = [each for each in self._lanes if each not in chosen]
+        await _close([self._lanes.pop(each) for each in idle[: max(0, surplus)]])
+
     async def _close_lanes(self) -> None:
         lanes, self._lanes = self._lanes, {}
-        for each in lanes.values():
-            await each.aclose()  # type: ignore[attr-defined]
+        await _close(lanes.values())
 
     def _tenant(self, stored: Stored) -> str:
         try:
             return self._seat.subjects.parse_ingress(stored.subject).tenant
         except InvalidName:
             return ""
+
+
+async def _close(lanes: Iterable[AsyncIterator[Stored]]) -> None:
+    for each in lanes:
+        try:
+            await each.aclose()  # type: ignore[attr-defined]
+        except MeshError as error:
+            logger.debug("the server closes a lane by itself: %s", error)
 
 
 async def _all(work: Iterable[Awaitable[None]]) -> None:
