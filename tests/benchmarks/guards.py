@@ -14,7 +14,7 @@ from typing import Any, cast
 from mesh.actors.asking.asking import Asking
 from mesh.actors.asking.question import Wish
 from mesh.actors.declaring.contract import encode_payload
-from mesh.actors.exchanging.exchange import Ask
+from mesh.actors.exchanging.waiters import Ask
 from mesh.actors.peer import Peer
 from mesh.protocols.envelope import Envelope
 from mesh.resilience.alarms import alarms
