@@ -15,6 +15,7 @@ from mesh.protocols.constraints import Constraints, Effect, Usage
 from mesh.protocols.envelope import Sender, Stamps
 from mesh.resilience.breaker_names import Key
 from mesh.resilience.deadline import Deadline
+from mesh.resilience.quality import version_of
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,3 +155,8 @@ class Contracted:
     def winner(self) -> Candidate:
         """Who delivered it."""
         return self.award.won
+
+
+def output_of(winner: Candidate, capability: str) -> Key:
+    """Whose output it will be: that of a version, for this capability."""
+    return version_of(winner.agent, winner.version), capability

@@ -81,7 +81,7 @@ class Initiator:
         """Serve the handlers' and clients' calls (`Peer.call`), hear of deaths and reconnects, tell what is measured."""
         self.peer.subcontract = self.subcontract
         self.peer.presence.testify(self.learning.record)
-        self.peer.quality.on_wanting = self.learning.revoked
+        self.peer.quality.on_wanting = self.learning.record.revoked
         self.peer.directory.on_change(self._changed)
         self.peer.bus.on_reconnect(self._reconnected)
 
@@ -273,9 +273,9 @@ class Initiator:
             self.learning.broken(who, capability, now)
         elif isinstance(ending, m.Succeeded):
             seconds = None if sent_at is None else now - sent_at
-            self.learning.delivered(who, capability, settle.candidate.bid, now, seconds, ending.usage.money)
+            self.learning.record.delivered(who, capability, settle.candidate.bid, now, seconds, ending.usage.money)
         elif ending is not None:
-            self.learning.failed(who, capability, settle.candidate.bid, now)
+            self.learning.record.failed(who, capability, settle.candidate.bid, now)
 
     def late(self, negotiation: Negotiation, result: m.Succeeded | m.Faulted) -> None:
         """A winner given up before has delivered after all: told, and applied nowhere."""

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import msgspec
 
 from mesh.contract_net.track_record import Bidder, TrackRecord
-from mesh.protocols.acts import Bid
 from mesh.protocols.conduct import Forgetting
 from mesh.protocols.learned import INHERITED, Evidence, Learned, departs, learn
 from mesh.protocols.newcomers import TRIALS
@@ -53,7 +52,7 @@ class View(NamedTuple):
 
 
 class Learning:
-    """What one initiator has learned."""
+    """What one initiator has learned. What happened is told its `record`; a broken commitment through here."""
 
     def __init__(self, hearsay: Hearsay | None = None, forgetting: Forgetting | None = None) -> None:
         self.record = TrackRecord(forgetting)
@@ -62,32 +61,10 @@ class Learning:
 
     # -- what happened
 
-    def delivered(
-        self,
-        bidder: Bidder,
-        capability: str,
-        bid: Bid,
-        now: float,
-        seconds: float | None,
-        money: float = 0.0,
-        *,
-        founded: bool = True,
-    ) -> None:
-        """As `TrackRecord.delivered`."""
-        self.record.delivered(bidder, capability, bid, now, seconds, money, founded=founded)
-
-    def failed(self, bidder: Bidder, capability: str, bid: Bid, now: float) -> None:
-        """As `TrackRecord.failed`."""
-        self.record.failed(bidder, capability, bid, now)
-
     def broken(self, bidder: Bidder, capability: str, now: float) -> None:
         """As `TrackRecord.broken`; the next choice knows."""
         self.record.broken(bidder, capability, now)
         self._views.pop(capability, None)
-
-    def revoked(self, agent: str, version: str, capability: str) -> None:
-        """As `TrackRecord.revoked`."""
-        self.record.revoked(agent, version, capability)
 
     # -- what that means
 

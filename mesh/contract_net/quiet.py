@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from mesh.actors.exchanging.inbound import Inbound
 from mesh.contract_net.calls import Call, Contracted
@@ -29,7 +29,7 @@ from mesh.protocols.rounds import written
 from mesh.protocols.selection import SelectionPolicy, explain
 from mesh.resilience.alarms import Alarm, alarms
 from mesh.resilience.breaker_names import Key
-from mesh.resilience.quality import version_of
+from mesh.resilience.quality import Trial, version_of
 
 if TYPE_CHECKING:
     from mesh.contract_net.initiator import Initiator
@@ -100,19 +100,21 @@ class QuietAward:
     def _admitted(self) -> bool:
         """Ask the breaker for one call; a refusal of it is as a decline of the winner."""
         key, capability, breakers = self.sample.key, self.call.capability, self._peer.breakers
+        breaker = breakers.find(key, capability)
+        if breaker is None:
+            breaker = breakers.of(key, capability, timeout=self._initiator.timeout(capability))
+        trial = self._trial if self._peer.quality.troubled else None
         try:
-            if self._peer.quality.troubled:
-                self._peer.quality.admit(self._output, self.call.deadline.at)
-            breaker = breakers.find(key, capability)
-            if breaker is None:
-                breaker = breakers.of(key, capability, timeout=self._initiator.timeout(capability))
-            self._permission = Permission.ask(breaker, self._started, self.call.deadline.at)
+            self._permission = Permission.ask(breaker, self._started, self.call.deadline.at, trial)
         except BreakerOpen as error:
             winner = self.sample.address
             refusal = Refusal(agent=winner.agent, instance=winner.instance, reason="breaker", message=error.message)
             self.event(m.Declined(self.award, self.responder, refusal))
             return False
         return True
+
+    def _trial(self) -> Trial | None:
+        return self._peer.quality.admit(self._output, self.call.deadline.at)
 
     def _send(self) -> Awaitable[None] | None:
         """Let it leave; a large one leaves while this is awaited."""
@@ -154,9 +156,12 @@ class QuietAward:
         if self._line is None and self.sent_at is None and not self.sample.proposal:
             self._close()
             self._peer.exchange.forget(self.token)
-            self._settle_breaker("ignored")
+            if self._permission is not None:
+                self._permission.settle("ignored", self._peer.clock)
         elif not self._delivered:
             self._loud().hears.leave(error)
+        elif self._permission is not None:
+            self._permission.unjudged()
 
     # -- what comes back
 
@@ -186,10 +191,11 @@ class QuietAward:
         now, usage = self._peer.clock.monotonic(), envelope.usage or UNUSED
         seconds = None if self.sent_at is None else now - self.sent_at
         sample = self.sample
-        initiator.learning.delivered(
+        initiator.learning.record.delivered(
             sample.bidder, capability, sample.bid, now, seconds, usage.money, founded=sample.founded
         )
-        self._settle_breaker("success")
+        if self._permission is not None:
+            self._permission.settle("success", self._peer.clock)
         initiator.freed(capability)
         for each in self.sample.losers():
             initiator.rejections.add(self.call, self.conversation, each)
@@ -205,11 +211,6 @@ class QuietAward:
         """Whose output it will be: that of a version, for this capability."""
         winner = self.sample.bidder
         return version_of(winner.agent, winner.version), self.call.capability
-
-    def _settle_breaker(self, verdict: Literal["success", "ignored"]) -> None:
-        permission, self._permission = self._permission, None
-        if permission is not None:
-            permission.settle(verdict, self._peer.clock)
 
     def _close(self) -> None:
         self._initiator.quiet.discard(self)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from mesh.protocols.artifacts import Verdict
 from mesh.protocols.errors import BreakerOpen
 from mesh.protocols.ports import Clock
-from mesh.resilience.breaker import Breaker, BreakerPolicy
+from mesh.resilience.breaker import Breaker, BreakerPolicy, Permit
 from mesh.resilience.breakers import Breakers, Key
 from mesh.resilience.quality_breaker import CONTRACT, QUALITY, QualityBreaker
 
@@ -24,6 +24,23 @@ OUTPUTS = 10_000
 def version_of(agent: str, version: str) -> str:
     """The target of a quality breaker."""
     return f"{agent}@{version}"
+
+
+class Trial:
+    """A call by which it is found out whether a version's outputs are well again."""
+
+    __slots__ = ("_breaker", "_clock", "_permit")
+
+    def __init__(self, breaker: QualityBreaker, permit: Permit, clock: Clock) -> None:
+        self._breaker = breaker
+        self._permit: Permit | None = permit
+        self._clock = clock
+
+    def give_back(self) -> None:
+        """The call ended without an output: its place is another's. Again: nothing happens."""
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            self._breaker.give_back(permit, self._clock.monotonic())
 
 
 class Quality(Breakers):
@@ -62,17 +79,19 @@ class Quality(Breakers):
         if not verdict.passed and not again:
             self.on_wanting(agent, version, capability)
 
-    def admit(self, key: Key, until: float | None = None) -> None:
-        """A call goes to that version; half-open, it takes one of the trial permits, until a verdict comes.
+    def admit(self, key: Key, until: float | None = None) -> Trial | None:
+        """A call goes to that version; half-open, it takes one of the trial permits, until a verdict comes. Whoever gets none to
+        judge, since the call came to nothing, gives it back.
 
         Raises:
             BreakerOpen: its outputs kept failing their gates; `detail` has the `kind`, `quality`.
         """
         breaker = self.troubled.get(key)
         if breaker is None:
-            return
+            return None
+        assert isinstance(breaker, QualityBreaker)
         try:
-            breaker.admit(self._clock.monotonic(), until)
+            return Trial(breaker, breaker.admit(self._clock.monotonic(), until), self._clock)
         except BreakerOpen as error:
             error.detail["kind"] = self.kind
             raise

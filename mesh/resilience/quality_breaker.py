@@ -13,7 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from mesh.protocols.breaker_rows import Passage
-from mesh.resilience.breaker import Breaker, BreakerPolicy
+from mesh.resilience.breaker import Breaker, BreakerPolicy, Permit
 from mesh.resilience.breaker_window import Counts, Window
 
 CONTRACT = "contract"
@@ -58,6 +58,16 @@ class QualityBreaker(Breaker):
             self._count(gate, passed=passed, again=again, now=now)
         elif self.state == "half-open" and self._trials:
             self._judge(gate, passed=passed, now=now)
+
+    def give_back(self, permit: Permit, now: float) -> None:
+        """There will be no output of this trial. Verdicts do not say of which trial they are: if one has taken its place, it
+        gives back that one's."""
+        if permit.epoch != self._epoch or permit.until <= now:
+            return
+        if permit in self._trials:
+            self._trials.remove(permit)
+        elif self._trials:
+            del self._trials[0]
 
     def counts(self, now: float) -> Counts:
         """Outputs in the window, and how many of them failed."""

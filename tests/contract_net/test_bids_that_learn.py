@@ -79,9 +79,9 @@ class Town:
         if won.breaks:
             self.learning.broken(won.who, "do", self.now)
         elif won.fails:
-            self.learning.failed(won.who, "do", won.bid, self.now)
+            self.learning.record.failed(won.who, "do", won.bid, self.now)
         else:
-            self.learning.delivered(won.who, "do", won.bid, self.now, won.seconds, won.money)
+            self.learning.record.delivered(won.who, "do", won.bid, self.now, won.seconds, won.money)
         self.now += PACE
         return won
 
@@ -148,7 +148,7 @@ def test_outputs_that_are_found_wanting_afterwards_cost_their_version_awards() -
     town = Town(good, poor)
     for _ in range(100):
         if town.call() is poor:
-            town.learning.revoked("poor", "1", "do")
+            town.learning.record.revoked("poor", "1", "do")
     assert town.shares(200)["poor"] < 200 * 0.3
     assert town.believed(good) is None
 
@@ -175,7 +175,7 @@ def known(town: Town, *traders: Trader) -> None:
     """So many calls that nobody here is new."""
     for each in traders:
         for _ in range(int(TRIALS)):
-            town.learning.delivered(each.who, "do", each.bid, town.now, each.seconds)
+            town.learning.record.delivered(each.who, "do", each.bid, town.now, each.seconds)
 
 
 @SEEDS

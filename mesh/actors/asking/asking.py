@@ -80,15 +80,15 @@ class Asking:
         question = Question(self._peer, self._routing, wish)
         question.deadline.check(question)
         route, envelope = question.route, question.envelope(1, self._peer.clock.monotonic())
-        ended = False
+        ended, trial = False, None
         try:
             with self._peer.breakers.guard(route.key, route.what, timed=False):
-                self._peer.quality.admit(route.output, question.deadline.at)
+                trial = self._peer.quality.admit(route.output, question.deadline.at)
                 async for part in self._parts(route, envelope, question.deadline, wish.inactivity):
                     if part.kind == "item":
                         yield self.read(part.payload, wish.returns)
                     elif part.kind == "reply":
-                        ended = True
+                        ended, trial = True, None
                         self._peer.quality.fits(route.output)
                         _tell(wish, part)
                     elif wish.on_progress is not None:
@@ -101,6 +101,8 @@ class Asking:
                 self._peer.quality.misfits(route.output)
             raise at_the_end(error, question.deadline, f"streaming {route.command} of {route.agent}") from None
         finally:
+            if trial is not None:
+                trial.give_back()
             if not ended:
                 question.abandon(envelope)
 

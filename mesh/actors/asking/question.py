@@ -23,6 +23,7 @@ from mesh.resilience.fallback import Fallback
 from mesh.resilience.hedging import Hedge
 from mesh.resilience.outcome import outcome
 from mesh.resilience.pipeline import DEFAULT
+from mesh.resilience.quality import Trial
 from mesh.resilience.retry import RetryPolicy
 from mesh.resilience.variation import Vary
 
@@ -136,8 +137,7 @@ class Question:
         envelope = self.envelope(number, started)
         breaker = peer.breakers.of(route.key, route.what, timeout=route.timeout)
         permit = breaker.admit(started, self.deadline.at)
-        if peer.quality.troubled:
-            self._admitted_by_quality(breaker, permit, started)
+        trial = self._admitted_by_quality(breaker, permit, started) if peer.quality.troubled else None
         self._routing.begun(route.key)
         try:
             on_part = None if wish.on_progress is None else _progress_to(wish.on_progress)
@@ -153,6 +153,10 @@ class Question:
         except BaseException as error:
             now = peer.clock.monotonic()
             breaker.record(permit, outcome(error), now - started, now)
+            if trial is not None and not isinstance(
+                error, BadResult
+            ):  # there is no output that a verdict could come of
+                trial.give_back()
             self._understand(error, envelope)
             raise
         finally:
@@ -164,10 +168,10 @@ class Question:
         wish.answered_by = route.output
         return reply
 
-    def _admitted_by_quality(self, breaker: Breaker, permit: Permit, now: float) -> None:
-        """Asked last, for a trial of a version is only given back by a verdict on what it delivers."""
+    def _admitted_by_quality(self, breaker: Breaker, permit: Permit, now: float) -> Trial | None:
+        """Asked last, and only if its instance may be called."""
         try:
-            self._peer.quality.admit(self.route.output, self.deadline.at)
+            return self._peer.quality.admit(self.route.output, self.deadline.at)
         except BreakerOpen:
             breaker.record(permit, "ignored", 0.0, now)
             raise
