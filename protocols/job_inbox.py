@@ -25,7 +25,8 @@ from mesh.protocols.job_events import (
     Value,
     WaitResolved,
 )
-from mesh.protocols.job_state import JobState, WaitState
+from mesh.protocols.job_state import JobState
+from mesh.protocols.job_wait_state import WaitState
 from mesh.protocols.references import LIMIT, Reference
 
 MOST_BYTES = LIMIT + 16 * 1024

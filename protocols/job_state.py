@@ -59,7 +59,7 @@ from mesh.protocols.job_events import (
 from mesh.protocols.job_head import advance
 from mesh.protocols.job_history_events import SNAPSHOT_FORMAT
 from mesh.protocols.job_rules import TERMINAL, UNOWNED, Family, illegal, misplaced
-from mesh.protocols.job_step_state import NO_STAMPS, NO_USAGE, StepState
+from mesh.protocols.job_step_state import NO_USAGE, StepState
 from mesh.protocols.job_wait_state import Signal, WaitState
 
 PROGRESS_KEPT = 200
@@ -382,9 +382,3 @@ def _resolve(state: JobState, event: WaitResolved, at: float) -> None:
         state.signals = [each for each in state.signals if each.inbox != event.inbox]
     state.usage = state.usage + event.usage
     state.barren = 0
-
-
-__all__ = [
-    "NO_STAMPS", "NO_USAGE", "Claim", "JobState", "Note", "Recorded", "StepState", "Void", "WaitState", "advance", "fold",
-    "is_tombstone", "outline", "seal", "unseal",
-]  # fmt: skip

@@ -11,7 +11,8 @@ import msgspec
 import typer
 
 from mesh.protocols.job_events import WaitOpened
-from mesh.protocols.job_state import JobState, WaitState
+from mesh.protocols.job_state import JobState
+from mesh.protocols.job_wait_state import WaitState
 from mesh.protocols.policies import switch_in
 
 UntilAwaited = Annotated[

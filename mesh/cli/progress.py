@@ -44,7 +44,8 @@ from mesh.protocols.job_events import (
     WaitOpened,
     WaitResolved,
 )
-from mesh.protocols.job_state import JobState, Recorded, StepState
+from mesh.protocols.job_state import JobState, Recorded
+from mesh.protocols.job_step_state import StepState
 from mesh.protocols.policies import readable
 
 if TYPE_CHECKING:

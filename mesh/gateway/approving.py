@@ -12,7 +12,7 @@ from mesh.gateway.gateway import Gateway, gateway_of
 from mesh.gateway.reading import known
 from mesh.jobs.outside.approvals import open_approvals
 from mesh.jobs.outside.listing import iso
-from mesh.protocols.job_state import WaitState
+from mesh.protocols.job_wait_state import WaitState
 
 
 async def get_approvals(request: web.Request) -> web.Response:

@@ -6,7 +6,8 @@ from mesh.jobs.journals.journals import Journals
 from mesh.jobs.journals.streams import TIMERS
 from mesh.protocols.errors import Conflict
 from mesh.protocols.job_events import Entry, Woken, encode_entry
-from mesh.protocols.job_state import JobState, Recorded, advance
+from mesh.protocols.job_head import advance
+from mesh.protocols.job_state import JobState, Recorded
 from mesh.protocols.ports import Ids, Store
 from mesh.protocols.subjects import Subjects
 from mesh.upkeep.order import has_jobs

@@ -10,7 +10,8 @@ from mesh.jobs.journals.journals import Journals
 from mesh.jobs.journals.values import Values
 from mesh.protocols.errors import Conflict, TimedOut
 from mesh.protocols.job_events import Archived, Entry, Value, encode_entry
-from mesh.protocols.job_state import JobState, advance, is_tombstone
+from mesh.protocols.job_head import advance
+from mesh.protocols.job_state import JobState, is_tombstone
 from mesh.protocols.ports import Ids
 from mesh.protocols.references import Reference
 from mesh.protocols.submission import digest_of

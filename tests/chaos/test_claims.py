@@ -10,7 +10,7 @@ import pytest
 from mesh.client.mesh import Mesh
 from mesh.jobs.owning.backlog import Candidate
 from mesh.protocols.job_events import Entry, Submitted, Value, encode_entry
-from mesh.protocols.job_state import advance
+from mesh.protocols.job_head import advance
 from tests.chaos.fleet import Fleet, Handed
 from tests.chaos.plans import acts
 from tests.chaos.scenario import Scenario

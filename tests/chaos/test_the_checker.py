@@ -9,7 +9,8 @@ import pytest
 
 from mesh.protocols.errors import Fault
 from mesh.protocols.job_events import Completed, Entry, Event, Failed, OwnerClaimed, StepSucceeded, Submitted, Value
-from mesh.protocols.job_state import JobState, Recorded, advance
+from mesh.protocols.job_head import advance
+from mesh.protocols.job_state import JobState, Recorded
 from tests.chaos.checker import check
 from tests.chaos.doom import Doom
 from tests.chaos.evidence import Evidence

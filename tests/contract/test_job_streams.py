@@ -10,7 +10,7 @@ from mesh.jobs.journals.journals import Journals
 from mesh.jobs.journals.streams import TIMERS, ensure_streams
 from mesh.protocols.errors import Transient
 from mesh.protocols.job_events import Entry, Submitted, Value, encode_entry
-from mesh.protocols.job_state import advance
+from mesh.protocols.job_head import advance
 from mesh.protocols.naming.jobs import SHARDS, shard_of
 from mesh.protocols.ports import Consumer, Store
 from mesh.protocols.subjects import Subjects

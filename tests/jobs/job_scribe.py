@@ -11,8 +11,9 @@ from job_stage import Stage
 from mesh.jobs.journals.streams import INBOX
 from mesh.jobs.outside.control import Client
 from mesh.protocols.job_events import Entry, Event, OwnerClaimed, Suspended, Value, WaitOpened, encode_entry
+from mesh.protocols.job_head import advance
 from mesh.protocols.job_inbox import read_said, taken
-from mesh.protocols.job_state import JobState, advance
+from mesh.protocols.job_state import JobState
 
 ABOUT = {"to": "everyone", "text": "we are open"}
 DIGEST = "sha256:" + "ab" * 32

@@ -24,7 +24,7 @@ from mesh.protocols.constraints import Usage
 from mesh.protocols.envelope import Stamps
 from mesh.protocols.errors import InDoubt, NoBids
 from mesh.protocols.job_events import Entry, Submitted, Value, encode_entry
-from mesh.protocols.job_state import advance
+from mesh.protocols.job_head import advance
 from mesh.protocols.ports import Clock, Ids
 from mesh.protocols.subjects import Subjects
 from mesh.transport.connection import Connection

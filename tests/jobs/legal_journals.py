@@ -53,8 +53,9 @@ from mesh.protocols.job_events import (
     WaitResolved,
     Woken,
 )
+from mesh.protocols.job_head import advance
 from mesh.protocols.job_rules import TRANSITIONS
-from mesh.protocols.job_state import JobState, Recorded, advance, seal
+from mesh.protocols.job_state import JobState, Recorded, seal
 from mesh.protocols.references import Reference
 
 FAULT = Fault(code="refused", error_class="semantic", message="no", detail={"reason": "none"})

@@ -11,7 +11,8 @@ import pytest
 from mesh.jobs.running.stillness import Stillness
 from mesh.jobs.waiting.waits import Waits
 from mesh.protocols.job_events import WaitOpened, WaitResolved
-from mesh.protocols.job_state import JobState, WaitState
+from mesh.protocols.job_state import JobState
+from mesh.protocols.job_wait_state import WaitState
 from mesh.protocols.ports import Clock
 
 pytestmark = pytest.mark.virtual

@@ -30,8 +30,9 @@ from mesh.protocols.job_events import (
     decode_entry,
     encode_entry,
 )
+from mesh.protocols.job_head import advance
 from mesh.protocols.job_rules import STEP_TRANSITIONS, TERMINAL, TRANSITIONS
-from mesh.protocols.job_state import JobState, Recorded, advance, fold
+from mesh.protocols.job_state import JobState, Recorded, fold
 from mesh.protocols.transitions import describe, terminal
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -29,7 +29,8 @@ from mesh.protocols.job_events import (
     Value,
     encode_entry,
 )
-from mesh.protocols.job_state import JobState, advance
+from mesh.protocols.job_head import advance
+from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import Headers
 from mesh.protocols.submission import Terms, digest_of, job_id_for_key, job_id_for_message, read_input, terms_of
 

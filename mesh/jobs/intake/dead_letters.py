@@ -9,7 +9,8 @@ from mesh.jobs.owning.seat import Seat
 from mesh.protocols.dead_letters import DeadLetter, Source, as_payload, some_headers
 from mesh.protocols.errors import Fault
 from mesh.protocols.job_events import Value
-from mesh.protocols.job_state import JobState, StepState
+from mesh.protocols.job_state import JobState
+from mesh.protocols.job_step_state import StepState
 from mesh.protocols.ports import Headers
 from mesh.protocols.references import LIMIT, Reference
 

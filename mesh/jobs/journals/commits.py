@@ -12,7 +12,8 @@ from collections.abc import Callable
 from mesh.jobs.journals.journals import Journals
 from mesh.protocols.errors import Conflict, JournalCorrupt, LeaseLost, NoResponders, TimedOut, Unavailable
 from mesh.protocols.job_events import Entry, Event, encode_entry
-from mesh.protocols.job_state import JobState, Recorded, advance
+from mesh.protocols.job_head import advance
+from mesh.protocols.job_state import JobState, Recorded
 from mesh.protocols.ports import Clock, Ids
 
 PATIENCE = 60.0

@@ -10,7 +10,8 @@ from mesh.actors.declaring.contract import encode_payload
 from mesh.jobs.journals.journals import Journals
 from mesh.protocols.errors import UnknownJob
 from mesh.protocols.job_rules import TERMINAL
-from mesh.protocols.job_state import Recorded, WaitState
+from mesh.protocols.job_state import Recorded
+from mesh.protocols.job_wait_state import WaitState
 from mesh.protocols.submission import digest_of
 
 

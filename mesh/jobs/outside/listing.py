@@ -14,7 +14,8 @@ from mesh.jobs.outside.archived import archived_parts
 from mesh.jobs.outside.timeline import Span, spans
 from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.job_events import JobEvent, JobHead, Value, tag_of
-from mesh.protocols.job_state import Recorded, StepState, fold
+from mesh.protocols.job_state import Recorded, fold
+from mesh.protocols.job_step_state import StepState
 from mesh.protocols.scoring import likely
 
 Row = dict[str, Any]

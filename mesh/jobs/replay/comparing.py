@@ -10,7 +10,8 @@ from mesh.jobs.journals.values import Values
 from mesh.jobs.replay.course import asked_for
 from mesh.jobs.replay.differences import differences
 from mesh.protocols.job_events import Value
-from mesh.protocols.job_state import JobState, StepState
+from mesh.protocols.job_state import JobState
+from mesh.protocols.job_step_state import StepState
 
 Row = dict[str, Any]
 

@@ -9,7 +9,7 @@ import msgspec
 from mesh.jobs.replay.differences import differences, short
 from mesh.protocols.errors import ReplayDiverged
 from mesh.protocols.job_events import StepKind, Value, WaitOpened
-from mesh.protocols.job_state import StepState
+from mesh.protocols.job_step_state import StepState
 from mesh.protocols.submission import digest_of
 
 SMALL = 2048

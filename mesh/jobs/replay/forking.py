@@ -23,8 +23,11 @@ from mesh.jobs.steps.effects import TOUCHING
 from mesh.protocols.constraints import Usage
 from mesh.protocols.errors import BadPayload, Conflict, JournalCorrupt, KeyReused
 from mesh.protocols.job_events import Entry, Event, Forked, Snapshot, Submitted, encode_entry
+from mesh.protocols.job_head import advance
 from mesh.protocols.job_history_events import SNAPSHOT_FORMAT
-from mesh.protocols.job_state import JobState, Recorded, StepState, WaitState, advance, fold, seal
+from mesh.protocols.job_state import JobState, Recorded, fold, seal
+from mesh.protocols.job_step_state import StepState
+from mesh.protocols.job_wait_state import WaitState
 from mesh.protocols.submission import digest_of, job_id_for_key
 
 

@@ -14,8 +14,7 @@ from mesh.jobs.steps.step import Outcome, Step
 from mesh.protocols.awards import AwardRecord
 from mesh.protocols.envelope import Stamps
 from mesh.protocols.job_events import Awarded, Progressed, StepStarted
-from mesh.protocols.job_state import NO_STAMPS, StepState
-from mesh.protocols.job_step_state import Try
+from mesh.protocols.job_step_state import NO_STAMPS, StepState, Try
 
 MOST_CANDIDATES = 64
 PROGRESS_EVERY = 1.0

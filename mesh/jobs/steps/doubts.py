@@ -24,7 +24,7 @@ from mesh.jobs.steps import local
 from mesh.jobs.waiting.waits import Waits
 from mesh.protocols.errors import Cancelled, Catastrophic, HandlerFailed, InDoubt
 from mesh.protocols.job_events import StepFailed, StepInDoubt, StepSucceeded, Value, WaitOpened
-from mesh.protocols.job_state import StepState
+from mesh.protocols.job_step_state import StepState
 
 SUFFIX = "/~doubt"
 """Ends the key of the wait for a decision about a step in doubt."""

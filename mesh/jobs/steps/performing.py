@@ -25,7 +25,7 @@ from mesh.jobs.waiting.persons import Persons
 from mesh.jobs.waiting.waits import Waits
 from mesh.protocols.errors import InDoubt, MeshError
 from mesh.protocols.job_events import WaitOpened
-from mesh.protocols.job_state import StepState
+from mesh.protocols.job_step_state import StepState
 
 SUFFIX = "/~retry"
 """Ends the key of the timer until a step is tried again, before its number."""

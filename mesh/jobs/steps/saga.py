@@ -28,7 +28,7 @@ from mesh.protocols.job_events import (
     WaitOpened,
     WaitResolved,
 )
-from mesh.protocols.job_state import StepState
+from mesh.protocols.job_step_state import StepState
 
 SUFFIX = "/~undo"
 """Ends the key of the wait for a decision about an undoing that failed."""

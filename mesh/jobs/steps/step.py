@@ -13,7 +13,7 @@ from mesh.protocols.constraints import Effect, Usage
 from mesh.protocols.envelope import Stamps
 from mesh.protocols.errors import Killed, MeshError
 from mesh.protocols.job_events import StepKind
-from mesh.protocols.job_state import NO_STAMPS, NO_USAGE
+from mesh.protocols.job_step_state import NO_STAMPS, NO_USAGE
 from mesh.protocols.submission import digest_of
 
 

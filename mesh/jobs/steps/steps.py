@@ -34,7 +34,7 @@ from mesh.protocols.job_events import (
     StepSucceeded,
     WaitResolved,
 )
-from mesh.protocols.job_state import NO_USAGE, StepState
+from mesh.protocols.job_step_state import NO_USAGE, StepState
 from mesh.protocols.submission import digest_of
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from mesh.jobs.steps.step import Outcome, Step
 from mesh.jobs.steps.steps import handler_failed
 from mesh.protocols.envelope import NULL
 from mesh.protocols.errors import DeadlineExceeded, HandlerFailed, MeshError, NoBids, Transient
-from mesh.protocols.job_state import StepState
+from mesh.protocols.job_step_state import StepState
 from mesh.resilience.deadline import Deadline
 
 PAUSE = 1.0

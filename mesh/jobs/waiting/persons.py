@@ -18,7 +18,7 @@ from mesh.jobs.waiting.waits import Waits
 from mesh.protocols.errors import HandlerFailed, MeshError, WaitExpired
 from mesh.protocols.job_events import StepFailed, StepRetried, StepSucceeded, Value, WaitOpened, WaitResolved
 from mesh.protocols.job_facts import Onward
-from mesh.protocols.job_state import StepState
+from mesh.protocols.job_step_state import StepState
 
 SUFFIX = "/~person"
 """Ends the key of the wait for a value, before the number of the attempt that it stands in for."""

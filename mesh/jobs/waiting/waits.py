@@ -20,7 +20,7 @@ from mesh.jobs.waiting.inbox import deadline_of, ready
 from mesh.jobs.waiting.timers import DEADLINE, Timers, token_of
 from mesh.protocols.errors import Cancelled, LeaseLost, MeshError
 from mesh.protocols.job_events import WaitOpened, WaitResolved
-from mesh.protocols.job_state import WaitState
+from mesh.protocols.job_wait_state import WaitState
 
 
 class Waits:

@@ -19,8 +19,9 @@ from mesh.jobs.waiting.inbox import Inbox, ready
 from mesh.jobs.waiting.timers import DEADLINE, token_of
 from mesh.protocols.errors import Conflict, InvalidName, NoResponders, TimedOut, Unavailable
 from mesh.protocols.job_events import MOST_WAITS, Entry, Event, JobHead, encode_entry
+from mesh.protocols.job_head import advance
 from mesh.protocols.job_rules import TERMINAL, UNOWNED
-from mesh.protocols.job_state import JobState, Recorded, advance
+from mesh.protocols.job_state import JobState, Recorded
 from mesh.protocols.ports import Delivery
 
 logger = logging.getLogger("mesh.jobs")
