@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 
 from mesh.jobs.journals.journal import Journal
 from mesh.jobs.waiting.inbox import Inbox, ready
-from mesh.protocols.errors import Transient
+from mesh.protocols.errors import LeaseLost, Transient
 from mesh.protocols.job_events import Event
 from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import Clock
 
-RETRY = 0.5
-"""Seconds after which a store that is away is asked again."""
+logger = logging.getLogger("mesh.jobs")
+
+RETRY, LONGEST_RETRY = 0.5, 30.0
+"""Seconds after which a store that is away is asked again; after what should not happen, ever more of them."""
 LONGEST = 3600.0
 """Seconds for which a timer of this process is set at most: not every loop can count further."""
 
@@ -49,20 +52,30 @@ class Attention:
         self._wake.set()
 
     async def mind(self) -> None:
-        """Journal what is said, and what comes due, for as long as the owner holds the job.
+        """Journal what is said, and what comes due, for as long as the owner holds the job: an owner that is deaf would drive a
+        job on that somebody has cancelled.
 
         Raises:
             LeaseLost: somebody else owns it by now.
         """
+        pause = RETRY
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._until_next())
             self._wake.clear()
             try:
                 await self._attend()
+                pause = RETRY
+            except LeaseLost:
+                raise
             except Transient:
                 self.look()
                 await self._clock.sleep(RETRY)
+            except Exception:
+                logger.exception("what was said to job %s cannot be journaled now", self._journal.state.job)
+                self.look()
+                await self._clock.sleep(pause)
+                pause = min(2 * pause, LONGEST_RETRY)
 
     async def _attend(self) -> None:
         """An answer that was stored before its wait was over counts, so what was said comes before what is due."""
