@@ -174,9 +174,10 @@ class Witness:
             self._judge_process(process)
 
     def accuse(self, key: str, why: str) -> None:
-        """Something is held against an instance, here."""
-        self._suspicions.accuse(key, why)
-        self._judge([key])
+        """Something is held against an instance, here. Of one that is not listed: nothing happens, for its successor may be."""
+        if key in self.roster.listed:
+            self._suspicions.accuse(key, why)
+            self._judge([key])
 
     def absolve(self, key: str) -> None:
         """It proved itself."""
@@ -188,8 +189,11 @@ class Witness:
             self._judge_process(process)
 
     def _welcome(self, changes: Sequence[Change]) -> None:
-        """Who comes, or comes back, may have votes against it already."""
+        """Who comes, or comes back, may have votes against it already; what was held against an earlier start is over."""
         self._emit(changes)
+        for each in changes:
+            if each.kind == "instance-down" and each.listing is not None:
+                self._judge(self._suspicions.forget(each.listing.key))
         self._judge(
             each.listing.key
             for each in changes
@@ -216,8 +220,11 @@ class Witness:
         instance = known or instance_in(change.key, change.value)
         if instance is not None:
             self._welcome(self.roster.record(instance, change.revision))
-            if change.key not in self.roster.listed:
+            listing = self.roster.listed.get(change.key)
+            if listing is None:
                 self._errands.sweep(instance.process)
+            elif listing.figures.breakers:  # they may have come before the record
+                self._judge(self._suspicions.told(change.key, listing.figures.breakers))
 
     def _record_gone(self, key: str, revision: int, now: float) -> None:
         """A marker that it was removed is newer than what we know; else it is missing from a fresh look, and no more."""
