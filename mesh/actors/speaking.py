@@ -9,7 +9,7 @@ from mesh.actors.asking.asking import Asking
 from mesh.actors.asking.hedging import Hedging
 from mesh.actors.asking.question import AskOptions, OnDegraded, OnUsage, StreamOptions, Wish
 from mesh.actors.asking.routing import Target
-from mesh.actors.asking.subcontract import Subcontract, Subcontracted
+from mesh.actors.asking.subcontract import Subcontract, Subcontracted, SubcontractOptions
 from mesh.actors.declaring.contract import encode_payload
 from mesh.actors.events.events import Events
 from mesh.actors.exchanging.lineage import Lineage
@@ -20,16 +20,13 @@ from mesh.actors.keeping.keeping import Keeping
 from mesh.actors.keeping.state import State
 from mesh.actors.keeping.state_declared import Durable
 from mesh.actors.keeping.state_kind import StateKind
-from mesh.protocols.acts import Mode
 from mesh.protocols.artifacts import Verdict
-from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.errors import MeshError, Refused, Unavailable, UnknownAgent
 from mesh.protocols.ports import Clock
 from mesh.registry.directory import Directory
 from mesh.resilience.budget import RetryBudgets
 from mesh.resilience.deadline import Deadline
 from mesh.resilience.fallback import Fallback
-from mesh.resilience.hedging import Hedge
 from mesh.resilience.quality import Quality
 from mesh.resilience.retry import mark
 
@@ -135,17 +132,16 @@ class Speaking:
         payload: Any = None,
         *,
         returns: Any = Any,
-        mode: Mode = "standing",
         timeout: float | None = None,
-        constraints: Constraints | None = None,
-        effect: Effect | None = None,
-        key: str = "",
-        hedge: Hedge | bool | None = None,
         lineage: Lineage | None = None,
         on_usage: OnUsage | None = None,
         on_degraded: OnDegraded | None = None,
+        **options: Unpack[SubcontractOptions],
     ) -> Any:
-        """Hold an auction for the capability, and wait for what the winner returns. `hedge` as in `ask`.
+        """Hold an auction for the capability, and wait for what the winner returns.
+
+        `timeout` (seconds, default: what the capability declares) is the deadline of everything. `mode` says how candidates are
+        found; `effect` stands in place of what the capability declares; `key`, `hedge` and `constraints` are as in `ask`.
 
         Raises:
             Unavailable: this process has no contract net. NoBids, or the winner's typed error.
@@ -153,10 +149,8 @@ class Speaking:
         if self.subcontract is None:
             raise Unavailable("this process takes no part in the contract net, so it cannot call")
         lineage = lineage or self.root
-        wanted = Subcontract.below(
-            lineage, capability, encode_payload(payload), self._call_deadline(capability, timeout, lineage),
-            constraints=constraints, effect=effect, mode=mode, key=key, hedge=hedge,
-        )  # fmt: skip
+        deadline = self._call_deadline(capability, timeout, lineage)
+        wanted = Subcontract.below(lineage, capability, encode_payload(payload), deadline, **options)
         try:
             contracted = await self.subcontract(wanted)
         except MeshError as error:

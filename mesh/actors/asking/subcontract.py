@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 import msgspec
 
@@ -14,6 +14,16 @@ from mesh.resilience.hedging import Hedge
 
 UNCONSTRAINED = Constraints()
 """What a call demands that demands nothing. It is not written out where it is sent."""
+
+
+class SubcontractOptions(TypedDict, total=False):
+    """What may be said of a call that is auctioned; `Peer.call` explains it."""
+
+    mode: Mode
+    constraints: Constraints | None
+    effect: Effect | None
+    key: str
+    hedge: Hedge | bool | None
 
 
 class Subcontract(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,10 +47,10 @@ class Subcontract(msgspec.Struct, frozen=True, kw_only=True):
         payload: msgspec.Raw,
         deadline: Deadline,
         *,
-        constraints: Constraints | None,
-        effect: Effect | None,
-        mode: Mode,
-        key: str,
+        constraints: Constraints | None = None,
+        effect: Effect | None = None,
+        mode: Mode = "standing",
+        key: str = "",
         hedge: Hedge | bool | None = None,
     ) -> Subcontract:
         """A call on behalf of `lineage`; deadline and constraints have only narrowed.
@@ -51,8 +61,7 @@ class Subcontract(msgspec.Struct, frozen=True, kw_only=True):
         lineage.check_call()
         return cls(
             capability=capability, input=payload, constraints=lineage.narrowed(constraints) or UNCONSTRAINED,
-            deadline=deadline, lineage=lineage, effect=effect, mode=mode, key=key,
-            hedge=hedge,
+            deadline=deadline, lineage=lineage, effect=effect, mode=mode, key=key, hedge=hedge,
         )  # fmt: skip
 
 

@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 import msgspec
 
 from mesh.actors.asking.question import AskOptions, StreamOptions
+from mesh.actors.asking.subcontract import SubcontractOptions
 from mesh.actors.exchanging.lineage import Lineage
 from mesh.actors.running.doing import conversation_of
 from mesh.actors.running.tools import TIMEOUT as TOOL_TIMEOUT
 from mesh.actors.running.tools import Ignore, ToolCall
 from mesh.policy.flags import V
-from mesh.protocols.acts import Mode
 from mesh.protocols.artifacts import Verdict
-from mesh.protocols.constraints import Constraints, Effect, Usage
+from mesh.protocols.constraints import Constraints, Usage
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.ports import Objects
 from mesh.resilience.deadline import Deadline
 from mesh.resilience.fallback import Answer, Fallback
-from mesh.resilience.hedging import Hedge
 
 if TYPE_CHECKING:
     from mesh.actors.keeping.effects import Effects
@@ -214,22 +213,15 @@ class Context:
         payload: Any = None,
         *,
         returns: Any = Any,
-        mode: Mode = "standing",
         timeout: float | None = None,
-        constraints: Constraints | None = None,
-        effect: Effect | None = None,
-        key: str = "",
-        hedge: Hedge | bool | None = None,
+        **options: Unpack[SubcontractOptions],
     ) -> Any:
         """Subcontract: hold an auction for the capability, and wait for what the winner returns; as `Peer.call`.
 
         Raises:
             NoBids: nobody can or will. CallCycle · TooManyHops: the chain of calls goes wrong. The winner's own errors.
         """
-        return await self._peer.call(
-            capability, payload, returns=returns, mode=mode, timeout=timeout, constraints=constraints, effect=effect,
-            **self._with({"key": key, "hedge": hedge}),
-        )  # fmt: skip
+        return await self._peer.call(capability, payload, returns=returns, timeout=timeout, **self._with({**options}))
 
     async def emit(self, event_type: str, payload: Any = None, *, stored: bool = True) -> None:
         """Publish an event; it is stored when this returns. Again: a second event. With `stored=False` it is heard now or
