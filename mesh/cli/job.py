@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import aclosing
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
@@ -157,9 +159,8 @@ async def _gantt(options: Options, job: str) -> str:
         records = await journals.read(found.entry.tenant, found.entry.job)
     state = fold(records)
     head = found.entry.head
-    return gantt(
-        f"{head.workflow} version {head.version}, {state.status}, {state.job}", spans(records), state.updated_at
-    )
+    until = state.updated_at if state.terminal else time.time()
+    return gantt(f"{head.workflow} version {head.version}, {state.status}, {state.job}", spans(records), until)
 
 
 def _journals(mesh: Mesh) -> Journals:
@@ -220,7 +221,7 @@ def _print(shown: dict[str, Any], awaited: list[str]) -> None:
         typer.echo(printable(f"{'fork of':>13}: {origin['job']} at {origin['at']}{changes}"))
     if shown["timeline"]:
         typer.echo("")
-        for line in draw_timeline(shown["timeline"]):
+        for line in draw_timeline(shown["timeline"], until=_lasted(shown)):
             typer.echo(line)
     if shown["steps"]:
         typer.echo("")
@@ -229,6 +230,15 @@ def _print(shown: dict[str, Any], awaited: list[str]) -> None:
         typer.echo(printable(f"\n{award['step']}: {award['capability']} ({award['mode']}): {award['reason']}"))
         print_table([_bid(award["step"], each) for each in award["bids"]], BIDS)
     typer.echo(printable(f"\nused: {_usage(shown['usage'])}"))
+
+
+def _lasted(shown: dict[str, Any]) -> float:
+    """Seconds since it was handed in, of a job that is not over; of another, what its timeline says is all."""
+    from mesh.protocols.job_rules import TERMINAL
+
+    if shown["state"] in TERMINAL:
+        return 0.0
+    return time.time() - datetime.fromisoformat(shown["submitted_at"]).timestamp()
 
 
 def _print_ending(shown: dict[str, Any]) -> None:

@@ -15,13 +15,16 @@ ENDS = {"open": "…", "done": " ", "failed": "✗", "lost": "†"}
 LANES = {"owner": "OWNERS", "step": "STEPS", "wait": "WAITS", "undo": "UNDONE"}
 
 
-def draw_timeline(rows: list[dict[str, Any]], width: int | None = None) -> list[str]:
-    """The lines; `rows` are those of `timeline` in `mesh job show`, seconds from when the job was handed in."""
+def draw_timeline(rows: list[dict[str, Any]], width: int | None = None, *, until: float = 0.0) -> list[str]:
+    """The lines; `rows` are those of `timeline` in `mesh job show`, seconds from when the job was handed in.
+
+    What goes on is drawn up to `until`, which is now for a job that is not over.
+    """
     if not rows:
         return []
     if width is None:
         width = get_terminal_size().columns if sys.stdout.isatty() else PIPED_WIDTH
-    total = max(0.001, *(row["to"] or row["since"] for row in rows))
+    total = max(0.001, until, *(row["to"] or row["since"] for row in rows))
     lines = [f"{'':{NAME}}   0 s{_seconds(total):>{BAR - 3}}"]
     for lane, heading in LANES.items():
         chosen = [row for row in rows if row["lane"] == lane]

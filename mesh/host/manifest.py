@@ -28,16 +28,22 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[agents]]`: what to run, how many instances of it, in how many processes (one each unless said)."""
+    """One `[[agents]]`: what to run, how many instances of it, in how many processes: one each, where only one is said."""
 
     use: str
     name: str | None = None
-    instances: int = 1
+    instances: int | None = None
     processes: int | None = None
     capacity: int | None = None
     labels: dict[str, str] = {}
     environment: dict[str, str] = {}
     limits: Limits = Limits()
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many instances, in how many processes."""
+        instances = self.instances or self.processes or 1
+        return instances, self.processes or instances
 
 
 class WorkflowEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -76,14 +76,13 @@ def _bad_counts(key: str, entry: AgentEntry) -> list[tuple[str, str]]:
         for name in ("instances", "processes", "capacity")
         if (getattr(entry, name) or 1) < 1 or getattr(entry, name) == 0
     ]
-    if not found and entry.processes is not None and entry.processes > entry.instances:
-        found.append(
-            (
-                f"{key}.processes",
-                f"{entry.processes} processes for {entry.instances} instances: raise instances, or lower processes",
-            )
-        )
-    return found
+    if found:
+        return found
+    instances, processes = entry.counts
+    if processes > instances:
+        advice = f"{processes} processes for {instances} instances: raise instances, or lower processes"
+        return [(f"{key}.processes", advice)]
+    return []
 
 
 def _name_problem(name: str) -> str:

@@ -82,7 +82,7 @@ def _explained(error: msgspec.ValidationError, text: str, path: str) -> str:
         complaint = f'{missing[1]!r} is missing: write {missing[1]} = "package.module:Name" or "file.py:Name"'
     if complaint.startswith("Expected `str`, got"):
         complaint += ': write it in quotes, such as "1"'
-    return _complaint(text, path, key, complaint.replace("`", ""))
+    return _complaint(text, path, key, complaint.replace(" | null", "").replace("`", ""))
 
 
 def _meant(key: str, unknown: str) -> str:

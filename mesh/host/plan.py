@@ -48,9 +48,9 @@ def _agent(
     manifest: Manifest, host: str, entry: AgentEntry, numbers: Counter[str], instances: Counter[str]
 ) -> list[ProcessPlan]:
     name = entry.name or name_of(entry.use)
-    processes = entry.processes or entry.instances
+    count, processes = entry.counts
     dealt: list[list[str]] = [[] for _ in range(processes)]
-    for index in range(entry.instances):
+    for index in range(count):
         instances[name] += 1
         dealt[index % processes].append(str(instances[name]))
     return [

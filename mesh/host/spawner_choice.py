@@ -13,7 +13,7 @@ _OURS = "mesh."
 
 def spawner_for(manifest: Manifest, *, reload: bool = False) -> Spawner:
     """The spawner for a manifest. A nursery needs Linux, pays from the second process on, and has loaded what `--reload` may change."""
-    processes = sum(each.processes or each.instances for each in manifest.agents)
+    processes = sum(each.counts[1] for each in manifest.agents)
     processes += sum(each.processes for each in manifest.workflows)
     if sys.platform != "linux" or reload or processes < 2:
         return PlainSpawner()

@@ -72,6 +72,11 @@ def test_instances_are_dealt_over_processes_with_stable_tokens() -> None:
     assert planned == plan(parse_manifest(WHOLE), "blue")
 
 
+def test_processes_alone_say_how_many_instances_there_are() -> None:
+    planned = plan(parse_manifest('[[agents]]\nuse = "a:B"\nprocesses = 2'), "h")
+    assert [(each.token, each.instances) for each in planned] == [("h-b-1", ("1",)), ("h-b-2", ("2",))]
+
+
 def test_an_agents_labels_and_environment_win_over_the_hosts() -> None:
     first = plan(parse_manifest(WHOLE), "blue")[0]
     assert first.labels == {"zone": "b", "gpu": "yes"}
@@ -111,7 +116,7 @@ def test_a_process_is_named_before_its_code_is_loaded(use: str, name: str) -> No
         ('[[agents]]\nname = "x"', "mesh.toml:1: agents[0]: 'use' is missing: write use ="),
         ('[[agents]]\nuse = "not this"', "mesh.toml:2: agents[0].use: 'not this' names nothing"),
         ('[[agents]]\nuse = "a:B"\ninstances = 0', "mesh.toml:3: agents[0].instances: must be at least 1"),
-        ('[[agents]]\nuse = "a:B"\nprocesses = 2', "mesh.toml:3: agents[0].processes: 2 processes for 1 instances"),
+        ('[[agents]]\nuse = "a:B"\ninstances = 1\nprocesses = 2', "mesh.toml:4: agents[0].processes: 2 processes for 1 instances"),
         ('[[agents]]\nuse = "a:B"\nlabels = { n = 1 }', 'agents[0].labels: Expected str, got int: write it in quotes'),
         ('[[agents]]\nuse = "a:B"\n[agents.limits]\nmemory = "lots"', "mesh.toml:4: agents[0].limits.memory: 'lots' is not a size"),
         ('[[agents]]\nuse = "a:B"\n[agents.limits]\nnice = -5', "mesh.toml:4: agents[0].limits.nice: must be from 0"),

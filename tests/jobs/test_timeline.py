@@ -88,5 +88,20 @@ async def test_it_is_drawn_in_bars_and_as_a_gantt_chart(clock: Clock, ids: Ids) 
     await world.close()
 
 
+def test_what_goes_on_is_drawn_up_to_now() -> None:
+    waits = {
+        "lane": "wait",
+        "name": "go",
+        "since": 5.0,
+        "to": None,
+        "how": "open",
+        "text": "",
+        "attempt": 1,
+        "money": 0.0,
+    }
+    (line,) = [each for each in draw_timeline([waits], 200, until=10.0) if each.startswith("  go ")]
+    assert re.fullmatch(r"  go +│·{18}▒{18}│ … +5 s", line)
+
+
 def test_nothing_is_drawn_of_nothing() -> None:
     assert draw_timeline([]) == []
