@@ -21,8 +21,9 @@ import msgspec
 from mesh.policy.allowance import Allowance, terms
 from mesh.policy.board import Change
 from mesh.policy.meter import Meter, Reservation, Taken
-from mesh.policy.policy import READ_WITHIN, Policy
-from mesh.protocols.errors import Conflict, RateLimited, TimedOut
+from mesh.policy.policy import Policy
+from mesh.policy.reading import watched
+from mesh.protocols.errors import Conflict, RateLimited
 from mesh.protocols.policies import EACH, LIMITS, Kind, LimitState, RateLimit, limit_key, state_key
 from mesh.protocols.ports import Bucket, BucketSpec, Clock, KeyValue, Store, Watch
 from mesh.protocols.subjects import Subjects
@@ -232,17 +233,8 @@ class Limiter:
         async with self._opening:
             if self._bucket is None:
                 bucket = await open_limits(self._store, self._subjects)
-                watch = await bucket.watch(self._heard)
-                try:
-                    async with asyncio.timeout(READ_WITHIN):
-                        await watch.current
-                except BaseException as error:
-                    await watch.close()
-                    if isinstance(error, TimeoutError):
-                        name = self._subjects.bucket(LIMITS)
-                        raise TimedOut(f"the bucket {name} was not read within {READ_WITHIN:g} s") from None
-                    raise
-                self._bucket, self._watch = bucket, watch
+                self._watch = await watched(bucket, self._heard, self._subjects.bucket(LIMITS))
+                self._bucket = bucket
             return self._bucket
 
     def _heard(self, found: KeyValue) -> None:

@@ -13,7 +13,7 @@ from typing import cast
 
 from mesh.policy.board import Board, Change
 from mesh.policy.flags import V, fits, value_for
-from mesh.protocols.errors import TimedOut
+from mesh.policy.reading import watched
 from mesh.protocols.policies import BUCKET, Flag, RateLimit, Switch, TenantShare, What
 from mesh.protocols.ports import Bucket, BucketSpec, Clock, KeyValue, Store, Watch
 from mesh.protocols.subjects import Subjects
@@ -21,7 +21,6 @@ from mesh.telemetry.telemetry import Telemetry, silent
 
 logger = logging.getLogger("mesh.policy")
 
-READ_WITHIN = 10.0
 LONGEST_NAP = 600.0
 """Seconds after which the wall clock is looked at again: it may have jumped while a switch waits for its `until`."""
 UNREAD = Switch(what="agent", name="*", reason="the policies were not read yet", by="this process itself")
@@ -62,20 +61,12 @@ class Policy:
         if self._watch is not None:
             return
         bucket = await open_policies(self._store, self._subjects)
-        watch = await bucket.watch(self._heard)
-        try:
-            async with asyncio.timeout(READ_WITHIN):
-                await watch.current
-        except BaseException as error:
-            await watch.close()
-            if isinstance(error, TimeoutError):
-                name = self._subjects.bucket(BUCKET)
-                raise TimedOut(
-                    f"the bucket {name} was not read within {READ_WITHIN:g} s, so nobody knows what is killed: is the "
-                    "server overloaded, or this user not allowed to read it?"
-                ) from None
-            raise
-        self._watch = watch
+        self._watch = await watched(
+            bucket,
+            self._heard,
+            self._subjects.bucket(BUCKET),
+            ", so nobody knows what is killed: is the server overloaded, or this user not allowed to read it?",
+        )
         self.switches = self._board.switches.all
 
     async def stop(self) -> None:
