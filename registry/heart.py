@@ -90,12 +90,15 @@ class Heart:
             self._send(self._subjects.beat(self._process), _with(parts, self._statements.due(now) if parts else ()))
         except MeshError as error:
             logger.info("%s: a heartbeat was not sent: %s", self._process, error)
+        except Exception:
+            logger.exception("%s: a heartbeat was not sent; the next one may be", self._process)
 
     def _asked(self, message: Message) -> None:
         """Somebody asks whether we live. We answer to nobody but a reply subject that names us as the responder."""
         try:
             if self._subjects.parse_roll(message.reply).responder == self._process:
-                self._send(message.reply, _with(self._beats.everything(self.lag), self._statements.everything()))
+                told = self._statements.everything(self._clock.monotonic())
+                self._send(message.reply, _with(self._beats.everything(self.lag), told))
         except (InvalidName, MeshError) as error:
             logger.debug("%s: a probe was not answered: %s", self._process, error)
 

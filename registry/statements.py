@@ -21,8 +21,9 @@ MOST = 32
 class Source(Protocol):
     """Whoever measures."""
 
-    def testify(self, most: int, *, changed: bool) -> tuple[Statement, ...]:
-        """The weightiest of its records, at most so many; only those `changed` since they were told last, or all."""
+    def testify(self, most: int, now: float, *, changed: bool) -> tuple[Statement, ...]:
+        """The weightiest of its records as they count `now`, at most so many; only those `changed` since they were told last,
+        or all."""
 
 
 class Statements:
@@ -40,8 +41,8 @@ class Statements:
         everything = now >= self._all_told_at + AGAIN
         if everything:
             self._all_told_at = now
-        return self.source.testify(MOST, changed=not everything)
+        return self.source.testify(MOST, now, changed=not everything)
 
-    def everything(self) -> tuple[Statement, ...]:
+    def everything(self, now: float) -> tuple[Statement, ...]:
         """All that may be told at once, for somebody who asks."""
-        return () if self.source is None else self.source.testify(MOST, changed=False)
+        return () if self.source is None else self.source.testify(MOST, now, changed=False)

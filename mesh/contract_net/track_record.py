@@ -184,19 +184,21 @@ class TrackRecord:
             if of == capability and (entry.conduct.calls >= 3.0 or entry.conduct.broken > 0.0)
         }
 
-    def testify(self, most: int, *, changed: bool) -> tuple[Statement, ...]:
-        """What others are told: the weightiest records, at most so many; with `changed` only what was not told yet."""
+    def testify(self, most: int, now: float, *, changed: bool) -> tuple[Statement, ...]:
+        """What others are told: the weightiest records as they count now, at most so many; with `changed` only what was not
+        told yet. What is told to somebody who asks for all of it is news to the others still."""
         self._reckon()
         entries = [
-            (entry.conduct.weight, key, entry)
+            (entry.conduct.weight * self._forgetting.kept(now - entry.at, 0), key, entry)
             for key, entry in self._versions.items()
             if not changed or entry.conduct.tried != entry.told
         ]
         entries.sort(key=lambda each: each[0], reverse=True)
-        return tuple(self._statement(key, entry) for _, key, entry in entries[:most])
+        for _, _, entry in entries[:most] if changed else ():
+            entry.told = entry.conduct.tried
+        return tuple(self._statement(key, entry, now) for _, key, entry in entries[:most])
 
-    def _statement(self, key: Version, entry: Entry) -> Statement:
-        entry.told = entry.conduct.tried
-        conduct = entry.seen(self._forgetting, self._now)
+    def _statement(self, key: Version, entry: Entry, now: float) -> Statement:
+        conduct = entry.seen(self._forgetting, now)
         short = Conduct(**{name: round(getattr(conduct, name), 6) for name in conduct.__struct_fields__})
         return Statement(agent=key[1], version=key[2], capability=key[0], conduct=short)

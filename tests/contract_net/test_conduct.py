@@ -221,10 +221,29 @@ def test_only_what_has_changed_is_told_the_weightiest_first() -> None:
     for _ in range(9):
         record.delivered(often, "do", SECOND, 0.0, 1.0)
     record.broken(once, "do", 0.0)
-    told = record.testify(1, changed=True)
+    told = record.testify(1, 1.0, changed=True)
     assert [(each.agent, each.version, each.capability) for each in told] == [("a", "1", "do")]
-    assert [each.agent for each in record.testify(9, changed=True)] == ["b"]
-    assert record.testify(9, changed=True) == ()
-    assert len(record.testify(9, changed=False)) == 2
+    assert [each.agent for each in record.testify(9, 1.0, changed=True)] == ["b"]
+    assert record.testify(9, 1.0, changed=True) == ()
+    assert len(record.testify(9, 1.0, changed=False)) == 2
     record.delivered(often, "do", SECOND, 1.0, 1.0)
-    assert [each.agent for each in record.testify(9, changed=True)] == ["a"]
+    assert [each.agent for each in record.testify(9, 1.0, changed=True)] == ["a"]
+
+
+def test_what_is_told_again_fades_as_it_does_here() -> None:
+    """Whoever calls nobody any more does not keep its old word fresh in everybody's ear."""
+    record = TrackRecord()
+    record.broken(Bidder("p.a.i", "a", "1"), "do", 0.0)
+    hours = 3 * 3600.0
+    assert record.testify(9, 0.0, changed=False)[0].conduct.broken == 1.0
+    (later,) = record.testify(9, hours, changed=False)
+    assert later.conduct.broken == pytest.approx(record.about("do", hours)["a", "1"].broken, abs=1e-5)
+    assert later.conduct.broken < 0.001
+
+
+def test_what_somebody_asked_for_is_news_to_the_others_still() -> None:
+    record = TrackRecord()
+    record.broken(Bidder("p.a.i", "a", "1"), "do", 0.0)
+    assert len(record.testify(9, 0.0, changed=False)) == 1
+    assert len(record.testify(9, 0.0, changed=True)) == 1
+    assert record.testify(9, 0.0, changed=True) == ()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
 from mesh.protocols.conduct import Conduct, Statement
+from mesh.protocols.ports import Bus, Clock
+from mesh.protocols.subjects import Subjects
 from mesh.registry import hearsay as module
 from mesh.registry.hearsay import AT_ONCE, Hearsay
+from mesh.registry.heart import Heart
 from mesh.registry.promises import promises
+from mesh.registry.records import Figures
 from mesh.registry.statements import AGAIN, EVERY, MOST, Statements
 
 SLOW = Conduct(
@@ -82,7 +90,7 @@ class Source:
     def __init__(self) -> None:
         self.asked: list[tuple[int, bool]] = []
 
-    def testify(self, most: int, *, changed: bool) -> tuple[Statement, ...]:
+    def testify(self, most: int, now: float, *, changed: bool) -> tuple[Statement, ...]:
         self.asked.append((most, changed))
         return (of("a"),)
 
@@ -94,7 +102,28 @@ def test_a_process_tells_with_few_of_its_beats_what_changed_and_now_and_then_eve
     told = [number for number in range(int(AGAIN) + 1) if statements.due(float(number))]
     assert told == list(range(0, int(AGAIN) + 1, int(EVERY)))
     assert source.asked == [(MOST, False), *[(MOST, True)] * (len(told) - 2), (MOST, False)]
-    assert statements.everything() == (of("a"),)
+    assert statements.everything(99.0) == (of("a"),)
+
+
+@pytest.mark.virtual
+async def test_a_source_that_fails_does_not_stop_the_heart(clock: Clock) -> None:
+    """A process without beats is passed over by everybody, though it lives."""
+
+    class Broken:
+        def testify(self, most: int, now: float, *, changed: bool) -> tuple[Statement, ...]:
+            raise RuntimeError("a bug")
+
+    sent: list[str] = []
+    bus = SimpleNamespace(connected=True, publish=lambda subject, data: sent.append(subject))
+    heart = Heart(cast(Bus, bus), clock, Subjects(), "p", "i", 1.0)
+    heart.testify(Broken())
+    beating = asyncio.ensure_future(heart.beat())
+    for number in range(20):
+        heart.set("a.1", Figures(queue=number))
+        await clock.sleep(1.0)
+    assert not beating.done()
+    assert len(sent) >= 10
+    beating.cancel()
 
 
 def test_people_see_what_was_promised_beside_what_came() -> None:
