@@ -21,8 +21,8 @@ app = typer.Typer(help="Kill switches, flags, limits and shares: ls, history.", 
 
 COLUMNS = {"key": "KEY", "says": "SAYS", "by": "BY", "reason": "REASON", "since": "SINCE", "trouble": "TROUBLE"}
 HISTORY = {"time": "TIME", "action": "ACTION", "key": "KEY", "by": "BY", "reason": "REASON", "revision": "REVISION"}
-QUIET = 0.5
-"""When no older decision came for so many seconds, there are no more."""
+FIRST, QUIET = 3.0, 0.5
+"""When no decision came for so many seconds, there are no more; the first waits for a server that may be busy or far away."""
 
 
 @app.callback()
@@ -73,11 +73,13 @@ def history(
 async def _past(found: AsyncIterator[Event]) -> AsyncIterator[Event]:
     import asyncio
 
+    patience = FIRST
     while True:
         try:
-            async with asyncio.timeout(QUIET):
+            async with asyncio.timeout(patience):
                 event = await anext(found)
         except (TimeoutError, StopAsyncIteration):
             return
+        patience = QUIET
         if isinstance(event.payload, dict):
             yield event
