@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,15 +12,14 @@ import msgspec
 from mesh.cli.doctor_finding import Finding, broken, fine, weak
 from mesh.cli.doctor_storage import limit_of, storage_finding, stream_checks, writes_finding
 from mesh.cli.options import Options
-from mesh.host.manifest import DEFAULT_FILE
-from mesh.host.mesh_table import mesh_table
+from mesh.cli.running import whereabouts
 from mesh.protocols.errors import MeshError
 from mesh.protocols.naming.presence import DISCONNECTS
 from mesh.protocols.ports import Message
 from mesh.server.binary import too_old, too_old_message
 from mesh.server.configuration import FILE, LOG
 from mesh.server.greeting import Greeting, NotNats, greet_async
-from mesh.settings import BadSettings, MeshFolder, NoServer, ServerTarget, find_server
+from mesh.settings import BadSettings, MeshFolder, NoServer, ServerTarget
 
 if TYPE_CHECKING:
     from mesh.transport.connection import Connection
@@ -33,14 +31,7 @@ _ADVISORY_WITHIN = 1.0
 async def server_checks(options: Options) -> list[Finding]:
     """Everything that needs a server, as far as it can be reached."""
     try:
-        table = mesh_table(Path.cwd())
-        target = find_server(
-            options.server,
-            options.context,
-            manifest_url=table.server,
-            manifest_context=table.context,
-            manifest=DEFAULT_FILE,
-        )
+        target, namespace = whereabouts(options)
     except NoServer as error:
         return [weak("server", "none is configured", str(error))]
     except BadSettings as error:
@@ -52,7 +43,6 @@ async def server_checks(options: Options) -> list[Finding]:
         return found
     if greeting is not None:
         found.append(_version(greeting, target))
-    namespace = options.namespace or table.namespace
     return [*found, *await _connected(target, namespace, options.timeout or _TIMEOUT), _durability(target)]
 
 

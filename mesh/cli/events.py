@@ -14,7 +14,7 @@ from mesh.cli.exits import BadInput
 from mesh.cli.live import Live
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_line, printable
-from mesh.cli.running import connected, run
+from mesh.cli.running import connected, for_a_while, run
 from mesh.clock import SystemClock
 from mesh.protocols.errors import BadEnvelope
 
@@ -54,14 +54,7 @@ def events(
             async for event in _bounded(found, None if follow else QUIET):
                 _print(event, options.output)
 
-    async def for_a_while() -> None:
-        try:
-            async with asyncio.timeout(options.timeout):
-                await work()
-        except TimeoutError:
-            return
-
-    run(for_a_while())
+    run(for_a_while(work(), options.timeout))
 
 
 async def _listen(mesh: Mesh, event_type: str, agent: str, tenant: str, output: Format) -> None:

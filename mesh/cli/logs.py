@@ -10,7 +10,7 @@ import typer
 from mesh.cli.live import Live
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_line, print_rows, printable
-from mesh.cli.running import connected, run
+from mesh.cli.running import connected, for_a_while, run
 from mesh.protocols.errors import MeshError, Unavailable
 from mesh.settings import MeshFolder
 from mesh.telemetry.log_lines import iso_time
@@ -54,7 +54,8 @@ def logs(
     from every process of the mesh, until interrupted or --timeout.
     """
     if follow:
-        run(_follow(options, {"job": job, "agent": agent, "correlation": correlation, "event": event}))
+        wanted = {"job": job, "agent": agent, "correlation": correlation, "event": event}
+        run(for_a_while(_follow(options, wanted), options.timeout))
         return
     query = {"job": job, "agent": agent, "correlation": correlation, "limit": limit}
     query["event"] = "" if event == "all" else event
@@ -69,18 +70,15 @@ def logs(
 
 async def _follow(options: Options, wanted: dict[str, str]) -> None:
     wanted = {name: value for name, value in wanted.items() if value and value != "all"}
-    try:
-        async with asyncio.timeout(options.timeout), connected(options) as mesh:
-            heard: Live[tuple[str, Report]] = Live()
-            await mesh.telemetry(lambda process, report: heard.put((process, report)))
-            note("listening")
-            async for process, report in heard:
-                _show(process, report, wanted, options.output)
-                if heard.missed:
-                    note(f"{heard.missed} reports came faster than they could be printed")
-                    heard.missed = 0
-    except TimeoutError:
-        return
+    async with connected(options) as mesh:
+        heard: Live[tuple[str, Report]] = Live()
+        await mesh.telemetry(lambda process, report: heard.put((process, report)))
+        note("listening")
+        async for process, report in heard:
+            _show(process, report, wanted, options.output)
+            if heard.missed:
+                note(f"{heard.missed} reports came faster than they could be printed")
+                heard.missed = 0
 
 
 def _show(process: str, report: Report, wanted: dict[str, str], output: Format) -> None:

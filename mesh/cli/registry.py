@@ -18,7 +18,7 @@ from mesh.cli.opening import ANSWER_WITHIN, CLOCK, opened
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import print_line, print_rows, print_table, print_value, printable
 from mesh.cli.registry_bids import list_bids
-from mesh.cli.running import run
+from mesh.cli.running import for_a_while, run
 from mesh.protocols.errors import UnknownAgent, UnknownCapability
 from mesh.registry.directory import Directory
 from mesh.registry.inspection import chosen, details, event, graph, named, rows
@@ -112,14 +112,7 @@ def watch(options: Options, capability: Capability = None, label: Labels = None)
                 if wanted(change):
                     _print_change(event(change, CLOCK.now()), options.output)
 
-    async def for_a_while() -> None:
-        try:
-            async with asyncio.timeout(options.timeout):
-                await work()
-        except TimeoutError:
-            return
-
-    run(for_a_while())
+    run(for_a_while(work(), options.timeout))
 
 
 @app.command()

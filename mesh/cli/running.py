@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,3 +49,12 @@ async def connected(options: Options, *, name: str = "cli") -> AsyncIterator[Mes
     target, namespace = whereabouts(options)
     async with Mesh.connect(target, namespace=namespace, name=name) as mesh:
         yield mesh
+
+
+async def for_a_while(work: Awaitable[None], seconds: float | None) -> None:
+    """Do what has no end of its own, for so many seconds (None: until interrupted); that they are over is no failure."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        return
