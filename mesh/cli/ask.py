@@ -42,6 +42,8 @@ def ask(
     constraints = demands(labels=label, boundary=boundary, budget=budget, priority=priority)
     about: dict[str, Any] = {"command": command, "tenant": tenant, "timeout": options.timeout}
     about["constraints"] = None if constraints == Constraints() else constraints
+    if stream and (key or hedge):
+        raise BadInput("--stream goes with neither --key nor --hedge: what has been printed cannot be taken back")
     if stream:
         run(_stream(options, target, content, about))
         return

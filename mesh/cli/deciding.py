@@ -94,7 +94,10 @@ def end_of(until: str | None, span: str | None) -> float | None:
         raise BadInput("--until or --for, not both")
     now = datetime.now().astimezone()
     if span:
-        return (now + timedelta(seconds=seconds_of(span))).timestamp()
+        try:
+            return (now + timedelta(seconds=seconds_of(span))).timestamp()
+        except OverflowError:
+            raise BadInput(f"--for {span}: no calendar goes that far; leave --for out for no end") from None
     if not until:
         return None
     if match := _CLOCK.match(until):

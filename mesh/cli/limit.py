@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -150,6 +151,8 @@ def _scopes(words: list[str]) -> dict[str, str]:
             f"{' '.join(words)}: say what and which, such as: agent reviewer, or: tenant acme tool search.web"
         )
     scopes = dict(zip(words[::2], words[1::2], strict=True))
+    if len(scopes) < len(words) // 2:
+        raise BadInput(f"{' '.join(words)}: each kind of thing once; a limit for each of two is two limits")
     limit_key(**scopes)
     return scopes
 
@@ -170,7 +173,7 @@ def _check(limit: RateLimit) -> None:
         raise BadInput("say --calls, --tokens, or both, such as --calls 60/min")
     for kind in limit.kinds:
         a_minute, burst = limit.figures(kind)
-        if burst is not None and burst < least_burst(a_minute):
+        if burst is not None and not least_burst(a_minute) <= burst < math.inf:
             raise BadInput(
                 f"a burst of {burst:g} {kind} cannot be kept to by several processes at {a_minute:g} a minute: at least "
                 f"{least_burst(a_minute):.3g}"
