@@ -4,6 +4,9 @@ message come again, too, and as often as it takes: that is not the message's fau
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from mesh.protocols.errors import Conflict, Transient
 from mesh.protocols.ports import Bucket, BucketSpec, Store
 from mesh.protocols.subjects import Subjects
 
@@ -19,13 +22,21 @@ class Tries:
         """It is about to be taken: how many took it and never came back, before this one.
 
         Raises:
-            Conflict: somebody else takes it at this moment. Transient: the store is out of reach.
+            Conflict: somebody else takes it at this moment. Transient: the store is out of reach; what may be stored of this try
+                all the same is taken back, if it can be.
         """
         bucket = await self._bucket()
         known = await bucket.get(str(sequence))
         lost = int(known.value) if known is not None and known.value is not None else 0
         revision = known.revision if known is not None and known.value is not None else 0
-        await bucket.put(str(sequence), str(lost + 1).encode(), revision=revision)
+        try:
+            await bucket.put(str(sequence), str(lost + 1).encode(), revision=revision)
+        except Conflict:
+            raise
+        except Transient:
+            with suppress(Transient):
+                await self.came_back(sequence, lost)
+            raise
         return lost
 
     async def came_back(self, sequence: int, lost: int) -> None:
