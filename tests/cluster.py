@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from mesh.protocols.errors import MeshError
-from mesh.settings import target_of
+from mesh.settings.target import target_of
 from mesh.transport.connection import connect
 from mesh.transport.nats.api import call
 from mesh.transport.nats.bus import NatsBus

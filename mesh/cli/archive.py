@@ -174,7 +174,7 @@ def retention_here(**said: Any) -> Retention:
 
     from mesh.host.manifest import DEFAULT_FILE
     from mesh.host.manifest_reading import read_manifest
-    from mesh.settings import MeshFolder
+    from mesh.settings.folder import MeshFolder
     from mesh.upkeep.policy import Retention
 
     path = Path(DEFAULT_FILE)

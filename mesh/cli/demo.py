@@ -20,7 +20,7 @@ from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note
 from mesh.cli.review import ReviewFormat, print_review
 from mesh.cli.running import run
-from mesh.settings import FOLDER
+from mesh.settings.folder import FOLDER
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh

@@ -16,7 +16,7 @@ from pathlib import Path
 from mesh.cli.doctor_finding import Finding, broken, fine, weak
 from mesh.clock import SystemClock
 from mesh.protocols.ports import Clock
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 
 GIGABYTE = 1024**3
 NONE_LEFT = 200 * 1024**2

@@ -15,7 +15,7 @@ from mesh.host.host_record import live_hosts
 from mesh.host.manifest import DEFAULT_FILE
 from mesh.host.manifest_reading import BadManifest, read_manifest
 from mesh.server.binary import ServerUnusable, find_binary, installed_version, too_old, too_old_message
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 
 _EXTRAS = {
     "review": ("the review team", ("bandit", "detect_secrets", "radon", "unidiff", "vulture")),

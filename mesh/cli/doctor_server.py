@@ -19,7 +19,9 @@ from mesh.protocols.ports import Message
 from mesh.server.binary import too_old, too_old_message
 from mesh.server.configuration import FILE, LOG
 from mesh.server.greeting import Greeting, NotNats, greet_async
-from mesh.settings import BadSettings, MeshFolder, NoServer, ServerTarget
+from mesh.settings.errors import BadSettings, NoServer
+from mesh.settings.folder import MeshFolder
+from mesh.settings.target import ServerTarget
 
 if TYPE_CHECKING:
     from mesh.transport.connection import Connection

@@ -18,7 +18,7 @@ from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import StreamState
 from mesh.protocols.subjects import Subjects
 from mesh.server.configuration import FILE
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 
 if TYPE_CHECKING:
     from mesh.transport.connection import Connection

@@ -8,7 +8,7 @@ import typer
 
 from mesh.cli.options import Options, shared_options
 from mesh.cli.output import note, print_value
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 
 _TIMEOUT = 30.0
 

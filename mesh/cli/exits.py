@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from mesh.protocols import errors
-from mesh.settings import BadSettings
+from mesh.settings.errors import BadSettings
 
 
 class Exit(IntEnum):

@@ -14,7 +14,7 @@ from mesh.cli.exits import BadInput
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_rows, print_value
 from mesh.cli.running import connected, run, whereabouts
-from mesh.settings import BadSettings
+from mesh.settings.errors import BadSettings
 
 if TYPE_CHECKING:
     from mesh.gateway.webhooks.ledger import Entry, Ledger

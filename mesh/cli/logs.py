@@ -12,7 +12,7 @@ from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_line, print_rows, printable
 from mesh.cli.running import connected, for_a_while, run
 from mesh.protocols.errors import MeshError, Unavailable
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 from mesh.telemetry.log_lines import iso_time
 
 if TYPE_CHECKING:

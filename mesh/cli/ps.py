@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.cli.options import Options, shared_options
 from mesh.cli.output import note, plain, print_rows
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 
 if TYPE_CHECKING:
     from mesh.host.host_record import HostRecord

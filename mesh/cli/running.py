@@ -13,7 +13,7 @@ from mesh.event_loop import run as run
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
-    from mesh.settings import ServerTarget
+    from mesh.settings.target import ServerTarget
 
 
 def whereabouts(options: Options) -> tuple[ServerTarget, str]:
@@ -24,7 +24,7 @@ def whereabouts(options: Options) -> tuple[ServerTarget, str]:
     """
     from mesh.host.manifest import DEFAULT_FILE
     from mesh.host.mesh_table import mesh_table
-    from mesh.settings import find_server
+    from mesh.settings.finding import find_server
 
     table = mesh_table(Path.cwd())
     target = find_server(

@@ -8,7 +8,8 @@ import typer
 
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_table, print_value
-from mesh.settings import MeshFolder, NoServer
+from mesh.settings.errors import NoServer
+from mesh.settings.folder import MeshFolder
 
 if TYPE_CHECKING:
     from mesh.server.record import ServerRecord

@@ -12,7 +12,8 @@ from mesh.cli.exits import BadInput
 from mesh.cli.options import Options, shared_options
 from mesh.cli.output import note, print_value
 from mesh.host.manifest import DEFAULT_FILE
-from mesh.settings import BadSettings, MeshFolder
+from mesh.settings.errors import BadSettings
+from mesh.settings.folder import MeshFolder
 
 if TYPE_CHECKING:
     from mesh.host.foreground import UpRequest

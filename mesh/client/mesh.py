@@ -26,7 +26,9 @@ from mesh.contract_net.knobs import forgetting_choice, policy_choice
 from mesh.contract_net.participant import Participant
 from mesh.protocols.naming.names import check_name
 from mesh.protocols.ports import Clock, Ids, Subscription
-from mesh.settings import ServerTarget, batches_choice, find_server, quiet_awards_choice, target_of
+from mesh.settings.choices import batches_choice, quiet_awards_choice
+from mesh.settings.finding import find_server
+from mesh.settings.target import ServerTarget, target_of
 from mesh.telemetry.broadcast import Broadcast
 from mesh.telemetry.telemetry import Telemetry
 

@@ -11,7 +11,7 @@ from mesh import event_loop
 from mesh.client.mesh import Mesh
 from mesh.clock import SystemClock
 from mesh.protocols.errors import MeshError
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from mesh.protocols.conduct import Forgetting
 from mesh.protocols.selection import SelectionPolicy
-from mesh.settings import BadSettings
+from mesh.settings.errors import BadSettings
 
 FORGET = "MESH_BIDS_FORGET"
 EXPLORE = "MESH_BIDS_EXPLORE"

@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from mesh.settings import BadSettings
+from mesh.settings.errors import BadSettings
 
 DEFAULT = "127.0.0.1:8787"
 

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from mesh.settings import BadSettings
+from mesh.settings.errors import BadSettings
 
 
 class PrivateFile:

@@ -21,7 +21,7 @@ from mesh.gateway.webhooks.signing import key_of
 from mesh.gateway.webhooks.targets import Targets
 from mesh.jobs.journals.streams import ensure_streams
 from mesh.jobs.owning.liveness import seat_of
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mesh.gateway.private_file import PrivateFile
 from mesh.gateway.webhooks.signing import new_secret
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 
 
 def gateway_folder(folder: MeshFolder | None = None) -> Path:

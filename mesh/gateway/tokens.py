@@ -20,7 +20,7 @@ from pathlib import Path
 from mesh.gateway.private_file import write_private
 from mesh.protocols.errors import InvalidName
 from mesh.protocols.naming.names import check_name
-from mesh.settings import BadSettings
+from mesh.settings.errors import BadSettings
 
 EVERY_TENANT = frozenset({"*"})
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")

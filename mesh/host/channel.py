@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from mesh.host.manifest import Limits
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):

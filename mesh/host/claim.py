@@ -14,7 +14,7 @@ from mesh.protocols.errors import Refused
 from mesh.protocols.naming.names import check_name
 from mesh.protocols.ports import Clock
 from mesh.server.process_mark import mark_of
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 
 
 def claim_name(

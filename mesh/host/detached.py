@@ -20,7 +20,7 @@ from mesh.host.foreground import UpRequest, run_host
 from mesh.host.host_record import HostRecord
 from mesh.host.process_log import last_lines
 from mesh.protocols.errors import Fault, MeshError, Unavailable, every_error, from_fault
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 
 _COMMAND = (sys.executable, "-P", "-m", "mesh.host.detached")
 _MARGIN = 30.0

@@ -17,7 +17,8 @@ from mesh.host.console import Console
 from mesh.host.host import Host
 from mesh.host.manifest import Manifest
 from mesh.server.temporary import TemporaryServer
-from mesh.settings import MeshFolder, ServerTarget
+from mesh.settings.folder import MeshFolder
+from mesh.settings.target import ServerTarget
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,10 @@ from mesh.protocols.errors import Unavailable
 from mesh.server.binary import too_old, too_old_message
 from mesh.server.embedded import start_server
 from mesh.server.greeting import NotNats, greet
-from mesh.settings import MeshFolder, NoServer, ServerTarget, find_server, target_of
+from mesh.settings.errors import NoServer
+from mesh.settings.finding import find_server
+from mesh.settings.folder import MeshFolder
+from mesh.settings.target import ServerTarget, target_of
 
 _REACH = 5.0
 

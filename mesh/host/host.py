@@ -29,7 +29,8 @@ from mesh.host.supervisor import Supervisor
 from mesh.protocols.ports import Clock
 from mesh.server.binary import ServerUnusable
 from mesh.server.embedded import revive_server
-from mesh.settings import MeshFolder, ServerTarget
+from mesh.settings.folder import MeshFolder
+from mesh.settings.target import ServerTarget
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh

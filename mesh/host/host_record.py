@@ -10,7 +10,7 @@ import msgspec
 from mesh.server.file_lock import FileLock
 from mesh.server.process_mark import ProcessMark
 from mesh.server.record import write_record
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 
 HostState = Literal["starting", "ready", "degraded", "draining"]
 

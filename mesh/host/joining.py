@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.host.host_record import HostRecord
 from mesh.registry.lease import NameTaken
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh

@@ -14,7 +14,7 @@ from mesh.host.host_record import HostRecord, ProcessRecord, live_hosts, remove_
 from mesh.protocols.errors import Refused, TimedOut
 from mesh.server.embedded import stop_server
 from mesh.server.process_mark import ProcessMark
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 
 _AFTER_KILL = 5.0
 

@@ -18,7 +18,8 @@ from mesh.host.process_log import ProcessLog
 from mesh.host.spawning import Spawner
 from mesh.protocols.errors import Transient
 from mesh.protocols.ports import Clock, Ids
-from mesh.settings import MeshFolder, ServerTarget
+from mesh.settings.folder import MeshFolder
+from mesh.settings.target import ServerTarget
 
 _PATIENCE = 0.8
 

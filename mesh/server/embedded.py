@@ -20,7 +20,7 @@ from mesh.server.launch import Launched, PortTaken, await_ready, detached
 from mesh.server.ports import LOOPBACK, candidates, holder, is_free, remember, remembered
 from mesh.server.process_mark import mark_of
 from mesh.server.record import ServerRecord, read_record, write_record
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 
 _GRACE = 10.0
 

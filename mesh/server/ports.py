@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mesh.server.greeting import NotNats, greet
-from mesh.settings import DEFAULT_PORT
+from mesh.settings.target import DEFAULT_PORT
 
 LOOPBACK = "127.0.0.1"
 _TRIES = 5

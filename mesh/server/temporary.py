@@ -13,7 +13,7 @@ from mesh.server import configuration
 from mesh.server.greeting import Greeting
 from mesh.server.launch import Launched, attached, await_ready
 from mesh.server.ports import LOOPBACK
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 
 _GRACE = 5.0
 

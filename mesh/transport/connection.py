@@ -12,7 +12,7 @@ from mesh.clock import SystemClock, SystemIds
 from mesh.protocols.ports import Bus, Clock, Ids, Store
 
 if TYPE_CHECKING:
-    from mesh.settings import ServerTarget
+    from mesh.settings.target import ServerTarget
 
 
 class Connection:
@@ -56,7 +56,7 @@ async def connect(
         Unavailable: no server answered within `timeout` seconds, or it refused the credentials; the message says which
             server was tried, where that setting came from, and what to do.
     """
-    from mesh.settings import replicas_choice
+    from mesh.settings.choices import replicas_choice
     from mesh.transport.nats.bus import NatsBus
     from mesh.transport.nats.store import NatsStore
 

@@ -11,7 +11,7 @@ from mesh.actors.declaring.definition import Agent
 from mesh.actors.declaring.handler import command
 from mesh.actors.peer import Identity, Peer
 from mesh.clock import SystemClock, SystemIds
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import connect
 
 

@@ -17,7 +17,7 @@ from mesh.actors.declaring.handler import command
 from mesh.actors.exchanging.micro import semantic_version
 from mesh.actors.peer import Identity, Peer
 from mesh.clock import SystemClock, SystemIds
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.testing.virtual_time import until
 from mesh.transport.connection import connect
 from tests.actors.neighbours import Neighbours

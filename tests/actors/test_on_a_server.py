@@ -15,7 +15,7 @@ import pytest
 from mesh.actors.peer import Identity, Peer
 from mesh.clock import SystemClock, SystemIds
 from mesh.protocols.errors import AgentLost, MeshError, NoResponders, UnknownAgent
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.testing.virtual_time import until
 from mesh.transport.connection import connect
 from tests.servers import RealServer

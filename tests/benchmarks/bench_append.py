@@ -16,7 +16,7 @@ import nats
 from nats.js import JetStreamContext
 
 from mesh.protocols.ports import Store, StreamSpec
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import connect
 from tests.benchmarks.ground import PAYLOAD, Ground, Sample
 from tests.benchmarks.rounds import AT_ONCE, ratio_row

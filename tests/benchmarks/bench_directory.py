@@ -22,7 +22,7 @@ from mesh.protocols.acts import Bid
 from mesh.protocols.subjects import Subjects
 from mesh.registry.presence import Presence
 from mesh.registry.records import Capability, Figures, Instance
-from mesh.settings import target_of
+from mesh.settings.target import target_of
 from mesh.transport.connection import connect
 from tests.benchmarks.ground import Ground, there
 from tests.benchmarks.other import Other

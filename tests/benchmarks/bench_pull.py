@@ -13,7 +13,7 @@ import nats
 from nats.js import JetStreamContext
 
 from mesh.protocols.ports import Store, StreamSpec
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import Connection, connect
 from tests.benchmarks.ground import PAYLOAD, Ground, Sample
 from tests.benchmarks.rounds import ratio_row

@@ -12,7 +12,7 @@ import nats
 from nats.js import JetStreamContext
 
 from mesh.protocols.ports import Bus, Store, StreamSpec
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import connect
 from tests.benchmarks.ground import Ground, Sample
 from tests.benchmarks.rounds import ratio_row

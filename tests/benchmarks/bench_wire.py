@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import nats
 
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import connect
 from tests.benchmarks import raw as raw_side
 from tests.benchmarks.bench_events import TOLD_EVERY, Seen, Stretch

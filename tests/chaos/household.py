@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from mesh.host.host_record import live_hosts
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 from mesh.testing.virtual_time import until
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ import pytest
 
 from mesh.client.mesh import Mesh
 from mesh.protocols.errors import MeshError
-from mesh.settings import target_of
+from mesh.settings.target import target_of
 from mesh.transport.connection import connect
 from tests.chaos.checker import check
 from tests.chaos.doom import Death

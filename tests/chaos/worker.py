@@ -15,7 +15,7 @@ import msgspec
 from mesh import Mesh, agent
 from mesh.clock import SystemIds
 from mesh.jobs.host import JobHost
-from mesh.settings import target_of
+from mesh.settings.target import target_of
 from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry
 from mesh.transport.connection import Connection, connect

@@ -11,7 +11,7 @@ from mesh.cli.doctor_disk import GIGABYTE, disk_finding, fsync_finding
 from mesh.cli.doctor_storage import limit_of, storage_finding, stream_checks, streams_finding, writes_finding
 from mesh.clock import SystemClock
 from mesh.protocols.ports import Clock, StreamSpec, StreamState
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 from mesh.transport.memory.server import MemoryServer
 
 

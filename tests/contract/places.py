@@ -10,7 +10,7 @@ from random import Random
 from typing import Literal, Protocol
 
 from mesh.clock import SystemClock, SystemIds
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import Connection, connect
 from mesh.transport.memory.server import MemoryServer
 from tests.servers import RealServer

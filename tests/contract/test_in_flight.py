@@ -10,7 +10,7 @@ import pytest
 
 from mesh.protocols.errors import MeshError, TimedOut, Unavailable
 from mesh.protocols.ports import Consumer, Delivery, StreamSpec
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import Connection, connect
 from mesh.transport.nats import acks
 from tests.contract.places import eventually

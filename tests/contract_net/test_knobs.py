@@ -7,7 +7,7 @@ import pytest
 from mesh.contract_net.knobs import EXPLORE, FORGET, forgetting_choice, policy_choice
 from mesh.protocols.conduct import Forgetting
 from mesh.protocols.selection import SelectionPolicy
-from mesh.settings import BadSettings
+from mesh.settings.errors import BadSettings
 
 
 def test_what_is_not_set_is_as_documented() -> None:

@@ -22,7 +22,7 @@ from mesh.server.binary import find_binary
 from mesh.server.greeting import NotNats, greet
 from mesh.server.ports import any_free
 from mesh.server.waiting import wait_until
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import connect
 
 ROOT = Path(__file__).parents[2]

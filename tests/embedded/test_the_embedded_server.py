@@ -25,7 +25,9 @@ from mesh.server.launch import PortTaken
 from mesh.server.ports import any_free, candidates, remember
 from mesh.server.process_mark import mark_of
 from mesh.server.waiting import wait_until
-from mesh.settings import DEFAULT_PORT, MeshFolder, find_server
+from mesh.settings.finding import find_server
+from mesh.settings.folder import MeshFolder
+from mesh.settings.target import DEFAULT_PORT
 
 pytestmark = pytest.mark.server
 
@@ -82,7 +84,7 @@ def test_twelve_that_start_at_once_get_one_server(folder: MeshFolder) -> None:
 
 def test_processes_that_start_at_once_get_one_server(folder: MeshFolder) -> None:
     code = (
-        "import sys; from pathlib import Path; from mesh.settings import MeshFolder; "
+        "import sys; from pathlib import Path; from mesh.settings.folder import MeshFolder; "
         "from mesh.server.embedded import start_server; print(start_server(MeshFolder(Path(sys.argv[1]))).pid)"
     )
     command = [sys.executable, "-c", code, str(folder.path)]

@@ -23,7 +23,7 @@ from mesh.clock import SystemClock, SystemIds
 from mesh.jobs.authoring.workflow import Workflow
 from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry
 from mesh.testing.virtual_time import until

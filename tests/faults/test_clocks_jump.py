@@ -14,7 +14,7 @@ import pytest
 from mesh.client.mesh import Mesh
 from mesh.clock import SystemIds
 from mesh.protocols.errors import DeadlineExceeded
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import connect
 from tests.faults.crew import Crew
 from tests.faults.expectations import elapsed_since, listed

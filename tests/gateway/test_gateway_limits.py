@@ -11,7 +11,7 @@ import pytest
 
 from mesh.gateway.address import Address, read_address
 from mesh.gateway.limits import Limits
-from mesh.settings import BadSettings
+from mesh.settings.errors import BadSettings
 from mesh.testing.virtual_time import until
 from tests.gateway.gate import TOKEN, Gate, door, gateway_on
 

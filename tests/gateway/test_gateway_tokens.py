@@ -11,7 +11,7 @@ import pytest
 from mesh.gateway.private_file import PrivateFile
 from mesh.gateway.tokens import EVERY_TENANT, Tokens, bind, digest_of, read_bound
 from mesh.protocols.errors import InvalidName
-from mesh.settings import BadSettings
+from mesh.settings.errors import BadSettings
 from tests.gateway.gate import TOKEN, Gate
 
 PATHS = ("/v1/openapi.json", "/v1/acme/jobs", "/v1/acme/jobs/j1", "/v1/acme/jobs/j1/events", "/v1/acme/jobs/j1/result")

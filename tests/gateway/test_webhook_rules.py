@@ -14,7 +14,7 @@ from mesh.gateway.webhooks.targets import Targets, read_pattern
 from mesh.protocols.errors import Refused
 from mesh.protocols.job_events import Archived, JobHead, Value
 from mesh.protocols.job_state import JobState
-from mesh.settings import BadSettings
+from mesh.settings.errors import BadSettings
 
 EVERYWHERE = Targets(["*:*"])
 

@@ -15,7 +15,8 @@ from mesh.host.manifest import AgentEntry, HostTable, Manifest
 from mesh.host.restarts import RestartPolicy
 from mesh.host.spawning import PlainSpawner
 from mesh.host.supervisor import Supervisor
-from mesh.settings import MeshFolder, ServerTarget
+from mesh.settings.folder import MeshFolder
+from mesh.settings.target import ServerTarget
 
 STUB = (sys.executable, "-S", str(Path(__file__).with_name("stub_worker.py")))
 QUICK = RestartPolicy(base=0.01, cap=0.05, crashes=3, window=10.0)

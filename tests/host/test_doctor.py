@@ -15,7 +15,7 @@ import pytest
 from mesh.server.embedded import stop_server
 from mesh.server.ports import any_free, remember
 from mesh.server.temporary import TemporaryServer
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 
 pytestmark = pytest.mark.server
 

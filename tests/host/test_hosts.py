@@ -26,7 +26,8 @@ from mesh.host.supervisor import NotReady
 from mesh.protocols.errors import InvalidName, Refused, TimedOut, Unavailable
 from mesh.protocols.naming.names import check_name
 from mesh.server.process_mark import mark_of
-from mesh.settings import MeshFolder, ServerTarget
+from mesh.settings.folder import MeshFolder
+from mesh.settings.target import ServerTarget
 from tests.host.conftest import QUICK, STUB, entry
 
 TARGET = ServerTarget(url="nats://127.0.0.1:1")

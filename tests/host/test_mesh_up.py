@@ -24,7 +24,7 @@ from mesh.server.ports import any_free, remember
 from mesh.server.process_mark import mark_of
 from mesh.server.temporary import TemporaryServer
 from mesh.server.waiting import wait_until
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 
 pytestmark = [pytest.mark.server, pytest.mark.fault, pytest.mark.timeout(120)]
 

@@ -14,7 +14,7 @@ import pytest
 from mesh.host.process_log import last_lines
 from mesh.host.supervisor import NotReady, Supervisor
 from mesh.server.process_mark import mark_of
-from mesh.settings import MeshFolder
+from mesh.settings.folder import MeshFolder
 from tests.host.conftest import MakeSupervisor, entry
 
 pytestmark = pytest.mark.fault

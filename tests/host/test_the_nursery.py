@@ -20,7 +20,7 @@ from mesh.host.spawner_choice import own_modules, spawner_for
 from mesh.host.spawning import PlainProcess, PlainSpawner
 from mesh.server.process_mark import mark_of
 from mesh.server.waiting import wait_until
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 
 pytestmark = [
     pytest.mark.fault,

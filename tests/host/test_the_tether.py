@@ -15,7 +15,7 @@ from mesh.host.channel import Failed, Orders, Pulsed, Ready, line, parse_report
 from mesh.host.manifest import Limits
 from mesh.host.tether import Tether
 from mesh.server.waiting import wait_until
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 
 ORDERS = Orders(
     token="h-a-1",

@@ -13,7 +13,7 @@ from mesh.registry.lease import NameTaken
 from mesh.registry.presence import Presence
 from mesh.registry.records import Capability, Figures, Instance
 from mesh.registry.schemas import schema_of
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import connect
 
 SCHEMA = schema_of({"type": "object", "properties": {"name": {"type": "string"}}})

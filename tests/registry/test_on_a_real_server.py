@@ -20,7 +20,7 @@ from mesh.protocols.subjects import Subjects
 from mesh.registry.buckets import open_leases, open_records
 from mesh.registry.directory import Directory
 from mesh.registry.listing import Change
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.testing.virtual_time import until
 from mesh.transport.connection import Connection, connect
 from tests.servers import RealServer

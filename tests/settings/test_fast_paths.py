@@ -8,7 +8,8 @@ import pytest
 
 from mesh.client.mesh import Mesh
 from mesh.protocols.ports import Clock, Ids, Message
-from mesh.settings import BadSettings, batches_choice, quiet_awards_choice
+from mesh.settings.choices import batches_choice, quiet_awards_choice
+from mesh.settings.errors import BadSettings
 from mesh.testing.virtual_time import until
 from mesh.transport.memory.server import MemoryServer
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mesh.settings import BadSettings, MeshFolder, NoServer, find_server, target_of
+from mesh.settings.errors import BadSettings, NoServer
+from mesh.settings.finding import find_server
+from mesh.settings.folder import MeshFolder
+from mesh.settings.target import target_of
 
 
 @pytest.fixture

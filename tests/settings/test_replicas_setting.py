@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.settings import BadSettings, replicas_choice
+from mesh.settings.choices import replicas_choice
+from mesh.settings.errors import BadSettings
 
 
 def test_without_a_word_the_cluster_decides() -> None:

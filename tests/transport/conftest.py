@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import Connection, connect
 
 

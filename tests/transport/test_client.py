@@ -9,7 +9,7 @@ import pytest
 
 from mesh.protocols.errors import TimedOut, TooLarge, Unavailable
 from mesh.protocols.ports import Message
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import connect
 from tests.contract.places import eventually
 from tests.transport.fake_server import fake_server

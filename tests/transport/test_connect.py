@@ -10,7 +10,7 @@ import pytest
 
 from mesh.protocols.errors import Overloaded, Refused, Unavailable
 from mesh.protocols.ports import BucketSpec, StreamSpec
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import connect
 from tests.contract.places import eventually
 from tests.servers import RealServer, free_port

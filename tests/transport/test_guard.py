@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mesh.settings import BadSettings, wire_choice
+from mesh.settings.choices import wire_choice
+from mesh.settings.errors import BadSettings
 from mesh.transport.nats import guard
 from mesh.transport.nats.fast import FastWire
 from mesh.transport.nats.plain import PlainWire

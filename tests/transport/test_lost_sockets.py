@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from mesh.protocols.ports import Message
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import connect
 from mesh.transport.nats.socket import SocketTransport
 from tests.contract.places import eventually

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.connection import connect
 from mesh.transport.nats.bus import NatsBus
 from tests.contract.places import eventually

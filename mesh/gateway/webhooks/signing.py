@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import secrets
 
-from mesh.settings import BadSettings
+from mesh.settings.errors import BadSettings
 
 PREFIX = "whsec_"
 _BYTES = 32

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from yarl import URL
 
 from mesh.protocols.errors import Refused
-from mesh.settings import BadSettings
+from mesh.settings.errors import BadSettings
 
 LONGEST = 2048
 _PATTERN = re.compile(r"(?P<host>\*|(\*\.)?[a-z0-9_.-]+|\[[0-9a-f:.]+\])(:(?P<port>\*|\d{1,5}))?\Z")

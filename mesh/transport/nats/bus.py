@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from mesh.protocols.errors import MeshError, Overloaded, Refused, TimedOut, TooLarge, Unavailable
 from mesh.protocols.ports import Clock, Headers, Ids, Message, Subscription
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.listeners import Background, Listeners
 from mesh.transport.matching import check_pattern, check_subject
 from mesh.transport.nats.frames import encode_headers

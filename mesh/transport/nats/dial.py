@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from mesh.protocols.errors import Unavailable
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.nats.library import Client, Error, UnexpectedEOF, with_websockets
 from mesh.transport.nats.options import connect_options
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from mesh.protocols.errors import Unavailable
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.nats.client import Life, StreamingClient
 from mesh.transport.nats.dial import Callbacks, abandon, dial
 from mesh.transport.nats.frames import publish_frame, subscribe_frame, unsubscribe_frame

@@ -8,7 +8,7 @@ import logging
 from functools import cache
 from pathlib import Path
 
-from mesh.settings import wire_choice
+from mesh.settings.choices import wire_choice
 from mesh.transport.nats.library import Client
 from mesh.transport.nats.wire import Told, Wire
 

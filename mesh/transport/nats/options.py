@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mesh.protocols.errors import Unavailable
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.nats.library import Server
 
 PING_INTERVAL = 5

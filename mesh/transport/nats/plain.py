@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from mesh.protocols.errors import Unavailable
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.nats.dial import Callbacks, abandon, dial
 from mesh.transport.nats.frames import decode_headers, rebuild_block
 from mesh.transport.nats.library import Client, Error, SlowConsumerError

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from mesh.settings import ServerTarget
+from mesh.settings.target import ServerTarget
 from mesh.transport.nats.parser import Receiver
 
 
