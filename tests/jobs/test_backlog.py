@@ -69,6 +69,21 @@ def test_who_has_its_share_of_the_places_lets_the_others_go_first() -> None:
     assert bench.take(2) == ["b", "b"]
 
 
+def test_a_share_of_the_places_is_by_weight() -> None:
+    bench = Bench(places=4, heavy=TenantShare(weight=3.0))
+    for number, tenant in enumerate(["heavy", "heavy", "light"]):
+        bench.places.enter(f"running{number}", tenant)
+    bench.add("light", 2)
+    bench.add("heavy", 2)
+    assert bench.take() == ["heavy"], "it drives two of its three, the other its one"
+
+
+def test_among_equals_the_first_to_come_is_the_first_to_go() -> None:
+    bench = Bench()
+    jobs = bench.add("a", 5)
+    assert [each.job for each in iter(bench.backlog.take, None) if each] == jobs
+
+
 def test_nobody_has_more_than_its_share_at_once() -> None:
     bench = Bench(places=10, a=TenantShare(at_once=2))
     bench.add("a", 5)
