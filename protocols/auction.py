@@ -75,6 +75,11 @@ class Auction(Calling):
         return self._flush()
 
     @property
+    def _once(self) -> bool:
+        """Whether whoever has, or had, the award may do the work at most once."""
+        return self._vigil is not None and self._vigil.record.effect == "at_most_once"
+
+    @property
     def over(self) -> bool:
         """Whether it has ended; `outcome` is there then."""
         return self.state in TERMINAL
@@ -132,7 +137,7 @@ class Auction(Calling):
         if reason == "fenced":
             self._step("fault")
             self._fail(Fenced(message or f"{vigil.winner.key} has seen a newer owner of the job"))
-        elif reason == "unknown" and self.terms.effect == "at_most_once":
+        elif reason == "unknown" and self._once:
             self._doubt(vigil, "does not know the award any more")
         elif reason == "unknown" and not self._again():
             self._step("fault")
@@ -177,7 +182,7 @@ class Auction(Calling):
         """The winner is given up. `certain`: it has not begun, and will not. `gone`: the server says that it is not there."""
         if self.state == "awarded" or not certain:
             self._out.append(m.Suspect(vigil.winner, why))
-        if self.terms.effect == "at_most_once" and not certain:
+        if self._once and not certain:
             self._doubt(vigil, why)
             return
         self._settle(vigil, kept=False)
@@ -226,7 +231,7 @@ class Auction(Calling):
 
     def _expire(self) -> None:
         error: MeshError = faults.expired(self.terms.capability, self.state)
-        if self._held and self._vigil is not None and self.terms.effect == "at_most_once":
+        if self._held and self._vigil is not None and self._once:
             error = faults.in_doubt(self._vigil.record, "did not answer before the deadline")
         if self._held and self._vigil is not None:
             self._out.append(m.Settle(self._vigil.winner, kept=False, late=True))

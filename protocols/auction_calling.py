@@ -139,9 +139,10 @@ class Calling:
     def _award(self, choice: Choice, winner: Candidate) -> None:
         self._step("award")
         self._number += 1
-        if winner.effect == "at_most_once":  # whatever was said when the call began: nobody may have been listed then
-            self.terms = msgspec.structs.replace(self.terms, effect="at_most_once")
-        record = self.rounds.record(self.terms, choice, self._number, self._new_id(), self._wall())
+        terms = self.terms
+        if terms.listed or winner.effect == "at_most_once":  # the winner knows better than whoever began the call
+            terms = msgspec.structs.replace(terms, effect=winner.effect)
+        record = self.rounds.record(terms, choice, self._number, self._new_id(), self._wall())
         self._vigil = Vigil(record, winner, self.policy)
         self._out.append(m.Award(record, winner))
 

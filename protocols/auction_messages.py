@@ -18,12 +18,17 @@ from mesh.protocols.errors import Fault
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What is called for. `deadline` is on the monotonic clock that every `now` is read from."""
+    """What is called for. `deadline` is on the monotonic clock that every `now` is read from.
+
+    `listed`: the effect is the strictest of those that are listed, and each award goes by its winner's own. Else the caller has
+    said it, and only a winner that may do it at most once is stricter.
+    """
 
     conversation: str
     capability: str
     deadline: float
     effect: Effect = "costly"
+    listed: bool = False
     mode: Mode = "standing"
     constraints: Constraints = Constraints()
 

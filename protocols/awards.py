@@ -50,7 +50,7 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `proposal` is empty for a standing bid, which was `age` seconds old; a proposal binds for `valid_for` seconds.
     `reputation` is the share of earlier awards that it kept, `learned` what else is believed of it beyond its bid (None:
     nothing that matters). `rejected_because` is empty for the winner and for those that were acceptable but dearer.
-    `effect` is what a proposal declares.
+    `effect` is what it declares, in its proposal or in the registry.
     """
 
     agent: str

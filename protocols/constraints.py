@@ -16,6 +16,15 @@ Effect = Literal["pure", "idempotent", "costly", "at_most_once"]
 `at_most_once`: never after a crash; it is in doubt until somebody decides.
 """
 
+STRICTNESS: tuple[Effect, ...] = ("pure", "idempotent", "costly", "at_most_once")
+"""Later ones may be repeated less."""
+
+
+def stricter(one: Effect, other: Effect) -> Effect:
+    """Of two that are declared, as while a release is rolled out, the one that does no harm for either."""
+    return max(one, other, key=STRICTNESS.index)
+
+
 PRIORITIES = (0, 1, 2, 3)
 """0 is the most urgent; 2 is the default."""
 

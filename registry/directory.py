@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mesh.protocols.acts import Bid
+from mesh.protocols.constraints import Effect
 from mesh.protocols.errors import MeshError, NoResponders, TimedOut
 from mesh.protocols.naming.presence import DISCONNECTS
 from mesh.protocols.ports import Bus, Clock, Ids, KeyValue, Message, Store, Subscription, Watch
@@ -125,8 +126,13 @@ class Directory:
         return self._roster.lookup(capability, labels, version, state)
 
     def declared(self, capability: str) -> Capability | None:
-        """What somebody who offers the capability declares of it, somebody ready if there is one."""
+        """What those who offer the capability declare of it: of several, as while a release is rolled out, the strictest, and of
+        equals somebody ready."""
         return self._roster.declared(capability)
+
+    def effects(self, capability: str) -> frozenset[Effect]:
+        """How those who offer the capability declare that it may be repeated: nearly always one, or none where nobody does."""
+        return self._roster.effects(capability)
 
     def listing(self, key: str) -> Listing | None:
         """The instance under `<process>.<agent>.<instance>`."""

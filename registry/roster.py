@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from mesh.protocols.constraints import Effect
 from mesh.registry.advisories import Connection
+from mesh.registry.declaration import Declaration
 from mesh.registry.listing import Change, Listing
 from mesh.registry.records import Capability, Figures, Instance, Lease, share
 
@@ -48,7 +50,7 @@ class Roster:
         self._of_process: Table = {}
         self._by_capability: Table = {}
         self._answers: dict[str, dict[Query, tuple[Listing, ...]]] = {}
-        self._declared: dict[str, Capability | None] = {}
+        self._declarations: dict[str, Declaration] = {}
         self._of_agent: dict[str, tuple[Listing, ...]] = {}
         self._early: dict[str, tuple[Figures, float]] = {}
         self._usual = Figures()
@@ -192,13 +194,22 @@ class Roster:
         return found
 
     def declared(self, capability: str) -> Capability | None:
-        """What somebody who offers it says of it, somebody ready if there is one. Kept like the answers of `lookup`."""
-        if capability not in self._declared:
-            found = self.lookup(capability, None, None, "ready") or self.lookup(capability, None, None, None)
-            if not found:
-                return None
-            self._declared[capability] = found[0].record.offers(capability)
-        return self._declared[capability]
+        """What those who offer it say of it, of several the strictest. Kept like the answers of `lookup`."""
+        found = self._declarations.get(capability) or self._declaration(capability)
+        return found.capability if found is not None else None
+
+    def effects(self, capability: str) -> frozenset[Effect]:
+        """Those that are listed: more than one while a release is rolled out that changes it. Kept likewise."""
+        found = self._declarations.get(capability) or self._declaration(capability)
+        return found.effects if found is not None else frozenset()
+
+    def _declaration(self, capability: str) -> Declaration | None:
+        ready = self.lookup(capability, None, None, "ready")
+        offered = [each.record.offers(capability) for each in (*ready, *self.lookup(capability, None, None, None))]
+        if not (declared := [each for each in offered if each is not None]):
+            return None
+        made = self._declarations[capability] = Declaration.of(declared)
+        return made
 
     def of_agent(self, agent: str) -> tuple[Listing, ...]:
         """The listed instances of one agent. Kept like the answers of `lookup`."""
@@ -256,7 +267,7 @@ class Roster:
         self._of_agent.pop(listing.agent, None)
         for each in listing.record.capabilities:
             self._answers.pop(each.name, None)
-            self._declared.pop(each.name, None)
+            self._declarations.pop(each.name, None)
 
 
 def _discard(table: Table, name: str, key: str) -> None:

@@ -83,7 +83,7 @@ async def _contract(
     from mesh.contract_net.calls import Call
     from mesh.resilience.deadline import Deadline
 
-    timeout = options.timeout or mesh.initiator.timeout(capability) or DEFAULT_TIMEOUT
+    timeout = options.timeout or mesh.initiator.declared.timeout(capability) or DEFAULT_TIMEOUT
     wanted = Call(
         capability=capability,
         input=content,

@@ -119,7 +119,7 @@ class Awarding:
         now = self._peer.clock.monotonic()
         listing = self._peer.directory.listing(winner.key)
         target, what = self._market.breaker(listing, record.capability) if listing else (winner.key, record.capability)
-        breaker = self._peer.breakers.of(target, what, timeout=self._initiator.timeout(record.capability))
+        breaker = self._peer.breakers.of(target, what, timeout=self._initiator.declared.timeout(record.capability))
         try:
             self._admittance.ask(breaker, output_of(winner, record.capability), now, self._call.deadline.at)
         except BreakerOpen as error:

@@ -21,7 +21,7 @@ from mesh.resilience.quality import version_of
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """Work to be given away: what is wanted, on what terms, and on whose behalf.
 
-    `effect` None means: as the capability declares it. An `idempotent` call without a `key` gets one. `rounds` bounds how
+    `effect` None means: as the capability declares it; `listed`, that this is where it is from. An `idempotent` call without a `key` gets one. `rounds` bounds how
     often the call is opened again when nobody is acceptable (None: as the policy says). `attempt` is the caller's own
     count of the step; copies of an award are numbered apart from it. `sender` is who calls (the process itself if empty).
     """
@@ -31,6 +31,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     deadline: Deadline
     constraints: Constraints = UNCONSTRAINED
     effect: Effect | None = None
+    listed: bool = False
     mode: Mode = "standing"
     key: str = ""
     rounds: int | None = None
@@ -62,9 +63,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             capability=self.capability,
             deadline=self.deadline.at,
             effect=self.effect or "costly",
+            listed=self.listed,
             mode=mode,
             constraints=self.constraints,
         )
+
+
+def as_won(call: Call, effect: Effect) -> Call:
+    """The call as it goes to a winner that declares this effect: one that may do it at most once is believed."""
+    return msgspec.structs.replace(call, effect=effect) if effect == "at_most_once" != call.effect else call
 
 
 class CallLike(Protocol):
@@ -87,8 +94,9 @@ def call_of(terms: CallLike) -> Call:
     return Call(**{name: getattr(terms, name) for name in Call.__struct_fields__ if hasattr(terms, name)})
 
 
-def subcontracted(wanted: Subcontract, effect: Effect, conversation: str) -> Call:
-    """The call that a handler (or a client) makes through its peer, complete: nothing about it is left to be looked up."""
+def subcontracted(wanted: Subcontract, effect: Effect, conversation: str, *, keyed: bool) -> Call:
+    """The call that a handler (or a client) makes through its peer, complete: nothing about it is left to be looked up. `keyed`:
+    it needs a key."""
     lineage = wanted.lineage
     call = Call(
         capability=wanted.capability,
@@ -96,8 +104,9 @@ def subcontracted(wanted: Subcontract, effect: Effect, conversation: str) -> Cal
         deadline=wanted.deadline,
         constraints=wanted.constraints,
         effect=effect,
+        listed=wanted.effect is None,
         mode=wanted.mode,
-        key=wanted.key or (conversation if effect == "idempotent" else ""),
+        key=wanted.key or (conversation if keyed else ""),
         correlation=lineage.correlation or conversation,
         sender=lineage.sender,
     )

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mesh.actors.asking.subcontract import Subcontract
-from mesh.contract_net.calls import Call, CallLike, Contracted, call_of, subcontracted
+from mesh.contract_net.calls import Call, CallLike, Contracted, as_won, call_of, subcontracted
+from mesh.contract_net.declared import Declared
 from mesh.contract_net.hedged import HedgedCall
 from mesh.contract_net.items import OnItem
 from mesh.contract_net.learning import Learning
@@ -34,7 +35,6 @@ from mesh.protocols.auction import Auction
 from mesh.protocols.auction_messages import Terms
 from mesh.protocols.awards import AwardRecord
 from mesh.protocols.conduct import Forgetting
-from mesh.protocols.constraints import Effect
 from mesh.protocols.selection import Chooser, SelectionPolicy, choose
 from mesh.registry.listing import Change, Listing
 
@@ -65,6 +65,7 @@ class Initiator:
         self.peer = peer
         self.policy = policy or SelectionPolicy()
         self.learning = Learning(peer.directory.hearsay, forgetting)
+        self.declared = Declared(peer.directory)
         self.market = Market(peer, self.learning)
         self.trials = Trials(peer, self.market)
         self.quiet: set[QuietAward] = set()
@@ -114,12 +115,12 @@ class Initiator:
         call = call_of(call)
         if resume is not None and not call.effect:
             call = msgspec.structs.replace(call, effect=resume.effect)  # nobody may be there now who could declare it
-        call = self._complete(call, conversation)
+        call = self.declared.complete(call, conversation)
         policy = policy or self.policy
         if call.rounds is not None:
             policy = msgspec.structs.replace(policy, rounds=call.rounds)
         heard: dict[str, Any] = {"hands_over": hands_over, "on_progress": on_progress, "on_item": on_item}
-        if resume is None and self._hedged(call):
+        if resume is None and self.declared.hedged(call):
             contracted = await HedgedCall(self, call, conversation, policy, True, ledger, heard).run()
         else:
             contracted = await self.give(call, conversation, policy, resume, ledger=ledger, **heard)
@@ -129,16 +130,12 @@ class Initiator:
     async def subcontract(self, wanted: Subcontract) -> Contracted:
         """`contract` for the handlers and clients of this peer."""
         conversation = self.peer.ids.uuid()
-        effect = wanted.effect or self._effect(wanted.capability)
-        call = subcontracted(wanted, effect, conversation)
-        if (hedge := wanted.hedge) or (hedge is None and self._hedged(call)):
+        effect = wanted.effect or self.declared.effect(wanted.capability)
+        keyed = self.declared.keyed(wanted.capability, effect)
+        call = subcontracted(wanted, effect, conversation, keyed=keyed)
+        if (hedge := wanted.hedge) or (hedge is None and self.declared.hedged(call)):
             return await HedgedCall(self, call, conversation, self.policy, hedge or True).run()
         return await self.give(call, conversation, self.policy)
-
-    def _hedged(self, call: Call) -> bool:
-        """Whether who offers it says that it is worth a second award when it takes long."""
-        declared = self.peer.directory.declared(call.capability) if call.effect == "pure" else None
-        return declared is not None and declared.hedge
 
     def give(
         self,
@@ -171,8 +168,9 @@ class Initiator:
             return negotiation.run()
         if resume is None and (trial := self.trials.sample(call, policy)) is not None:
             whatever = msgspec.structs.replace(policy, floor=0.0)  # it is known to have failed
-            return QuietAward(self, call, whatever, trial, conversation, take_up).run(ledger)
-        if resume is None and self._quietly:
+            won = as_won(call, trial.effect)
+            return QuietAward(self, won, whatever, trial, conversation, take_up).run(ledger)
+        if resume is None and self._quietly and self.declared.alike(call):
             if mode == "standing" and (sample := self._pick(call, policy)) is not None:
                 return QuietAward(self, call, policy, sample, conversation, take_up).run(ledger)
             if mode == "directed" and (asked := self._whom(call, policy))[0]:
@@ -184,18 +182,6 @@ class Initiator:
 
     def _whom(self, call: Call, policy: SelectionPolicy) -> tuple[dict[str, list[Listing]], int]:
         return self.market.directed(call.capability, call.constraints, policy, chain=call.chain)
-
-    def _effect(self, capability: str) -> Effect:
-        declared = self.peer.directory.declared(capability)
-        return declared.effect if declared else "costly"
-
-    def _complete(self, call: Call, conversation: str) -> Call:
-        """The call with its effect as declared, and with a key and a correlation if it needs them."""
-        if call.effect is not None and call.correlation and (call.key or call.effect != "idempotent"):
-            return call
-        effect = call.effect or self._effect(call.capability)
-        key = call.key or (conversation if effect == "idempotent" else "")
-        return msgspec.structs.replace(call, effect=effect, key=key, correlation=call.correlation or conversation)
 
     def _auction(self, terms: Terms, policy: SelectionPolicy, first: int) -> Auction:
         """An auction whose next award has the number `first`."""
@@ -209,11 +195,6 @@ class Initiator:
             chooser=self._chooser,
             again=self.peer.budgets.of(terms.capability).spend,
         )
-
-    def timeout(self, capability: str) -> float | None:
-        """The default seconds of the capability, as somebody declares it."""
-        declared = self.peer.directory.declared(capability)
-        return declared.timeout if declared else None
 
     # -- what negotiations tell
 

@@ -185,7 +185,7 @@ class Market:
             ranked = rank(offers, constraints, until - now, policy)
             if ranked:
                 ranked = undoubted(self._peer, capability, drawn, offers, ranked)
-            sample = Sample(drawn, offers, ranked, len(listings), now, corrected=corrections is not None)
+            sample = Sample(capability, drawn, offers, ranked, len(listings), now, corrected=corrections is not None)
             if ranked:
                 return sample if first is None else sample.narrowed(policy.sample)
             if len(drawn) >= len(listings) or count >= SCANNED:
@@ -230,7 +230,7 @@ class Market:
         ranked = rank(offers, constraints, until - now, policy)
         if not ranked:
             return None
-        sample = Sample([listing], offers, ranked, known, now)
+        sample = Sample(capability, [listing], offers, ranked, known, now)
         sample.winner, sample.trial = 0, True
         return sample
 

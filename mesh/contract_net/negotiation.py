@@ -27,6 +27,7 @@ from mesh.protocols import auction_messages as m
 from mesh.protocols.acts import Bid, Proposal
 from mesh.protocols.auction import Auction
 from mesh.protocols.awards import AwardRecord, Candidate
+from mesh.protocols.constraints import stricter
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import MeshError, TimedOut, from_fault
 from mesh.protocols.learned import Learned
@@ -267,9 +268,11 @@ class Negotiation:
         return self._market.learned(self.call.capability, bidder(proposal))
 
     def judged(self, candidate: Candidate) -> Candidate:
-        """A proposal of somebody in doubt counts for nothing while there are others."""
+        """A proposal of somebody in doubt counts for nothing while there are others. Its effect is the stricter of what it says
+        itself and what is listed of it, or of anybody."""
         objection = self._initiator.trials.objection(candidate.key, self.call.capability)
-        return msgspec.structs.replace(candidate, rejected_because=objection) if objection else candidate
+        effect = stricter(candidate.effect, self._initiator.declared.of(candidate.key, self.call))
+        return msgspec.structs.replace(candidate, rejected_because=objection, effect=effect)
 
     def fetch(self, answer: Inbound, then: Callable[[Inbound], None]) -> None:
         """A large answer: get its payload, within the deadline, then go on."""

@@ -102,7 +102,7 @@ class QuietAward:
         key, capability, breakers = self.sample.key, self.call.capability, self._peer.breakers
         breaker = breakers.find(key, capability)
         if breaker is None:
-            breaker = breakers.of(key, capability, timeout=self._initiator.timeout(capability))
+            breaker = breakers.of(key, capability, timeout=self._initiator.declared.timeout(capability))
         trial = self._trial if self._peer.quality.troubled else None
         try:
             self._permission = Permission.ask(breaker, self._started, self.call.deadline.at, trial)

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mesh.actors.exchanging.inbound import Inbound
-from mesh.contract_net.calls import Call, Contracted
+from mesh.contract_net.calls import Call, Contracted, as_won
 from mesh.contract_net.composing import act, call_for_proposals, names, proposals_in
 from mesh.contract_net.ledger import AwardLedger
 from mesh.contract_net.line import CallLine
@@ -103,9 +103,10 @@ class QuietCall:
         chosen = self._chosen() if self._negotiation is None else None
         if chosen is None:
             return await self.loud().go_on()
-        return await QuietAward(
-            self._initiator, self._call, self._policy, chosen, self._conversation, self._take_up
-        ).run(ledger)
+        call = as_won(self._call, chosen.effect)
+        return await QuietAward(self._initiator, call, self._policy, chosen, self._conversation, self._take_up).run(
+            ledger
+        )
 
     async def _send(self, seconds: float) -> None:
         call, peer, addresses = self._call, self._peer, self._initiator.addresses

@@ -11,7 +11,7 @@ from mesh.contract_net.track_record import Bidder, bidder
 from mesh.protocols import auction_messages as m
 from mesh.protocols.acts import Bid, Mode, Proposal, Propose, Refusal
 from mesh.protocols.awards import Candidate
-from mesh.protocols.constraints import Constraints
+from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.learned import Learned
 from mesh.protocols.newcomers import admitted
 from mesh.protocols.selection import Offer, SelectionPolicy, best, rank, spent
@@ -35,17 +35,20 @@ def draw(things: Sequence[T], count: int, random: Random) -> Sequence[T]:
 
 
 class Sample:
-    """The standing bids of some listings at one moment, of `known` in all.
+    """The standing bids of some listings for one capability at one moment, of `known` in all.
 
     `ranked` are the acceptable ones, the cheapest first, as cost and place; `winner` is the place of the one that was drawn,
     `explored` says that it is a newcomer which is tried, `founded` that it had done something when it bid. `corrected`:
     something was learned of some of them. `trial`: this one had failed, and it is found out whether it is well again.
     """
 
-    __slots__ = ("at", "corrected", "explored", "founded", "known", "listings", "offers", "ranked", "trial", "winner")
+    __slots__ = (
+        "at", "capability", "corrected", "explored", "founded", "known", "listings", "offers", "ranked", "trial", "winner",
+    )  # fmt: skip
 
     def __init__(
         self,
+        capability: str,
         listings: Sequence[Listing],
         offers: Sequence[Offer],
         ranked: Sequence[tuple[float, int]],
@@ -54,6 +57,7 @@ class Sample:
         *,
         corrected: bool = False,
     ) -> None:
+        self.capability = capability
         self.listings = listings
         self.corrected = corrected
         self.explored = False
@@ -72,6 +76,11 @@ class Sample:
     def key(self) -> str:
         """Who that is: `<process>.<agent>.<instance>`."""
         return self.listings[self.winner].key
+
+    @property
+    def effect(self) -> Effect:
+        """What that one declares."""
+        return self._declared(self.listings[self.winner])
 
     @property
     def address(self) -> Addressee:
@@ -94,7 +103,7 @@ class Sample:
         kept = sorted(place for _, place in self.ranked)[:count]
         ranked = [(cost, kept.index(place)) for cost, place in self.ranked if place in kept]
         listings, offers = [self.listings[each] for each in kept], [self.offers[each] for each in kept]
-        return Sample(listings, offers, ranked, self.known, self.at, corrected=self.corrected)
+        return Sample(self.capability, listings, offers, ranked, self.known, self.at, corrected=self.corrected)
 
     def losers(self) -> Iterable[list[Proposal]]:
         """Proposals that were not taken, by process, the winner's apart: of standing bids there are none."""
@@ -125,7 +134,12 @@ class Sample:
             reputation=offer.learned.reputation if offer.learned is not None else 1.0,
             learned=offer.learned,
             rejected_because=offer.objection,
+            effect=self._declared(listing),
         )
+
+    def _declared(self, listing: Listing) -> Effect:
+        declared = listing.record.offers(self.capability)
+        return declared.effect if declared is not None else "costly"
 
 
 class Proposals:
@@ -173,6 +187,11 @@ class Proposals:
     def bidder(self) -> Bidder:
         """Who was chosen, with the version."""
         return bidder(self._made[self.winner])
+
+    @property
+    def effect(self) -> Effect:
+        """What that one declares."""
+        return self._made[self.winner].effect
 
     @property
     def address(self) -> Addressee:

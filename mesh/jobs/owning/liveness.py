@@ -46,9 +46,5 @@ def gone_by(peer: Peer) -> Callable[[Collection[Incumbent]], Awaitable[Collectio
 
 
 def declared_by(peer: Peer) -> Callable[[str], Capability | None]:
-    """What anybody who offers a capability declares of it."""
-
-    def declared(capability: str) -> Capability | None:
-        return next((each.record.offers(capability) for each in peer.directory.lookup(capability, state=None)), None)
-
-    return declared
+    """What those who offer a capability declare of it, the strictest of them."""
+    return peer.directory.declared
