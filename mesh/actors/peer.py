@@ -16,6 +16,7 @@ import msgspec
 from mesh.actors.admitting.killing import Killing
 from mesh.actors.admitting.pressure import Pressure
 from mesh.actors.admitting.rationing import Rationing
+from mesh.actors.admitting.sharing import Sharing
 from mesh.actors.asking.asking import Asking
 from mesh.actors.asking.doubts import Doubts
 from mesh.actors.asking.routing import Routing
@@ -135,7 +136,7 @@ class Peer(Speaking):
         self._asking = Asking(self, self.routing)
         self.bury: Bury = Burial(self.store, self.subjects, self.payloads)
         self._reactions = Reactions(self)
-        self._killing = Killing(self)
+        self._killing, self._sharing = Killing(self), Sharing(self)
         self.rationing = Rationing(self)
         self._dispatch = Dispatch(self)
         self._micro = Micro(self)

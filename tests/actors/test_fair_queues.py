@@ -42,6 +42,21 @@ def test_what_is_alike_waits_in_a_plain_deque_and_an_idle_mailbox_has_none() -> 
     assert type(mailbox._waiting) is deque, "once it was empty it is plain again"
 
 
+def test_a_share_is_kept_to_by_what_waited_when_it_was_decided() -> None:
+    mailbox, host = Mailbox(), Landlord(capacity=2)
+    for number in range(3):
+        mailbox.put(work("a", at=number), host)
+    host.shares = {"a": Given(at_once=1)}
+    mailbox.share_out(host)
+    first = mailbox.take()
+    assert first is not None
+    mailbox.entered(first)
+    assert not mailbox.ready
+    assert mailbox.take() is None, "one of them runs, and that is all it may"
+    mailbox.left(first)
+    assert mailbox.take() is not None
+
+
 def test_tenants_take_turns_however_much_one_of_them_has_waiting() -> None:
     mailbox, host = Mailbox(), Landlord()
     for number in range(6):

@@ -80,6 +80,11 @@ class Mailbox:
                 return work
         return None
 
+    def share_out(self, host: Host) -> None:
+        """Shares were decided: what waits is in fair order from now on, of one tenant or of several. Again: nothing happens."""
+        if self._waiting:
+            self._fair(host)
+
     def clear(self) -> list[Work]:
         """Take everything out, whoever may be handled now."""
         waiting, self._waiting = list(self._waiting), ()
