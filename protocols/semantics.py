@@ -112,12 +112,6 @@ TABLE: tuple[Semantics, ...] = (
 )  # fmt: skip
 
 
-def semantics_of(kind: Kind, name: str) -> Semantics | None:
-    """The promise of a message, by its own name or the one for its whole kind."""
-    by_name = {(each.kind, each.name): each for each in TABLE}
-    return by_name.get((kind, name)) or by_name.get((kind, ANY))
-
-
 def as_markdown() -> str:
     """The table as the documentation prints it."""
     head = "| kind | name | sender | delivery | idempotent | a duplicate | silence |\n|---|---|---|---|---|---|---|\n"

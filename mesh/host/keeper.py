@@ -73,11 +73,6 @@ class Keeper:
         """Its process now; 0 while there is none."""
         return self.child.pid if self.child is not None else 0
 
-    @property
-    def beat_age(self) -> float | None:
-        """Seconds since its last heartbeat."""
-        return self._pulse.silent_for(self._clock.monotonic()) if self.state == "ready" else None
-
     def begin(self) -> None:
         """Start keeping it. Returns at once."""
         self._task = asyncio.create_task(self._keep(), name=f"keep {self.plan.token}")

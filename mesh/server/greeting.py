@@ -26,8 +26,6 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True):
     jetstream: bool = False
     max_payload: int = 0
     auth_required: bool = False
-    tls_required: bool = False
-    domain: str = ""
 
 
 def parse_greeting(line: bytes) -> Greeting:

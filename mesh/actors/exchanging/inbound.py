@@ -25,8 +25,3 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     instance: str = ""
     capability: str = ""
     data: bytes = b""
-
-    @property
-    def answerable(self) -> bool:
-        """Whether somebody waits for an answer."""
-        return bool(self.token)
