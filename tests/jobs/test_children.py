@@ -9,7 +9,9 @@ import pytest
 from job_stage import World
 
 from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.journals.streams import INBOX
 from mesh.jobs.outside.submission import JobHandle
+from mesh.jobs.waiting.inbox import ANEW_WITHIN, CHILD_PATIENCE
 from mesh.protocols.constraints import Budget
 from mesh.protocols.errors import BudgetExceeded, Cancelled, DeadlineExceeded, MeshError, Refused
 from mesh.protocols.job_inbox import ChildEnded
@@ -253,3 +255,26 @@ def test_a_parent_is_written_in_a_header_whatever_its_wait_is_called() -> None:
     assert terms_of(headers_of(terms)) == terms
     with pytest.raises(MeshError, match="mesh-parent"):
         terms_of({"Mesh-Parent": "not.a.job x"})
+
+
+async def test_a_child_that_said_it_ends_and_does_not_is_not_asked_after_for_ever(clock: Clock, ids: Ids) -> None:
+    """Its owner was lost between the word and the deed, and nobody hosts its workflow any more: every question is an entry."""
+    world = World(clock, ids)
+    await world.host("p", guardian)
+    lost = await world.host("lost", patient)
+    handle = await world.submit_job("guardian")
+    await clock.sleep(5)
+    await lost.drain()
+    (wait,) = (await handle.state()).open_waits
+    said = msgspec.json.encode(ChildEnded(key=wait.opened.key, job=wait.opened.child))
+    await world.client.store.append(world.subjects.inbox("default", handle.id), said)
+    await clock.sleep(3000)
+    assert (await handle.state()).events < 2 * ANEW_WITHIN / CHILD_PATIENCE
+    told = len(await world.client.store.read(world.subjects.stream(INBOX), world.subjects.inbox("default", handle.id)))
+    await clock.sleep(300)
+    later = await world.client.store.read(world.subjects.stream(INBOX), world.subjects.inbox("default", handle.id))
+    assert len(later) == told
+    await world.host("q", patient)
+    await JobHandle(world.client, wait.opened.child).signal("go", "well")
+    assert await handle.result(100) == "well"
+    await world.close()

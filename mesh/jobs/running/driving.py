@@ -29,6 +29,7 @@ async def drive(run: Run, journal: Journal, values: Values) -> None:
     cancelled = await run.cancelled_meanwhile()
     if cancelled is not None and isinstance(ended, Completed):
         ended = await run.undo(CancelledEvent(fault=cancelled.fault()))
+        await run.tell_parent()
     await journal.append(ended)
 
 

@@ -15,6 +15,10 @@ from mesh.protocols.ports import Clock, Stored
 CHILD_PATIENCE = 2.0
 """Seconds for which a child that said it ends is waited for, before the next message has its turn."""
 FIRST_PAUSE = 0.01
+ANEW_WITHIN = 600.0
+"""Seconds after which its word counts for nothing: whoever has owned it since, and will end it, says so anew a moment before."""
+FIRST_SAID = "Mesh-First-Said"
+"""The header that says when that was, of a word that went to the end of the inbox; Unix seconds."""
 
 
 class Inbox:
@@ -65,7 +69,7 @@ class Inbox:
 
     async def _child(self, state: JobState, tenant: str, said: ChildEnded, stored: Stored) -> ChildOutcome | None:
         """How the child ended. It says so a moment before it does, so that its word cannot be lost; where it is not true yet,
-        the message goes to the end of the inbox."""
+        the message goes to the end of the inbox, for a while."""
         wait = state.waits.get(said.key)
         if wait is None or wait.answer is not None or wait.opened.child != said.job:
             return None
@@ -75,10 +79,15 @@ class Inbox:
             if child is not None:
                 return child
             if self._clock.monotonic() >= give_up:
-                await self._store.append(stored.subject, stored.data)
+                await self._ask_again(stored)
                 return None
             await self._clock.sleep(pause)
             pause *= 2
+
+    async def _ask_again(self, stored: Stored) -> None:
+        first = _first_said(stored)
+        if stored.time - first < ANEW_WITHIN:
+            await self._store.append(stored.subject, stored.data, headers={FIRST_SAID: repr(first)})
 
     async def _ended(self, tenant: str, job: str) -> ChildOutcome | None:
         last = await self._journals.last(tenant, job)
@@ -88,6 +97,13 @@ class Inbox:
         return ChildOutcome(
             output=state.output, fault=state.fault, usage=state.usage, degraded=in_short(state.degraded)
         )
+
+
+def _first_said(stored: Stored) -> float:
+    try:
+        return float((stored.headers or {}).get(FIRST_SAID, stored.time))
+    except ValueError:
+        return stored.time
 
 
 def ready(state: JobState, at: float) -> tuple[Event, ...]:
