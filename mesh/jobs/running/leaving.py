@@ -43,20 +43,13 @@ class Leaving(Surroundings):
                 return known
             if self.hold is not None:
                 await self.hold.here(whole)
-            raw = encode_payload(content)
-            large = len(bytes(raw)) > LIMIT
+            inline, reference = await self._kept(content, f"artifact {kind}")
             artifact = Artifact(
                 id=artifact_id,
                 kind=kind,
-                provenance=Provenance(
-                    agent=self._workflow.name,
-                    version=str(self._workflow.version),
-                    job=self.id,
-                    step=whole,
-                    inputs=inputs,
-                ),
-                content=None if large else msgspec.json.decode(raw),
-                content_ref=await self._values.put(bytes(raw), f"artifact {kind}") if large else "",
+                provenance=self._provenance(whole, inputs),
+                content=inline,
+                content_ref=reference,
                 evidence=evidence,
                 confidence=confidence or Confidence(value=0.0),
                 made_at=self.now(),
@@ -66,6 +59,17 @@ class Leaving(Surroundings):
             return artifact
         finally:
             scope.end(whole)
+
+    async def _kept(self, content: Any, what: str) -> tuple[Any, str]:
+        """The content as it was encoded, or its digest where it is too large to stand in the journal."""
+        raw = encode_payload(content)
+        if len(bytes(raw)) > LIMIT:
+            return None, await self._values.put(bytes(raw), what)
+        return msgspec.json.decode(raw), ""
+
+    def _provenance(self, step: str, inputs: tuple[str, ...]) -> Provenance:
+        made_by = self._workflow
+        return Provenance(agent=made_by.name, version=str(made_by.version), job=self.id, step=step, inputs=inputs)
 
     def artifact(self, artifact_id: str) -> Artifact:
         """One of the job's artifacts."""
