@@ -32,6 +32,7 @@ class JobHost:
         self.owner = Owner(seat_of(peer), contractor, **bounds)
         self._started_at = peer.clock.now()
         self._telling: asyncio.TimerHandle | None = None
+        self._left = False
         self._forget = peer.directory.on_change(self._changed)
         self.owner.on_load = self._load_changed
         peer.votes.on_change(self._load_changed)
@@ -59,19 +60,24 @@ class JobHost:
             return
         await self._peer.presence.update(self._record("draining"))
         await self.owner.drain(within)
+        self._tell_no_more()
         await self._peer.presence.deregister(self._record("draining"))
 
     async def stop(self) -> None:
         """Leave at once: others claim what is left. Again: nothing happens."""
         self._forget()
-        if self._telling is not None:
-            self._telling.cancel()
+        self._tell_no_more()
         await self.owner.stop()
 
     def _load_changed(self) -> None:
         """Jobs begin and end many at a time: what that amounts to is told once a moment."""
-        if self._telling is None:
+        if self._telling is None and not self._left:
             self._telling = asyncio.get_running_loop().call_later(TELL_AFTER, self._tell_load)
+
+    def _tell_no_more(self) -> None:
+        self._left = True
+        if self._telling is not None:
+            self._telling.cancel()
 
     def _tell_load(self) -> None:
         """Its figures also tell which agents its calls are kept from by breakers."""
