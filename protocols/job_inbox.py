@@ -151,6 +151,16 @@ def unreadable(sequence: int, reason: str) -> InboxPassed:
     return InboxPassed(inbox=sequence, message="", reason=reason)
 
 
+def echoed(said: Said, sequence: int, first: int) -> InboxPassed:
+    """The event that a copy becomes of what was said at `first`, under the same message id."""
+    return _passed(said, sequence, f"it was said before: it is a copy of message {first}")
+
+
+def said_as(said: Said) -> str:
+    """The message's type as it stands on the wire."""
+    return str(said.__struct_config__.tag)
+
+
 def _signal(state: JobState, said: SendSignal, sequence: int, time: float) -> Event:
     """Those that wait are served in the order in which they began to, by the signals in the order in which they came."""
     earlier = any(each.name == said.name for each in state.signals)
@@ -218,7 +228,7 @@ def _idle(state: JobState, said: Said) -> str:
 
 
 def _passed(said: Said, sequence: int, reason: str) -> InboxPassed:
-    return InboxPassed(inbox=sequence, message=str(said.__struct_config__.tag), reason=reason, by=said.by)
+    return InboxPassed(inbox=sequence, message=said_as(said), reason=reason, by=said.by)
 
 
 _KINDS = {Approve: "approval", Deny: "approval", Resolve: "resolution", ChildEnded: "child"}

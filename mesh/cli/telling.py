@@ -27,13 +27,14 @@ ANSWERED_WITHIN = 10.0
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The job's id, or the beginning of it.")]
 By = Annotated[str, typer.Option(help="Who says it (default: the user of this machine).", show_default=False)]
+Key = Annotated[str, typer.Option(help="Your own key: said again with the same key, it counts once.")]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the journal.")]
 
 
 @shared_options
-def cancel(options: Options, job: Id, by: By = "", reason: Reason = "") -> None:
+def cancel(options: Options, job: Id, key: Key = "", by: By = "", reason: Reason = "") -> None:
     """End a job: nothing more is begun, what runs is stopped, and what it had done is undone where it says how."""
-    tell(options, job, lambda handle: handle.cancel(by=by or user(), reason=reason, timeout=patience(options)))
+    tell(options, job, lambda handle: handle.cancel(key=key, by=by or user(), reason=reason, timeout=patience(options)))
 
 
 @shared_options
@@ -41,17 +42,22 @@ def pause(
     options: Options,
     job: Id,
     now: Annotated[bool, typer.Option("--now", help="Also stop what is under way; it is done again later.")] = False,
+    key: Key = "",
     by: By = "",
     reason: Reason = "",
 ) -> None:
     """Begin nothing more of a job until it is resumed."""
-    tell(options, job, lambda handle: handle.pause(now=now, by=by or user(), reason=reason, timeout=patience(options)))
+    tell(
+        options,
+        job,
+        lambda handle: handle.pause(now=now, key=key, by=by or user(), reason=reason, timeout=patience(options)),
+    )
 
 
 @shared_options
-def resume(options: Options, job: Id, by: By = "", reason: Reason = "") -> None:
+def resume(options: Options, job: Id, key: Key = "", by: By = "", reason: Reason = "") -> None:
     """Go on with a paused job."""
-    tell(options, job, lambda handle: handle.resume(by=by or user(), reason=reason, timeout=patience(options)))
+    tell(options, job, lambda handle: handle.resume(key=key, by=by or user(), reason=reason, timeout=patience(options)))
 
 
 @shared_options
@@ -62,7 +68,7 @@ def signal(
     given: Annotated[
         str, typer.Argument(metavar="[VALUE|-|@FILE]", help="Its value as JSON, from stdin (-), or from a file.")
     ] = "null",
-    key: Annotated[str, typer.Option(help="Your own key: said again with the same key, it counts once.")] = "",
+    key: Key = "",
     by: By = "",
     reason: Reason = "",
 ) -> None:

@@ -102,6 +102,7 @@ def _moved(schema: Any, place: str) -> Any:
 
 
 def _paths() -> Json:
+    once = _header(KEY, "Said again with the same key, it counts once. Without one, one is made and returned.")
     return {
         "/v1/{tenant}/jobs": {
             "get": _get(
@@ -132,15 +133,15 @@ def _paths() -> Json:
                 "Approve or deny it; the first valid answer counts.", "Decision", _parameter("key", "Which one.")
             )
         },
-        "/v1/{tenant}/jobs/{job}/cancel": {"post": _tell("End the job.", "Said")},
-        "/v1/{tenant}/jobs/{job}/pause": {"post": _tell("Begin nothing more until it is resumed.", "Pause")},
-        "/v1/{tenant}/jobs/{job}/resume": {"post": _tell("Go on after a pause.", "Said")},
+        "/v1/{tenant}/jobs/{job}/cancel": {"post": _tell("End the job.", "Said", once)},
+        "/v1/{tenant}/jobs/{job}/pause": {"post": _tell("Begin nothing more until it is resumed.", "Pause", once)},
+        "/v1/{tenant}/jobs/{job}/resume": {"post": _tell("Go on after a pause.", "Said", once)},
         "/v1/{tenant}/jobs/{job}/signals/{name}": {
             "post": _tell(
                 "Give the job what it waits for by name; the body is the value.",
                 "Signal",
                 _parameter("name", "What it is called."),
-                _header(KEY, "Said again with the same key, it counts once."),
+                once,
             )
         },
     }

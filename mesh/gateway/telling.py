@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
 import msgspec
@@ -21,7 +22,7 @@ from mesh.protocols.errors import BadPayload
 from mesh.protocols.job_events import tag_of
 from mesh.protocols.submission import read_input
 
-ANSWERED_WITHIN = 10.0
+WITHIN = 10.0
 """Seconds for which the job's answer is waited for."""
 
 Body = TypeVar("Body")
@@ -50,23 +51,27 @@ class Deciding(Said, frozen=True, kw_only=True):
 async def cancel_job(request: web.Request) -> web.Response:
     """End the job; what it had done is undone where it says how."""
     said = await _body(request, Said)
-    handle = await _handle(request)
-    return _report(await handle.cancel(by=_by(request, said), reason=said.reason, timeout=ANSWERED_WITHIN))
+    return await _once(
+        request, lambda handle, key: handle.cancel(key=key, by=_by(request, said), reason=said.reason, timeout=WITHIN)
+    )
 
 
 async def pause_job(request: web.Request) -> web.Response:
     """Begin nothing more until it is resumed."""
     said = await _body(request, Pausing)
-    handle = await _handle(request)
-    verdict = await handle.pause(now=said.now, by=_by(request, said), reason=said.reason, timeout=ANSWERED_WITHIN)
-    return _report(verdict)
+    by = _by(request, said)
+    return await _once(
+        request,
+        lambda handle, key: handle.pause(now=said.now, key=key, by=by, reason=said.reason, timeout=WITHIN),
+    )
 
 
 async def resume_job(request: web.Request) -> web.Response:
     """Go on after a pause."""
     said = await _body(request, Said)
-    handle = await _handle(request)
-    return _report(await handle.resume(by=_by(request, said), reason=said.reason, timeout=ANSWERED_WITHIN))
+    return await _once(
+        request, lambda handle, key: handle.resume(key=key, by=_by(request, said), reason=said.reason, timeout=WITHIN)
+    )
 
 
 async def decide(request: web.Request) -> web.Response:
@@ -75,19 +80,21 @@ async def decide(request: web.Request) -> web.Response:
     handle = await _handle(request)
     say = handle.approve if said.decision == "approve" else handle.deny
     key, who = request.match_info["key"], _by(request, said)
-    return _report(await say(key, digest=said.digest, by=who, reason=said.reason, timeout=ANSWERED_WITHIN))
+    return _report(await say(key, digest=said.digest, by=who, reason=said.reason, timeout=WITHIN))
 
 
 async def send_signal(request: web.Request) -> web.Response:
-    """Send the job a signal: the body is its value. With the same Idempotency-Key it is said once."""
+    """Send the job a signal: the body is its value."""
+    name, value, by = request.match_info["name"], await _json(request), _by(request, Said())
+    return await _once(request, lambda handle, key: handle.signal(name, value, key=key, by=by, timeout=WITHIN))
+
+
+async def _once(request: web.Request, say: Callable[[JobHandle, str], Awaitable[Verdict]]) -> web.Response:
+    """Tell the job; with the same Idempotency-Key it is said once. Without one, one is made, and told."""
     key = read_terms(request.headers).key or gateway_of(request).mesh.peer.ids.uuid()
-    value = await _json(request)
     handle = await _handle(request)
     with keyed(key):
-        verdict = await handle.signal(
-            request.match_info["name"], value, key=key, by=_by(request, Said()), timeout=ANSWERED_WITHIN
-        )
-        answer = _report(verdict)
+        answer = _report(await say(handle, key))
     answer.headers[KEY] = key
     return answer
 

@@ -75,6 +75,20 @@ async def test_a_signal_is_said_once_for_its_key_to_each_job(gate: Gate, workers
     assert [(await gate.result("acme", job["job"]))["result"] for job in jobs] == [["a", "b"], ["a", "b"]]
 
 
+async def test_a_pause_said_again_with_its_key_does_not_follow_the_resume(gate: Gate) -> None:
+    job = await gate.submit("acme", "hold", "keyed")
+    path = f"{gate.site.url}{job['links']['self']}"
+    await gate.mesh.job(job["job"], tenant="acme").watch(timeout=20, until=lambda state: "first" in state.steps)
+    told = []
+    for verb in ("pause", "resume", "pause"):
+        async with gate.client.post(f"{path}/{verb}", headers={"Idempotency-Key": "mine"}) as answer:
+            assert (answer.status, answer.headers["Idempotency-Key"]) == (200, "mine")
+            told.append(await answer.json())
+    assert told[0]["sequence"] == told[2]["sequence"] < told[1]["sequence"]
+    door("keyed").set()
+    assert (await gate.result("acme", job["job"]))["state"] == "completed"
+
+
 async def test_nobody_tells_another_tenants_job_anything(gate: Gate) -> None:
     job = (await gate.submit("acme", "hold", "others"))["job"]
     await gate.mesh.job(job, tenant="acme").watch(timeout=20, until=lambda state: "first" in state.steps)

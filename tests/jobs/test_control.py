@@ -102,6 +102,33 @@ async def test_said_again_with_the_same_key_it_is_said_once(told: Told, clock: C
     assert await told.inbox() == 1
 
 
+async def test_a_pause_repeated_with_its_key_does_not_land_behind_a_resume(told: Told, clock: Clock) -> None:
+    """Its caller heard nothing, and says it again when somebody has resumed the job, long after the server's duplicate window."""
+    first = await told.handle.pause(by="ann", key="k", timeout=10)
+    resumed = await told.handle.resume(by="bob", key="k", timeout=10)
+    assert isinstance(resumed.event, Resumed), "a pause and a resume are two things, whatever their key"
+    await clock.sleep(600)
+    again = await told.handle.pause(by="ann", key="k", timeout=10)
+    assert (again.event, again.sequence) == (first.event, first.sequence)
+    assert (await told.handle.state()).pause is None
+    assert await told.inbox() == 2
+    assert (await told.handle.resume(by="bob", key="k", timeout=10)).sequence == resumed.sequence
+
+
+async def test_a_cancel_repeated_with_its_key_is_told_what_it_was_told_before(told: Told) -> None:
+    first = await told.handle.cancel(by="ann", key="k", timeout=10)
+    again = await told.handle.cancel(by="ann", key="k", timeout=10)
+    assert again.taken
+    assert again.event == first.event
+
+
+async def test_without_a_key_a_second_pause_is_another_pause(told: Told) -> None:
+    await told.handle.pause(timeout=10)
+    await told.handle.resume(timeout=10)
+    assert (await told.handle.pause(timeout=10)).taken
+    assert (await told.handle.state()).pause is not None
+
+
 async def test_an_acknowledgement_that_was_lost_does_not_say_it_twice(told: Told) -> None:
     told.stage.server.faults.lose_acks(told.stage.subjects.inbox_filter(), 2)
     assert (await told.handle.signal("other", 1, timeout=60)).taken

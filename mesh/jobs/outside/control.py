@@ -16,16 +16,14 @@ import msgspec
 from mesh.jobs.journals.journals import Journals
 from mesh.jobs.journals.streams import INBOX
 from mesh.jobs.outside.following import Client, follow
+from mesh.jobs.waiting.echoes import id_of
 from mesh.protocols.errors import NoResponders, TimedOut, Transient, Unavailable, UnknownJob
 from mesh.protocols.job_events import Event, InboxPassed
-from mesh.protocols.job_inbox import Said
+from mesh.protocols.job_inbox import Said, said_as
 from mesh.protocols.job_state import JobState, Recorded, outline
-from mesh.protocols.ports import Stored
 
 ATTEMPT = 3.0
 """Seconds after which it is looked up whether a message was stored, when no acknowledgement has come."""
-
-MESSAGE_ID = "nats-msg-id"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +54,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 async def send(
     client: Client, tenant: str, job: str, said: Said, *, key: str = "", timeout: float | None = None
 ) -> Verdict:
-    """Tell the job, and wait until its journal says what became of it. Again with the same `key`: it is said once.
+    """Tell the job, and wait until its journal says what became of it. The same again with the same `key`: it is said once. One
+    key may stand for a pause and for a resume: they are two things.
 
     `timeout` (seconds) ends the waiting, never the message: once stored, somebody will take it.
 
@@ -66,14 +65,16 @@ async def send(
     """
     state = JobState()
     sequence = 0
-    message_id = f"{tenant}.{job}.{key}" if key else client.ids.uuid()  # the server compares ids over all jobs
+    message_id = f"{tenant}.{job}.{said_as(said)}.{key}" if key else client.ids.uuid()  # compared over all jobs
     try:
         async with asyncio.timeout(timeout):
             state = await _outline(client, tenant, job)
             sequence = await _kept(client, tenant, job, message_id) if key else 0
             if not sequence and state.terminal:
                 return Verdict(job=job, status=state.status)
-            sequence = sequence or await _store(client, tenant, job, said, message_id)
+            if not sequence:
+                sequence = await _store(client, tenant, job, said, message_id)
+                sequence = (await _kept(client, tenant, job, message_id) if key else 0) or sequence
             event = await _event(client, tenant, job, state, sequence)
     except TimeoutError:
         kept = "what was said to it is kept until a host of its workflow is up" if sequence else "say it again"
@@ -133,8 +134,4 @@ async def _store(client: Client, tenant: str, job: str, said: Said, message_id: 
 async def _kept(client: Client, tenant: str, job: str, message_id: str) -> int:
     """The sequence of the message with this id in the job's inbox, 0 if there is none."""
     stored = await client.store.read(client.subjects.stream(INBOX), client.subjects.inbox(tenant, job))
-    return next((each.sequence for each in stored if _id_of(each) == message_id), 0)
-
-
-def _id_of(stored: Stored) -> str:
-    return next((value for name, value in (stored.headers or {}).items() if name.lower() == MESSAGE_ID), "")
+    return next((each.sequence for each in stored if id_of(each) == message_id), 0)

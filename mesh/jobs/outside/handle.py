@@ -24,7 +24,8 @@ class JobHandle:
     """A job that was handed in. `duplicate`: it had been before, under the same key.
 
     The verbs store what is said, and wait at most `timeout` seconds (None: for ever) until the journal says what became of
-    it: see `control.send`. `by` is who says it, `reason` why; both stand in the journal.
+    it: see `control.send`. `by` is who says it, `reason` why; both stand in the journal. What nothing in the job tells from a
+    second one of its like takes a `key`: said again with the same one, it is said once, however much was said meanwhile.
     """
 
     def __init__(self, client: Client, job: str, *, tenant: str = "default", duplicate: bool = False) -> None:
@@ -136,19 +137,22 @@ class JobHandle:
         said = SendSignal(name=name, value=value.inline, ref=value.ref, by=by, reason=reason)
         return await self._send(said, timeout, key)
 
-    async def cancel(self, *, by: str = "", reason: str = "", timeout: float | None = None) -> Verdict:
-        """End the job: what it had done is undone where it says how. Again: it is passed over."""
-        return await self._send(Cancel(by=by, reason=reason), timeout)
+    async def cancel(self, *, by: str = "", reason: str = "", key: str = "", timeout: float | None = None) -> Verdict:
+        """End the job: what it had done is undone where it says how. Again: it is passed over; with the same `key`, told the same."""
+        return await self._send(Cancel(by=by, reason=reason), timeout, key)
 
     async def pause(
-        self, *, now: bool = False, by: str = "", reason: str = "", timeout: float | None = None
+        self, *, now: bool = False, by: str = "", reason: str = "", key: str = "", timeout: float | None = None
     ) -> Verdict:
-        """Begin nothing more until somebody resumes it; with `now`, also stop what is under way, to be done again later."""
-        return await self._send(Pause(now=now, by=by, reason=reason), timeout)
+        """Begin nothing more until somebody resumes it; with `now`, also stop what is under way, to be done again later.
 
-    async def resume(self, *, by: str = "", reason: str = "", timeout: float | None = None) -> Verdict:
-        """Go on after a pause."""
-        return await self._send(Resume(by=by, reason=reason), timeout)
+        Again: it is another pause, unless it has the same `key`: that which was said before a resume stays before it.
+        """
+        return await self._send(Pause(now=now, by=by, reason=reason), timeout, key)
+
+    async def resume(self, *, by: str = "", reason: str = "", key: str = "", timeout: float | None = None) -> Verdict:
+        """Go on after a pause. Again: as `pause`."""
+        return await self._send(Resume(by=by, reason=reason), timeout, key)
 
     async def resolve(
         self,

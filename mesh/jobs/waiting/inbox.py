@@ -5,9 +5,20 @@ from __future__ import annotations
 from mesh.jobs.journals.journals import Journals
 from mesh.jobs.journals.streams import INBOX
 from mesh.jobs.outside.words import in_short
+from mesh.jobs.waiting.echoes import Echoes
 from mesh.protocols.errors import BadPayload
 from mesh.protocols.job_events import CancelRequested, Event, How, Paused, PauseRequested, Resumed, WaitResolved, Woken
-from mesh.protocols.job_inbox import ChildEnded, ChildOutcome, read_said, taken, unreadable
+from mesh.protocols.job_inbox import (
+    ChildEnded,
+    ChildOutcome,
+    Pause,
+    Resume,
+    SendSignal,
+    echoed,
+    read_said,
+    taken,
+    unreadable,
+)
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import Clock, Stored
@@ -30,6 +41,7 @@ class Inbox:
         self._subjects = journals.subjects
         self._stream = journals.subjects.stream(INBOX)
         self._clock = clock
+        self._echoes = Echoes(journals)
 
     async def unread(self, state: JobState, tenant: str) -> list[Stored]:
         """The messages that are not journaled yet.
@@ -64,6 +76,10 @@ class Inbox:
             said = read_said(stored.data)
         except BadPayload as error:
             return unreadable(stored.sequence, error.message)
+        if isinstance(said, Pause | Resume | SendSignal):  # of the others a second one changes nothing by itself
+            first = await self._echoes.first(tenant, state.job, stored, state.inbox)
+            if first != stored.sequence:
+                return echoed(said, stored.sequence, first)
         child = await self._child(state, tenant, said, stored) if isinstance(said, ChildEnded) else None
         return taken(state, said, stored.sequence, stored.time, child)
 
