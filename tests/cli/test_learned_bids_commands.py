@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +15,7 @@ from mesh.protocols.acts import Bid, CallForProposal
 from mesh.protocols.awards import AwardRecord, Candidate, Score
 from mesh.protocols.learned import Learned
 from mesh.testing.virtual_time import until
+from tests.command_line import CommandLine
 from tests.servers import RealServer
 
 
@@ -64,24 +62,13 @@ async def teller(server: RealServer) -> AsyncIterator[Mesh]:
 
 
 @pytest.fixture
-def cli(server: RealServer, tmp_path: Path) -> Any:
-    async def run(*arguments: str) -> tuple[int, str, str]:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("NATS_")}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "from mesh.cli.main import main; main()", *arguments, "--server", server.url,
-            cwd=tmp_path, env=environ, stdin=asyncio.subprocess.DEVNULL, stdout=-1, stderr=-1,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        assert process.returncode is not None
-        assert "Traceback" not in err.decode()
-        return process.returncode, out.decode(), err.decode()
-
-    return run
+def cli(server: RealServer, tmp_path: Path) -> CommandLine:
+    return CommandLine(server.url, tmp_path)
 
 
 @pytest.mark.server
 @pytest.mark.timeout(120)
-async def test_what_was_promised_is_shown_beside_what_came(teller: Mesh, cli: Any) -> None:
+async def test_what_was_promised_is_shown_beside_what_came(teller: Mesh, cli: CommandLine) -> None:
     code, out, _ = await cli("registry", "bids", "boast", "-o", "json")
     assert code == 0
     [row] = json.loads(out)
@@ -98,7 +85,9 @@ async def test_what_was_promised_is_shown_beside_what_came(teller: Mesh, cli: An
 
 @pytest.mark.server
 @pytest.mark.timeout(120)
-async def test_a_capability_that_nobody_offers_is_an_error_that_names_those_there_are(teller: Mesh, cli: Any) -> None:
+async def test_a_capability_that_nobody_offers_is_an_error_that_names_those_there_are(
+    teller: Mesh, cli: CommandLine
+) -> None:
     code, _, err = await cli("registry", "bids", "no.such")
     assert code != 0
     assert "nobody offers 'no.such'; capabilities here: boast" in err

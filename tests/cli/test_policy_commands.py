@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-import json
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from typing import Any
 
 import pytest
 
 from mesh import Mesh, agent
-from mesh.cli.main import main
 from mesh.protocols.errors import Killed
+from tests.command_line import CommandLine
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
@@ -38,37 +32,14 @@ async def host(server: RealServer) -> AsyncIterator[Mesh]:
         yield mesh
 
 
-class Cli:
-    """Runs commands as `main` does, in a thread: an interpreter for each of them would take most of the time."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    async def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        return await asyncio.to_thread(self._run, arguments)
-
-    def _run(self, arguments: tuple[str, ...]) -> tuple[int, str, str]:
-        out, err, code = io.StringIO(), io.StringIO(), 0
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            patch.setattr(sys, "argv", ["mesh", *arguments, "--server", self.url])
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code if isinstance(end.code, int) else 1
-        return code, out.getvalue(), err.getvalue()
-
-    async def json(self, *arguments: str) -> Any:
-        code, out, err = await self(*arguments, "-o", "json")
-        assert code == 0, err
-        return json.loads(out)
-
-
 @pytest.fixture
-def cli(server: RealServer) -> Cli:
-    return Cli(server.url)
+def cli(server: RealServer) -> CommandLine:
+    return CommandLine(server.url)
 
 
-async def test_an_agent_is_killed_everywhere_listed_allowed_and_all_of_it_is_on_record(host: Mesh, cli: Cli) -> None:
+async def test_an_agent_is_killed_everywhere_listed_allowed_and_all_of_it_is_on_record(
+    host: Mesh, cli: CommandLine
+) -> None:
     assert await host.ask("reviewer", "a") == "A"
     decided = await cli.json("kill", "agent", "reviewer", "--reason", "it loops", "--by", "ada@desk", "--for", "1h")
     assert (decided["in_force"], decided["silent"], decided["seconds"] < 1.0) == (["host"], [], True)
@@ -115,13 +86,13 @@ async def test_an_agent_is_killed_everywhere_listed_allowed_and_all_of_it_is_on_
     ids=lambda each: " ".join(each[:3]) if isinstance(each, tuple) else "",
 )
 async def test_what_cannot_be_meant_is_said_so_and_changes_nothing(
-    cli: Cli, arguments: tuple[str, ...], says: str
+    cli: CommandLine, arguments: tuple[str, ...], says: str
 ) -> None:
     code, _, err = await cli(*arguments)
     assert (code, says in err) == (2, True), err
 
 
-async def test_an_allowed_name_may_still_be_killed_by_a_wider_switch(cli: Cli) -> None:
+async def test_an_allowed_name_may_still_be_killed_by_a_wider_switch(cli: CommandLine) -> None:
     await cli.json("kill", "capability", "pay.*", "--reason", "audit")
     await cli.json("kill", "capability", "pay.refund", "--reason", "audit")
     code, _, err = await cli("allow", "capability", "pay.refund")
@@ -130,7 +101,7 @@ async def test_an_allowed_name_may_still_be_killed_by_a_wider_switch(cli: Cli) -
     assert await cli.json("kill", "ls") == []
 
 
-async def test_a_name_that_nobody_has_is_killed_and_said_to_be_nobody_s(host: Mesh, cli: Cli) -> None:
+async def test_a_name_that_nobody_has_is_killed_and_said_to_be_nobody_s(host: Mesh, cli: CommandLine) -> None:
     version = host.directory.instances("reviewer")[0].record.version
     code, out, err = await cli("kill", "version", f"reviewerr@{version}", "--reason", "typed at night", "--for", "1h")
     assert (code, "is killed" in out, f"there is: reviewer@{version})" in err) == (0, True, True)
@@ -139,7 +110,7 @@ async def test_a_name_that_nobody_has_is_killed_and_said_to_be_nobody_s(host: Me
     await cli("allow", "version", f"reviewerr@{version}")
 
 
-async def test_flags_limits_and_shares_are_set_listed_and_unset(host: Mesh, cli: Cli) -> None:
+async def test_flags_limits_and_shares_are_set_listed_and_unset(host: Mesh, cli: CommandLine) -> None:
     await cli.json("flag", "set", "model", "large", "--tenant", "acme", "--percent", "10")
     await cli.json("flag", "set", "retries", "3")
     flags = {row["name"]: row for row in await cli.json("flag", "ls")}
@@ -162,7 +133,7 @@ async def test_flags_limits_and_shares_are_set_listed_and_unset(host: Mesh, cli:
     await cli.json("tenant", "share", "acme", "--unset")
 
 
-async def test_what_nobody_can_read_is_shown_as_such(host: Mesh, cli: Cli) -> None:
+async def test_what_nobody_can_read_is_shown_as_such(host: Mesh, cli: CommandLine) -> None:
     from mesh.policy.policy import open_policies
 
     bucket = await open_policies(host.peer.store, host.peer.subjects)

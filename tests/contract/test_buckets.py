@@ -119,6 +119,7 @@ async def test_a_watch_tells_what_is_there_then_what_changes(bucket: Bucket) -> 
     await asyncio.wait_for(watch.current, 5)
     assert _said(heard) == [("a", b"1")]
     await bucket.put("a", b"2")
+    await eventually(lambda: _said(heard) == [("a", b"1"), ("a", b"2")])
     await bucket.delete("a")
     await eventually(lambda: _said(heard) == [("a", b"1"), ("a", b"2"), ("a", None)])
     await watch.close()

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from servers import RealServer
 
 from mesh import Job, Mesh, workflow
+from tests.command_line import CommandLine
+from tests.hosting_thread import hosting
+from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 
@@ -41,56 +38,21 @@ async def broken(job: Job) -> None:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server with one process on it that hosts the workflows, in a thread of this one."""
-    ready, over = threading.Event(), asyncio.Event()
-    loops: list[asyncio.AbstractEventLoop] = []
 
-    async def host(address: str) -> None:
-        async with Mesh.connect(address, process="worker") as mesh:
-            await mesh.host_workflow(publish)
-            await mesh.host_workflow(broken)
-            loops.append(asyncio.get_running_loop())
-            ready.set()
-            await over.wait()
+    async def host(mesh: Mesh) -> None:
+        await mesh.host_workflow(publish)
+        await mesh.host_workflow(broken)
 
-    with RealServer(tmp_path_factory.mktemp("server")) as server:
-        thread = threading.Thread(target=lambda: asyncio.run(host(server.url)))
-        thread.start()
-        assert ready.wait(30)
+    with RealServer(tmp_path_factory.mktemp("server")) as server, hosting(server.url, host):
         yield server.url
-        loops[0].call_soon_threadsafe(over.set)
-        thread.join(30)
-
-
-class Cli:
-    """Runs commands in a folder of their own, where nobody can be asked."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url = url
-        self.folder = folder
-
-    async def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("NATS_")}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "from mesh.cli.main import main; main()", *arguments, "--server", self.url,
-            cwd=self.folder, env=environ, stdin=asyncio.subprocess.DEVNULL, stdout=-1, stderr=-1,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        assert process.returncode is not None
-        assert "Traceback" not in err.decode()
-        return process.returncode, out.decode(), err.decode()
-
-    async def json(self, *arguments: str) -> Any:
-        code, out, err = await self(*arguments, "-o", "json")
-        assert code == 0, err
-        return json.loads(out)
 
 
 @pytest.fixture
-def cli(url: str, tmp_path: Path) -> Cli:
-    return Cli(url, tmp_path)
+def cli(url: str, tmp_path: Path) -> CommandLine:
+    return CommandLine(url, tmp_path)
 
 
-async def test_an_approval_from_the_submission_to_the_result(cli: Cli) -> None:
+async def test_an_approval_from_the_submission_to_the_result(cli: CommandLine) -> None:
     code, out, err = await cli("submit", "publish", '"we are open"', "--key", "page")
     assert (code, out) == (6, "")
     assert "approval of 'publish.page', risk medium" in err
@@ -115,7 +77,7 @@ async def test_an_approval_from_the_submission_to_the_result(cli: Cli) -> None:
     assert (code, "the job is completed" in err) == (5, True)
 
 
-async def test_a_job_is_paused_resumed_cancelled_and_decided_about(cli: Cli) -> None:
+async def test_a_job_is_paused_resumed_cancelled_and_decided_about(cli: CommandLine) -> None:
     job = (await cli.json("submit", "broken", "--no-wait"))["job"]
     paused = await cli.json("job", "pause", job, "--by", "ann")
     assert paused["event"] == "pause.requested"

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from servers import RealServer
 
 from mesh import Job, Mesh, agent, workflow
 from mesh.protocols.errors import Refused
+from tests.command_line import CommandLine
+from tests.hosting_thread import hosting
+from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 
@@ -38,55 +36,21 @@ async def shout(job: Job, text: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server with one process on it that hosts both, in a thread of this one."""
-    ready, over = threading.Event(), asyncio.Event()
-    loops: list[asyncio.AbstractEventLoop] = []
 
-    async def host(address: str) -> None:
-        async with Mesh.connect(address, process="worker") as mesh:
-            await mesh.host(upper, capacity=8)
-            await mesh.host_workflow(shout)
-            loops.append(asyncio.get_running_loop())
-            ready.set()
-            await over.wait()
+    async def host(mesh: Mesh) -> None:
+        await mesh.host(upper, capacity=8)
+        await mesh.host_workflow(shout)
 
-    with RealServer(tmp_path_factory.mktemp("server")) as server:
-        thread = threading.Thread(target=lambda: asyncio.run(host(server.url)))
-        thread.start()
-        assert ready.wait(30)
+    with RealServer(tmp_path_factory.mktemp("server")) as server, hosting(server.url, host):
         yield server.url
-        loops[0].call_soon_threadsafe(over.set)
-        thread.join(30)
-
-
-class Cli:
-    """Runs commands in a folder of their own."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url = url
-        self.folder = folder
-
-    async def __call__(self, *arguments: str, given: bytes = b"") -> tuple[int, str, str]:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("NATS_")}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "from mesh.cli.main import main; main()", *arguments, "--server", self.url,
-            cwd=self.folder, env=environ, stdin=-1, stdout=-1, stderr=-1,
-        )  # fmt: skip
-        out, err = await process.communicate(given)
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
-
-    async def json(self, *arguments: str) -> Any:
-        code, out, err = await self(*arguments, "-o", "json")
-        assert code == 0, err
-        return json.loads(out)
 
 
 @pytest.fixture
-def cli(url: str, tmp_path: Path) -> Cli:
-    return Cli(url, tmp_path)
+def cli(url: str, tmp_path: Path) -> CommandLine:
+    return CommandLine(url, tmp_path)
 
 
-async def test_submit_prints_the_result_on_stdout_and_the_story_on_stderr(cli: Cli) -> None:
+async def test_submit_prints_the_result_on_stdout_and_the_story_on_stderr(cli: CommandLine) -> None:
     code, out, err = await cli("submit", "shout", '"hello"')
     assert (code, json.loads(out)) == (0, {"text": "HELLO"})
     for part in ("shout version 1", "worker takes it", "upper.worker", "the only acceptable bid", "✓ upper", "is done"):
@@ -94,7 +58,7 @@ async def test_submit_prints_the_result_on_stdout_and_the_story_on_stderr(cli: C
     assert "\x1b" not in err
 
 
-async def test_the_input_may_come_from_stdin_or_a_file(cli: Cli) -> None:
+async def test_the_input_may_come_from_stdin_or_a_file(cli: CommandLine) -> None:
     (cli.folder / "input.json").write_text('{"text": "file"}')
     (_, piped, _), (_, filed, _) = await asyncio.gather(
         cli("submit", "shout", "-", given=b'{"text": "pipe"}\n'), cli("submit", "shout", "@input.json")
@@ -102,7 +66,7 @@ async def test_the_input_may_come_from_stdin_or_a_file(cli: Cli) -> None:
     assert (json.loads(piped), json.loads(filed)) == ({"text": "PIPE"}, {"text": "FILE"})
 
 
-async def test_a_key_is_one_job_and_the_listings_are_stable(cli: Cli) -> None:
+async def test_a_key_is_one_job_and_the_listings_are_stable(cli: CommandLine) -> None:
     options = ("--key", "k1", "--tenant", "acme", "--budget", "1.5", "--priority", "1", "--deadline", "60")
     first = await cli.json("submit", "shout", '"hello"', "--no-wait", *options)
     second = await cli.json("submit", "shout", '"hello"', "--no-wait", *options)
@@ -168,7 +132,7 @@ async def test_a_key_is_one_job_and_the_listings_are_stable(cli: Cli) -> None:
     ],
 )
 async def test_what_goes_wrong_has_its_exit_code_and_says_what_to_do(
-    cli: Cli, arguments: tuple[str, ...], code: int, says: str
+    cli: CommandLine, arguments: tuple[str, ...], code: int, says: str
 ) -> None:
     returned, out, err = await cli(*arguments)
     assert (returned, out) == (code, ""), err

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import re
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from servers import RealServer
 
 from mesh import Mesh
 from mesh.host.loading import load
 from mesh.protocols.submission import job_id_for_key
+from tests.command_line import CommandLine
+from tests.hosting_thread import hosting
+from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 
@@ -57,54 +54,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def url(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server with one process on it that hosts what `flows.py` has, in a thread of this one."""
-    ready, over = threading.Event(), asyncio.Event()
-    loops: list[asyncio.AbstractEventLoop] = []
 
-    async def host(address: str) -> None:
-        async with Mesh.connect(address, process="worker") as mesh:
-            await mesh.host(load("flows.py:writer", home))
-            await mesh.host_workflow(load("flows.py:letter", home, "workflow"))
-            await (await mesh.submit("letter", {"to": "ann"}, key="ann")).result(60)
-            loops.append(asyncio.get_running_loop())
-            ready.set()
-            await over.wait()
+    async def host(mesh: Mesh) -> None:
+        await mesh.host(load("flows.py:writer", home))
+        await mesh.host_workflow(load("flows.py:letter", home, "workflow"))
+        await (await mesh.submit("letter", {"to": "ann"}, key="ann")).result(60)
 
-    with RealServer(tmp_path_factory.mktemp("server")) as server:
-        thread = threading.Thread(target=lambda: asyncio.run(host(server.url)))
-        thread.start()
-        assert ready.wait(30)
+    with RealServer(tmp_path_factory.mktemp("server")) as server, hosting(server.url, host):
         yield server.url
-        loops[0].call_soon_threadsafe(over.set)
-        thread.join(30)
-
-
-class Cli:
-    """Runs commands in the folder of the manifest."""
-
-    def __init__(self, url: str, home: Path) -> None:
-        self._url = url
-        self.home = home
-
-    async def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("NATS_")}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "from mesh.cli.main import main; main()", *arguments, "--server", self._url,
-            cwd=self.home, env=environ, stdin=-1, stdout=-1, stderr=-1,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        assert process.returncode is not None
-        assert "Traceback" not in err.decode()
-        return process.returncode, out.decode(), err.decode()
-
-    async def json(self, *arguments: str, code: int = 0) -> Any:
-        returned, out, err = await self(*arguments, "-o", "json")
-        assert returned == code, err
-        return json.loads(out)
 
 
 @pytest.fixture
-def cli(url: str, home: Path) -> Cli:
-    return Cli(url, home)
+def cli(url: str, home: Path) -> CommandLine:
+    return CommandLine(url, home)
 
 
 @pytest.fixture
@@ -113,7 +75,7 @@ def job() -> str:
     return job_id_for_key("default", "ann")
 
 
-async def test_replay_says_whether_the_code_here_fits_and_is_the_exit_code(cli: Cli, job: str) -> None:
+async def test_replay_says_whether_the_code_here_fits_and_is_the_exit_code(cli: CommandLine, job: str) -> None:
     good, bad, saved = await asyncio.gather(
         cli("job", "replay", job, "--save", "letter.jsonl"),
         cli("job", "replay", job, "--code", "changed.py:letter"),
@@ -127,7 +89,7 @@ async def test_replay_says_whether_the_code_here_fits_and_is_the_exit_code(cli: 
     assert [each["divergence"]["key"] for each in kept] == ["write"]
 
 
-async def test_a_fork_goes_on_from_a_step_with_another_input_or_agent(cli: Cli, job: str) -> None:
+async def test_a_fork_goes_on_from_a_step_with_another_input_or_agent(cli: CommandLine, job: str) -> None:
     planned = await cli.json("job", "fork", job, "--at", "write", "--set", "amount=7", "--dry-run")
     assert (planned["kept"], planned["stubbed"], planned["redone"]) == (["dear"], [], ["write", "end"])
     first, again, other = await asyncio.gather(
@@ -146,7 +108,7 @@ async def test_a_fork_goes_on_from_a_step_with_another_input_or_agent(cli: Cli, 
         assert part in drawn
 
 
-async def test_show_draws_the_timeline_for_people_and_for_mermaid(cli: Cli, job: str) -> None:
+async def test_show_draws_the_timeline_for_people_and_for_mermaid(cli: CommandLine, job: str) -> None:
     shown, drawn, diagram = await asyncio.gather(
         cli.json("job", "show", job), cli("job", "show", job), cli("job", "show", job, "-o", "mermaid")
     )
@@ -174,7 +136,9 @@ async def test_show_draws_the_timeline_for_people_and_for_mermaid(cli: Cli, job:
         (("diff", "JOB", "jnothing"), "mesh job ls"),
     ],
 )
-async def test_what_goes_wrong_says_what_to_do(cli: Cli, job: str, arguments: tuple[str, ...], says: str) -> None:
+async def test_what_goes_wrong_says_what_to_do(
+    cli: CommandLine, job: str, arguments: tuple[str, ...], says: str
+) -> None:
     code, out, err = await cli("job", *(job if each == "JOB" else each for each in arguments))
     assert (code, out) == (2, ""), err
     assert says in err

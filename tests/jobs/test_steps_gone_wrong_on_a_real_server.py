@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import pytest
-from servers import RealServer
 
 from mesh import AskPerson, Context, Degraded, Job, Mesh, agent, workflow
-from mesh.cli.main import main
 from mesh.jobs.outside.handle import JobHandle
+from tests.command_line import CommandLine
+from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 
@@ -55,29 +52,9 @@ async def mesh(url: str) -> AsyncIterator[Mesh]:
         yield here
 
 
-class Cli:
-    """Runs commands as `main` does, in a thread."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    async def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        return await asyncio.to_thread(self._run, arguments)
-
-    def _run(self, arguments: tuple[str, ...]) -> tuple[int, str, str]:
-        out, err, code = io.StringIO(), io.StringIO(), 0
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            patch.setattr(sys, "argv", ["mesh", *arguments, "--server", self.url])
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code if isinstance(end.code, int) else 1
-        return code, out.getvalue(), err.getvalue()
-
-
 @pytest.fixture
-def cli(url: str) -> Cli:
-    return Cli(url)
+def cli(url: str) -> CommandLine:
+    return CommandLine(url)
 
 
 async def becomes(handle: JobHandle, status: str) -> None:
@@ -87,7 +64,7 @@ async def becomes(handle: JobHandle, status: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_result_that_rests_on_less_says_so_on_stderr_and_in_job_show(mesh: Mesh, cli: Cli) -> None:
+async def test_a_result_that_rests_on_less_says_so_on_stderr_and_in_job_show(mesh: Mesh, cli: CommandLine) -> None:
     code, out, err = await cli("submit", "shout", '"tired"')
     assert (code, json.loads(out)) == (0, {"loud": "TIRED", "rate": 1.0})
     told = "its result rests on less than was asked for: upper: the small model did it; rate: a degraded value"
@@ -101,7 +78,7 @@ async def test_a_result_that_rests_on_less_says_so_on_stderr_and_in_job_show(mes
     assert "degraded: upper: the small model did it" in table
 
 
-async def test_a_killed_capability_holds_the_job_until_it_is_allowed(mesh: Mesh, cli: Cli) -> None:
+async def test_a_killed_capability_holds_the_job_until_it_is_allowed(mesh: Mesh, cli: CommandLine) -> None:
     code, _, err = await cli("kill", "capability", "text.upper", "--reason", "it shouts", "--by", "ada@desk")
     assert code == 0, err
     handle = await mesh.submit("shout", "hello")
@@ -112,7 +89,7 @@ async def test_a_killed_capability_holds_the_job_until_it_is_allowed(mesh: Mesh,
     assert (await handle.result(30))["loud"] == "HELLO"
 
 
-async def test_a_person_gives_the_value_from_the_command_line(mesh: Mesh, cli: Cli) -> None:
+async def test_a_person_gives_the_value_from_the_command_line(mesh: Mesh, cli: CommandLine) -> None:
     handle = await mesh.submit("asks")
     await becomes(handle, "parked")
     shown = (await cli("job", "show", handle.id))[1]
