@@ -30,7 +30,7 @@ class Trials:
     def sample(self, call: Call, policy: SelectionPolicy) -> Sample | None:
         """Whom to award this call to, to find out; nearly always None. What it was worth lately is not held against it."""
         doubts, capability = self._peer.doubts, call.capability
-        if not doubts.any:
+        if not (doubts.any and doubts.may_try(capability)):
             return None
         repeatable = call.effect in REPEATABLE
         there = self._market.everybody(capability, call.constraints)

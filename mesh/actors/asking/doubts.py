@@ -47,10 +47,20 @@ class Doubts:
         """Whether a call would not be let through by the breakers here."""
         return not (self._breakers.allows(listing.key, what) and self._quality.allows(*_version(listing, what)))
 
+    def may_try(self, what: str = "") -> bool:
+        """Whether a trial call may go anywhere now; with `what`, one for that. What is open, or forced, costs other calls no more
+        than this question, however many there are to choose from."""
+        asked = ((self._breakers, self._broken), (self._quality, self._untrusted))
+        return any(
+            (not what or key[1] == what) and breakers.due(*key, repeatable=True)
+            for breakers, troubled in asked
+            for key in troubled
+        )
+
     def trial(self, listings: Iterable[Listing], terms: Callable[[Listing], tuple[str, bool]]) -> Listing | None:
         """One of these to which the next call should go, to find out whether it is well again. `terms` gives what it would be
         asked for, and whether that may be repeated."""
-        if not (self._broken or self._untrusted):
+        if not self.may_try():
             return None
         return next((each for each in listings if self._due(each, *terms(each))), None)
 
