@@ -252,8 +252,12 @@ class Owner:
         while True:
             await self._room.for_who_waits()
             candidate = self._room.backlog.take()
-            if candidate is not None and candidate.job not in self._room.places:
+            if candidate is None:
+                continue
+            if candidate.job not in self._room.places:
                 self._take_up(candidate)
+            else:
+                self._states.pop(candidate.job, None)
 
     def _take_up(self, candidate: Candidate, *, claimed: bool = False) -> None:
         job = candidate.job
