@@ -64,7 +64,10 @@ class Answers(NamedTuple):
 
 @app.callback()
 def _group() -> None:
-    """Circuit breakers: each process keeps its own, one for each target and capability, tool, or version's outputs."""
+    """Circuit breakers: each process keeps its own, one for each target and capability, tool, or version's outputs.
+
+    Those of processes that host something can be looked at and changed from here; one that only calls has its own, out of reach.
+    """
 
 
 @app.command("ls")
@@ -77,7 +80,7 @@ def list_breakers(
     kind: Kind = None,
     tripped: Annotated[bool, typer.Option("--tripped", help="Only those that are not closed.")] = False,
 ) -> None:
-    """List the breakers of every process; one that does not answer is named on stderr."""
+    """List the breakers of every process that hosts something; one that does not answer is named on stderr."""
     wanted = wanted_of("ls", target, capability, kind)
     found = _sorted(each for each in _ask(options, process, wanted).rows if not tripped or each["state"] != "closed")
     nothing = "no breaker is open" if tripped else "no breaker was needed yet, or none is called that"
@@ -118,8 +121,8 @@ def force_open(
 ) -> None:
     """Force breakers open, until they are closed: calls are refused at once. They need not have been needed before.
 
-    Each process holds its own, in memory: one that restarts, or starts later, does not know of it. To switch something
-    off for good and everywhere, use `mesh kill`.
+    It is for the processes that host something now, and for as long as they run: each holds its own, in memory. One that
+    restarts, starts later, or only calls does not know of it. To switch something off for good and everywhere, use `mesh kill`.
     """
     _do(options, process, wanted_of("open", target, capability, kind, reason))
 
@@ -162,6 +165,24 @@ def wanted_of(
     )  # fmt: skip
 
 
+def instead_of(wanted: BreakersWanted) -> str:
+    """The kill switch that comes next to what is forced open here; it is stored, and every process goes by it."""
+    target, capability = wanted.target, wanted.capability
+    if any(set(each.removesuffix(".*")) & set("*?[") for each in (target, capability) if each != "*"):
+        return "`mesh kill`"
+    if wanted.kind == "tool":
+        what = f"tool {capability}"
+    elif not target or target == "*":
+        what = f"capability {capability or '*'}"
+    elif "@" in target:
+        what = f"version {target}"
+    elif (parts := target.split("."))[1:]:
+        what = f"instance {'.'.join(parts[-2:])}"
+    else:
+        what = f"agent {target}"
+    return f"`mesh kill {what} --reason …`"
+
+
 def _do(options: Options, process: str | None, wanted: BreakersWanted) -> None:
     """Exit code 1 if a process said nothing: there it may be as it was."""
     answers = _ask(options, process, wanted)
@@ -169,8 +190,10 @@ def _do(options: Options, process: str | None, wanted: BreakersWanted) -> None:
     nothing = "no breaker is called that; nothing has changed"
     print_rows([_without_history(each) for each in found], COLUMNS, options.output, empty=nothing)
     if wanted.act == "open" and found:
+        there = len({each["process"] for each in found})
         note(
-            "forced in the processes above while they run; one that starts later calls all the same. `mesh kill` is for all."
+            f"forced in {there} process{'es' * (there != 1)}, while they run; one that restarts, starts later, or hosts nothing calls"
+            f" all the same. For all, and until it is allowed again: {instead_of(wanted)}"
         )
     if answers.silent or not found:
         raise typer.Exit(Exit.FAILED if answers.silent else Exit.BAD_INPUT)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Reason = Annotated[str, typer.Option("--reason", help="Why; whoever is refused is told, and it stays on record.")]
 By = Annotated[str, typer.Option("--by", help="Who decides it (default: user@host).", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+UNASKED = "clients and gateways, which host nothing, are told as well but not asked: what they call is decided where it is hosted"
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})\Z")
 
 Row = dict[str, Any]
@@ -41,7 +42,8 @@ def user() -> str:
 
 
 def decide(options: Options, by: str, work: Callable[[Mesh, Deciding], Awaitable[Decided]], what: str) -> None:
-    """Do it, and say in how many processes it is in force. Exit code 4 if a process did not say so in time."""
+    """Do it, and say which processes confirm that it is in force: those that host something, for only these are known by name.
+    Exit code 4 if one of them did not say so in time."""
 
     async def whole() -> Decided:
         from mesh.actors.deciding import Deciding
@@ -58,8 +60,10 @@ def report(decided: Decided, options: Options, what: str) -> None:
         print_value(decided, options.output)
     else:
         count = len(decided.in_force)
-        where = f"in {count} process{'es' * (count != 1)} after {decided.seconds * 1000:.0f} ms" if count else ""
-        typer.echo(f"{what}, in force {where or 'wherever a process starts: none is there now'}")
+        hosts = f"in {count} process{'es' * (count != 1)} that host{'s' * (count == 1)} something"
+        where = f"{hosts} after {decided.seconds * 1000:.0f} ms" if count else ""
+        typer.echo(f"{what}, in force {where or 'wherever a process starts: none that hosts something is there now'}")
+        note(UNASKED)
     if decided.unrecorded:
         note(f"it holds, but could not be put on record: {decided.unrecorded}")
     if decided.silent:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mesh import Mesh, agent
-from mesh.cli.breaker import wanted_of
+from mesh.cli.breaker import instead_of, wanted_of
 from mesh.cli.exits import BadInput
 from mesh.protocols.breaker_rows import BreakerAct
 from mesh.protocols.errors import BreakerOpen, MeshError
@@ -110,7 +110,9 @@ async def test_breakers_are_shown_forced_closed_and_reset_by_a_person(callers: l
     (row,) = json.loads(out)
     assert (row["process"], row["state"], row["reason"]) == ("ann", "forced-open", "incident 7")
     assert "@" in row["by"]
-    assert "mesh kill" in err
+    assert "forced in 1 process, while they run" in err
+    assert "hosts nothing" in err
+    assert "`mesh kill instance bystander.bob --reason …`" in err
     with pytest.raises(BreakerOpen, match="incident 7"):
         await ann.ask("bystander.bob", "hello")
     assert await bob.ask("bystander.bob", "hello") == "hello", "only ann was told to"
@@ -144,6 +146,23 @@ async def test_what_cannot_be_done_is_said(
     got, out, err = await cli("breaker", *arguments)
     assert got == code
     assert says in out + err
+
+
+@pytest.mark.parametrize(
+    ("target", "capability", "kind", "switch"),
+    [
+        ("writer", None, None, "agent writer"),
+        ("shop.writer.w-1", None, None, "instance writer.w-1"),
+        ("writer@2.0.0", "write", "quality", "version writer@2.0.0"),
+        (None, "pay.*", None, "capability pay.*"),
+        ("*", "search.web", "tool", "tool search.web"),
+    ],
+)
+def test_whoever_forces_a_breaker_is_told_which_switch_holds_for_all_and_for_good(
+    target: str | None, capability: str | None, kind: str | None, switch: str
+) -> None:
+    assert instead_of(wanted_of("open", target, capability, kind, "why")) == f"`mesh kill {switch} --reason …`"
+    assert instead_of(wanted_of("open", "w?", None, None, "why")) == "`mesh kill`"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from mesh import Mesh, agent
 from mesh.protocols.errors import Killed
+from mesh.testing.virtual_time import until
 from tests.command_line import CommandLine
 from tests.servers import RealServer
 
@@ -48,12 +49,27 @@ async def test_an_agent_is_killed_everywhere_listed_allowed_and_all_of_it_is_on_
     (row,) = await cli.json("kill", "ls")
     assert (row["what"], row["name"], row["by"], row["reason"]) == ("agent", "reviewer", "ada@desk", "it loops")
     code, out, _ = await cli("allow", "agent", "reviewer", "--by", "bob@desk")
-    assert (code, "in force in 1 process after" in out) == (0, True)
+    assert (code, "in force in 1 process that hosts something after" in out) == (0, True)
     assert await host.ask("reviewer", "a") == "A"
     history = await cli.json("policy", "history", "--key", "kill.agent.")
     assert [(row["action"], row["key"], row["by"]) for row in history] == [
         ("set", "kill.agent.reviewer", "ada@desk"), ("unset", "kill.agent.reviewer", "bob@desk"),
     ]  # fmt: skip
+
+
+async def test_a_client_goes_by_a_switch_though_it_is_not_counted_among_those_that_confirm(
+    host: Mesh, server: RealServer, cli: CommandLine
+) -> None:
+    async with Mesh.connect(server.url, process="caller") as caller:
+        assert await caller.ask("reviewer", "a") == "A"
+        code, out, err = await cli("kill", "instance", "reviewer.host", "--reason", "it loops")
+        assert (code, "in force in 1 process that hosts something" in out) == (0, True)
+        assert "clients and gateways, which host nothing, are told as well but not asked" in err
+        with pytest.raises(Killed, match="it loops"):
+            await caller.ask("reviewer", "a")
+        await until(lambda: caller.peer.policy.killed(instance="reviewer.host") is not None, timeout=20)
+        code, _, _ = await cli("allow", "instance", "reviewer.host")
+        assert code == 0
 
 
 @pytest.mark.parametrize(
