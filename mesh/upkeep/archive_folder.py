@@ -7,7 +7,6 @@ the next run. One run at a time works on a folder.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from mesh.protocols.job_facts import JobStatus
 from mesh.protocols.naming.names import check_name
 from mesh.server.file_lock import FileLock
 from mesh.upkeep.archive_lines import SUFFIX, Line, read_lines, write_lines
+from mesh.upkeep.durable import put_whole, synced
 from mesh.upkeep.policy import Format
 
 INDEX = ".json"
@@ -91,14 +91,8 @@ class ArchiveFolder:
             path.parent.mkdir(exist_ok=True)
             write_lines(path, lines, form)
             self.verify(index)
-            new = Path(f"{path}{INDEX}.new")
-            with new.open("wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(index), indent=1))
-                file.flush()
-                os.fsync(file.fileno())
-            new.rename(f"{path}{INDEX}")
-            _sync(path.parent)
-            _sync(self.path)
+            put_whole(Path(f"{path}{INDEX}"), msgspec.json.format(msgspec.json.encode(index), indent=1))
+            synced(self.path)
         except OSError as error:
             raise BadArchive(
                 f"{path} cannot be written: {error.strerror}; nothing was removed from the mesh"
@@ -202,11 +196,3 @@ def _read_index(path: Path) -> Index:
         return msgspec.json.decode(path.read_bytes(), type=Index)
     except (OSError, msgspec.MsgspecError) as error:
         raise BadArchive(f"{path} cannot be read: {error}") from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,6 @@ The entry stands there byte for byte as it was stored, so that an archive can be
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 
 from mesh.protocols.errors import Semantic
+from mesh.upkeep.durable import synced
 from mesh.upkeep.policy import Format
 
 SUFFIX: dict[Format, str] = {"jsonl": ".jsonl.gz", "parquet": ".parquet"}
@@ -49,11 +49,7 @@ def write_lines(path: Path, lines: Iterable[Line], form: Format) -> None:
         _write_parquet(path, lines)
     else:
         _write_json(path, lines)
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    synced(path)
 
 
 def read_lines(path: Path) -> Iterator[Line]:

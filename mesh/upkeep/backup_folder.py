@@ -16,6 +16,7 @@ import msgspec
 
 from mesh.protocols.errors import BadPayload
 from mesh.protocols.snapshots import Kind, Shape
+from mesh.upkeep.durable import synced
 
 FORMAT = 1
 SUMMARY = "backup.json"
@@ -94,7 +95,7 @@ class BackupFolder:
         whole.write(msgspec.json.format(msgspec.json.encode(summary), indent=2))
         whole.close()
         whole.path.rename(self.path / SUMMARY)
-        _sync(self.path)
+        synced(self.path)
 
     def summary(self) -> Summary:
         """What it is of.
@@ -171,12 +172,3 @@ class FileWriter:
             yield
         except OSError as error:
             raise BadBackup(f"{self.path} cannot be written: {error.strerror}; what is there is no backup") from error
-
-
-def _sync(folder: Path) -> None:
-    """A renamed file is there after a power cut once its folder is on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
