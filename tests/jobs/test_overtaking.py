@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -183,3 +185,110 @@ async def test_lanes_are_bounded_however_many_tenants_come_while_it_is_crowded(c
     assert len(taken) == 4 * (MOST_LANES // 2) + 1
     assert most <= MOST_LANES
     assert opened == 0
+
+
+class Looked:
+    """Looks at a line that is handled up to `handled`; `taken` are the sequences that were let past, in that order."""
+
+    def __init__(self, line: Line, *, wanted: int = 2) -> None:
+        self.handled_upto = 0
+        self.gives: int | None = None
+        self.taken: list[int] = []
+        self._store = line.store
+        seat = SimpleNamespace(store=self, subjects=line.world.subjects, clock=line.clock)
+        self.overtaking = Overtaking(
+            seat,  # type: ignore[arg-type]
+            "work",
+            "none",
+            crowded=lambda: True,
+            wanted=lambda tenants: {each: wanted if each == "b" else 0 for each in tenants},
+            take=self._take,
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def handled(self, stream: str, durable: str) -> int:
+        return self.handled_upto
+
+    async def follow(self, stream: str, subject: str, *, after: int) -> AsyncIterator[Stored]:
+        """As the store does; but no more than it `gives`, if that is said."""
+        async for each in self._store.follow(stream, subject, after=after):
+            while self.gives == 0:
+                await self.overtaking._seat.clock.sleep(WITHIN)
+            if self.gives is not None:
+                self.gives -= 1
+            yield each
+
+    async def _take(self, stored: Stored) -> None:
+        self.taken.append(stored.sequence)
+
+
+async def test_a_message_that_was_read_is_let_past_even_if_the_next_one_does_not_come(clock: Clock, ids: Ids) -> None:
+    line = Line(clock, ids)
+    await line.publish("flood", 3)
+    await line.publish("b", 2)
+    looked = Looked(line)
+    looked.gives = 1
+    with pytest.raises(TimeoutError):
+        await looked.overtaking.look()
+    assert looked.taken == [4]
+    looked.gives = None
+    await looked.overtaking._close_lanes()
+    await looked.overtaking.look()
+    assert looked.taken == [4, 5]
+    await looked.overtaking.close()
+    await line.world.close()
+
+
+async def test_what_was_handled_in_its_turn_is_not_let_past_once_more(clock: Clock, ids: Ids) -> None:
+    """The line has caught up with what overtook it, and gone on: whoever looks past it goes on from there."""
+    line = Line(clock, ids)
+    await line.publish("b", 8)
+    await line.publish("flood", 8)
+    await line.publish("b", 2)
+    looked = Looked(line)
+    await looked.overtaking.look()
+    assert looked.taken == [1, 2]
+    looked.handled_upto = 10
+    await looked.overtaking.look()
+    assert looked.taken == [1, 2, 17, 18], "those from 3 to 8 were handled in their turn"
+    await looked.overtaking.close()
+    await line.world.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_in_any_order_of_looks_and_troubles_each_waiting_message_is_let_past_once(
+    clock: Clock, ids: Ids, seed: int
+) -> None:
+    line, random = Line(clock, ids), Random(seed)
+    await line.publish("flood", 2)
+    looked, published = Looked(line, wanted=random.choice((1, 3))), 2
+    waiting: set[int] = set()
+    for _ in range(12):
+        match random.choice(("publish", "publish", "handle", "trouble", "look")):
+            case "publish":
+                tenant, count = random.choice(("b", "flood")), random.randrange(1, 4)
+                await line.publish(tenant, count)
+                waiting |= set(range(published + 1, published + count + 1)) if tenant == "b" else set()
+                published += count
+            case "handle":
+                looked.handled_upto = random.randrange(looked.handled_upto, published + 1)
+                waiting = {each for each in waiting if each > looked.handled_upto or each in looked.taken}
+            case "trouble":
+                looked.gives = random.randrange(2)
+                with contextlib.suppress(TimeoutError):
+                    await looked.overtaking.look()
+                looked.gives = None
+                await looked.overtaking._close_lanes()
+            case "look":
+                await looked.overtaking.look()
+        assert len(looked.taken) == len(set(looked.taken))
+        assert set(looked.taken) <= waiting
+    await line.publish("flood", 1)
+    for _ in range(2 * published):
+        await looked.overtaking.look()
+    assert set(looked.taken) == waiting
+    assert len(looked.taken) == len(waiting)
+    await looked.overtaking.close()
+    await line.world.close()

@@ -103,17 +103,27 @@ class Overtaking:
         await _all(self._let_past(each, wanted[each], last[each], handled) for each in chosen)
 
     async def _let_past(self, tenant: str, count: int, last: int, handled: int) -> None:
+        lane, found = await self._lane(tenant, handled), list[Stored]()
+        try:
+            while len(found) < count and self._taken.get(tenant, 0) < last:
+                async with asyncio.timeout(WITHIN):
+                    found.append(await anext(lane))
+                self._taken[tenant] = found[-1].sequence
+        finally:  # what was read is not read again: it is taken in also where the next one does not come
+            await _all(map(self._take_in, found))
+
+    async def _lane(self, tenant: str, handled: int) -> AsyncIterator[Stored]:
+        """Where the tenant's next message is read. A lane that the line has caught up with is opened anew: it would give what has
+        been handled in its turn, once more, and nothing else for as long."""
         lane = self._lanes.pop(tenant, None)
+        if lane is not None and tenant not in self._taken:
+            await _close([lane])
+            lane = None
         if lane is None:
             after, subject = self._taken.get(tenant, handled), self._seat.subjects.ingress(tenant, self._workflow)
             lane = self._seat.store.follow(self._stream, subject, after=after)
         self._lanes[tenant] = lane  # those used last stand last
-        found: list[Stored] = []
-        while len(found) < count and self._taken.get(tenant, 0) < last:
-            async with asyncio.timeout(WITHIN):
-                found.append(await anext(lane))
-            self._taken[tenant] = found[-1].sequence
-        await _all(map(self._take_in, found))
+        return lane
 
     async def _take_in(self, stored: Stored) -> None:
         """Or leave it, to be taken in its turn."""
