@@ -12,6 +12,7 @@ from mesh.actors.declaring.handler import command
 from mesh.actors.peer import Peer
 from mesh.actors.running.actor import Actor
 from mesh.actors.running.context import Context
+from mesh.protocols.acts import Bid, CallForProposal
 from mesh.protocols.artifacts import Verdict
 from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import Clock, Ids
@@ -72,10 +73,10 @@ def _well() -> None:
     SERVED.clear()
 
 
-async def crowd(place: MarketPlace) -> tuple[Actor, list[Peer]]:
+async def crowd(place: MarketPlace, worker: type[Moody] = Moody) -> tuple[Actor, list[Peer]]:
     """A bad worker, a good one, and three callers that host something, so that their beats carry their votes."""
-    bad = await place.host(Moody, process="bad")
-    await place.host(Moody, process="good")
+    bad = await place.host(worker, process="bad")
+    await place.host(worker, process="good")
     peers = []
     for name in ("ann", "bob", "cat"):
         await place.host(place_holder(name), process=name)
@@ -195,8 +196,21 @@ async def test_votes_of_those_who_do_not_call_any_more_lapse(place: MarketPlace)
     assert {await work(cat, "ask", "look") for _ in range(50)} == {"good", "bad"}
 
 
+class Proud(Moody):
+    """Bids the same however it fares, so that no bid tells the bad one from the good."""
+
+    @command(capability="look", effect="pure", timeout=5.0)
+    async def look(self, ctx: Context) -> str:
+        return self.work(ctx)
+
+    @look.bid
+    def boast(self, call: CallForProposal, computed: Bid) -> Bid:
+        return Bid(latency=0.01, capacity=computed.capacity)
+
+
 async def test_a_call_for_proposals_to_everybody_passes_over_suspects(place: MarketPlace) -> None:
-    _, (ann, bob, cat) = await crowd(place)
+    _, (ann, bob, cat) = await crowd(place, Proud)
+    assert {await cat.call("look", mode="broadcast") for _ in range(20)} == {"bad", "good"}
     await fall_out(place, [ann, bob], "look")
     assert {await cat.call("look", mode="broadcast") for _ in range(10)} == {"good"}
     assert {await cat.call("look", mode="directed") for _ in range(10)} == {"good"}
