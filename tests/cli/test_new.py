@@ -14,17 +14,9 @@ import pytest
 from mesh.cli.agent_names import names_for
 from mesh.cli.exits import BadInput
 from mesh.cli.new import write_agent
+from tests.command_line import run_mesh
 
 QUICK = ("randomly", "hypothesispytest", "xdist", "anyio", "cacheprovider")
-
-
-def mesh(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a folder, with no server in its environment."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NATS_", "MESH_", "PYTEST"))}
-    return subprocess.run(
-        [sys.executable, "-c", "from mesh.cli.main import main; main()", *arguments],
-        cwd=cwd, env=kept, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
 
 
 def pass_tests(folder: Path) -> None:
@@ -39,21 +31,21 @@ def pass_tests(folder: Path) -> None:
 
 @pytest.mark.server
 def test_a_new_agent_is_tested_launched_asked_and_stopped(tmp_path: Path) -> None:
-    made = mesh("new", "agent", "price-watcher", cwd=tmp_path)
+    made = run_mesh("new", "agent", "price-watcher", folder=tmp_path)
     assert json.loads(made.stdout) == {"written": ["price_watcher.py", "test_price_watcher.py", "mesh.toml"]}
     assert "mesh up --detach && mesh call price-watcher.answer" in made.stderr
     pass_tests(tmp_path)
-    up = mesh("up", "--detach", cwd=tmp_path)
+    up = run_mesh("up", "--detach", folder=tmp_path)
     try:
         assert up.returncode == 0, up.stderr
-        asked = mesh("call", "price-watcher.answer", '{"text": "hello"}', cwd=tmp_path)
+        asked = run_mesh("call", "price-watcher.answer", '{"text": "hello"}', folder=tmp_path)
         assert (asked.returncode, json.loads(asked.stdout)) == (0, "price-watcher heard: hello")
-        listed = json.loads(mesh("registry", "ls", "-o", "json", cwd=tmp_path).stdout)
+        listed = json.loads(run_mesh("registry", "ls", "-o", "json", folder=tmp_path).stdout)
         assert len([each for each in listed if each["agent"] == "price-watcher"]) == 2
     finally:
-        down = mesh("down", cwd=tmp_path)
+        down = run_mesh("down", folder=tmp_path)
     assert down.returncode == 0, down.stderr
-    assert mesh("server", "status", cwd=tmp_path).returncode == 3
+    assert run_mesh("server", "status", folder=tmp_path).returncode == 3
 
 
 @pytest.mark.parametrize(
@@ -91,7 +83,7 @@ def test_agents_with_difficult_names_pass_their_tests_side_by_side(tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["", "Greeter", "my_agent", "a.b", "über", "-x", "a b", "../x", "x" * 64, "*"])
 def test_a_bad_name_is_bad_input_and_nothing_is_written(tmp_path: Path, name: str) -> None:
-    ended = mesh("new", "agent", "--", name, cwd=tmp_path)
+    ended = run_mesh("new", "agent", "--", name, folder=tmp_path)
     assert ended.returncode == 2
     assert "use lower-case letters, digits and '-'" in ended.stderr
     assert list(tmp_path.iterdir()) == []
@@ -100,7 +92,7 @@ def test_a_bad_name_is_bad_input_and_nothing_is_written(tmp_path: Path, name: st
 @pytest.mark.parametrize("file", ["greeter.py", "test_greeter.py"])
 def test_where_a_file_exists_nothing_is_written(tmp_path: Path, file: str) -> None:
     (tmp_path / file).write_text("mine")
-    ended = mesh("new", "agent", "greeter", cwd=tmp_path)
+    ended = run_mesh("new", "agent", "greeter", folder=tmp_path)
     assert ended.returncode == 2
     assert f"{file} exists already" in ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == [file]
@@ -108,16 +100,16 @@ def test_where_a_file_exists_nothing_is_written(tmp_path: Path, file: str) -> No
 
 
 def test_a_second_agent_leaves_the_manifest_alone_and_says_what_to_add(tmp_path: Path) -> None:
-    mesh("new", "agent", "one", cwd=tmp_path)
+    run_mesh("new", "agent", "one", folder=tmp_path)
     manifest = (tmp_path / "mesh.toml").read_text()
-    ended = mesh("new", "agent", "two", cwd=tmp_path)
+    ended = run_mesh("new", "agent", "two", folder=tmp_path)
     assert json.loads(ended.stdout) == {"written": ["two.py", "test_two.py"]}
     assert 'use = "two.py:Two"' in ended.stderr
     assert (tmp_path / "mesh.toml").read_text() == manifest
 
 
 def test_it_writes_into_a_folder_that_it_makes(tmp_path: Path) -> None:
-    ended = mesh("new", "agent", "greeter", "--folder", "a b/c", cwd=tmp_path)
+    ended = run_mesh("new", "agent", "greeter", "--folder", "a b/c", folder=tmp_path)
     assert ended.returncode == 0
     assert "cd 'a b/c' && mesh up" in ended.stderr
     assert len(list((tmp_path / "a b" / "c").iterdir())) == 3
@@ -138,5 +130,5 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path, monkeypatc
 
 def test_a_folder_that_is_a_file_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert mesh("new", "agent", "greeter", "--folder", "file", cwd=tmp_path).returncode == 2
-    assert mesh("new", "agent", "greeter", "--folder", "file/below", cwd=tmp_path).returncode == 2
+    assert run_mesh("new", "agent", "greeter", "--folder", "file", folder=tmp_path).returncode == 2
+    assert run_mesh("new", "agent", "greeter", "--folder", "file/below", folder=tmp_path).returncode == 2

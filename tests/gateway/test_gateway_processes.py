@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import sys
@@ -19,11 +18,10 @@ from aiohttp import web
 from mesh import Mesh
 from mesh.gateway.webhooks.ledger import Entry, Ledger
 from mesh.testing.virtual_time import until
+from tests.command_line import MESH_PROCESS, run_mesh, without_settings
 from tests.gateway.gate import door, listen
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
-
-RUN = (sys.executable, "-c", "from mesh.cli.main import main; main()", "gateway")
 
 
 def secret_in(path: str) -> str:
@@ -38,15 +36,18 @@ class Cli:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.folder = folder
-        self.env = {name: value for name, value in os.environ.items() if not name.startswith(("NATS_", "MESH_"))}
-        self.env["NATS_URL"] = url
+        self.env = without_settings() | {"NATS_URL": url}
         self.started: list[asyncio.subprocess.Process] = []
         self.clients: list[aiohttp.ClientSession] = []
 
     async def __call__(self, *arguments: str) -> tuple[int | None, str, str]:
-        process = await self._spawn(arguments)
-        out, err = await process.communicate()
-        return process.returncode, out.decode(), err.decode()
+        if arguments[0] == "http":  # which hears signals, as only a process of its own can
+            process = await self._spawn(arguments)
+            out, err = await process.communicate()
+            return process.returncode, out.decode(), err.decode()
+        url = self.env["NATS_URL"]
+        ended = await asyncio.to_thread(run_mesh, "gateway", *arguments, folder=self.folder, NATS_URL=url)
+        return ended.returncode, ended.stdout, ended.stderr
 
     async def serve(self, *arguments: str) -> tuple[asyncio.subprocess.Process, aiohttp.ClientSession]:
         """A gateway process, and a client with its token."""
@@ -65,7 +66,14 @@ class Cli:
 
     async def _spawn(self, arguments: tuple[str, ...]) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
-            *RUN, *arguments, cwd=self.folder, env=self.env, stdin=asyncio.subprocess.DEVNULL, stdout=-1, stderr=-1
+            *MESH_PROCESS,
+            "gateway",
+            *arguments,
+            cwd=self.folder,
+            env=self.env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=-1,
+            stderr=-1,
         )
         self.started.append(process)
         return process

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from mesh.server.embedded import stop_server
 from mesh.server.ports import any_free, remember
 from mesh.server.temporary import TemporaryServer
 from mesh.settings.folder import MeshFolder
+from tests.command_line import run_mesh
 
 pytestmark = pytest.mark.server
 
@@ -28,11 +27,7 @@ def mesh(tmp_path: Path) -> Iterator[MeshCommand]:
     remember(folder.server / "port", any_free())
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("NATS_", "MESH_"))}
-        command = [sys.executable, "-c", "from mesh.cli.main import main; main()", *arguments]
-        return subprocess.run(
-            command, cwd=tmp_path, env=env | environment, capture_output=True, text=True, check=False, timeout=60
-        )
+        return run_mesh(*arguments, folder=tmp_path, **environment)
 
     yield run
     stop_server(folder)

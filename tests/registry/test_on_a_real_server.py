@@ -23,6 +23,7 @@ from mesh.registry.listing import Change
 from mesh.settings.target import ServerTarget
 from mesh.testing.virtual_time import until
 from mesh.transport.connection import Connection, connect
+from tests.command_line import MESH_PROCESS, CommandLine
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
@@ -268,14 +269,7 @@ async def test_a_killed_process_started_again_has_its_name_back_at_once(scene: S
 
 async def mesh(scene: Scene, *arguments: str) -> tuple[int, str, str]:
     """`mesh registry …` as a person would run it: exit code, stdout, stderr."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from mesh.cli.main import main; main()"),
-        *("registry", *arguments, "--server", scene.server.url),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 30)
-    return process.returncode or 0, out.decode(), err.decode()
+    return await CommandLine(scene.server.url)("registry", *arguments)
 
 
 async def test_the_command_line_shows_who_is_there(scene: Scene) -> None:
@@ -327,13 +321,20 @@ async def test_the_command_line_pings_and_says_who_is_silent(scene: Scene) -> No
 
 async def test_the_command_line_watches_one_object_a_line(scene: Scene) -> None:
     await scene.launch("one")
-    watching = asyncio.create_task(mesh(scene, "watch", "-o", "json", "--timeout", "3"))
-    await asyncio.sleep(1.5)  # the watcher is another process; what it saw is judged by its output
+    watching = await asyncio.create_subprocess_exec(
+        *MESH_PROCESS, "registry", "watch", "-o", "json", "--timeout", "3", "--server", scene.server.url, stdout=-1
+    )
+    assert watching.stdout is not None
+    there = [await watching.stdout.readline(), await watching.stdout.readline()]
     scene.kill("one")
-    code, out, _ = await watching
-    kinds = [json.loads(line)["kind"] for line in out.splitlines()]
-    assert code == 0
-    assert kinds == ["process-up", "instance-up", "instance-down", "process-down"]
+    gone = (await watching.communicate())[0].splitlines()
+    assert [json.loads(line)["kind"] for line in (*there, *gone)] == [
+        "process-up",
+        "instance-up",
+        "instance-down",
+        "process-down",
+    ]
+    assert watching.returncode == 0
 
 
 async def test_no_server_is_exit_code_3(scene: Scene) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -26,6 +24,7 @@ from mesh.transport.memory.server import MemoryServer
 from mesh.upkeep.backup import NothingThere, back_up
 from mesh.upkeep.backup_folder import BackupFolder, BadBackup, Saved
 from mesh.upkeep.restore import put_back
+from tests.command_line import run_mesh
 from tests.contract.places import eventually_none
 from tests.servers import RealServer
 from tests.upkeep.host_process import HostProcess
@@ -41,11 +40,7 @@ def servers(tmp_path: Path) -> Iterator[tuple[RealServer, RealServer]]:
 
 
 def command(server: RealServer, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("NATS_")}
-    return subprocess.run(
-        [sys.executable, "-c", "from mesh.cli.main import main; main()", *arguments, "--server", server.url, "-o", "json"],
-        cwd=server.folder, env=environ, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+    return run_mesh(*arguments, "--server", server.url, "-o", "json", folder=server.folder)
 
 
 @asynccontextmanager
