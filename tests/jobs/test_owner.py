@@ -12,7 +12,7 @@ from job_stage import World
 from mesh.jobs.authoring.workflow import Job, workflow
 from mesh.protocols.dead_letters import DeadLetter
 from mesh.protocols.errors import MeshError, TimedOut
-from mesh.protocols.job_state import TERMINAL
+from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.ports import Clock, Ids
 from mesh.testing.virtual_time import until
 
