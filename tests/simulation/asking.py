@@ -12,6 +12,7 @@ from mesh.client.mesh import Mesh
 from mesh.protocols.errors import MeshError
 from tests.simulation.invariants import Invariants
 from tests.simulation.questions import Question
+from tests.simulation.workload import LESS
 from tests.simulation.world import World
 
 SLACK = 1.0
@@ -46,10 +47,15 @@ class Asking:
             self._invariants.violated(f"{question} ended after {took:.2f} s")
 
     async def _put(self, mesh: Mesh, question: Question) -> object:
-        payload, timeout = {"takes": question.takes}, question.timeout
+        payload, timeout, tenant = {"takes": question.takes}, question.timeout, question.tenant or None
         match question.how:
             case "ask":
-                return await mesh.ask("worker", payload, command="compute", timeout=timeout)
+                return await mesh.ask("worker", payload, command="compute", timeout=timeout, tenant=tenant)
+            case "relay":
+                answer = await mesh.ask("relay", payload, timeout=timeout, tenant=tenant, fallbacks=())
+                if answer.value == LESS and answer.source == "full":
+                    self._invariants.violated(f"{question.key} was handed a degraded answer as a full one")
+                return answer
             case "tell":
                 return await mesh.tell("worker", payload, command="compute")
             case "call":

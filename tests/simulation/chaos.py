@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from mesh.protocols.job_events import decode_entry
+from mesh.protocols.policies import RateLimit, Switch, TenantShare
 from mesh.protocols.ports import Stored
 from mesh.transport.matching import matches
-from tests.simulation.configuration import Fault
+from tests.simulation.decrees import Decrees
+from tests.simulation.faults import Fault
 from tests.simulation.network import Weather
 from tests.simulation.outside import Effect
 from tests.simulation.place import Place
@@ -27,6 +29,7 @@ class Chaos:
         self._appends: list[tuple[Fault, int]] = []
         self._effects: list[tuple[Fault, int]] = []
         self._words: list[tuple[Fault, int]] = []
+        self._decrees = Decrees(world)
         self._over = False
         world.loop.on_fuse = self._burnt
         world.server.storage.appended.append(self._appended)
@@ -52,6 +55,8 @@ class Chaos:
         world.network.weather.spike = 0.0
         world.server.start()
         world.server.storage.available = True
+        world.outside.sick.clear()
+        self._decrees.lift_all()
         for name, process in world.everybody.items():
             self._continue(name)
             world.network.heal(name)
@@ -145,6 +150,25 @@ class Chaos:
         if process.up:
             process.drain()
             self._later(8.0 + fault.seconds, self._revive, fault.target)
+
+    # -- what strains them
+
+    def _sick(self, fault: Fault) -> None:
+        """Whoever computes there fails, or says nothing."""
+        sick = self._world.outside.sick
+        sick[fault.target] = fault.way
+        self._later(fault.seconds, sick.pop, fault.target, None)
+
+    def _switch(self, fault: Fault) -> None:
+        what, _, name = fault.target.partition(" ")
+        self._decrees.set(Switch(what=what, name=name, reason="it is tried", now=fault.way == "now"), fault.seconds)  # type: ignore[arg-type]
+
+    def _limit(self, fault: Fault) -> None:
+        self._decrees.set(RateLimit(agent=fault.target, calls=float(fault.number), burst=float(fault.way)))
+
+    def _share(self, fault: Fault) -> None:
+        queue = int(fault.way) if fault.way else None
+        self._decrees.set(TenantShare(tenant=fault.target, at_once=fault.number or None, queue=queue), fault.seconds)
 
     # -- at an occasion
 

@@ -6,43 +6,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
+from tests.simulation.faults import Fault, Kind
 from tests.simulation.network import Weather
 from tests.simulation.questions import Question, questions
 from tests.simulation.server import Quirks
+from tests.simulation.strain import ROOM, strain
 
-Kind = Literal[
-    "crash", "crash-on-append", "crash-on-effect", "crash-on-word", "cut", "partition", "slow", "stop", "server", "leaderless", "clock",
-    "storm", "disk", "drain",
-]  # fmt: skip
 KINDS: tuple[tuple[Kind, int], ...] = (
     ("crash", 4), ("crash-on-append", 6), ("crash-on-effect", 4), ("crash-on-word", 5), ("cut", 4), ("partition", 4), ("slow", 2), ("stop", 3),
     ("server", 3), ("leaderless", 2), ("clock", 2), ("storm", 2), ("disk", 3), ("drain", 2),
 )  # fmt: skip
 """What may happen, and how often beside the others."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One piece of bad luck: `kind` happens to `target` `at` so many seconds after everything is up."""
-
-    at: float
-    kind: Kind
-    target: str = ""
-    seconds: float = 0.0
-    """How long it lasts, or until the process is there again."""
-    number: int = 0
-    """At the how many-th occasion, or after how many steps."""
-    way: str = ""
-
-    def __str__(self) -> str:
-        words = [f"+{self.at:.2f}s {self.kind}", self.target, self.way]
-        if self.number:
-            words.append(f"no. {self.number}")
-        if self.seconds:
-            words.append(f"for {self.seconds:.2f}s")
-        return " ".join(filter(None, words))
 
 
 @dataclass(frozen=True)
@@ -66,7 +42,7 @@ class Configuration:
 
     seed: int
     processes: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """By name: what runs there, of `flows`, `work`, `pay`."""
+    """By name: what runs there, of `flows`, `work`, `pay`, `relay`."""
     weather: Weather = field(default_factory=Weather)
     quirks: Quirks = field(default_factory=Quirks)
     skews: dict[str, float] = field(default_factory=dict)
@@ -78,6 +54,8 @@ class Configuration:
     """Seconds for which there are faults."""
     snapshot_every: int = 500
     """Events of a job between two snapshots."""
+    room: int = ROOM
+    """So many messages may wait for a worker."""
     looks_back: bool = False
     """Whether to wait in the end until nobody holds on to anything: that takes time."""
 
@@ -86,6 +64,7 @@ class Configuration:
             f"processes: {', '.join(f'{name} ({chr(32).join(does)})' for name, does in self.processes.items())}",
             f"network: {self.weather}",
             f"server: {self.quirks}",
+            f"room for {self.room} in a mailbox",
             f"clocks: {', '.join(f'{name} {skew:+.1f}s' for name, skew in self.skews.items() if skew) or 'true'}",
             *(f"job {each.number} (+{each.at:.2f}s, {each.tenant}): {plan_words(each)}" for each in self.orders),
             *map(str, self.questions),
@@ -118,7 +97,18 @@ def draw(seed: int) -> Configuration:
     made.questions = questions(seed, made.chaos)
     made.looks_back = seed % 3 == 0
     made.snapshot_every = Random(f"snapshots {seed}").choice((500, 500, 4, 9))
+    _strain(made)
     return made
+
+
+def _strain(made: Configuration) -> None:
+    """What is there besides: nothing, of most seeds. Numbers of the faults of before stay what they were."""
+    drawn = strain(made.seed, made.chaos, tuple(made.processes))
+    made.room = drawn.room
+    made.faults += drawn.faults
+    made.questions += drawn.questions
+    for name in drawn.relays:
+        made.processes[name] = (*made.processes[name], "relay")
 
 
 def _processes(random: Random) -> dict[str, tuple[str, ...]]:

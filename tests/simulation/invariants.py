@@ -27,8 +27,14 @@ from mesh.protocols.job_state import JobState, Recorded
 from mesh.protocols.ports import Stored
 from mesh.testing.virtual_time import _waiting_at
 from mesh.transport.matching import matches
+from tests.simulation.admission_rules import AdmissionRules
+from tests.simulation.breaker_rules import BreakerRules
 from tests.simulation.outside import Effect
+from tests.simulation.policy_rules import PolicyRules
+from tests.simulation.recovery import recovered
 from tests.simulation.rest import rest
+from tests.simulation.retry_rules import RetryRules
+from tests.simulation.seams import open_seams
 from tests.simulation.workload import Plan
 
 if TYPE_CHECKING:
@@ -71,12 +77,17 @@ class Invariants:
         self.world = world
         self.jobs: dict[str, JobSeen] = {}
         self.found: str = ""
+        self.breakers: BreakerRules
         self._journals = world.subjects.job_all()
 
     def watch(self) -> None:
         """From now on."""
         self.world.server.storage.appended.append(self._appended)
         self.world.outside.on_effect.append(self._effect)
+        seams = open_seams()
+        self.breakers = BreakerRules(self, seams)
+        RetryRules(self, seams)
+        AdmissionRules(self, seams, PolicyRules(self, seams))
 
     def violated(self, words: str) -> None:
         """Remember it, if it is the first."""
@@ -234,11 +245,18 @@ class Invariants:
                     f"job {job} is still {seen.state.status} (owner {seen.state.head and seen.state.head.owner}; waits for {waits or 'nothing'})"
                 )
         self.check()
+        await self._at_rest()
+        self.check()
+
+    async def _at_rest(self) -> None:
+        """When nothing is under way any more."""
+        stuck = await recovered(self.world)
+        if stuck:
+            self.violated(f"when all was well again: {stuck}")
         if self.world.configuration.looks_back:
-            found = await rest(self.world)
+            found = await rest(self.world) or next(self.breakers.unrest(), "")
             if found:
                 self.violated(f"when all was over: {found}")
-        self.check()
 
 
 def _about(effect: Effect) -> tuple[str, ...]:

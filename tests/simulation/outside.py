@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tests.simulation.handling import Handlings
 from tests.simulation.place import HERE
 
 
@@ -20,11 +21,14 @@ class Effect(NamedTuple):
 
 
 class Outside:
-    """What was done, in order. `accounts` honours keys, as a payment provider does."""
+    """What was done, in order, and what is being done. `accounts` honours keys, as a payment provider does."""
 
     def __init__(self) -> None:
         self.effects: list[Effect] = []
         self.accounts: dict[str, str] = {}
+        self.handlings = Handlings()
+        self.sick: dict[str, str] = {}
+        """By process: what happens to who computes there, `fails` or `hangs`."""
         self.on_effect: list[Callable[[Effect, str], None]] = []
         """Told of each effect, `before` and `after` it happens."""
 

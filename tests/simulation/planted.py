@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,31 +32,10 @@ from mesh.protocols.awards import Candidate
 from mesh.protocols.job_events import StepSucceeded
 from mesh.protocols.job_state import JobState
 from mesh.protocols.submission import Answer, job_id_for_key, terms_of
+from tests.simulation import planted_strain  # noqa: F401 - those of breakers, budgets, mailboxes and policies
+from tests.simulation.plant import PLANTS as PLANTS
+from tests.simulation.plant import planted
 from tests.simulation.server import EXPECTED_SUBJECT
-
-
-@dataclass(frozen=True)
-class Plant:
-    """One planted bug."""
-
-    name: str
-    what: str
-    install: Callable[[], None]
-    seeds: tuple[int, ...]
-    """Seeds that find it."""
-
-
-PLANTS: dict[str, Plant] = {}
-
-
-def planted(name: str, what: str, *seeds: int) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """The function below plants this bug."""
-
-    def keep(install: Callable[[], None]) -> Callable[[], None]:
-        PLANTS[name] = Plant(name, what, install, seeds)
-        return install
-
-    return keep
 
 
 class _Unguarded:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-How = Literal["ask", "tell", "call", "pay", "charge"]
+How = Literal["ask", "tell", "call", "pay", "charge", "relay"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Question:
     takes: float
     timeout: float
     key: str
+    tenant: str = ""
+    """On whose account; empty: the client's own."""
 
     def __str__(self) -> str:
         return f"{self.key} (+{self.at:.2f}s): {self.how} that takes {self.takes:g} s, within {self.timeout:g} s"

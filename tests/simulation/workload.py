@@ -10,10 +10,18 @@ import msgspec
 import mesh
 from mesh import Agent, Context, Job, command, workflow
 from mesh.jobs.authoring.workflow import Workflow
+from mesh.protocols.errors import Transient
+from mesh.resilience.fallback import Degraded
 from tests.simulation.outside import Outside
+from tests.simulation.place import HERE
+from tests.simulation.strain import ROOM
 
 CALL = 20
 """Seconds for which an agent is waited for."""
+AT_ONCE = 2
+"""Messages that an agent handles at once."""
+LESS = "less"
+"""What a relay answers where it has nothing better."""
 
 
 class Step(msgspec.Struct, omit_defaults=True):
@@ -38,41 +46,63 @@ class Refusal(Exception):
     """The workflow wants to fail."""
 
 
-def agents_of(outside: Outside) -> dict[str, type[Agent]]:
-    """The agents by what they do, with their effects in this world."""
+def agents_of(outside: Outside, room: int = ROOM) -> dict[str, type[Agent]]:
+    """The agents by what they do, with their effects in this world. So many messages may wait for a worker."""
+    begun = outside.handlings.begun
 
     async def done(kind: str, ctx: Context) -> str:
         await outside.approach(kind, ctx.job, ctx.step, ctx.key)
         return outside.do(kind, ctx.job, ctx.step, ctx.key)
 
-    class Worker(Agent, name="worker", version="1.0.0", capacity=2):
+    async def suffer() -> None:
+        match outside.sick.get(HERE.get().name):
+            case "fails":
+                raise Transient("out of order")
+            case "hangs":
+                await asyncio.sleep(3600)
+
+    class Worker(Agent, name="worker", version="1.0.0", capacity=AT_ONCE, mailbox=room):
         @command(capability="work.compute", effect="pure", timeout=5.0)
         async def compute(self, takes: float, ctx: Context) -> str:
-            await asyncio.sleep(takes)
-            await done("compute", ctx)
-            return f"{ctx.step}!"
+            with begun("work.compute", ctx):
+                if outside.sick:
+                    await suffer()
+                await asyncio.sleep(takes)
+                await done("compute", ctx)
+                return f"{ctx.step}!"
 
         @command(capability="work.charge", effect="idempotent", timeout=5.0)
         async def charge(self, takes: float, ctx: Context) -> str:
-            await asyncio.sleep(takes)
-            receipt = await done("charge", ctx)
-            await asyncio.sleep(takes)
-            return receipt
+            with begun("work.charge", ctx):
+                await asyncio.sleep(takes)
+                receipt = await done("charge", ctx)
+                await asyncio.sleep(takes)
+                return receipt
 
         @command(capability="work.refund", effect="idempotent", timeout=5.0)
         async def refund(self, receipt: str, ctx: Context) -> str:
-            await done("refund", ctx)
-            return receipt
+            with begun("work.refund", ctx):
+                await done("refund", ctx)
+                return receipt
 
-    class Payer(Agent, name="payer", version="1.0.0", capacity=2):
+    class Payer(Agent, name="payer", version="1.0.0", capacity=AT_ONCE):
         @command(capability="pay.once", effect="at_most_once", timeout=5.0)
         async def pay(self, takes: float, ctx: Context) -> str:
-            await asyncio.sleep(takes)
-            receipt = await done("pay", ctx)
-            await asyncio.sleep(takes)
-            return receipt
+            with begun("pay.once", ctx):
+                await asyncio.sleep(takes)
+                receipt = await done("pay", ctx)
+                await asyncio.sleep(takes)
+                return receipt
 
-    return {"work": Worker, "pay": Payer}
+    class Relay(Agent, name="relay", version="1.0.0", capacity=AT_ONCE):
+        @command(capability="relay", effect="pure", timeout=5.0)
+        async def relay(self, takes: float, ctx: Context) -> Any:
+            with begun("relay", ctx):
+                wanted = {"takes": takes}
+                answer = await ctx.ask("worker", wanted, command="compute", fallbacks=(Degraded(LESS),))
+                return answer.value
+
+    return {"work": Worker, "pay": Payer, "relay": Relay}
 
 
 class Doing:
@@ -166,4 +196,4 @@ def workflows_of(outside: Outside) -> list[Workflow[Any]]:
     return [order, part]
 
 
-__all__ = ["Plan", "Step", "agents_of", "workflows_of"]
+__all__ = ["AT_ONCE", "LESS", "Plan", "Step", "agents_of", "workflows_of"]

@@ -137,7 +137,7 @@ class World:
         self.random = random
         self.trace = Trace(lambda: loop.now)
         self.outside = Outside()
-        self.agents: Mapping[str, Any] = agents_of(self.outside)
+        self.agents: Mapping[str, Any] = agents_of(self.outside, configuration.room)
         self.workflows = workflows_of(self.outside)
         self.subjects = Subjects("sim")
         self._journals = self.subjects.job_all()
