@@ -85,10 +85,15 @@ async def cluster_mesh(cluster: Cluster) -> AsyncIterator[Mesh]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A quick form may take long on a machine that is busy with others; `make chaos` says itself how long a full one may."""
+    """A quick form may take long on a machine that is busy with others; `make chaos` says itself how long a full one may.
+
+    What injects a fault is slow: `make test` begins with it.
+    """
     for item in items:
         if SIZE == "quick" and item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.timeout(QUICK_WITHIN))
+        if item.path.is_relative_to(HERE) and "chaos" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
