@@ -51,8 +51,8 @@ types: $(VENV)/.developed  ## Static types, strict.
 imports: $(VENV)/.developed  ## Imports only go down the floors.
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
-unit: $(VENV)/.developed  ## Every test, in parallel and in random order.
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+unit: $(VENV)/.developed  ## Every test, in parallel, what is slow first and otherwise in random order.
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 clean:  ## Remove the virtual environment and everything the mesh keeps here.
 	rm -rf $(VENV) .mesh build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
