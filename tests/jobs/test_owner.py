@@ -10,6 +10,7 @@ import pytest
 from job_stage import World
 
 from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.journals.journals import Journals
 from mesh.protocols.dead_letters import DeadLetter
 from mesh.protocols.errors import MeshError, TimedOut
 from mesh.protocols.job_rules import TERMINAL
@@ -201,4 +202,29 @@ async def test_many_jobs_many_deaths_each_job_once(hosts: int, clock: Clock, ids
         assert not state.void
         assert all(step.state == "succeeded" for step in state.steps.values())
     assert set(effects) == {number * 10 + each for number in range(12) for each in range(5)}
+    await world.close()
+
+
+async def test_a_look_that_failed_for_long_does_not_put_off_the_next_one(
+    clock: Clock, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looks that take long are made less often; one that met a store that was away says nothing of how long they take."""
+    real, away = Journals.changed, True
+
+    async def changed(journals: Journals, shard: str, **terms: Any) -> Any:
+        if away:
+            await clock.sleep(5)
+            raise TimedOut("no answer")
+        return await real(journals, shard, **terms)
+
+    monkeypatch.setattr(Journals, "changed", changed)
+    world = world_of(clock, ids, seconds=1)
+    await world.host("a", slow)
+    await clock.sleep(60)
+    away = False
+    await world.submit(workflow="slow", value={"number": 7})
+    began = clock.monotonic()
+    while (await world.reader.state("default", "j1")).status != "completed":
+        await clock.sleep(0.5)
+    assert clock.monotonic() - began < 20
     await world.close()

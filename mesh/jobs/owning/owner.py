@@ -230,21 +230,26 @@ class Owner:
     async def _look(self) -> None:
         while True:
             self._look_now.clear()
-            began = self.seat.clock.monotonic()
-            try:
-                for candidate in await self._lookout.look(self._room.places.jobs):
-                    self._room.backlog.add(candidate)
-            except MeshError as error:
-                logger.info("the journals are out of reach: %s", error)
-            except Exception:
-                logger.exception("looking for jobs failed")
-            every = max(self._look_every, LOOK_SHARE * (self.seat.clock.monotonic() - began))
-            wait = every * (0.75 + 0.5 * self.seat.ids.random.random())
+            wait = await self._look_once() * (0.75 + 0.5 * self.seat.ids.random.random())
             try:
                 async with asyncio.timeout(wait):
                     await self._look_now.wait()
             except TimeoutError:
                 continue
+
+    async def _look_once(self) -> float:
+        """Queue up what needs an owner; seconds until the next look. One that failed does not say how long looking takes."""
+        began = self.seat.clock.monotonic()
+        try:
+            for candidate in await self._lookout.look(self._room.places.jobs):
+                self._room.backlog.add(candidate)
+        except MeshError as error:
+            logger.info("the journals are out of reach: %s", error)
+        except Exception:
+            logger.exception("looking for jobs failed")
+        else:
+            return max(self._look_every, LOOK_SHARE * (self.seat.clock.monotonic() - began))
+        return self._look_every
 
     # -- driving
 
