@@ -236,6 +236,9 @@ class Presence:
         except (MeshError, TimeoutError) as error:
             logger.info("%s: records not written yet: %s", self.process, str(error) or "timed out")
             return False
+        except Exception:
+            logger.exception("%s: records not written yet", self.process)
+            return False
         return True
 
     # -- what happens to the lease

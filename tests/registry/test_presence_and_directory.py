@@ -431,3 +431,20 @@ async def test_a_failing_callback_keeps_the_others_from_nothing(crew: Crew) -> N
     await until(lambda: bool(heard))
     forget()
     forget()
+
+
+async def test_records_are_written_again_whatever_a_write_failed_with(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process whose lease lives and whose records nobody writes any more hosts agents that nobody finds."""
+    ann, bob = await crew.join("ann"), await crew.join("bob")
+    real, failures = bob.presence._publication.write, [RuntimeError("a bug"), RuntimeError("again")]
+
+    async def write() -> None:
+        if failures:
+            raise failures.pop()
+        await real()
+
+    monkeypatch.setattr(bob.presence._publication, "write", write)
+    await bob.presence.register(instance_of("bob"))
+    await until(lambda: bool(ann.directory.lookup("greet")), timeout=10)
