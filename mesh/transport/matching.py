@@ -9,6 +9,7 @@ from mesh.protocols.errors import InvalidName
 
 _FORBIDDEN = re.compile(r"[\s\x00*>]")
 _BLANK = re.compile(r"[\s\x00]")
+_WILD = re.compile(r"[*>]")
 
 
 def check_subject(subject: str) -> bytes:
@@ -53,13 +54,23 @@ def matches(pattern: str, subject: str) -> bool:
     """Whether `subject` (without wildcards) is one of those that `pattern` means."""
     if pattern == subject or pattern == ">":
         return True
+    start, wanted, open_end = _parts(pattern)
+    if not wanted or not subject.startswith(start):
+        return False
+    found = subject.split(".")
+    if len(found) <= len(wanted) if open_end else len(found) != len(wanted):
+        return False
+    return all(want in ("*", token) for want, token in zip(wanted, found, strict=False))
+
+
+@lru_cache(maxsize=4096)
+def _parts(pattern: str) -> tuple[str, tuple[str, ...], bool]:
+    """What stands before the first wildcard, the tokens but for a `>` at the end, and whether there is one.
+
+    No tokens: it means no other subject than itself.
+    """
     if not has_wildcard(pattern):
-        return False
-    wanted, found = pattern.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        wanted.pop()
-        if len(found) <= len(wanted):
-            return False
-    elif len(found) != len(wanted):
-        return False
-    return all(w in ("*", f) for w, f in zip(wanted, found, strict=False))
+        return pattern, (), False
+    tokens = pattern.split(".")
+    open_end = tokens[-1] == ">"
+    return _WILD.split(pattern, 1)[0], tuple(tokens[:-1] if open_end else tokens), open_end

@@ -15,6 +15,7 @@ from mesh.transport.matching import check_pattern, check_subject
 from tests.simulation.network import Network, Wire
 
 PENDING_LIMIT = 16 * 1024 * 1024
+FAILED = (MeshError, KeyError)
 RETRY_FIRST, RETRY_LONGEST = 0.05, 1.0
 
 
@@ -54,6 +55,7 @@ class SimulatedBus:
         self._numbers = 0
         self._subscriptions: dict[int, SimulatedSubscription] = {}
         self._answers: dict[int, asyncio.Future[Any]] = {}
+        self._late: set[int] = set()
         self._hearers: dict[int, Callable[[Any], None]] = {}
         """Who hears what is pushed or pulled under a number; gone with the connection."""
         self._requests: dict[str, asyncio.Future[Message]] = {}
@@ -201,17 +203,20 @@ class SimulatedBus:
         """
         self.check_connected()
         number = number or self.number()
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
         self._answers[number] = answer
         self.tell(verb, number, *arguments)
+        timer = loop.call_later(timeout, self._too_late, number)
         try:
-            async with asyncio.timeout(timeout):
-                outcome = await answer
-        except TimeoutError:
-            raise TimedOut(f"no answer to {what or verb} within {timeout:g} s") from None
+            outcome = await answer
         finally:
+            timer.cancel()
             self._answers.pop(number, None)
-        if isinstance(outcome, MeshError | KeyError):
+        if number in self._late:
+            self._late.remove(number)
+            raise TimedOut(f"no answer to {what or verb} within {timeout:g} s")
+        if isinstance(outcome, FAILED):
             raise outcome
         return outcome
 
@@ -292,6 +297,13 @@ class SimulatedBus:
                 answer.set_result(item)
         elif (hearer := self._hearers.get(number)) is not None:
             hearer(item)
+
+    def _too_late(self, number: int) -> None:
+        """An answer that comes now is late, even one that lies there and has not been looked at."""
+        self._late.add(number)
+        answer = self._answers[number]
+        if not answer.done():
+            answer.set_result(None)
 
     def _answered(self, message: Message) -> None:
         future = self._requests.get(message.subject)

@@ -80,9 +80,7 @@ def _one(options: argparse.Namespace, without: frozenset[int]) -> int:
 
     def run(seed: int) -> Outcome:
         plant(options.plant)
-        outcome = simulate(seed, without=without, logs=options.logs)
-        outcome.kept = outcome.trace
-        return outcome
+        return simulate(seed, without=without, logs=options.logs, shown=True)
 
     outcome = isolated(options.seed, run)
     if options.trace or not outcome.ok:
@@ -95,12 +93,12 @@ def _one(options: argparse.Namespace, without: frozenset[int]) -> int:
 def _show(outcome: Outcome, *, whole: bool, without: frozenset[int]) -> None:
     """What was violated first, then what was drawn, then the last of what happened, or all of it."""
     if outcome.violation:
-        say(f"VIOLATED: {outcome.violation.strip()}", "", "the last of what happened:", *outcome.kept[-TAIL:], "")
+        say(f"VIOLATED: {outcome.violation.strip()}", "", "the last of what happened:", *outcome.trace[-TAIL:], "")
     say(str(draw(outcome.seed)))
     if without:
         say(f"left out: faults {', '.join(map(str, sorted(without)))}")
     if whole:
-        say("", *outcome.kept)
+        say("", *outcome.trace)
     say("")
 
 

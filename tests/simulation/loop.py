@@ -8,15 +8,15 @@ anything to do, time jumps to the next timer. Work for a thread runs in a later 
 from __future__ import annotations
 
 import asyncio
-from asyncio import events
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from contextvars import Context
+from contextvars import Context, copy_context
 from heapq import heappop, heappush
 from random import Random
 from typing import Any, TypeVar
 
 from tests.simulation.place import HERE, Place
+from tests.simulation.step import Step
 
 T = TypeVar("T")
 
@@ -60,6 +60,8 @@ class SimulatedFuture(asyncio.Future):  # type: ignore[type-arg]
 class SimulatedLoop(asyncio.BaseEventLoop):
     """See the module. `on_fuse` is called when a place's fuse has burnt down."""
 
+    get_debug = bool  # type: ignore[assignment] - False, and asked for each future: no frame of Python for that
+
     def __init__(self, random: Random) -> None:
         super().__init__()
         self.random = random
@@ -69,10 +71,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.steps = 0
         self.on_fuse: Callable[[Place], None] = lambda place: None
         self._runnable: list[Place] = []
-        self._timers: list[tuple[float, int, asyncio.TimerHandle, Place]] = []
+        self._timers: list[tuple[float, int, Step]] = []
         self._count = 0
         _Numbers.last = 0
-        self.set_task_factory(self._make_task)
 
     # -- what asyncio asks of a loop
 
@@ -80,35 +81,51 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """The monotonic clock of the place that runs."""
         return self.now + self.current.offset
 
-    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Step:  # type: ignore[override]
         """Run it in the place of its context, after everything that is due there."""
-        handle = events.Handle(callback, args, self, context)
-        place = self.current if context is None else context.get(HERE, self.outside)
-        self._enqueue(handle, place)
-        return handle
+        if context is None:
+            context, place = copy_context(), self.current
+        else:
+            place = context.get(HERE, self.outside)
+        step = Step(callback, args, context, place)
+        self._enqueue(step, place)
+        return step
 
     call_soon_threadsafe = call_soon
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> Step:
         """`when` is by the clock of the place that runs now."""
-        handle = events.TimerHandle(when, callback, args, self, context)
-        place = self.current if context is None else context.get(HERE, self.outside)
-        if place.alive:
-            self._count += 1
-            heappush(self._timers, (when - self.current.offset, self._count, handle, place))
-        return handle
+        if context is None:
+            context, place = copy_context(), self.current
+        else:
+            place = context.get(HERE, self.outside)
+        step = Step(callback, args, context, place, when)
+        self.at(when - self.current.offset, step)
+        return step
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> Step:
         """As asyncio's."""
         return self.call_at(self.now + self.current.offset + delay, callback, *args, context=context)
+
+    def at(self, when: float, step: Step) -> None:
+        """Run it `when` it is due by the loop's own time; again for each time that this is said."""
+        if step.place.alive:
+            self._count += 1
+            heappush(self._timers, (when, self._count, step))
 
     def create_future(self) -> asyncio.Future[Any]:
         """One with a number."""
         return SimulatedFuture(loop=self)
+
+    def create_task(  # type: ignore[override]
+        self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[T]:
+        """One with a number."""
+        return SimulatedTask(coro, loop=self, name=name, context=context)
 
     def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         """What a thread would do is done in a step of its own, a moment later."""
@@ -134,9 +151,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     complaints: list[str]
 
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It is passed over when it is due."""
-
     def _process_events(self, event_list: Any) -> None:
         """There is no input from outside."""
 
@@ -145,9 +159,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def close(self) -> None:
         """There is nothing to close."""
-
-    def _make_task(self, loop: Any, coro: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
-        return SimulatedTask(coro, loop=self, **options)
 
     # -- places
 
@@ -175,60 +186,77 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     # -- the scheduler
 
-    def _enqueue(self, handle: asyncio.Handle, place: Place) -> None:
-        if not place.alive:
-            place.ready.append(handle)  # kept, and never run
-            return
-        if not place.ready and not place.stopped:
+    def _enqueue(self, step: Step, place: Place) -> None:
+        """It is due. In a dead place it is kept, and never run."""
+        ready = place.ready
+        if not ready and place.alive and not place.stopped:
             self._runnable.append(place)
-        place.ready.append(handle)
+        ready.append(step)
 
     def _run_once(self) -> None:
         """Run until somebody calls `stop`."""
         runnable, draw = self._runnable, self.random.random
-        moment, spins = self.now, 0
+        moment, before = self.now, self.steps
         while not self._stopping:
-            if not runnable:
-                self._jump()
+            if runnable:
+                count = len(runnable)
+                place = runnable[int(draw() * count)] if count > 1 else runnable[0]
+                ready = place.ready
+                step = ready.popleft()
+                if not ready:
+                    runnable.remove(place)
+                callback = step.callback
+                if callback is None:
+                    continue
+            elif (alone := self._jump()) is not None:
+                step, place, callback = alone, alone.place, alone.callback
+            else:
                 continue
-            count = len(runnable)
-            place = runnable[int(draw() * count)] if count > 1 else runnable[0]
-            handle = place.ready.popleft()
-            if not place.ready:
-                runnable.remove(place)
-            if handle._cancelled:
-                continue
-            place.steps += 1
-            self.steps += 1
             self.current = place
-            handle._run()
+            try:
+                step.context.run(callback, *step.args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever it is, somebody should have heard of it
+                self._unheard(step, error)
             self.current = self.outside
-            place.fuse -= 1
-            if place.fuse == 0:
+            self.steps = steps = self.steps + 1
+            place.fuse = fuse = place.fuse - 1
+            if not fuse:
                 self.on_fuse(place)
             if self.now != moment:
-                moment, spins = self.now, 0
-            spins += 1
-            if spins > MOST_AT_ONE_MOMENT:
-                raise Spinning(f"{place} goes round in circles at t={self.now:.3f}: {handle!r}")
+                moment, before = self.now, steps
+            elif steps - before > MOST_AT_ONE_MOMENT:
+                raise Spinning(f"{place} goes round in circles at t={self.now:.3f}: {step!r}")
 
-    def _jump(self) -> None:
-        """Go on to the next timer, and to all that are due at the same moment."""
+    def _unheard(self, step: Step, error: BaseException) -> None:
+        self.call_exception_handler({"message": f"Exception in callback {step.callback!r}", "exception": error})
+
+    def _jump(self) -> Step | None:
+        """Go on to the next timer: what is due then. None if that is for the scheduler: there are several, or none can run."""
         timers = self._timers
-        while timers and (timers[0][2]._cancelled or not timers[0][3].alive):
-            self._keep(heappop(timers))
-        if not timers:
-            raise Stalled("nothing is ready and nothing is scheduled")
-        due = timers[0][0]
-        self.now = max(self.now, due)
+        while True:
+            if not timers:
+                raise Stalled("nothing is ready and nothing is scheduled")
+            due, _, step = heappop(timers)
+            if step.callback is not None and step.place.alive:
+                break
+            self._keep(step)
+        if due > self.now:
+            self.now = due
+        place = step.place
+        if (not timers or timers[0][0] > due) and not place.stopped:
+            return step
+        self._enqueue(step, place)
         while timers and timers[0][0] <= due:
-            entry = heappop(timers)
-            if entry[2]._cancelled or not entry[3].alive:
-                self._keep(entry)
-                continue
-            self._enqueue(entry[2], entry[3])
+            step = heappop(timers)[2]
+            if step.callback is None or not step.place.alive:
+                self._keep(step)
+            else:
+                self._enqueue(step, step.place)
+        return None
 
-    def _keep(self, entry: tuple[float, int, asyncio.TimerHandle, Place]) -> None:
+    def _keep(self, step: Step) -> None:
         """A timer of a dead place holds on to what it was for."""
-        if not entry[3].alive:
-            entry[3].ready.append(entry[2])
+        if not step.place.alive:
+            step.place.ready.append(step)

@@ -17,11 +17,16 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.loop import SimulatedLoop
+from tests.simulation.place import HERE, Place
+from tests.simulation.step import Step
 
 if TYPE_CHECKING:
     from tests.simulation.server import Session, SimulatedServer
 
 Receive = Callable[..., None]
+
+NOWHERE = Place("nowhere")
+"""Where somebody is who connects in a loop of asyncio's."""
 
 
 @dataclass
@@ -46,6 +51,7 @@ class Link:
     """One direction of one connection. `context` is the place where it ends."""
 
     __slots__ = (
+        "_arrival",
         "_flying",
         "_held",
         "_last",
@@ -71,6 +77,7 @@ class Link:
         self._last = 0.0
         self._flying: deque[tuple[Any, ...]] = deque()
         self._held: deque[tuple[Any, ...]] = deque()
+        self._arrival = Step(self._arrive, (), context, context.get(HERE, NOWHERE))
 
     def send(self, *frame: Any) -> None:
         """It will arrive, in its order, unless the link is cut before."""
@@ -79,10 +86,17 @@ class Link:
         if self.blocked:
             self._held.append(frame)
             return
-        now = true_time(self._loop)
-        self._last = max(self._last, now + self.weather.draw(self._random) + self.slow)
         self._flying.append(frame)
-        self._loop.call_later(self._last - now, self._arrive, context=self.context)
+        loop = self._loop
+        now = true_time(loop)
+        when = now + self.weather.draw(self._random) + self.slow
+        if when < self._last:
+            when = self._last
+        self._last = when
+        if isinstance(loop, SimulatedLoop):
+            loop.at(when, self._arrival)
+        else:
+            loop.call_later(when - now, self._arrive, context=self.context)
 
     def block(self) -> None:
         """Nothing gets through; what is on its way is held up, too. Again: nothing happens."""

@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextvars import Context, ContextVar, copy_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mesh.resilience.alarms import Alarms
+
+if TYPE_CHECKING:
+    from tests.simulation.step import Step
 
 HERE: ContextVar[Place] = ContextVar("the place that runs")
 
@@ -27,10 +30,9 @@ class Place:
         self.alive = True
         self.stopped = False
         """SIGSTOP, or a machine that swaps: nothing runs, nothing is lost."""
-        self.steps = 0
         self.fuse = -1
         """So many steps from now it is killed; below zero: never."""
-        self.ready: deque[asyncio.Handle] = deque()
+        self.ready: deque[Step] = deque()
         self.tasks: list[asyncio.Task[Any]] = []
         """Kept once it is dead."""
         self.alarms: Alarms | None = None

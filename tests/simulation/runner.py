@@ -16,14 +16,13 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
+import tenacity  # noqa: F401 - as with the next: a process loads it with its first call that is repeated; once is enough
 
-import mesh.jobs.host  # noqa: F401 - a process loads it when it hosts its first workflow: once is enough
+import mesh.jobs.host  # noqa: F401 - a process loads it when it hosts its first workflow
 from tests.simulation.simulation import Outcome, simulate
 
 TOO_LONG = 120.0
 """Real seconds after which a seed counts as hanging."""
-TAIL = 60
-"""Lines of the trace that are kept of a seed that failed."""
 
 Simulate = Callable[[int], Outcome]
 
@@ -41,8 +40,6 @@ def _child(seed: int, run: Simulate, reading: int, writing: int) -> None:
         sys.unraisablehook = lambda _: None
         warnings.simplefilter("ignore")  # what a dead process left unawaited is none of its business any more
         outcome = run(seed)
-        if outcome.ok:
-            outcome.trace = []
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(msgspec.json.encode(outcome))
         code = 0

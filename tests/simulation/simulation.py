@@ -34,8 +34,6 @@ class Outcome:
     seed: int
     violation: str = ""
     trace: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-    """The trace, of a seed that is shown although everything held."""
     digest: str = ""
     steps: int = 0
     seconds: float = 0.0
@@ -52,7 +50,12 @@ class Simulation:
     """One run. `without` are the numbers of the faults that are left out."""
 
     def __init__(
-        self, configuration: Configuration, without: frozenset[int] = frozenset(), *, logs: bool = False
+        self,
+        configuration: Configuration,
+        without: frozenset[int] = frozenset(),
+        *,
+        logs: bool = False,
+        shown: bool = False,
     ) -> None:
         number_everything()
         self.configuration = configuration
@@ -61,6 +64,7 @@ class Simulation:
         self.loop = SimulatedLoop(random)
         self.loop.complaints = []
         self._logs = logs
+        self._shown = shown
         asyncio.set_event_loop(None)
         self._without = without
         self.world: World
@@ -84,7 +88,8 @@ class Simulation:
                 gc.enable()
         if not outcome.violation and self.loop.complaints:
             outcome.violation = f"nobody heard of an error: {self.loop.complaints[0]}"
-        outcome.trace = self.world.trace.lines()
+        if outcome.violation or self._shown:
+            outcome.trace = self.world.trace.lines()
         outcome.steps, outcome.seconds = self.loop.steps, self.loop.now
         outcome.jobs = len(self.invariants.jobs)
         outcome.digest = self.world.trace.digest(self.loop.steps, self.loop.now, self.loop.random.random())
@@ -136,13 +141,14 @@ def simulate(
     *,
     without: frozenset[int] = frozenset(),
     logs: bool = False,
+    shown: bool = False,
     change: Callable[[Configuration], None] | None = None,
 ) -> Outcome:
-    """Run one seed. Again: the same, to the last step."""
+    """Run one seed. Again: the same, to the last step. The trace is written out if it is to be `shown`, or something is wrong."""
     configuration = draw(seed)
     if change is not None:
         change(configuration)
-    return Simulation(configuration, without, logs=logs).run()
+    return Simulation(configuration, without, logs=logs, shown=shown).run()
 
 
 def _tell_logs(world: World) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+import msgspec
+
 
 class Trace:
     """Lines that are put together only when somebody reads them."""
@@ -27,9 +29,4 @@ class Trace:
 
     def digest(self, *more: object) -> str:
         """What two runs have in common when they are the same."""
-        whole = hashlib.sha256()
-        for line in self._lines:
-            whole.update(repr(line).encode())
-        for each in more:
-            whole.update(repr(each).encode())
-        return whole.hexdigest()[:16]
+        return hashlib.sha256(msgspec.msgpack.encode((self._lines, more))).hexdigest()[:16]

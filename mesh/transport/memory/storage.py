@@ -13,6 +13,9 @@ from mesh.transport.memory.durable import Durable
 from mesh.transport.memory.log import Log
 from mesh.transport.memory.schedules import Schedules
 
+MOST_CAPTURED = 10_000
+"""Subjects of which it is remembered whether a stream captures them."""
+
 
 class HeldObject(NamedTuple):
     """One object: its bytes, when it was last put, and the count of such moments."""
@@ -31,6 +34,8 @@ class Storage:
         self._puts = 0
         self._clock = clock
         self._logs: dict[str, Log] = {}
+        self._captured: dict[str, Log | None] = {}
+        """By subject: what `capturing` has found, until a stream comes, goes or changes."""
         self._durables: dict[tuple[str, str], Durable] = {}
         self._spaces: dict[str, KeySpace] = {}
         self._followers: dict[str, set[asyncio.Event]] = {}
@@ -43,6 +48,7 @@ class Storage:
 
     def ensure(self, spec: StreamSpec) -> None:
         """Create the stream or bring it to this shape."""
+        self._captured.clear()
         log = self._logs.get(spec.name)
         if log is None:
             self._logs[spec.name] = Log(spec)
@@ -77,7 +83,11 @@ class Storage:
         """The stream that captures a subject."""
         if not self.available:
             return None
-        return next((log for log in self._logs.values() if log.captures(subject)), None)
+        if subject not in self._captured:
+            if len(self._captured) > MOST_CAPTURED:
+                self._captured.clear()
+            self._captured[subject] = next((log for log in self._logs.values() if log.captures(subject)), None)
+        return self._captured[subject]
 
     def append(self, log: Log, message: Message) -> Ack:
         """Store a message as its headers say, and let everybody know who waits for one."""
@@ -142,6 +152,7 @@ class Storage:
                 space.lose()
         for durable in self._durables.values():
             durable.forget_time()
+        self._captured.clear()
         lost = [name for name, log in self._logs.items() if log.spec.storage == "memory"]
         for name in lost:
             del self._logs[name]
