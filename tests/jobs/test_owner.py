@@ -12,7 +12,7 @@ from job_stage import World
 from mesh.jobs.authoring.workflow import Job, workflow
 from mesh.jobs.journals.journals import Journals
 from mesh.protocols.dead_letters import DeadLetter
-from mesh.protocols.errors import MeshError, TimedOut
+from mesh.protocols.errors import Cancelled, MeshError, TimedOut
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.ports import Clock, Ids
 from mesh.testing.virtual_time import until
@@ -227,4 +227,24 @@ async def test_a_look_that_failed_for_long_does_not_put_off_the_next_one(
     while (await world.reader.state("default", "j1")).status != "completed":
         await clock.sleep(0.5)
     assert clock.monotonic() - began < 20
+    await world.close()
+
+
+@pytest.mark.parametrize("others", ["", "b"])
+async def test_what_is_said_to_a_job_is_heard_while_its_owner_leaves(clock: Clock, ids: Ids, others: str) -> None:
+    world = world_of(clock, ids, seconds=25)
+    leaving = await world.host("a", slow)
+    handle = await world.submit_job("slow", {"number": 1})
+    await clock.sleep(1)
+    assert leaving.running == [handle.id]
+    for name in others:
+        await world.host(name, slow)
+    draining = asyncio.ensure_future(leaving.drain(within=30))
+    await clock.sleep(1)
+    began = clock.monotonic()
+    await handle.cancel(reason="enough")
+    with pytest.raises(Cancelled):
+        await handle.result(100)
+    assert clock.monotonic() - began < 5
+    await draining
     await world.close()

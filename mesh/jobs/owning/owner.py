@@ -142,13 +142,13 @@ class Owner:
             for task in late:
                 task.cancel()
             await asyncio.gather(*handing, return_exceptions=True)
-        await self.known.stop()
+        await self._forget_all()
 
     async def stop(self) -> None:
         """Leave everything as it is, as a crash would: others claim it. Again: nothing happens."""
         await self._close()
         await self._cancel_runs()
-        await self.known.stop()
+        await self._forget_all()
 
     @property
     def figures(self) -> Figures:
@@ -223,7 +223,7 @@ class Owner:
         if candidate.attend:
             self._attend(candidate.job)
             return
-        hosted = (candidate.workflow, candidate.version) in self.workflows
+        hosted = (candidate.workflow, candidate.version) in self.workflows and not self._draining
         if hosted and candidate.job not in self._room.places and self._room.free > 0:
             self._room.backlog.add(candidate)
 
@@ -302,13 +302,17 @@ class Owner:
         self._forget()
         await self._ingress.close()
         await self._unclaimed.close()
-        await self._waking.close()
-        if self._hints is not None:
-            await self._hints.close()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _forget_all(self) -> None:
+        """Hear nothing more: until its last job has ended or was handed back, an owner is told what is said to them."""
+        await self._waking.close()
+        if self._hints is not None:
+            await self._hints.close()
+        await self.known.stop()
 
     async def _cancel_runs(self) -> None:
         tasks = list(self._running.values())
