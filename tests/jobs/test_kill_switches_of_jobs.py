@@ -100,7 +100,7 @@ async def test_a_job_waits_while_a_step_of_it_is_killed_and_no_process_holds_it(
     (wait,) = state.open_waits
     assert (wait.opened.kind, wait.opened.name) == ("killed", switch.key)
     assert not host.running
-    await clock.sleep(3600)
+    await clock.sleep(300)
     assert (await handle.state()).epoch == state.epoch, "nobody took it up meanwhile"
     operators.allow(switch.key)
     assert await handle.result(60) == ["picked", "paid"]
