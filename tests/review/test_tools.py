@@ -93,27 +93,35 @@ async def test_a_file_that_does_not_parse_is_the_worst_finding_and_breaks_no_too
     assert any(finding.path == "b.py" and finding.topic == "code-execution" for finding in found_)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "x = " + "(" * 5000 + ")" * 5000 + "\n",
-        "x = " + "-" * 20000 + "1\n",
-        "x = [" * 3000 + "]" * 3000 + "\n",
-        "if x:\n" * 1 + "".join("    " * n + "if x:\n" for n in range(1, 99)) + "    " * 99 + "y = 1\n",
-        "\ufeffx = 1\r\ny = 2\r\n",
-        "password" * 3000 + "\n",
-        "x = 1\x0c\ny = '\x00'\n",
-        "x = '\ud800'.encode()\n".encode("utf-8", "surrogatepass").decode("latin-1"),
-        "",
-    ],
-    ids=["parentheses", "signs", "lists", "indents", "passwords", "bom", "nul", "surrogate", "empty"],
-)
-async def test_strange_files_end_in_findings_or_notes(text: str) -> None:
-    changes, blobs = change_set(changed("a.py", None, text), changed("b.py", None, "import os\n"))
+STRANGE = {
+    "parentheses": "x = " + "(" * 5000 + ")" * 5000 + "\n",
+    "signs": "x = " + "-" * 20000 + "1\n",
+    "lists": "x = [" * 3000 + "]" * 3000 + "\n",
+    "indents": "if x:\n" * 1 + "".join("    " * n + "if x:\n" for n in range(1, 99)) + "    " * 99 + "y = 1\n",
+    "bom": "\ufeffx = 1\r\ny = 2\r\n",
+    "passwords": "password" * 3000 + "\n",
+    "nul": "x = 1\x0c\ny = '\x00'\n",
+    "surrogate": "x = '\ud800'.encode()\n".encode("utf-8", "surrogatepass").decode("latin-1"),
+    "empty": "",
+}
+
+
+@pytest.mark.usefixtures("without_mypy")
+@pytest.mark.parametrize("kind", STRANGE)
+async def test_strange_files_end_in_findings_or_notes(kind: str) -> None:
+    changes, blobs = change_set(changed("a.py", None, STRANGE[kind]), changed("b.py", None, "import os\n"))
     for part, analysers in THOROUGH.items():
         result = await tolerant(changes, blobs, analysers)
         if part == "review.logic":
             assert any(finding.path == "b.py" for finding in result.findings), result.notes
+
+
+@pytest.mark.skipif(not installed("mypy"), reason="mypy is not installed")
+@pytest.mark.parametrize("kinds", [("parentheses",), ("signs",), ("lists",), tuple(STRANGE)[3:]], ids=",".join)
+async def test_mypy_ends_on_strange_files_in_findings_or_notes(kinds: tuple[str, ...]) -> None:
+    """What may exhaust a parser is read alone; whatever is left, in one go."""
+    strange = [changed(f"{kind}.py", None, STRANGE[kind]) for kind in kinds]
+    await tolerant(*change_set(*strange, changed("b.py", None, "x: int = ''\n")), (types,))
 
 
 async def tolerant(changes: ChangeSet, blobs: dict[str, bytes], analysers: tuple[Analyser, ...]) -> Inspected:
