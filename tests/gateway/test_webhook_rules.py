@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+from mesh.gateway.webhooks import courier
+from mesh.gateway.webhooks.courier import Courier
 from mesh.gateway.webhooks.hook import Webhook, concerns
 from mesh.gateway.webhooks.message import message_of
 from mesh.gateway.webhooks.signing import key_of, new_secret, signature
 from mesh.gateway.webhooks.targets import Targets, read_pattern
-from mesh.protocols.errors import Refused
+from mesh.protocols.errors import Conflict, Refused
 from mesh.protocols.job_events import Archived, JobHead, Value
 from mesh.protocols.job_state import JobState
 from mesh.settings.errors import BadSettings
@@ -130,3 +133,17 @@ def test_an_archived_job_is_told_of_by_its_tombstone() -> None:
     assert not concerns(hook, JobState())
     said = msgspec.json.decode(message_of(state))
     assert (said["type"], said["data"]["id"], said["data"]["result"]) == ("job.completed", "j1", 7)
+
+
+async def test_hosts_that_nothing_is_sent_to_any_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever registers chooses the host: there may be as many as there are jobs."""
+
+    async def claimed_by_another(*_: object, **__: object) -> None:
+        raise Conflict("somebody else has it")
+
+    monkeypatch.setattr(courier, "message_of", lambda state: b"{}")
+    sending = Courier(SimpleNamespace(change=claimed_by_another), SimpleNamespace(), SimpleNamespace(incarnation="i"))  # type: ignore[arg-type]
+    for number in range(100):
+        hook = SimpleNamespace(id=f"h{number}", url=f"https://t{number}.example.com/")
+        await sending.take(SimpleNamespace(hook=hook), SimpleNamespace())  # type: ignore[arg-type]
+    assert not sending._at_host

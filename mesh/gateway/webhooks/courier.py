@@ -105,7 +105,10 @@ class Courier:
         self._let_go(hook)
 
     def _let_go(self, hook: str) -> None:
-        self._at_host[_host(self._in_hand.pop(hook))] -= 1
+        host = _host(self._in_hand.pop(hook))
+        self._at_host[host] -= 1
+        if not self._at_host[host]:
+            del self._at_host[host]
 
     async def _send(self, hook: str, body: bytes) -> None:
         made = self._in_hand[hook].hook.attempts
