@@ -12,7 +12,7 @@ from tests.simulation.faults import Fault, Kind
 from tests.simulation.network import Weather
 from tests.simulation.questions import Question, questions
 from tests.simulation.server import Quirks
-from tests.simulation.strain import ROOM, strain
+from tests.simulation.strain import ROOM, orphans, strain
 
 KINDS: tuple[tuple[Kind, int], ...] = (
     ("crash", 4), ("crash-on-append", 6), ("crash-on-effect", 4), ("crash-on-word", 5), ("cut", 4), ("partition", 4), ("slow", 2), ("stop", 3),
@@ -103,10 +103,11 @@ def draw(seed: int) -> Configuration:
 
 def _strain(made: Configuration) -> None:
     """What is there besides: nothing, of most seeds. Numbers of the faults of before stay what they were."""
-    drawn = strain(made.seed, made.chaos, tuple(made.processes))
+    payers = tuple(name for name, does in made.processes.items() if "pay" in does)
+    drawn, orphaned = strain(made.seed, made.chaos, tuple(made.processes)), orphans(made.seed, made.chaos, payers)
     made.room = drawn.room
-    made.faults += drawn.faults
-    made.questions += drawn.questions
+    made.faults += drawn.faults + orphaned.faults
+    made.questions += drawn.questions + orphaned.questions
     for name in drawn.relays:
         made.processes[name] = (*made.processes[name], "relay")
 

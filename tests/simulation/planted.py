@@ -19,6 +19,7 @@ import msgspec
 
 from mesh.actors.peer import Peer
 from mesh.contract_net.calls import Call
+from mesh.contract_net.negotiation import Negotiation
 from mesh.jobs.intake import admission, ingress, pulling
 from mesh.jobs.intake.admission import Request
 from mesh.jobs.journals import snapshots
@@ -67,7 +68,7 @@ class _GuardedByWildcard(_Unguarded):
         return await self._store.append(subject, data, **options)
 
 
-@planted("wildcard-guard", "a journal is guarded by a subject with a wildcard", 4, 12, 16)
+@planted("wildcard-guard", "a journal is guarded by a subject with a wildcard", 12, 16)
 def wildcard_guard() -> None:
     _with_store(_GuardedByWildcard)
 
@@ -81,12 +82,12 @@ def _with_store(kind: Callable[[Any], Any]) -> None:
     Peer.__init__ = wrapped  # type: ignore[method-assign]
 
 
-@planted("ack-before-journaled", "an ingress message is acknowledged before its job is journaled", 72, 75, 292, 352)
+@planted("ack-before-journaled", "an ingress message is acknowledged before its job is journaled", 292, 72, 352)
 def ack_before_journaled() -> None:
     _ack_first("ingress of")
 
 
-@planted("inbox-acked-first", "what is said to a job is acknowledged before it is journaled", 38, 50, 66, 69, 74)
+@planted("inbox-acked-first", "what is said to a job is acknowledged before it is journaled", 50, 38, 66, 74)
 def inbox_acked_first() -> None:
     _ack_first("inbox of")
 
@@ -132,7 +133,7 @@ def timer_lost() -> None:
     timers.Timers.set = nothing  # type: ignore[method-assign]
 
 
-@planted("timer-by-the-wall", "an owner minds times by its own wall clock", 54, 66, 83, 103, 122)
+@planted("timer-by-the-wall", "an owner minds times by its own wall clock", 83, 54, 103, 122)
 def timer_by_the_wall() -> None:
     Journal.job_time = lambda self: self._clock.now()  # type: ignore[method-assign]
 
@@ -180,7 +181,7 @@ def award_forgotten() -> None:
     commitments.Commitments._obstacle = lambda self, received, bid, room, now: None  # type: ignore[method-assign]
 
 
-@planted("at-most-once-again", "a local step that may be done at most once is run again after a crash", 140, 143, 169)
+@planted("at-most-once-again", "a local step that may be done at most once is run again after a crash", 219, 297)
 def at_most_once_again() -> None:
     async def sure(self: Any, scope: Any, step: Any, doubt: Any) -> bool:
         return True
@@ -188,14 +189,14 @@ def at_most_once_again() -> None:
     doubts.Doubts.settle = sure  # type: ignore[method-assign]
 
 
-@planted("effect-unsaid", "a proposal does not say that its work may be done at most once", 2359)
+@planted("effect-unsaid", "an award goes by the effect that its call began with, whatever its winner declares", 957)
 def effect_unsaid() -> None:
-    of = Candidate.of
+    judged = Negotiation.judged
 
-    def silent(proposal: Any, learned: Any = None) -> Candidate:
-        return msgspec.structs.replace(of(proposal, learned), effect="costly")
+    def deaf(self: Negotiation, candidate: Candidate) -> Candidate:
+        return msgspec.structs.replace(judged(self, candidate), effect=self.call.effect or "costly")
 
-    Candidate.of = silent  # type: ignore[method-assign, assignment]
+    Negotiation.judged = deaf  # type: ignore[method-assign]
 
 
 @planted(
@@ -235,8 +236,8 @@ def snapshot_drops_waits() -> None:
 @planted(
     "stale-timer",
     "a timer is acknowledged although the journal, as a server that lags behind shows it, has no such wait",
-    590,
-    1369,
+    661,
+    1003,
 )
 def stale_timer() -> None:
     waking.MOST_UNKNOWN = 0

@@ -15,6 +15,8 @@ from tests.simulation.questions import Question
 
 SHARE = 0.3
 """Of all seeds, how many are strained."""
+ORPHANS = 0.02
+"""In how many a call finds nobody, and whoever comes dies."""
 ROOM = 256
 """Messages that may wait for a worker, unless a seed has it otherwise."""
 SWITCHES = (
@@ -58,6 +60,21 @@ def strain(seed: int, chaos: float, names: tuple[str, ...]) -> Strain:
     if random.random() < 0.8:
         questions.extend(_flood(random, began))
     return Strain(random.choice((ROOM, ROOM, 2, 6)), tuple(faults), tuple(questions), relays)
+
+
+def orphans(seed: int, chaos: float, payers: tuple[str, ...]) -> Strain:
+    """In a few seeds, calls for what may be done at most once are made while nobody is there who does it, and whoever comes
+    back dies of it: what is known of the effect is known from the winner alone."""
+    random = Random(f"orphans {seed}")
+    if random.random() >= ORPHANS:
+        return Strain()
+    at = random.random() * chaos * 0.5
+    gone = [Fault(at, "crash", name, 1.0) for name in payers]
+    fatal = [
+        Fault(at + 0.1, "crash-on-effect", name, 0.3, 1, random.choice(("after", "soon"))) for name in payers
+    ]  # fmt: skip
+    calls = [Question(at + 0.2 + 0.3 * number, "pay", 0.0, 5.0, f"orphan-{number}") for number in range(3)]
+    return Strain(faults=(*gone, *fatal), questions=tuple(calls))
 
 
 def _sickness(random: Random, began: float, chaos: float, names: tuple[str, ...]) -> list[Fault]:
