@@ -77,11 +77,13 @@ async def test_a_change_is_told_and_listed(breakers: Breakers, clock: Clock) -> 
     ((key, passage),) = told
     assert key == ("a.b.c", "do")
     assert (passage.was, passage.state, passage.why) == ("closed", "open", "the last 3 calls failed")
+    opened, retry_at = clock.now(), breakers.of("a.b.c", "do").retry_at
+    await clock.sleep(0.1)
     (row,) = breakers.rows(history=True)
     assert (row.kind, row.target, row.capability, row.state) == ("call", "a.b.c", "do", "open")
-    assert row.retry_in is not None
+    assert row.retry_in == pytest.approx(retry_at - clock.monotonic())
     assert row.permits is None
-    assert [each.at for each in row.history] == [clock.now()], "in Unix time"
+    assert [each.at for each in row.history] == [pytest.approx(opened, abs=1e-3)], "in Unix time"
     assert breakers.rows()[0].history == ()
 
 

@@ -12,6 +12,7 @@ from mesh.protocols.artifacts import Verdict
 from mesh.protocols.breaker_rows import BreakersWanted
 from mesh.protocols.errors import BreakerOpen
 from mesh.protocols.ports import Clock, Ids
+from mesh.resilience import quality as module
 from mesh.resilience.quality import Quality, version_of
 from mesh.resilience.quality_breaker import QUALITY, QualityBreaker
 
@@ -126,6 +127,26 @@ async def test_what_is_said_of_outputs_from_before_counts_for_nothing(quality: Q
     record(quality, said(passed=True))
     record(quality, said(), times=3)
     assert quality.rows()[0].state == "half-open", "no trial is under way: these are of older outputs"
+
+
+async def test_whoever_weighs_bids_hears_of_each_output_that_is_found_wanting_once(quality: Quality) -> None:
+    heard: list[tuple[str, str, str]] = []
+    quality.on_wanting = lambda *which: heard.append(which)
+    quality.misfits(KEY)
+    record(quality, said("facts"), output="artifact 1")
+    record(quality, said("tone"), output="artifact 1")
+    record(quality, said(passed=True))
+    quality.fits(KEY)
+    assert heard == [("writer", "2.0.0", "write")] * 2
+
+
+async def test_the_outputs_that_failed_are_remembered_within_bounds(
+    quality: Quality, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "OUTPUTS", 10)
+    for number in range(100):
+        record(quality, said(), output=f"artifact {number}")
+    assert len(quality._failed) == 10
 
 
 async def test_a_version_is_named_like_other_targets(quality: Quality) -> None:
