@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -34,8 +35,16 @@ def run_mesh(
 ) -> CompletedProcess[str]:
     """Run a command as `main` does, in `folder`, and say how it ended. `given` is what comes on stdin.
 
-    Of this process's settings it sees only `environment`. Nobody can be asked: no stream is a terminal.
+    Of this process's settings it sees only `environment`. Nobody can be asked: no stream is a terminal. It runs in a thread,
+    as a command brings its own loop, and cannot be sent signals.
     """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_run, arguments, folder, given, environment).result()
+
+
+def _run(
+    arguments: tuple[str, ...], folder: Path | None, given: bytes, environment: dict[str, str]
+) -> CompletedProcess[str]:
     out, err, code = io.StringIO(), io.StringIO(), 0
     with _ONE_AT_A_TIME, pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         for name in os.environ.keys() - without_settings().keys():

@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +24,7 @@ from mesh.server.process_mark import mark_of
 from mesh.server.temporary import TemporaryServer
 from mesh.server.waiting import wait_until
 from mesh.settings.folder import MeshFolder
+from tests.command_line import MESH_PROCESS, run_mesh
 
 pytestmark = [pytest.mark.server, pytest.mark.fault, pytest.mark.timeout(120)]
 
@@ -87,11 +87,9 @@ def mesh(server: TemporaryServer, team: Path, request: pytest.FixtureRequest) ->
 
     def run(*arguments: str, cwd: Path = team, **environment: str) -> subprocess.CompletedProcess[str]:
         folders.add(cwd)
-        env = {**os.environ, "NATS_URL": server.url, **environment}
-        command = [sys.executable, "-c", "from mesh.cli.main import main; main()", *arguments]
         if arguments[0] == "up" and "--namespace" not in arguments:
-            command += ["--namespace", namespace]
-        return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=90)
+            arguments += ("--namespace", namespace)
+        return run_mesh(*arguments, folder=cwd, **{"NATS_URL": server.url, **environment})
 
     run.namespace = namespace  # type: ignore[attr-defined]
     with ExitStack() as stack:
@@ -272,7 +270,7 @@ def logs_of(team: Path) -> str:
 def test_a_host_in_the_foreground_drains_on_a_signal_and_ends_with_zero(
     number: signal.Signals, team: Path, server: TemporaryServer, mesh: MeshCommand
 ) -> None:
-    command = [sys.executable, "-c", "from mesh.cli.main import main; main()", "up", "--namespace", f"sig{number}"]
+    command = [*MESH_PROCESS, "up", "--namespace", f"sig{number}"]
     env = {**os.environ, "NATS_URL": server.url}
     host = subprocess.Popen(command, cwd=team, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert host.stderr is not None
