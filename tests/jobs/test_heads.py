@@ -6,8 +6,10 @@ import pytest
 from job_stage import Stage
 
 from mesh.jobs.owning.heads import AFRESH_EVERY, Heads
+from mesh.protocols.errors import TimedOut
 from mesh.protocols.job_events import Completed, Value
-from mesh.protocols.naming.jobs import shard_of
+from mesh.protocols.job_state import Recorded
+from mesh.protocols.naming.jobs import SHARDS, shard_of
 from mesh.protocols.ports import Clock, Ids, Stored
 
 pytestmark = pytest.mark.virtual
@@ -62,3 +64,32 @@ async def test_a_journal_that_ends_in_something_else_is_left_out_until_it_is_one
     assert jobs_of(await heads.current()) == ["j1"]
     await journals.store.append(stage.subjects.job("default", "j1"), b"no entry at all")
     assert await heads.current() == []
+
+
+async def test_what_a_look_that_failed_still_reads_does_not_come_after_what_the_next_one_has_read(
+    clock: Clock, ids: Ids
+) -> None:
+    stage = Stage(clock, ids)
+    await stage.submit("j1")
+    (last,) = await stage.journals().heads()
+    read = 0
+
+    class Slow:
+        """At first one shard does not answer, and another tells late what was true before the job was over."""
+
+        async def changed(self, shard: str, *, after: int) -> list[tuple[str, int, Recorded | None]]:
+            nonlocal read
+            first, read = read < len(SHARDS), read + 1
+            if first and shard == SHARDS[0]:
+                raise TimedOut("no answer")
+            if shard != SHARDS[1]:
+                return []
+            await clock.sleep(10.0 if first else 0.0)
+            return [("s", 5, last) if first else ("s", 9, None)]
+
+    heads = Heads(Slow(), clock, lambda head: True)  # type: ignore[arg-type]
+    with pytest.raises(TimedOut):
+        await heads.current()
+    assert await heads.current() == []
+    await clock.sleep(20)
+    assert heads._kept == {}

@@ -38,7 +38,9 @@ class Heads:
         """
         if self._clock.monotonic() >= self._afresh_at:
             self.forget()
-        await asyncio.gather(*(self._catch_up(shard) for shard in SHARDS))
+        for each in await asyncio.gather(*(self._catch_up(shard) for shard in SHARDS), return_exceptions=True):
+            if each is not None:
+                raise each  # only now: what is slow to come must not come after what is read next
         return sorted(self._kept.values(), key=lambda each: each.time)
 
     def forget(self) -> None:
