@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from mesh.agents.review.specialists import ComplexityReviewer, LogicReviewer, Se
 from mesh.agents.review.synthesiser import Synthesiser
 from mesh.agents.review.workflow import code_review
 from mesh.client.mesh import Mesh
+from tests.command_line import run_mesh
 from tests.review.repositories import Repo, git
 from tests.servers import RealServer
 
@@ -42,18 +41,8 @@ class Said:
 
 async def mesh_review(*arguments: str, cwd: Path, stdin: bytes = b"", **environ: str) -> Said:
     """Run `mesh review` to its end."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "from mesh.cli.main import main; main()", "review", *arguments,
-        cwd=cwd, env=_environment(environ),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(stdin), 100)
-    return Said(process.returncode or 0, out.decode(), err.decode())
-
-
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NATS_", "MESH_"))}
-    return {**kept, **extra}
+    ended = await asyncio.to_thread(run_mesh, "review", *arguments, folder=cwd, given=stdin, **environ)
+    return Said(ended.returncode, ended.stdout, ended.stderr)
 
 
 @pytest.fixture
