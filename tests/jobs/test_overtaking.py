@@ -147,7 +147,7 @@ async def test_one_lane_that_gives_nothing_does_not_end_the_looking(clock: Clock
 
 async def test_lanes_are_bounded_however_many_tenants_come_while_it_is_crowded(clock: Clock, ids: Ids) -> None:
     """Each is a consumer at the server; a mesh may be crowded for weeks."""
-    line, taken, opened = Line(clock, ids), [], 0
+    line, taken, opened, crowded = Line(clock, ids), [], 0, True
     store = line.store
 
     class Counting:
@@ -171,7 +171,7 @@ async def test_lanes_are_bounded_however_many_tenants_come_while_it_is_crowded(c
     await line.publish("flood", 1)
     seat = SimpleNamespace(store=Counting(), subjects=line.world.subjects, clock=clock)
     overtaking = Overtaking(
-        seat, "work", "none", crowded=lambda: True, wanted=lambda tenants: dict.fromkeys(tenants, 1), take=take
+        seat, "work", "none", crowded=lambda: crowded, wanted=lambda tenants: dict.fromkeys(tenants, 1), take=take
     )  # type: ignore[arg-type]
     overtaking.stir()
     most = 0
@@ -180,11 +180,14 @@ async def test_lanes_are_bounded_however_many_tenants_come_while_it_is_crowded(c
             await line.publish(f"t{batch}x{number}", 1)
         await clock.sleep(5)
         most = max(most, opened)
+    assert opened
+    crowded = False
+    await clock.sleep(5)
+    assert opened == 0, "and all are closed once nobody has to wait"
     await overtaking.close()
     await line.world.close()
     assert len(taken) == 4 * (MOST_LANES // 2) + 1
     assert most <= MOST_LANES
-    assert opened == 0
 
 
 class Looked:
