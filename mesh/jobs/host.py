@@ -116,7 +116,8 @@ class JobHost:
 
 
 def _chosen(workflows: Any, versions: Sequence[int]) -> list[Workflow[Any]]:
-    found = [workflows] if isinstance(workflows, Workflow) else list(workflows)
+    several = isinstance(workflows, Iterable) and not isinstance(workflows, Workflow)
+    found = list(workflows) if several else [workflows]
     for each in found:
         if not isinstance(each, Workflow):
             raise TypeError(f"{each!r} is no workflow: decorate the function with @workflow(name, version=1)")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mesh.jobs.authoring.workflow import Job, workflow
@@ -29,3 +31,10 @@ async def test_who_has_left_tells_nothing_more_of_its_load(clock: Clock, ids: Id
         await clock.sleep(5)
         assert "jobs.p" not in figures
         await host.stop()
+
+
+@pytest.mark.parametrize("thing", [len, [len], "a name"])
+async def test_what_is_no_workflow_is_told_how_to_become_one(clock: Clock, ids: Ids, thing: Any) -> None:
+    async with local_mesh(clock=clock, ids=ids) as mesh:
+        with pytest.raises(TypeError, match="@workflow"):
+            await mesh.host_workflow(thing)
