@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 from tests.chaos import station
 from tests.chaos.books import Books
+from tests.chaos.raising import raised_again
 from tests.chaos.station import Mood
 from tests.faults.crew import Crew
 
@@ -37,20 +36,10 @@ class Crowd(Crew):
         """What its handlers did."""
         return Books(self.folder, name)
 
-    @asynccontextmanager
-    async def raised_again(self, *names: str) -> AsyncIterator[None]:
+    def raised_again(self, *names: str) -> AbstractAsyncContextManager[None]:
         """While this runs, whoever of them dies is counted and started again, as a host does."""
-        keeping = asyncio.ensure_future(self._keep(names))
-        try:
-            yield
-        finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+        return raised_again(names, self.alive, self._relaunch)
 
-    async def _keep(self, names: Sequence[str]) -> None:
-        while True:
-            for name in names:
-                if not self.alive(name):
-                    self.deaths += 1
-                    self.launch(name)
-            await asyncio.sleep(0.05)
+    def _relaunch(self, name: str) -> None:
+        self.deaths += 1
+        self.launch(name)

@@ -7,7 +7,7 @@ import multiprocessing
 import random
 import signal
 from collections.abc import Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from mesh.protocols.job_rules import TERMINAL
 from tests.chaos import worker
 from tests.chaos.doom import Doom
 from tests.chaos.plans import BLIND, LEDGER, Act
+from tests.chaos.raising import raised_again
 from tests.effect_target import EffectTarget
 from tests.faults.crew import Crew
 
@@ -92,22 +93,9 @@ class Fleet(Crew):
 
         return list(await asyncio.gather(*(one() for _ in range(jobs))))
 
-    @asynccontextmanager
-    async def raised_again(self, *names: str) -> Any:
+    def raised_again(self, *names: str) -> AbstractAsyncContextManager[None]:
         """While this runs, whoever of them dies is started again, as a host does."""
-        keeping = asyncio.ensure_future(self._keep(names))
-        try:
-            yield
-        finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
-
-    async def _keep(self, names: Sequence[str]) -> None:
-        while True:
-            for name in names:
-                if not self.alive(name):
-                    self.launch(name)
-            await asyncio.sleep(0.05)
+        return raised_again(names, self.alive, self.launch)
 
     async def stop(self, name: str) -> None:
         """SIGTERM: it drains, and ends by itself, well."""

@@ -6,15 +6,14 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 from mesh.host.host_record import live_hosts
 from mesh.settings.folder import MeshFolder
 from mesh.testing.virtual_time import until
+from tests.command_line import MESH_PROCESS
 
 ROOT = Path(__file__).parents[2]
-MESH = (sys.executable, "-c", "from mesh.cli.main import main; main()")
 READY_WITHIN = 60.0
 GONE_WITHIN = 30.0
 
@@ -34,7 +33,7 @@ class Household:
         """Start it; returns when all of its processes are ready."""
         with (self.folder / "host.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
-                [*MESH, "up", "--host-name", self._name],
+                [*MESH_PROCESS, "up", "--host-name", self._name],
                 cwd=self.folder,
                 env=self._environment,
                 stdout=log,

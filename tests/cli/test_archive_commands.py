@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -20,22 +19,11 @@ async def shout(job: Job, text: str) -> str:
     return text.upper()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    with RealServer(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
 @pytest.fixture
 async def host(server: RealServer) -> AsyncIterator[Mesh]:
     async with Mesh.connect(server.url, process="host") as mesh:
         await mesh.host_workflow(shout)
         yield mesh
-
-
-@pytest.fixture
-def cli(server: RealServer, tmp_path: Path) -> CommandLine:
-    return CommandLine(server.url, tmp_path)
 
 
 async def test_a_job_is_archived_shown_and_still_answers_for_its_key(host: Mesh, cli: CommandLine) -> None:

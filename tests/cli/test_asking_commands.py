@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -30,22 +30,11 @@ class Clerk(Agent):
             yield each
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    with RealServer(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
 @pytest.fixture
 async def host(server: RealServer) -> AsyncIterator[Mesh]:
     async with Mesh.connect(server.url, process="host") as mesh:
         await mesh.host(Clerk)
         yield mesh
-
-
-@pytest.fixture
-def cli(server: RealServer) -> CommandLine:
-    return CommandLine(server.url)
 
 
 @pytest.mark.parametrize("way", [("ask", "clerk", "--command", "tell"), ("ask", "clerk.tell"), ("call", "clerk.tell")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -28,12 +28,6 @@ SHOP = Path(__file__).with_name("ill_process.py")
 @agent
 async def bystander(text: str) -> str:
     return text
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    with RealServer(tmp_path_factory.mktemp("server")) as running:
-        yield running
 
 
 @pytest.fixture
@@ -59,11 +53,6 @@ async def ill(server: RealServer, tmp_path: Path) -> AsyncIterator[Path]:
     yield mood
     process.terminate()
     await process.wait()
-
-
-@pytest.fixture
-def cli(server: RealServer, tmp_path: Path) -> CommandLine:
-    return CommandLine(server.url, tmp_path)
 
 
 async def test_two_processes_make_a_suspect_of_a_third_until_their_trial_calls_succeed(

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servers import RealServer
 
 from mesh import Context, Mesh, agent
 from mesh.clock import SystemClock
 from mesh.telemetry.telemetry import Telemetry
+from tests.command_line import MESH_PROCESS
+from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 
@@ -25,10 +24,9 @@ async def clerk(text: str, ctx: Context) -> str:
     return text.upper()
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with RealServer(tmp_path_factory.mktemp("server")) as server:
-        yield server.url
+@pytest.fixture
+def url(server: RealServer) -> str:
+    return server.url
 
 
 class Following:
@@ -40,10 +38,7 @@ class Following:
     @classmethod
     async def start(cls, url: str, *words: str) -> Following:
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "from mesh.cli.main import main; main()", *words, "--server", url,
-            stdout=pipe, stderr=pipe,
-        )  # fmt: skip
+        process = await asyncio.create_subprocess_exec(*MESH_PROCESS, *words, "--server", url, stdout=pipe, stderr=pipe)
         assert process.stderr is not None
         while (said := await process.stderr.readline()) != b"listening\n":
             assert said, "it ended before it listened"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -40,12 +39,6 @@ class Bystander(Agent, name="bystander"):
         return
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    with RealServer(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
 @pytest.fixture
 async def teller(server: RealServer) -> AsyncIterator[Mesh]:
     """A process that gave work to the boaster, and tells of it."""
@@ -59,11 +52,6 @@ async def teller(server: RealServer) -> AsyncIterator[Mesh]:
         for _ in range(4):
             await teller.call("boast")
         yield teller
-
-
-@pytest.fixture
-def cli(server: RealServer, tmp_path: Path) -> CommandLine:
-    return CommandLine(server.url, tmp_path)
 
 
 @pytest.mark.server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -20,22 +20,11 @@ async def reviewer(text: str) -> str:
     return text.upper()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    with RealServer(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
 @pytest.fixture
 async def host(server: RealServer) -> AsyncIterator[Mesh]:
     async with Mesh.connect(server.url, process="host") as mesh:
         await mesh.host(reviewer)
         yield mesh
-
-
-@pytest.fixture
-def cli(server: RealServer) -> CommandLine:
-    return CommandLine(server.url)
 
 
 async def test_an_agent_is_killed_everywhere_listed_allowed_and_all_of_it_is_on_record(

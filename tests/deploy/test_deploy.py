@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from mesh.server.ports import any_free
 from mesh.server.waiting import wait_until
 from mesh.settings.target import ServerTarget
 from mesh.transport.connection import connect
+from tests.command_line import MESH_PROCESS
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -175,7 +175,7 @@ def test_the_containers_command_is_one_that_the_command_line_takes() -> None:
     text = (DEPLOY / "Containerfile").read_text()
     command = re.findall(r'"([^"]+)"', re.findall(r"(?m)^CMD (.*)$", text)[-1])
     ran = subprocess.run(
-        [sys.executable, "-c", "from mesh.cli.main import main; main()", command[0], "--help"],
+        [*MESH_PROCESS, command[0], "--help"],
         capture_output=True,
         text=True,
         check=False,

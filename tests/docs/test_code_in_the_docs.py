@@ -27,6 +27,7 @@ from mesh.actors.declaring.definition import definition_of
 from mesh.protocols.errors import NoBids
 from mesh.protocols.ports import Clock
 from mesh.testing import Faults, until
+from tests.command_line import MESH_PROCESS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -37,7 +38,6 @@ DOCUMENTS = sorted(
 STAND_INS = {"ReviewRequest": dict[str, str], "Review": dict[str, str], "KINDS": ("security", "style")}
 """What a reader has of their own."""
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_CLI = (sys.executable, "-c", "from mesh.cli.main import main; main()")
 
 
 def blocks(document: str) -> list[str]:
@@ -86,7 +86,7 @@ def test_the_six_lines_answer_as_a_program_on_a_server(tmp_path: Path) -> None:
     (tmp_path / "greeter.py").write_text(blocks("README.md")[0])
     env = {name: value for name, value in os.environ.items() if not name.startswith(("NATS_", "MESH_"))}
     options: dict[str, Any] = {"cwd": tmp_path, "env": env, "text": True, "capture_output": True, "timeout": 40}
-    assert subprocess.run([*_CLI, "server", "start"], **options).returncode == 0
+    assert subprocess.run([*MESH_PROCESS, "server", "start"], **options).returncode == 0
     try:
         with subprocess.Popen(
             [sys.executable, "greeter.py"], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True
@@ -94,13 +94,13 @@ def test_the_six_lines_answer_as_a_program_on_a_server(tmp_path: Path) -> None:
             try:
                 assert greeter.stderr is not None
                 assert "agent.ready" in greeter.stderr.readline()
-                asked = subprocess.run([*_CLI, "call", "greet", '{"name": "Ada"}'], **options)
+                asked = subprocess.run([*MESH_PROCESS, "call", "greet", '{"name": "Ada"}'], **options)
                 assert (asked.returncode, json.loads(asked.stdout)) == (0, "Hello, Ada"), asked.stderr
             finally:
                 greeter.send_signal(signal.SIGTERM)
             assert greeter.wait(timeout=20) == 0
     finally:
-        assert subprocess.run([*_CLI, "server", "stop"], **options).returncode == 0
+        assert subprocess.run([*MESH_PROCESS, "server", "stop"], **options).returncode == 0
 
 
 @pytest.mark.virtual

@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from servers import RealServer
 
 from mesh.client.mesh import Mesh
 from mesh.jobs.journals.journals import Journals
@@ -20,6 +19,7 @@ from mesh.jobs.outside.submission import JobHandle
 from mesh.protocols.job_state import JobState
 from mesh.protocols.submission import job_id_for_key, job_id_for_message
 from mesh.testing.virtual_time import until
+from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault, pytest.mark.timeout(120)]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import RealServer
 
 from mesh import Job, Mesh, agent, workflow
 from mesh.protocols.errors import Cancelled, Refused
+from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(60)]
 
