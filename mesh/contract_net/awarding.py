@@ -152,7 +152,7 @@ class Awarding:
         if self._unanswered:
             key, self._unanswered = self._unanswered, ""
             self._market.answered(key)
-            self._initiator.freed(self._call.capability)
+            self._initiator.watching.freed(self._call.capability)
 
     def ended(self) -> None:
         """The negotiation is over: what nobody has answered for is free again."""

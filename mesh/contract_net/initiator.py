@@ -29,6 +29,7 @@ from mesh.contract_net.rejections import Rejections
 from mesh.contract_net.sampling import Sample
 from mesh.contract_net.track_record import bidder
 from mesh.contract_net.trials import Trials
+from mesh.contract_net.watching import Watching
 from mesh.protocols import auction_messages as m
 from mesh.protocols.acts import Mode
 from mesh.protocols.auction import Auction
@@ -71,12 +72,10 @@ class Initiator:
         self.quiet: set[QuietAward] = set()
         self.addresses = Addresses(peer)
         self.rejections = Rejections(peer, self.addresses)
+        self.watching = Watching()
         self._chooser = chooser
         self._quietly = quietly and chooser is choose
-        self._held: dict[str, dict[Negotiation, None]] = {}
-        self._paused: dict[str, dict[Negotiation, None]] = {}
         self._lingering: OrderedDict[Negotiation, None] = OrderedDict()
-        self._winners: dict[Negotiation, str] = {}
 
     def start(self) -> None:
         """Serve the handlers' and clients' calls (`Peer.call`), hear of deaths and reconnects, tell what is measured."""
@@ -151,7 +150,8 @@ class Initiator:
         """Quietly if it can be, by an auction if not. `heard` is for the negotiation: what the caller wants to hear of it.
         With `avoid`, an instance's key, an auction in which that one comes last."""
         call.deadline.check(call.capability)
-        self.peer.budgets.of(call.capability).called()
+        if not avoid:  # the second award of a hedge is no other call
+            self.peer.budgets.of(call.capability).called()
         if self.peer.policy.switches:
             self.peer.policy.check(capability=call.capability, tenant=call.tenant)
         if call.effect == "at_most_once" and policy.explore:
@@ -213,40 +213,6 @@ class Initiator:
             correlation=call.correlation,
         )
 
-    def watch(self, negotiation: Negotiation) -> None:
-        """It may wait for another process now, or for room."""
-        winner = negotiation.auction.winner
-        process = winner.process if winner is not None and not negotiation.auction.over else ""
-        before = self._winners.get(negotiation, "")
-        if process != before:
-            self._unwatch(negotiation, before)
-            if process:
-                self._winners[negotiation] = process
-                self._held.setdefault(process, {})[negotiation] = None
-        paused = self._paused.setdefault(negotiation.call.capability, {})
-        if negotiation.auction.paused:
-            paused[negotiation] = None
-        else:
-            paused.pop(negotiation, None)
-            if not paused:
-                del self._paused[negotiation.call.capability]
-
-    def _unwatch(self, negotiation: Negotiation, process: str) -> None:
-        self._winners.pop(negotiation, None)
-        waiting = self._held.get(process)
-        if waiting is not None:
-            waiting.pop(negotiation, None)
-            if not waiting:
-                del self._held[process]
-
-    def freed(self, capability: str) -> None:
-        """Somebody has answered, and may have room: the one that has waited longest looks again."""
-        paused = self._paused.get(capability)
-        if paused:
-            negotiation = next(iter(paused))
-            del paused[negotiation]
-            negotiation.event(m.Freed())
-
     def settled(self, settle: m.Settle, capability: str, sent_at: float | None) -> None:
         """A commitment was kept or broken; it was made at `sent_at`, if anybody knows."""
         who, now, ending = bidder(settle.candidate), self.peer.clock.monotonic(), settle.ending
@@ -273,8 +239,7 @@ class Initiator:
 
     def ended(self, negotiation: Negotiation) -> None:
         """It is over. It is listened to a little longer: late proposals are rejected, late results are evidence."""
-        self._unwatch(negotiation, self._winners.get(negotiation, ""))
-        self._paused.get(negotiation.call.capability, {}).pop(negotiation, None)
+        self.watching.forget(negotiation)
         if not negotiation.auction.given_up and negotiation.auction.heard_out:
             negotiation.close()
             return
@@ -297,12 +262,11 @@ class Initiator:
         if change.kind in ("process-down", "instance-down"):
             for quiet in [each for each in self.quiet if each.responder == change.process]:
                 quiet.event(m.Suspected(change.process))
-            for negotiation in list(self._held.get(change.process, ())):
+            for negotiation in self.watching.on(change.process):
                 negotiation.event(m.Suspected(change.process))
 
     def _reconnected(self) -> None:
         for quiet in list(self.quiet):
             quiet.event(m.Suspected())
-        for negotiations in list(self._held.values()):
-            for negotiation in list(negotiations):
-                negotiation.event(m.Suspected())
+        for negotiation in self.watching.everybody():
+            negotiation.event(m.Suspected())

@@ -201,7 +201,7 @@ class Negotiation:
             return
         if self._timer is None:
             self._timer, self._timer_due = alarms().at(due, self._ticked), due
-        self._initiator.watch(self)
+        self._initiator.watching.look(self)
 
     def _ticked(self) -> None:
         """An alarm may be early by less than the clock can tell; the auction is told the time it was set to."""

@@ -196,7 +196,7 @@ class QuietAward:
         )
         if self._permission is not None:
             self._permission.settle("success", self._peer.clock)
-        initiator.freed(capability)
+        initiator.watching.freed(capability)
         for each in self.sample.losers():
             initiator.rejections.add(self.call, self.conversation, each)
         self._delivered = True

@@ -20,9 +20,11 @@ Held = Callable[[Mesh], Collection[Any]]
 LEFT: Mapping[str, Held] = {
     "waits for answers": lambda mesh: mesh.peer.exchange._waiting,
     "awards under way": lambda mesh: mesh.initiator.quiet,
-    "winners waited for": lambda mesh: mesh.initiator._winners,
-    "negotiations by winner": lambda mesh: mesh.initiator._held,
-    "negotiations that wait for room": lambda mesh: [each for held in mesh.initiator._paused.values() for each in held],
+    "winners waited for": lambda mesh: mesh.initiator.watching._winners,
+    "negotiations by winner": lambda mesh: mesh.initiator.watching._held,
+    "negotiations that wait for room": lambda mesh: [
+        each for held in mesh.initiator.watching._paused.values() for each in held
+    ],
     "awarded works": lambda mesh: mesh.participant._works,
     "running handlers": lambda mesh: [key for each in mesh.actors for key in each._running],
     "messages in mailboxes": lambda mesh: [each.key for each in mesh.actors if len(each.mailbox)],
