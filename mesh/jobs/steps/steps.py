@@ -190,7 +190,11 @@ class Steps:
         )
         self._saw(scope, step.key)
         self._tell(
-            "step.ended", step, exit_status="success", latency=self._seat.clock.monotonic() - began, by=attempt.by
+            "step.ended",
+            step,
+            exit_status="success",
+            latency=self._seat.clock.monotonic() - began,
+            by=outcome.by or attempt.by,
         )
         return outcome.content
 
