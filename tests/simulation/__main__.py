@@ -12,4 +12,6 @@ if os.environ.get("PYTHONHASHSEED") != "0":
 
 from tests.simulation.command import main
 
-sys.exit(main(sys.argv[1:]))
+code = main(sys.argv[1:])
+sys.stdout.flush()
+os._exit(code)  # what a simulation has left suspended must not be run, not even to close it

@@ -41,9 +41,10 @@ class Weather:
 
     def draw(self, random: Random) -> float:
         """How long a message takes."""
-        seconds = self.delay + self.spread * random.random()
-        if self.spike and random.random() < self.spike:
-            seconds += self.spike_seconds * random.random()
+        draw = random.random
+        seconds = self.delay + self.spread * draw()
+        if self.spike and draw() < self.spike:
+            seconds += self.spike_seconds * draw()
         return seconds
 
 

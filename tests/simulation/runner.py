@@ -14,15 +14,20 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
 import msgspec
 import tenacity  # noqa: F401 - as with the next: a process loads it with its first call that is repeated; once is enough
 
 import mesh.jobs.host  # noqa: F401 - a process loads it when it hosts its first workflow
+from tests.simulation.configuration import Configuration
 from tests.simulation.simulation import Outcome, simulate
 
 TOO_LONG = 120.0
 """Real seconds after which a seed counts as hanging."""
+
+QUIET = 3
+"""A seed whose processes do all there is to do."""
 
 Simulate = Callable[[int], Outcome]
 
@@ -37,8 +42,7 @@ def _child(seed: int, run: Simulate, reading: int, writing: int) -> None:
     code = 1
     try:
         os.close(reading)
-        sys.unraisablehook = lambda _: None
-        warnings.simplefilter("ignore")  # what a dead process left unawaited is none of its business any more
+        _silence()
         outcome = run(seed)
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(msgspec.json.encode(outcome))
@@ -49,8 +53,7 @@ def _child(seed: int, run: Simulate, reading: int, writing: int) -> None:
 
 def run_seeds(seeds: Iterable[int], jobs: int = 1, run: Simulate = simulate) -> Iterator[Outcome]:
     """The outcome of each, in the order in which they end."""
-    gc.collect()
-    gc.freeze()  # what is loaded is never looked at again
+    _warm()
     waiting = iter(seeds)
     running: dict[int, tuple[int, int, float, list[bytes]]] = {}
     """By pipe: seed, process, when it must be over, and what it has said."""
@@ -65,6 +68,29 @@ def run_seeds(seeds: Iterable[int], jobs: int = 1, run: Simulate = simulate) -> 
         if not running:
             return
         yield from _ended(running)
+
+
+@cache
+def _warm() -> None:
+    """Run a quiet seed here, once, for those who are forked: they find every module loaded, and an interpreter that knows the
+    code. What they share with it they need not copy; a seed that comes after another is the same (`test_simulation.py`)."""
+    gc.collect()
+    gc.disable()  # what the quiet seed leaves suspended stays so
+    _silence()
+    signal.alarm(int(TOO_LONG))
+    simulate(QUIET, change=_quiet)
+    signal.alarm(0)
+    gc.freeze()  # what is here is never looked at again
+
+
+def _quiet(made: Configuration) -> None:
+    made.faults, made.chaos, made.looks_back = (), 0.5, False
+
+
+def _silence() -> None:
+    """What a dead process left unawaited is none of its business any more."""
+    sys.unraisablehook = lambda _: None
+    warnings.simplefilter("ignore")
 
 
 def _ended(running: dict[int, tuple[int, int, float, list[bytes]]]) -> Iterator[Outcome]:

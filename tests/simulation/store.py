@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from mesh.protocols.errors import Conflict, NoResponders, Refused, TimedOut, TooLarge, Unavailable
@@ -38,8 +38,8 @@ class SimulatedStore:
     def __init__(self, bus: SimulatedBus) -> None:
         self._bus = bus
 
-    async def _ask(self, work: Work, what: str) -> Any:
-        return await self._bus.ask("ask", work, what=what)
+    def _ask(self, work: Work, what: str) -> Coroutine[Any, Any, Any]:
+        return self._bus.ask("ask", work, what=what)
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
         """Create the stream, or bring an existing one to this shape."""
@@ -179,7 +179,7 @@ class SimulatedBucket:
         self._bus = bus
         self._spec = spec
 
-    async def _ask(self, work: Callable[[LateSpace, SimulatedServer], Any], what: str) -> Any:
+    def _ask(self, work: Callable[[LateSpace, SimulatedServer], Any], what: str) -> Coroutine[Any, Any, Any]:
         spec = self._spec
 
         def on_server(server: SimulatedServer) -> Any:
@@ -187,7 +187,7 @@ class SimulatedBucket:
             assert isinstance(space, LateSpace)
             return work(space, server)
 
-        return await self._bus.ask("ask", on_server, what=f"{what} of {spec.name}")
+        return self._bus.ask("ask", on_server, what=f"{what} of {spec.name}")
 
     async def get(self, key: str) -> KeyValue | None:
         """The live value, or None."""
@@ -228,8 +228,8 @@ class SimulatedObjects:
         self._bus = bus
         self._name = name
 
-    async def _ask(self, work: Work, what: str) -> Any:
-        return await self._bus.ask("ask", work, what=f"{what} of {self._name}")
+    def _ask(self, work: Work, what: str) -> Coroutine[Any, Any, Any]:
+        return self._bus.ask("ask", work, what=f"{what} of {self._name}")
 
     async def put(self, data: bytes) -> str:
         """Store, and return the digest. Again: the same digest, stored once."""
