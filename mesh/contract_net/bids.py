@@ -136,6 +136,8 @@ class Bids:
         if actor.state != "ready":
             return {}
         bids = {}
+        if self._book.bids.count(actor.key, self._peer.clock.monotonic()):
+            actor.loop.call_soon(self._peer.changed, actor)  # they lapse without a word: it would seem full for ever
         for handler in actor.definition.handlers.values():
             if handler.capability:
                 seat = self.seat(actor.key, handler.capability) or Seat(actor, handler)

@@ -150,10 +150,10 @@ class Initiator:
         """Quietly if it can be, by an auction if not. `heard` is for the negotiation: what the caller wants to hear of it.
         With `avoid`, an instance's key, an auction in which that one comes last."""
         call.deadline.check(call.capability)
-        if not avoid:  # the second award of a hedge is no other call
-            self.peer.budgets.of(call.capability).called()
         if self.peer.policy.switches:
             self.peer.policy.check(capability=call.capability, tenant=call.tenant)
+        if not avoid:  # the second award of a hedge is no other call
+            self.peer.budgets.of(call.capability).called()
         if call.effect == "at_most_once" and policy.explore:
             policy = msgspec.structs.replace(policy, explore=0.0)  # what a newcomer breaks here, a person has to mend
         mode: Mode = "directed" if call.mode == "standing" and self.market.crowded(call.capability) else call.mode

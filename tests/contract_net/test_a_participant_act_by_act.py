@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from mesh.protocols.acts import CallForProposal, Confirm, InformResult
+from mesh.protocols.errors import Killed
+from mesh.protocols.policies import Switch
+from mesh.protocols.ports import KeyValue
 from mesh.testing.virtual_time import until
 from tests.contract_net.market_place import MarketPlace
 from tests.contract_net.stranger import Stranger
@@ -36,6 +40,34 @@ async def test_a_proposal_lapses_after_its_lease_and_its_award_is_declined(place
     assert refuse.refusals[0].reason == "expired"
     assert refuse.refusals[0].bid is not None, "a decline carries a fresh bid"
     assert worker.target.begun == []
+
+
+async def test_who_seemed_full_of_proposals_says_so_when_they_have_lapsed(place: MarketPlace) -> None:
+    worker = await place.worker("a")
+    onlooker = await place.peer("onlooker")
+
+    def room() -> int:
+        bid = onlooker.directory.lookup("do", state=None)[0].figures.bids.get("do")
+        return bid.capacity if bid is not None else -1
+
+    initiator = await stranger(place)
+    initiator.call("one")
+    initiator.call("two")
+    await initiator.until("propose", 2)
+    worker.peer.changed(worker)
+    await until(lambda: room() == 0)
+    await until(lambda: room() > 0)
+
+
+async def test_calls_that_are_refused_as_killed_are_not_counted_for_retries(place: MarketPlace) -> None:
+    await place.worker("a")
+    caller = await place.caller()
+    left = caller.peer.budgets.of("do").left
+    switch = Switch(what="capability", name="do", reason="it is broken")
+    caller.peer.policy._heard(KeyValue(key=switch.key, value=msgspec.json.encode(switch), revision=1))
+    with pytest.raises(Killed):
+        await place.contract()
+    assert caller.peer.budgets.of("do").left == left
 
 
 async def test_a_rejected_proposal_frees_its_capacity_and_cannot_be_awarded(place: MarketPlace) -> None:
