@@ -25,8 +25,8 @@ class AdmissionRules:
         self._room = invariants.world.configuration.room
         self._handlings = invariants.world.outside.handlings
         self._handlings.on_begin.append(self._begun)
-        seams.on(Mailbox, "put", self._put)
-        seams.on(Mailbox, "take_in", self._put)
+        seams.after(Mailbox, "put", self._put)
+        seams.after(Mailbox, "take_in", self._put)
 
     def _begun(self, handling: Handling) -> None:
         running, context = self._handlings.of(handling), handling.context

@@ -35,8 +35,8 @@ class BreakerRules:
     def __init__(self, invariants: Invariants, seams: Seams) -> None:
         self._invariants = invariants
         self._books: dict[Breaker, Book] = {}
-        seams.on(Breaker, "admit", self._admitted)
-        seams.on(Breaker, "record", self._recorded)
+        seams.after(Breaker, "admit", self._admitted)
+        seams.after(Breaker, "record", self._recorded)
 
     def _admitted(self, breaker: Breaker, permit: Permit, now: float, until: float | None = None) -> None:
         book = self._books.get(breaker)

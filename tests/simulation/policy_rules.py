@@ -49,8 +49,8 @@ class PolicyRules:
         self._used: dict[str, list[float]] = {}
         """By limited agent: when the work was offered that was begun, in true time."""
         invariants.world.outside.handlings.on_begin.append(self._begun)
-        seams.on(Policy, "_heard", self._heard)
-        seams.on(Question, "__call__", self._asked)
+        seams.before(Policy, "_heard", self._heard)
+        seams.before(Question, "__call__", self._asked)
 
     def share(self, place: Place, tenant: str) -> Share | None:
         """What was read there of a tenant's share."""

@@ -30,10 +30,12 @@ class RetryRules:
         self._invariants = invariants
         self._calls: Counter[tuple[Place, str]] = Counter()
         self._again: Counter[tuple[Place, str]] = Counter()
-        seams.on(Question, "__call__", self._attempted)
-        seams.on(Initiator, "give", self._called)
-        seams.on(Auction, "_lost", self._lost)
-        seams.on(Auction, "_on_declined", self._declined)
+        self._doubtful: Auction | None = None
+        seams.before(Question, "__call__", self._attempted)
+        seams.after(Initiator, "give", self._called)
+        seams.after(Auction, "_lost", self._lost)
+        seams.before(Auction, "_on_declined", self._declines)
+        seams.after(Auction, "_on_declined", self._declined)
 
     def _attempted(self, question: Question, number: int) -> None:
         if question._twin:
@@ -45,7 +47,9 @@ class RetryRules:
             self._repeated(target)
 
     def _called(self, initiator: Initiator, result: object, call: Any, *about: object, **heard: object) -> None:
-        self._calls[HERE.get(), call.capability] += 1
+        self._calls[HERE.get(), call.capability] += not heard.get(
+            "avoid"
+        )  # the second award of a hedge is no other call
 
     def _lost(
         self, auction: Auction, result: object, *about: object, certain: bool = False, gone: bool = False
@@ -53,9 +57,15 @@ class RetryRules:
         if not auction.over and not (certain and not gone):
             self._repeated(auction.terms.capability)
 
-    def _declined(self, auction: Auction, result: object, event: Any, *about: object) -> None:
-        if event.refusal.reason == "unknown" and not auction.over:
+    def _declines(self, auction: Auction, event: Any, *about: object) -> None:
+        """Whoever does not know an award any more may have begun it; what comes of an award given up before is no matter."""
+        unknown = event.refusal.reason == "unknown" and auction._present(event.award, event.by) is not None
+        self._doubtful = auction if unknown else None
+
+    def _declined(self, auction: Auction, result: object, *about: object) -> None:
+        if self._doubtful is auction and not auction.over:
             self._repeated(auction.terms.capability)
+        self._doubtful = None
 
     def _repeated(self, target: str) -> None:
         key = HERE.get(), target

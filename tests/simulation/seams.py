@@ -17,65 +17,52 @@ from mesh.protocols.auction import Auction
 from mesh.resilience.breaker import Breaker
 
 Told = Callable[..., None]
-AFTER: tuple[tuple[type, str], ...] = (
-    (Breaker, "admit"), (Breaker, "record"), (Mailbox, "put"), (Mailbox, "take_in"), (Initiator, "give"), (Auction, "_lost"),
-    (Auction, "_on_declined"),
+PLACES: tuple[tuple[type, str], ...] = (
+    (Breaker, "admit"), (Breaker, "record"), (Mailbox, "put"), (Mailbox, "take_in"), (Policy, "_heard"), (Question, "__call__"),
+    (Initiator, "give"), (Auction, "_lost"), (Auction, "_on_declined"),
 )  # fmt: skip
-"""Told of when it has returned: object, result, arguments."""
-BEFORE: tuple[tuple[type, str], ...] = ((Policy, "_heard"), (Question, "__call__"))
-"""Told of before it happens: object, arguments."""
 
 
 class Seams:
-    """Who is told what in one simulation: by class and method."""
+    """Who is told what in one simulation: by class and method, before it happens, or when it has returned."""
 
     def __init__(self) -> None:
-        self._told: dict[tuple[type, str], list[Told]] = {each: [] for each in (*AFTER, *BEFORE)}
+        self.told_before: dict[tuple[type, str], list[Told]] = {each: [] for each in PLACES}
+        self.told_after: dict[tuple[type, str], list[Told]] = {each: [] for each in PLACES}
 
-    def on(self, kind: type, method: str, told: Told) -> None:
-        """Tell this one, too."""
-        self._told[kind, method].append(told)
+    def before(self, kind: type, method: str, told: Told) -> None:
+        """Tell this one, too: object, arguments."""
+        self.told_before[kind, method].append(told)
 
-    def of(self, kind: type, method: str) -> list[Told]:
-        """Who is told."""
-        return self._told[kind, method]
+    def after(self, kind: type, method: str, told: Told) -> None:
+        """Tell this one, too: object, result, arguments."""
+        self.told_after[kind, method].append(told)
 
 
 _present = Seams()
-_wrapped: set[type] = set()
+_wrapped: set[tuple[type, str]] = set()
 
 
 def open_seams() -> Seams:
     """New ones, in place of those before: a process may run several simulations, one after the other."""
     global _present
     _present = Seams()
-    if not _wrapped:
-        for kind, method in AFTER:
-            _wrap(kind, method, _after)
-        for kind, method in BEFORE:
-            _wrap(kind, method, _before)
+    for place in PLACES:
+        if place not in _wrapped:
+            _wrapped.add(place)
+            _wrap(*place)
     return _present
 
 
-def _wrap(kind: type, method: str, how: Callable[..., Any]) -> None:
-    _wrapped.add(kind)
-    setattr(kind, method, how(kind, method, getattr(kind, method)))
+def _wrap(kind: type, method: str) -> None:
+    original, place = getattr(kind, method), (kind, method)
 
-
-def _after(kind: type, method: str, original: Callable[..., Any]) -> Callable[..., Any]:
     def seen(self: Any, *arguments: Any, **named: Any) -> Any:
+        for told in _present.told_before[place]:
+            told(self, *arguments, **named)
         result = original(self, *arguments, **named)
-        for told in _present.of(kind, method):
+        for told in _present.told_after[place]:
             told(self, result, *arguments, **named)
         return result
 
-    return seen
-
-
-def _before(kind: type, method: str, original: Callable[..., Any]) -> Callable[..., Any]:
-    def seen(self: Any, *arguments: Any, **named: Any) -> Any:
-        for told in _present.of(kind, method):
-            told(self, *arguments, **named)
-        return original(self, *arguments, **named)
-
-    return seen
+    setattr(kind, method, seen)
