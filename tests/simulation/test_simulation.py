@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SEEDS = 1000
 AT_ONCE = 125
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def simulator(*arguments: str, code: str = "", hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
@@ -26,7 +26,6 @@ def simulator(*arguments: str, code: str = "", hash_seed: str = "0") -> subproce
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("first", range(1, SEEDS + 1, AT_ONCE))
 def test_whatever_the_seed_every_invariant_holds(first: int) -> None:
     done = simulator("--first", str(first), "--seeds", str(AT_ONCE))
