@@ -23,6 +23,7 @@ from mesh.protocols.awards import AwardRecord
 from mesh.protocols.errors import InDoubt, NoBids
 from mesh.resilience.deadline import Deadline
 from mesh.testing.virtual_time import until
+from tests.command_line import CommandLine
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
@@ -225,9 +226,7 @@ async def test_the_command_line_calls_and_explains(server: RealServer, workers: 
     await workers.start("a", "b")
 
     async def mesh_call(*words: str) -> tuple[int, str, str]:
-        command = [Path(sys.executable).parent / "mesh", "call", *words, "--server", server.url]
-        done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, timeout=20)
-        return done.returncode, done.stdout, done.stderr
+        return await CommandLine(server.url)("call", *words)
 
     code, out, err = await mesh_call("do", "0.0")
     assert (code, json.loads(out) in ("a", "b")) == (0, True), err
