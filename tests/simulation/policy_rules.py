@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tests.simulation.invariants import Invariants
 
 
+MOMENT = 1e-6
+"""Seconds: what is offered when a limit is read, or lifted, may go by either; clocks that begin anywhere are not finer."""
+
+
 class Share(msgspec.Struct):
     """What a process has read of a tenant's share."""
 
