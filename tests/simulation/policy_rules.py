@@ -113,7 +113,7 @@ class PolicyRules:
             if (
                 place is handling.place
                 and limit.agent == handling.context.agent
-                and limit.since < offered < limit.until
+                and limit.since + MOMENT < offered < limit.until - MOMENT
             ):
                 used = self._used.setdefault(limit.agent, [])
                 insort(used, offered)
