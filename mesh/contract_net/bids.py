@@ -7,6 +7,7 @@ withhold it (None), or refuse with a reason by raising `Refused`. Whatever else 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from typing import TYPE_CHECKING, cast
 
 from mesh.actors.admitting.returning import Line
@@ -14,6 +15,7 @@ from mesh.actors.declaring.handler import Handler
 from mesh.actors.exchanging.inbound import Inbound
 from mesh.actors.running.actor import Actor
 from mesh.contract_net.bidding import LINE, Load, bid, places
+from mesh.contract_net.second_chances import TOO_LATE, SecondChances
 from mesh.contract_net.wants import Wants
 from mesh.protocols.acts import AcceptProposal, Bid, CallForProposal, Proposal, Refusal, RefusalReason
 from mesh.protocols.commitments import Commitments
@@ -60,6 +62,7 @@ class Bids:
         self._seats: dict[str, dict[str, Seat]] = {}
         self._lines: dict[str, Line] = {}
         self._wants: dict[str, Wants] = {}
+        self._chances = SecondChances()
 
     # -- who bids
 
@@ -218,13 +221,27 @@ class Bids:
         offer = self._hooked(call, seat, self._measured(seat, tenant=envelope.tenant))
         if not isinstance(offer, Bid):
             return offer
-        remaining = float("inf") if envelope.remaining is None else envelope.remaining
-        constraints = envelope.constraints or call.constraints
-        why = breach(_with_room(offer) if room else offer, dict(seat.actor.labels), constraints, remaining)
+        remaining = inf if envelope.remaining is None else envelope.remaining
+        constraints, labels = envelope.constraints or call.constraints, dict(seat.actor.labels)
+        wanted = _with_room(offer) if room else offer
+        why = breach(wanted, labels, constraints, remaining)
+        if why.startswith(TOO_LATE) and self._has_a_chance(call, seat, offer):
+            why = breach(wanted, labels, constraints, inf)
         if not why:
             return offer
         reason, _, words = why.partition(": ")
         return cast(RefusalReason, reason), words
+
+    def _has_a_chance(self, call: CallForProposal, seat: Seat, offer: Bid) -> bool:
+        """Whether an instance with nothing to do tries it, though by its figures it would be too late."""
+        idle = not (seat.actor.running or seat.actor.waiting)
+        if "at_most_once" in (call.effect, seat.handler.options.effect) or not idle:
+            return False
+        who, now = f"{seat.key}/{call.capability}", self._peer.clock.monotonic()
+        if not self._chances.due(who, offer.latency, now):
+            return False
+        self._chances.take(who, now)
+        return True
 
     def _killed(self, seat: Seat, tenant: str) -> Why | None:
         definition = seat.actor.definition

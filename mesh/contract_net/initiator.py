@@ -27,6 +27,7 @@ from mesh.contract_net.quiet import QuietAward
 from mesh.contract_net.quiet_call import QuietCall
 from mesh.contract_net.rejections import Rejections
 from mesh.contract_net.sampling import Sample
+from mesh.contract_net.second_chances import SecondChances
 from mesh.contract_net.track_record import bidder
 from mesh.contract_net.trials import Trials
 from mesh.contract_net.watching import Watching
@@ -74,6 +75,7 @@ class Initiator:
         self.rejections = Rejections(peer, self.addresses)
         self.watching = Watching()
         self._chooser = chooser
+        self._chances = SecondChances()
         self._quietly = quietly and chooser is choose
         self._lingering: OrderedDict[Negotiation, None] = OrderedDict()
 
@@ -192,7 +194,7 @@ class Initiator:
             self.peer.ids.random,
             new_id=lambda: f"{terms.conversation}.{next(numbers)}",
             wall=self.peer.clock.now,
-            chooser=self._chooser,
+            chooser=self._chances.chooser(self._chooser, terms, self.peer.clock.monotonic),
             again=self.peer.budgets.of(terms.capability).spend,
         )
 
