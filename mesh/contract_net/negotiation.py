@@ -73,6 +73,7 @@ class Negotiation:
         self._timer_due: float | None = None
         self._linger: Alarm | None = None
         self._busy = False
+        self._handed_over = False
         self._error: Exception | None = None
         self._items = Items(on_item)
 
@@ -105,7 +106,8 @@ class Negotiation:
 
     def leave(self, error: BaseException) -> None:
         """Nobody waits for the end any more: the winner is told to stop, unless somebody else goes on with the work."""
-        if not self._hands_over():
+        self._handed_over = self._hands_over()
+        if not self._handed_over:
             self._stop(str(error) if isinstance(error, MeshError) else "the caller went away")
         self._end()
         self._awarding.left()
@@ -171,8 +173,11 @@ class Negotiation:
     # -- events
 
     def event(self, event: m.Event, at: float = 0.0) -> None:
-        """Something happened, at `at` or, if that has passed, now: let the auction decide, and do what it says."""
+        """Something happened, at `at` or, if that has passed, now: let the auction decide, and do what it says. Where somebody else
+        goes on with the work, that is not ours to decide any more."""
         self._awarding.heard(event)
+        if self._handed_over:
+            return
         self._carry_out(self.auction.handle(event, max(at, self._peer.clock.monotonic())))
 
     def _carry_out(self, commands: list[m.Command]) -> None:

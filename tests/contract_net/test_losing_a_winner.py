@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from mesh.contract_net.track_record import Bidder
+from mesh.protocols.auction_messages import Suspected
 from mesh.protocols.errors import AgentLost, DeadlineExceeded, InDoubt, NoBids
 from mesh.protocols.ports import Message
 from mesh.testing.virtual_time import until
@@ -219,3 +220,22 @@ def freeze(place: MarketPlace, process: str) -> list[Message]:
 
     place.server.faults.filter = passes
     return held
+
+
+async def test_who_has_handed_the_work_over_decides_nothing_more(place: MarketPlace) -> None:
+    """Somebody else takes the award up: what is still heard of its winner is nothing that is awarded again here."""
+    place.quietly = False
+    workers = await two(place, "idempotent")
+    caller = await place.caller()
+    call = place.call(payload=60.0, timeout=90.0)
+    left = asyncio.ensure_future(caller.contract(call, ledger=place.ledger, hands_over=lambda: True))
+    await until(lambda: bool(begun(workers)))
+    [first], [negotiation] = begun(workers), caller.watching.everybody()
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    negotiation.event(Suspected(first))
+    place.kill(first)
+    await place.clock.sleep(30.0)
+    assert begun(workers) == [first]
+    assert caller.watching.everybody() == []
