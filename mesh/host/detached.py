@@ -72,9 +72,8 @@ def launch(request: UpRequest, timeout: float) -> HostRecord:
 
 
 def _typed(fault: Fault) -> MeshError:
-    """The error in its own type, be it of floor 0 or of a floor in between."""
-    kinds = {kind.code: kind for kind in every_error()}
-    kind = kinds.get(fault.code)
+    """The error in its own type, be it of floor 0 or of a floor in between; of several with one code, that of the uppermost."""
+    kind = next((each for each in every_error() if each.code == fault.code), None)
     return kind(fault.message, detail=fault.detail) if kind else from_fault(fault)
 
 
