@@ -59,7 +59,8 @@ class _Created(msgspec.Struct):
 
 
 class Feed:
-    """A running feed. `missing`, if given, repairs a stream that is gone; otherwise that ends the feed with an error."""
+    """A running feed. `missing`, if given, repairs a stream that is gone; otherwise `open` raises that, and a feed that is open
+    waits until it is there again."""
 
     def __init__(
         self,
