@@ -45,6 +45,7 @@ class Process:
         self.mesh: Mesh | None = None
         self.clock: LocalClock | None = None
         self.leaving = False
+        self._returns = False
         self.on_up: Callable[[Mesh], None] = lambda mesh: None
 
     @property
@@ -58,11 +59,12 @@ class Process:
         return self.alive and self.mesh is not None and not self.leaving
 
     def start(self) -> None:
-        """Run it. Again while it runs: nothing happens."""
+        """Run it. Again while it runs: nothing happens. While it leaves: once it has left, however long that takes."""
         if self.alive:
+            self._returns = self.leaving
             return
         self.starts += 1
-        self.mesh, self.leaving = None, False
+        self.mesh, self.leaving, self._returns = None, False, False
         made = self.world.configuration
         place = self.place = Place(self.name, self.starts, made.offsets.get(self.name, 0.0))
         self.clock = LocalClock(self.world.loop, place, made.skews.get(self.name, 0.0))
@@ -110,6 +112,8 @@ class Process:
     def _exit(self) -> None:
         if self.place is not None and self.place.alive:
             self.world.loop.dead(self.place)
+            if self._returns:
+                self.start()
 
     def kill(self, why: str) -> None:
         """kill -9. Again: nothing happens."""
