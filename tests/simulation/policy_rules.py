@@ -53,6 +53,7 @@ class PolicyRules:
         self._used: dict[str, list[float]] = {}
         """By limited agent: when the work was offered that was begun, in true time."""
         invariants.world.outside.handlings.on_begin.append(self._begun)
+        seams.before(Policy, "start", self._anew)
         seams.before(Policy, "_heard", self._heard)
         seams.before(Question, "__call__", self._asked)
 
@@ -61,6 +62,14 @@ class PolicyRules:
         read = self._read.get(place)
         value = read.get(f"share.{tenant}") if read else None
         return None if value is None else msgspec.json.decode(value, type=Share)
+
+    def _anew(self, policy: Policy) -> None:
+        """A start that failed is tried again by a mesh that has read nothing yet: what was lifted meanwhile it never hears of."""
+        place, now = HERE.get(), self._invariants.world.loop.now
+        self._read.pop(place, None)
+        for key, limit in self._limits.items():
+            if key[0] is place:
+                self._limits[key] = limit._replace(until=min(limit.until, now))
 
     def _heard(self, policy: Policy, found: KeyValue) -> None:
         place, now = HERE.get(), self._invariants.world.loop.now

@@ -18,7 +18,7 @@ from mesh.resilience.breaker import Breaker
 
 Told = Callable[..., None]
 PLACES: tuple[tuple[type, str], ...] = (
-    (Breaker, "admit"), (Breaker, "record"), (Mailbox, "put"), (Mailbox, "take_in"), (Policy, "_heard"), (Question, "__call__"),
+    (Breaker, "admit"), (Breaker, "record"), (Mailbox, "put"), (Mailbox, "take_in"), (Policy, "start"), (Policy, "_heard"), (Question, "__call__"),
     (Initiator, "give"), (Auction, "_lost"), (Auction, "_on_declined"),
 )  # fmt: skip
 
