@@ -35,7 +35,6 @@ class Publication:
         self._bucket: Bucket | None = None
         self._wanted: dict[str, Instance] = {}
         self._declared: dict[str, Schema] = {}
-        self._revisions: dict[str, int] = {}
         self._due: set[str] = set()
         self._schemas_due: set[str] = set()
         self._writing = asyncio.Lock()
@@ -63,7 +62,6 @@ class Publication:
         """The buckets may have been lost: everything is due."""
         self._bucket = None
         self._schemas.forget_bucket()
-        self._revisions.clear()
         self._due.update(self._wanted)
         self._schemas_due.update(self._declared)
 
@@ -75,10 +73,10 @@ class Publication:
     def heard(self, change: KeyValue) -> bool:
         """A record of ours changed in the bucket. True if it is gone and should not be: it is due again.
 
-        News from before our last write are none. (A watch that finds a key missing names the revision that it knew.)
+        Whatever its revision: of a key that a watch finds missing it tells the one it knew, so that what was removed since our
+        last write, before the watch had told of that, is like news from before it. A write too many harms nobody.
         """
-        gone = change.value is None and change.key in self._wanted
-        if not gone or change.revision < self._revisions.get(change.key, 0):
+        if change.value is not None or change.key not in self._wanted:
             return False
         self._due.add(change.key)
         return True
@@ -111,10 +109,8 @@ class Publication:
             record = self._wanted.get(key)
             if record is None:
                 await bucket.delete(key)
-                self._revisions.pop(key, None)
             else:
-                revision = self._revisions[key] = await bucket.put(key, msgspec.json.encode(record))
-                self._stored(record, revision)
+                self._stored(record, await bucket.put(key, msgspec.json.encode(record)))
         except BaseException:
             self._bucket = None
             self._due.add(key)

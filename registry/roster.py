@@ -144,6 +144,11 @@ class Roster:
         """That of the record; 0 if there is none."""
         return self._revisions.get(key, 0)
 
+    def start(self, key: str) -> str:
+        """The incarnation of its process which wrote the record; empty if there is none."""
+        found = self._records.get(key)
+        return "" if found is None else found.record.incarnation
+
     def recorded(self) -> Sequence[str]:
         """Every process that has records, alive or not."""
         return list(self._of_process)

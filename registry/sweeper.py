@@ -14,6 +14,7 @@ from mesh.protocols.subjects import Subjects
 from mesh.registry.buckets import lease_key, open_leases, open_records
 from mesh.registry.chores import Chores
 from mesh.registry.probes import Probes
+from mesh.registry.records import lease_in
 from mesh.registry.witness import Errands, Witness
 
 ANSWER_WITHIN = 0.5
@@ -86,10 +87,18 @@ class Sweeper(Errands):
             self.sweep(process)
             return
         leftovers = self.witness.roster.leftovers(process)
-        if leftovers:
+        if leftovers and (leftovers := await self._orphaned(process, leftovers)):
             records = await open_records(self._store, self._subjects)
             for key, revision in leftovers.items():
                 await _remove(records, key, revision)
+
+    async def _orphaned(self, process: str, leftovers: dict[str, int]) -> dict[str, int]:
+        """Those of the records that are of no start which holds the lease now: the watch may tell of it later than of them."""
+        found = await (await open_leases(self._store, self._subjects)).get(lease_key(process))
+        lease = lease_in(found.key, found.value) if found is not None and found.value is not None else None
+        if lease is None:
+            return leftovers
+        return {key: each for key, each in leftovers.items() if self.witness.roster.start(key) != lease.incarnation}
 
     async def _settle(self, _: str) -> None:
         self.witness.settle(self._clock.monotonic())

@@ -154,8 +154,22 @@ class Initiator:
         call.deadline.check(call.capability)
         if self.peer.policy.switches:
             self.peer.policy.check(capability=call.capability, tenant=call.tenant)
-        if not avoid:  # the second award of a hedge is no other call
+        way = self._way(call, conversation, policy, resume, ledger, avoid, heard)
+        if not avoid:  # the second award of a hedge is no other call; and what was refused just now earns nothing
             self.peer.budgets.of(call.capability).called()
+        return way
+
+    def _way(
+        self,
+        call: Call,
+        conversation: str,
+        policy: SelectionPolicy,
+        resume: AwardRecord | None,
+        ledger: AwardLedger | None,
+        avoid: str,
+        heard: dict[str, Any],
+    ) -> Coroutine[Any, Any, Contracted]:
+        """Whoever sees this call to its end, not begun yet. Raises what refuses it at once, such as `Killed`."""
         if call.effect == "at_most_once" and policy.explore:
             policy = msgspec.structs.replace(policy, explore=0.0)  # what a newcomer breaks here, a person has to mend
         mode: Mode = "directed" if call.mode == "standing" and self.market.crowded(call.capability) else call.mode

@@ -7,7 +7,7 @@ import pytest
 
 from mesh.protocols.acts import CallForProposal, Confirm, InformResult
 from mesh.protocols.errors import Killed
-from mesh.protocols.policies import Switch
+from mesh.protocols.policies import Switch, What
 from mesh.protocols.ports import KeyValue
 from mesh.testing.virtual_time import until
 from tests.contract_net.market_place import MarketPlace
@@ -59,11 +59,16 @@ async def test_who_seemed_full_of_proposals_says_so_when_they_have_lapsed(place:
     await until(lambda: room() > 0)
 
 
-async def test_calls_that_are_refused_as_killed_are_not_counted_for_retries(place: MarketPlace) -> None:
+@pytest.mark.parametrize(("what", "name"), [("capability", "do"), ("agent", "worker")])
+async def test_calls_that_are_refused_as_killed_are_not_counted_for_retries(
+    place: MarketPlace, what: What, name: str
+) -> None:
     await place.worker("a")
     caller = await place.caller()
     left = caller.peer.budgets.of("do").left
-    switch = Switch(what="capability", name="do", reason="it is broken")
+    if what == "agent" and not place.quietly:
+        left += 0.1  # it was announced, for there may be other agents of that capability
+    switch = Switch(what=what, name=name, reason="it is broken")
     caller.peer.policy._heard(KeyValue(key=switch.key, value=msgspec.json.encode(switch), revision=1))
     with pytest.raises(Killed):
         await place.contract()

@@ -9,10 +9,11 @@ import pytest
 
 from mesh.protocols.acts import Bid
 from mesh.protocols.errors import NoResponders, TimedOut
-from mesh.protocols.ports import Clock
+from mesh.protocols.ports import Clock, KeyValue
 from mesh.registry.buckets import open_leases, open_records
 from mesh.registry.lease import NameTaken
 from mesh.registry.listing import Change
+from mesh.registry.publication import Publication
 from mesh.registry.records import Figures
 from mesh.registry.schemas import schema_of
 from mesh.testing.virtual_time import until
@@ -131,6 +132,43 @@ async def test_a_record_removed_by_mistake_is_back_at_once(crew: Crew) -> None:
     ann.directory.on_change(changes.append)
     await (await open_records(ann.connection.store, SUBJECTS)).delete("bob.greeter.1")
     await until(lambda: [each.kind for each in changes] == ["instance-down", "instance-up"], timeout=0.5)
+
+
+async def test_a_record_removed_before_the_watch_told_that_it_was_written_is_written_again(
+    server: MemoryServer,
+) -> None:
+    store = server.connect("ann").store
+    records = await open_records(store, SUBJECTS)
+    publication = Publication(store, SUBJECTS)
+    publication.set(instance_of("ann"))
+    await publication.write()
+    [before] = await records.all()
+    publication.set(instance_of("ann", state="draining"))
+    await publication.write()
+    await records.delete(before.key)
+    assert publication.heard(KeyValue(before.key, None, before.revision)), "so a watch tells that finds the key missing"
+    await publication.write()
+    assert [each.key for each in await records.all()] == [before.key]
+
+
+async def test_records_whose_lease_is_not_heard_of_yet_are_not_swept(
+    crew: Crew, server: MemoryServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = await crew.join("bob")
+    await bob.presence.register(instance_of("bob"))
+    behind = await crew.join("cat")
+    monkeypatch.setattr(behind.directory._witness, "lease", lambda change, now: None)
+    records = await open_records(behind.connection.store, SUBJECTS)
+    removed: list[str] = []
+    watch = await records.watch(lambda change: removed.append(change.key) if change.value is None else None)
+    behind.directory._witness.bury("bob", "its connection ended")
+    await clock.sleep(10)
+    assert removed == []
+    await watch.close()
+    server.kill("bob")
+    behind.directory._witness._errands.sweep("bob")
+    await clock.sleep(10)
+    assert await records.all() == []
 
 
 async def test_a_forged_advisory_takes_nobody_off_for_long(crew: Crew, clock: Clock) -> None:
