@@ -14,9 +14,11 @@ from test_kill_switches_of_jobs import Operators
 
 from mesh.jobs.authoring.workflow import Job, workflow
 from mesh.jobs.journals.streams import ensure_streams
-from mesh.jobs.owning.overtaking import MOST_LANES, WITHIN, Overtaking
+from mesh.jobs.owning.lanes import MOST_LANES
+from mesh.jobs.owning.overtaking import WITHIN, Overtaking
 from mesh.protocols.policies import Switch, TenantShare
 from mesh.protocols.ports import Clock, Ids, Stored
+from mesh.testing.virtual_time import until
 
 pytestmark = pytest.mark.virtual
 
@@ -195,6 +197,8 @@ class Looked:
 
     def __init__(self, line: Line, *, wanted: int = 2) -> None:
         self.handled_upto = 0
+        self.looks = 0
+        self.share = wanted
         self.gives: int | None = None
         self.taken: list[int] = []
         self._store = line.store
@@ -204,7 +208,7 @@ class Looked:
             "work",
             "none",
             crowded=lambda: True,
-            wanted=lambda tenants: {each: wanted if each == "b" else 0 for each in tenants},
+            wanted=lambda tenants: {each: self.share if each == "b" else 0 for each in tenants},
             take=self._take,
         )
 
@@ -212,6 +216,7 @@ class Looked:
         return getattr(self._store, name)
 
     async def handled(self, stream: str, durable: str) -> int:
+        self.looks += 1
         return self.handled_upto
 
     async def follow(self, stream: str, subject: str, *, after: int) -> AsyncIterator[Stored]:
@@ -237,9 +242,33 @@ async def test_a_message_that_was_read_is_let_past_even_if_the_next_one_does_not
         await looked.overtaking.look()
     assert looked.taken == [4]
     looked.gives = None
-    await looked.overtaking._close_lanes()
+    await looked.overtaking._lanes.close()
     await looked.overtaking.look()
     assert looked.taken == [4, 5]
+    await looked.overtaking.close()
+    await line.world.close()
+
+
+async def test_who_was_let_past_is_so_again_at_once_without_another_look(clock: Clock, ids: Ids) -> None:
+    line = Line(clock, ids)
+    await line.publish("flood", 3)
+    await line.publish("b", 1)
+    looked = Looked(line)
+    looked.overtaking.stir()
+    await until(lambda: looked.taken == [4])
+    for number in range(5, 9):
+        looks = looked.looks
+        await line.publish("b", 1)
+        await until(lambda: looked.taken[-1] == number, poll=0.001)  # noqa: B023
+        assert looked.looks == looks
+        await until(lambda: looked.looks > looks)  # noqa: B023
+    looked.share = 0
+    looks = looked.looks
+    await line.publish("b", 1)
+    await until(lambda: looked.looks > looks + 2)
+    assert looked.taken == [4, 5, 6, 7, 8], "beyond its share nobody is let past"
+    looked.share = 2
+    await until(lambda: looked.taken == [4, 5, 6, 7, 8, 9])
     await looked.overtaking.close()
     await line.world.close()
 
@@ -283,7 +312,7 @@ async def test_in_any_order_of_looks_and_troubles_each_waiting_message_is_let_pa
                 with contextlib.suppress(TimeoutError):
                     await looked.overtaking.look()
                 looked.gives = None
-                await looked.overtaking._close_lanes()
+                await looked.overtaking._lanes.close()
             case "look":
                 await looked.overtaking.look()
         assert len(looked.taken) == len(set(looked.taken))

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from mesh.jobs.intake.tries import Tries
 from mesh.jobs.journals.streams import INGRESS
+from mesh.jobs.owning.lanes import MOST_LANES, Lanes
 from mesh.jobs.owning.seat import Seat
 from mesh.protocols.errors import Conflict, InvalidName, MeshError
 from mesh.protocols.ports import Stored
@@ -24,8 +25,6 @@ EVERY, AT_LEAST_EVERY = 0.25, 1.0
 """Seconds between two looks: as many as the last one took, within these."""
 WITHIN = 2.0
 """Seconds for one message: it is known to be there."""
-MOST_LANES = 64
-"""Tenants whose messages are read out of turn at once; each takes a consumer at the server."""
 
 
 class Overtaking:
@@ -49,7 +48,9 @@ class Overtaking:
         self._wanted = wanted
         self._take = take
         self._tries = Tries(seat.store, seat.subjects)
-        self._lanes: dict[str, AsyncIterator[Stored]] = {}
+        self._lanes = Lanes(self._messages)
+        self._tenants: list[str] = []
+        """Who had messages in the line at the last look."""
         self._taken: dict[str, int] = {}
         """Up to which sequence each tenant's messages have been taken in."""
         self._stirred = asyncio.Event()
@@ -63,27 +64,44 @@ class Overtaking:
         """Look no more. Again: nothing happens."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        await self._close_lanes()
+        await self._lanes.close()
 
     async def _watch(self) -> None:
-        clock, pause = self._seat.clock, EVERY
+        pause = EVERY
         while True:
             await self._stirred.wait()
-            await clock.sleep(pause)
+            await self._attempt(self._listen(pause))
             if not self._crowded():
                 self._stirred.clear()
-                await self._close_lanes()
+                await self._lanes.close()
                 continue
-            began = clock.monotonic()
-            try:
-                await self.look()
-            except (MeshError, TimeoutError) as error:
-                logger.info("nobody is let past in the ingress: %s", error)
-                await self._close_lanes()
-            except Exception:
-                logger.exception("nobody is let past in the ingress")
-                await self._close_lanes()
-            pause = min(AT_LEAST_EVERY, max(EVERY, clock.monotonic() - began))
+            began = self._seat.clock.monotonic()
+            await self._attempt(self.look())
+            pause = min(AT_LEAST_EVERY, max(EVERY, self._seat.clock.monotonic() - began))
+
+    async def _attempt(self, work: Awaitable[None]) -> None:
+        """Whatever goes wrong, it is not the last look."""
+        try:
+            await work
+        except (MeshError, TimeoutError) as error:
+            logger.info("nobody is let past in the ingress: %s", error)
+            await self._lanes.close()
+        except Exception:
+            logger.exception("nobody is let past in the ingress")
+            await self._lanes.close()
+
+    async def _listen(self, seconds: float) -> None:
+        """Until the next look: what comes into an open lane meanwhile is taken in at once, within its tenant's share."""
+        clock = self._seat.clock
+        end = clock.monotonic() + seconds
+        while (left := end - clock.monotonic()) > 0:
+            come = await self._lanes.arrivals(self._below_share(), left)
+            free = self._below_share()
+            await _all(self._let_past(each, 1) for each in come if each in free)
+
+    def _below_share(self) -> list[str]:
+        """Who was let past, and may be so again."""
+        return [tenant for tenant, more in self._wanted(self._tenants).items() if more > 0 and tenant in self._taken]
 
     async def look(self) -> None:
         """Once: take in what should not wait."""
@@ -93,37 +111,31 @@ class Overtaking:
         )
         last = {self._tenant(each): each.sequence for each in newest}
         last.pop("", None)
+        self._tenants = list(last)
         self._taken = {tenant: at for tenant, at in self._taken.items() if at > handled}
         if len(last) < 2:
             return
-        wanted = self._wanted(list(last))
+        wanted = self._wanted(self._tenants)
         waiting = [each for each in last if wanted[each] > 0 and last[each] > self._taken.get(each, 0)]
         chosen = waiting[:MOST_LANES]
-        await self._make_room(chosen)
+        await self._lanes.make_room(chosen)
         await _all(self._let_past(each, wanted[each], last[each], handled) for each in chosen)
 
-    async def _let_past(self, tenant: str, count: int, last: int, handled: int) -> None:
-        lane, found = await self._lane(tenant, handled), list[Stored]()
+    async def _let_past(self, tenant: str, count: int, last: int | None = None, handled: int = 0) -> None:
+        """The tenant's next messages, up to that sequence. A lane that the line has caught up with is opened anew: it would give
+        what has been handled in its turn, once more, and nothing else for as long."""
+        taken = self._taken.get(tenant)
+        lane = await self._lanes.of(tenant, taken or handled, anew=taken is None)
+        found = list[Stored]()
         try:
-            while len(found) < count and self._taken.get(tenant, 0) < last:
-                async with asyncio.timeout(WITHIN):
-                    found.append(await anext(lane))
+            while len(found) < count and (last is None or self._taken.get(tenant, 0) < last):
+                found.append(await lane.take(WITHIN))
                 self._taken[tenant] = found[-1].sequence
         finally:  # what was read is not read again: it is taken in also where the next one does not come
             await _all(map(self._take_in, found))
 
-    async def _lane(self, tenant: str, handled: int) -> AsyncIterator[Stored]:
-        """Where the tenant's next message is read. A lane that the line has caught up with is opened anew: it would give what has
-        been handled in its turn, once more, and nothing else for as long."""
-        lane = self._lanes.pop(tenant, None)
-        if lane is not None and tenant not in self._taken:
-            await _close([lane])
-            lane = None
-        if lane is None:
-            after, subject = self._taken.get(tenant, handled), self._seat.subjects.ingress(tenant, self._workflow)
-            lane = self._seat.store.follow(self._stream, subject, after=after)
-        self._lanes[tenant] = lane  # those used last stand last
-        return lane
+    def _messages(self, tenant: str, after: int) -> AsyncIterator[Stored]:
+        return self._seat.store.follow(self._stream, self._seat.subjects.ingress(tenant, self._workflow), after=after)
 
     async def _take_in(self, stored: Stored) -> None:
         """Or leave it, to be taken in its turn."""
@@ -141,29 +153,11 @@ class Overtaking:
         finally:
             await self._tries.over(stored.sequence)
 
-    async def _make_room(self, chosen: list[str]) -> None:
-        """Close the lanes that were used longest ago, where there would be too many."""
-        surplus = len({*self._lanes, *chosen}) - MOST_LANES
-        idle = [each for each in self._lanes if each not in chosen]
-        await _close([self._lanes.pop(each) for each in idle[: max(0, surplus)]])
-
-    async def _close_lanes(self) -> None:
-        lanes, self._lanes = self._lanes, {}
-        await _close(lanes.values())
-
     def _tenant(self, stored: Stored) -> str:
         try:
             return self._seat.subjects.parse_ingress(stored.subject).tenant
         except InvalidName:
             return ""
-
-
-async def _close(lanes: Iterable[AsyncIterator[Stored]]) -> None:
-    for each in lanes:
-        try:
-            await each.aclose()  # type: ignore[attr-defined]
-        except MeshError as error:
-            logger.debug("the server closes a lane by itself: %s", error)
 
 
 async def _all(work: Iterable[Awaitable[None]]) -> None:
