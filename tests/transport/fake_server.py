@@ -13,11 +13,15 @@ GREETING = {"server_id": "FAKE", "server_name": "fake", "version": "2.15.1", "ma
 
 
 class FakeServer:
-    """Greets clients, answers PING unless `silent`, and keeps the lines it heard. `connections` counts them."""
+    """Greets clients, answers PING unless `silent`, and keeps the lines it heard. `connections` counts them, `ended` those that
+    are over; `news` stands in its greeting. While `curt` it hangs up with its first PONG."""
 
     def __init__(self) -> None:
         self.connections = 0
+        self.ended = 0
+        self.news: dict[str, object] = {}
         self.silent = False
+        self.curt = False
         self.refuse = b""
         self.heard: list[bytes] = []
         self.writers: list[asyncio.StreamWriter] = []
@@ -37,13 +41,16 @@ class FakeServer:
         self.serving.add(asyncio.current_task())
         self.connections += 1
         self.writers.append(writer)
-        greeting = msgspec.json.encode({**GREETING, "client_id": self.connections})
+        greeting = msgspec.json.encode({**GREETING, **self.news, "client_id": self.connections})
         with contextlib.suppress(ConnectionError):
             writer.write(b"INFO " + greeting + b"\r\n")
             while line := await reader.readline():
                 self.heard.append(line.strip())
                 if line.startswith(b"PING") and not self.silent:
                     writer.write(self.refuse or b"PONG\r\n")
+                    if self.curt:
+                        break
+        self.ended += 1
         writer.close()
 
 

@@ -11,7 +11,9 @@ from mesh.protocols.errors import TimedOut, TooLarge, Unavailable
 from mesh.protocols.ports import Message
 from mesh.settings.target import ServerTarget
 from mesh.transport.connection import connect
+from mesh.transport.nats.bus import NatsBus
 from tests.contract.places import eventually
+from tests.servers import free_port
 from tests.transport.fake_server import fake_server
 
 
@@ -166,4 +168,77 @@ async def test_a_connection_that_comes_and_goes_leaves_no_question_behind() -> N
         results = await asyncio.gather(*questions, return_exceptions=True)
         assert all(isinstance(result, Unavailable) for result in results)
         assert not connection.bus._replies._questions  # type: ignore[attr-defined]
+        await connection.close()
+
+
+async def test_a_server_that_another_has_named_is_gone_to_when_that_one_is_lost() -> None:
+    async with fake_server() as named:
+        async with fake_server() as first:
+            first.news = {"connect_urls": [named.url.removeprefix("nats://")]}
+            connection = await connect(ServerTarget(url=first.url), wire="fast")
+            assert named.connections == 0
+        await eventually(lambda: named.connections and connection.bus.connected)
+        await connection.bus.flush()
+        await connection.close()
+
+
+async def test_a_server_that_was_given_up_while_dialling_is_gone_to_later() -> None:
+    async with fake_server() as first:
+        missing = f"nats://127.0.0.1:{free_port()}"
+        connection = await connect(ServerTarget(url=f"{missing},{first.url}"), wire="fast")
+        pool = {server.uri.netloc for server in connection.bus._wire._client.server_pool}  # type: ignore[attr-defined]
+        assert {f"nats://{netloc}" for netloc in pool} == {missing, first.url}
+        await connection.close()
+
+
+async def test_who_gives_up_connecting_leaves_no_connection_behind() -> None:
+    async with fake_server() as server:
+        server.silent = True
+        connecting = asyncio.ensure_future(connect(ServerTarget(url=server.url), wire="fast"))
+        await eventually(lambda: b"PING" in server.heard)
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        await eventually(lambda: server.ended == 1, timeout=1)
+
+
+@pytest.mark.parametrize("while_flushing", [True, False])
+async def test_a_close_that_is_cancelled_closes_all_the_same(while_flushing: bool) -> None:
+    async with fake_server() as server:
+        connection = await connect(ServerTarget(url=server.url), wire="fast")
+        bus = connection.bus
+        assert isinstance(bus, NatsBus)
+        stubborn = bus.background.start(_stubborn(), "stubborn")
+        await asyncio.sleep(0)
+        server.silent = while_flushing
+        closing = asyncio.ensure_future(connection.close())
+        await eventually(lambda: bus.closed or (while_flushing and server.heard.count(b"PING") == 2))
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert bus.closed
+        await eventually(lambda: server.ended == 1, timeout=5)
+        stubborn.cancel()
+
+
+async def _stubborn() -> None:
+    """Does not end when it is told to, for a while."""
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        await asyncio.sleep(1)
+
+
+async def test_a_login_that_is_cut_right_away_again_and_again_leaves_nothing_behind() -> None:
+    async with fake_server() as server:
+        connection = await connect(ServerTarget(url=server.url), wire="fast")
+        server.curt = True
+        server.hang_up()
+        await eventually(lambda: server.connections >= 12, timeout=30)
+        server.curt = False
+        await eventually(lambda: connection.bus.connected)
+        await connection.bus.flush()
+        names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]  # type: ignore[union-attr]
+        assert names.count("Client._ping_interval") == 1
+        assert names.count("Client._flusher") == 1
         await connection.close()

@@ -57,7 +57,11 @@ class NatsBus:
             Unavailable: no server, or it refused us.
         """
         bus = cls(clock, ids, target.inbox_prefix or "_INBOX", wire)
-        await bus._wire.dial(target, name, ids.random, timeout)
+        try:
+            await bus._wire.dial(target, name, ids.random, timeout)
+        except BaseException:
+            await bus._wire.close()
+            raise
         bus._wire.listen(f"{bus._replies.inbox}.*", "", bus._replies.receive)
         bus._up.set()
         return bus
@@ -138,20 +142,13 @@ class NatsBus:
         self._disconnected.add(callback)
 
     async def close(self) -> None:
-        """Flush what can be flushed, then close. Again: nothing happens."""
+        """Flush what can be flushed, then close, also where that is cancelled meanwhile. Again: nothing happens."""
         if self._closed:
             return
-        if self.connected:
-            try:
-                await self.flush(CLOSE_WITHIN)
-            except (TimedOut, Unavailable) as error:
-                log.warning("closing without a last flush: %s", error)
-        self._closed = True
-        self._up.set()
-        self._ended.fire()
-        self._replies.fail_all(lambda subject: Unavailable(f"closed while {subject} was asked", detail={"sent": True}))
-        await self.background.close()
-        await self._wire.close()
+        try:
+            await self._last_flush()
+        finally:
+            await self._end()
 
     # -- for the store over this bus
 
@@ -234,6 +231,23 @@ class NatsBus:
             raise Unavailable("the server is out of reach; the connection keeps trying", detail={"sent": False})
 
     # -- inside
+
+    async def _last_flush(self) -> None:
+        if self.connected:
+            try:
+                await self.flush(CLOSE_WITHIN)
+            except (TimedOut, Unavailable) as error:
+                log.warning("closing without a last flush: %s", error)
+
+    async def _end(self) -> None:
+        self._closed = True
+        self._up.set()
+        self._ended.fire()
+        self._replies.fail_all(lambda subject: Unavailable(f"closed while {subject} was asked", detail={"sent": True}))
+        try:
+            await self.background.close()
+        finally:
+            await self._wire.close()
 
     def _send(self, subject: bytes, reply: bytes, block: bytes, data: bytes) -> None:
         wire, size = self._wire, len(block) + len(data)

@@ -11,6 +11,7 @@ What nats-py does that we must not have, and where it is dealt with:
     a hung peer blocks `wait_closed`                   `_process_op_err` aborts the socket
     a surprise while reconnecting ends the attempt     `_attempt_reconnect` goes on
     two attempts to reconnect may run at once          `_connect_to_server` ends the one that was replaced
+    a login that is cut at once leaves its tasks       `_process_connect_init` ends them
     news before the first PONG confuse the login       `SocketTransport.readline` keeps them for the parser
 
 Private names of nats-py are used here and only here; `guard` looks whether they are as they were.
@@ -101,6 +102,9 @@ class StreamingClient(Client):
         await super()._connect_to_server(s)
 
     async def _process_connect_init(self) -> None:
+        for task in (self._ping_interval_task, self._flusher_task):
+            if task is not None:
+                task.cancel()
         await super()._process_connect_init()
         self._parser.reset()
         self._broken = False

@@ -8,6 +8,7 @@ import random
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from mesh.protocols.errors import Unavailable
 from mesh.settings.target import ServerTarget
@@ -69,7 +70,16 @@ async def dial(
         raise Unavailable(_advice(target, complaints.last or error)) from (complaints.last or error)
     complaints.connected = True
     client.options["max_reconnect_attempts"] = -1
-    client.set_server_pool(list(target.urls))
+    _name_again(client, target.urls)
+
+
+def _name_again(client: Client, urls: tuple[str, ...]) -> None:
+    """Who was given up while dialling is tried again later on. Whom a server has named stays: it may be all that is left of a
+    cluster of which we were told one."""
+    known = client.servers
+    given_up = [url for url in urls if urlsplit(url).netloc not in {each.netloc for each in known}]
+    if given_up:
+        client.set_server_pool([*given_up, *(each.geturl() for each in known)])
 
 
 async def abandon(client: Client, timeout: float) -> None:

@@ -30,7 +30,9 @@ _REPLACED = {
 """Methods of nats-py's client that the fast wire replaces or calls, with their parameters."""
 _READ = (
     "_client_id",
+    "_flusher_task",
     "_max_payload",
+    "_ping_interval_task",
     "_pings_outstanding",
     "_ps",
     "_reconnection_task",
