@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 import pytest
 
-from mesh.protocols.errors import Conflict
+from mesh.protocols.errors import Conflict, Unavailable
 from mesh.protocols.ports import Bucket, BucketSpec, KeyValue
 from mesh.transport.connection import Connection
-from tests.contract.places import eventually
+from tests.contract.places import Place, eventually
 
 
 @pytest.fixture
@@ -171,4 +172,20 @@ async def test_a_watch_handler_that_raises_is_logged_and_hears_the_next_change(
         await bucket.put("b", b"2")  # another key: a value that is replaced at once need not be heard by anybody
         await eventually(lambda: [entry.key for entry in heard] == ["a", "b"])
     assert "broken watcher" in caplog.text
+    await watch.close()
+
+
+async def test_who_waits_for_what_is_there_hears_of_the_end_of_the_connection(
+    bucket: Bucket, place: Place, space: str
+) -> None:
+    await asyncio.gather(*(bucket.put(f"k{number}", bytes(2000)) for number in range(500)))
+    connection = await place.connect()
+    watch = await (await connection.store.bucket(BucketSpec(name=space))).watch(lambda entry: None)
+    current = asyncio.ensure_future(watch.current)
+    await asyncio.sleep(0)
+    await connection.close()
+    await asyncio.wait({current}, timeout=2)
+    assert current.done()
+    with suppress(Unavailable):
+        await current
     await watch.close()

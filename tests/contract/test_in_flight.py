@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+import msgspec
 import pytest
 
 from mesh.protocols.errors import MeshError, TimedOut, Unavailable
@@ -13,6 +14,8 @@ from mesh.protocols.ports import Consumer, Delivery, StreamSpec
 from mesh.settings.target import ServerTarget
 from mesh.transport.connection import Connection, connect
 from mesh.transport.nats import acks
+from mesh.transport.nats.api import call
+from mesh.transport.nats.bus import NatsBus
 from tests.contract.places import eventually
 from tests.faults.cable import Cable
 from tests.servers import RealServer
@@ -143,3 +146,38 @@ async def _next(consumer: Consumer) -> Delivery:
     delivery = await consumer.next(10)
     assert delivery is not None
     return delivery
+
+
+async def test_who_follows_what_is_new_misses_nothing_while_he_is_away_even_where_nothing_has_come_yet(
+    far: Connection, shared_server: RealServer, cable: Cable, space: str
+) -> None:
+    async with await connect(ServerTarget(url=shared_server.url), name="near") as near:
+        await near.store.append(f"{space}.a", b"old")
+        followed = far.store.follow(space, f"{space}.>", after=None)
+        first = asyncio.ensure_future(anext(followed))
+        await _consumed(near, space)
+        cable.cut()
+        cable.sever()
+        await eventually(lambda: not far.bus.connected)
+        await _forget_consumers(near, space)
+        await near.store.append(f"{space}.a", b"while away")
+        cable.mend()
+        assert (await asyncio.wait_for(first, 10)).data == b"while away"
+        await followed.aclose()  # type: ignore[attr-defined]
+
+
+async def _forget_consumers(connection: Connection, stream: str) -> None:
+    """What the server does when it restarts, or has not heard of them for some seconds."""
+    bus = connection.bus
+    assert isinstance(bus, NatsBus)
+    for name in msgspec.json.decode(await call(bus, f"CONSUMER.NAMES.{stream}"))["consumers"]:
+        await call(bus, f"CONSUMER.DELETE.{stream}.{name}")
+
+
+async def _consumed(connection: Connection, stream: str) -> None:
+    """Until somebody consumes the stream."""
+    bus = connection.bus
+    assert isinstance(bus, NatsBus)
+    async with asyncio.timeout(10):
+        while b'"consumer_count":0' in await call(bus, f"STREAM.INFO.{stream}"):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)

@@ -85,6 +85,10 @@ async def test_while_the_server_is_away_questions_fail_at_once(breakable: Place)
         here.store.append("s.a", b"", timeout=30),
         bucket.put("k", b""),
         bucket.get("k"),
+        bucket.all(),
+        here.store.read("S", "s.>"),
+        here.store.last("S", "s.a"),
+        here.store.last_each("S", "s.>"),
     ):
         with pytest.raises(Unavailable):
             await asyncio.wait_for(attempt, 2)

@@ -25,6 +25,7 @@ WRONG_SEQUENCE = (10071, 10164, 10158)
 """Another sequence is there · (R3) another append to the subject, or this very one, is on its way in."""
 STREAM_NOT_FOUND = 10059
 CONSUMER_NOT_FOUND = 10014
+NO_MESSAGE = 10037
 OTHER_CONFIGURATION = 10058
 TOO_FEW_SERVERS = 10005
 TOO_BIG = (10054,)

@@ -194,7 +194,8 @@ class NatsBus:
         return self._subscriptions.receive(subject, receiver)
 
     def answer(self, subjects: Iterable[bytes], data: bytes) -> None:
-        """Publish the same to each of these subjects, which came from the server and so need no check."""
+        """Publish the same to each of these subjects, which came from the server and so need no check. Never refused: they are
+        few and small, whatever else waits."""
         for subject in subjects:
             self._wire.publish(subject, b"", b"", data)
 

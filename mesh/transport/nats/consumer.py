@@ -16,7 +16,7 @@ import math
 from collections import deque
 from typing import Any
 
-from mesh.protocols.errors import MeshError, TimedOut, Unavailable
+from mesh.protocols.errors import MeshError, Overloaded, TimedOut, Unavailable
 from mesh.protocols.ports import Stored
 from mesh.transport.nats.acks import Acks
 from mesh.transport.nats.api import PREFIX, call, insist
@@ -146,9 +146,16 @@ class NatsConsumer:
         self._window.measure(now)
         wanted = max(self._window.ahead, callers) - here
         if wanted > 0:
-            self._free_lane().pull(self._verb, wanted, min(max(patience - MARGIN, patience / 2), PULL_FOR))
-            self._coming += wanted
+            self._pull(wanted, min(max(patience - MARGIN, patience / 2), PULL_FOR))
         self._watch()
+
+    def _pull(self, wanted: int, expires: float) -> None:
+        try:
+            self._free_lane().pull(self._verb, wanted, expires)
+        except Overloaded as error:
+            log.info("a pull on %s waits until it can be sent: %s", self._durable, error)
+        else:
+            self._coming += wanted
 
     def _free_lane(self) -> Lane:
         for lane in self._lanes:
@@ -258,7 +265,7 @@ class NatsConsumer:
                 self._coming -= lane.left
                 lane.left = 0
         self._refill(0.0)
-        if self._coming or self._store:
+        if self._coming or self._store or self._waiting:
             self._watch()
 
     def _fail_waiting(self) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from mesh.protocols.errors import Refused, TimedOut, Unavailable
 from mesh.protocols.ports import Message, Stored
-from mesh.transport.headers import DESCRIPTION, PENDING, UP_TO
+from mesh.transport.headers import DESCRIPTION, PENDING
 from mesh.transport.nats.api import PREFIX, TIMEOUT, MissingStream
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.stored import from_direct_get, status
@@ -20,7 +20,7 @@ PAGE_BYTES = 8 * 1024 * 1024
 
 
 class TooMany(Refused):
-    """More subjects match than the server answers in one request (1,024)."""
+    """More match than the server answers in one request: 1,024 subjects, or a page of messages."""
 
 
 async def get_last(bus: NatsBus, stream: str, subject: str) -> Stored | None:
@@ -45,17 +45,15 @@ async def page_from(bus: NatsBus, stream: str, subject: str, after: int) -> Page
 async def last_of_each(bus: NatsBus, stream: str, subjects: str, after: int = 0) -> list[Stored]:
     """The newest message of every matching subject, where it is above `after`, in order of sequence.
 
+    All of it is one replica's answer: another one's, which lags behind, would know of some subjects only what stands before.
+
     Raises:
-        TooMany: more than 1,024 match, wherever they stand.
+        TooMany: more than 1,024 match, wherever they stand; or what is found does not fit in a page.
     """
-    found: list[Stored] = []
-    question: dict[str, Any] = {"multi_last": [subjects], "seq": after + 1}
-    while True:
-        page = await _page(bus, stream, question)
-        found += page.messages
-        if not page.pending or not page.messages:
-            return found
-        question.update(seq=page.messages[-1].sequence + 1, up_to_seq=page.up_to)
+    page = await _page(bus, stream, {"multi_last": [subjects], "seq": after + 1})
+    if page.pending:
+        raise TooMany(f"reading {stream}: {page.pending} more than a page holds")
+    return page.messages
 
 
 class Page:
@@ -64,7 +62,6 @@ class Page:
     def __init__(self, stream: str) -> None:
         self.messages: list[Stored] = []
         self.pending = 0
-        self.up_to = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stream = stream
 
@@ -76,8 +73,7 @@ class Page:
         if not code:
             self._take(message)
         elif code == "204":
-            headers = message.headers or {}
-            self.pending, self.up_to = int(headers.get(PENDING, 0)), int(headers.get(UP_TO, 0))
+            self.pending = int((message.headers or {}).get(PENDING, 0))
             self.done.set_result(None)
         elif code == "404":
             self.done.set_result(None)
@@ -104,6 +100,7 @@ class Page:
 
 
 async def _page(bus: NatsBus, stream: str, question: dict[str, Any]) -> Page:
+    bus.check_connected()
     page = Page(stream)
     reply = bus.converse(page.receive)
     bus.on_disconnect(page.interrupt)

@@ -187,7 +187,7 @@ class Feed:
         await subscription.close()
         name, self._name = self._name, ""
         if self._bus.connected:
-            self._bus.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{name}", b"")
+            self._bus.answer((f"$JS.API.CONSUMER.DELETE.{self._stream}.{name}".encode(),), b"")
 
     def _receive(self, subject: bytes, reply: bytes, block: bytes, data: bytes) -> None:
         self._heard = self._bus.clock.monotonic()
@@ -226,11 +226,11 @@ class Feed:
 
     def _answer(self, subject: str) -> None:
         if self._bus.connected and not self._closed:
-            self._bus.publish(subject, b"")
+            self._bus.answer((subject.encode(),), b"")
 
     def _watch(self) -> None:
         """Look now and then whether the consumer is still heard of."""
-        if self._closed:
+        if self._closed or self._bus.closed:
             return
         if self._bus.connected and self._bus.clock.monotonic() - self._heard > SILENCE:
             self.reset()

@@ -11,12 +11,13 @@ from mesh.protocols.ports import Stored
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.feed import Feed
 from mesh.transport.nats.stored import rfc3339
+from mesh.transport.nats.streams import info
 
 
 class Follower:
     """What has come and was not handed out yet. Permissions to send more stand in the queue, behind what they wait for."""
 
-    def __init__(self, after: int | None, since: float | None) -> None:
+    def __init__(self, after: int, since: float | None) -> None:
         self._after = after
         self._since = since
         self._queue: deque[Stored | Callable[[], None]] = deque()
@@ -24,11 +25,9 @@ class Follower:
 
     def start(self) -> dict[str, Any]:
         """At the place asked for, and behind the last message once there was one."""
-        if self._after is None and self._since is None:
-            return {"deliver_policy": "new"}
         if self._since is not None:
             return {"deliver_policy": "by_start_time", "opt_start_time": rfc3339(self._since)}
-        return {"deliver_policy": "by_start_sequence", "opt_start_seq": (self._after or 0) + 1}
+        return {"deliver_policy": "by_start_sequence", "opt_start_seq": self._after + 1}
 
     async def opened(self, pending: int) -> None:
         """Nothing to do: the messages themselves say how far we are."""
@@ -60,12 +59,15 @@ class Follower:
 async def follow(
     bus: NatsBus, stream: str, subject: str, after: int | None, since: float | None
 ) -> AsyncIterator[Stored]:
-    """Hand out the feed.
+    """Hand out the feed. What is new is what stands behind all that is there now: a consumer of what is new by its own words
+    would begin anew after every reconnect.
 
     Raises:
         MissingStream · NoResponders · TimedOut: it could not be started.
         Unavailable: the connection was closed meanwhile.
     """
+    if after is None:
+        after = 0 if since is not None else (await info(bus, stream)).state.last_seq
     follower = Follower(after, since)
     feed = Feed(bus, stream, (subject,), follower)
     await feed.open()

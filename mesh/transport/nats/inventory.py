@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from mesh.protocols.errors import Unavailable
 from mesh.protocols.ports import BucketSpec, StreamState
 from mesh.transport.nats.api import MissingConsumer, call
 from mesh.transport.nats.bus import NatsBus
@@ -48,6 +49,7 @@ class Listed(msgspec.Struct):
 class _Page(msgspec.Struct):
     total: int
     streams: list[Listed] | None = None
+    missing: list[str] | None = None
 
 
 class _Floor(msgspec.Struct):
@@ -59,7 +61,11 @@ class _Consumer(msgspec.Struct):
 
 
 async def listed(bus: NatsBus, prefixes: tuple[str, ...]) -> list[StreamState]:
-    """Every stream whose name begins with one of these, by name."""
+    """Every stream whose name begins with one of these, by name.
+
+    Raises:
+        Unavailable: one of them is there, but nobody can tell how it is now.
+    """
     return [each.as_state() for each in await _listed(bus, prefixes)]
 
 
@@ -79,10 +85,17 @@ async def _listed(bus: NatsBus, prefixes: tuple[str, ...]) -> list[Listed]:
     while True:
         page = msgspec.json.decode(await call(bus, "STREAM.LIST", {"offset": seen}), type=_Page)
         streams = page.streams or []
+        _check_all_told(page.missing or [], prefixes)
         seen += len(streams)
         found += [each for each in streams if each.name.startswith(prefixes)]
         if not streams or seen >= page.total:
             return sorted(found, key=lambda each: each.name)
+
+
+def _check_all_told(missing: list[str], prefixes: tuple[str, ...]) -> None:
+    silent = sorted(name for name in missing if name.startswith(prefixes))
+    if silent:
+        raise Unavailable(f"nobody answers for {', '.join(silent)}: the cluster may be electing its leader; try again")
 
 
 async def counts(bus: NatsBus, stream: str, subjects: str) -> dict[str, int]:

@@ -16,6 +16,7 @@ import msgspec
 from mesh.protocols.errors import Conflict, NoResponders
 from mesh.protocols.ports import FRESH, Stored, StoredObject
 from mesh.transport.headers import ROLLUP
+from mesh.transport.nats import leader
 from mesh.transport.nats.append import append, append_block
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.direct import get_last
@@ -88,15 +89,28 @@ class NatsObjects:
         return False
 
     async def get(self, digest: str) -> bytes:
-        """The bytes, verified against the digest.
+        """The bytes, verified against the digest. A replica that answers may lag behind: only its leader knows what is not there.
 
         Raises:
             KeyError: no such object, or its bytes are not what the digest says.
         """
         entry = _entry_of(await self._last(digest))
+        if entry is not None:
+            chunks = (
+                await read_from(self._bus, self._stream, self._chunk_subject(entry.nuid), 0) if entry.chunks else []
+            )
+            data = b"".join(chunk.data for chunk in chunks)
+            if _digest(data) == digest:
+                return data
+        return await self._from_leader(digest)
+
+    async def _from_leader(self, digest: str) -> bytes:
+        entry = _entry_of(await leader.newest(self._bus, self._stream, self._entry_subject(digest)))
         if entry is None:
             raise KeyError(digest)
-        chunks = await read_from(self._bus, self._stream, self._chunk_subject(entry.nuid), 0) if entry.chunks else []
+        chunks = (
+            await leader.everything(self._bus, self._stream, self._chunk_subject(entry.nuid)) if entry.chunks else []
+        )
         data = b"".join(chunk.data for chunk in chunks)
         if _digest(data) != digest:
             raise KeyError(f"{digest}: the stored bytes are damaged")
@@ -158,7 +172,7 @@ class NatsObjects:
         return f"$O.{self._name}.M.{base64.urlsafe_b64encode(digest.encode()).decode()}"
 
 
-def _entry_of(stored: Stored | None) -> _Entry | None:
+def _entry_of(stored: Stored | leader.Held | None) -> _Entry | None:
     """What is there; nothing where an object was removed."""
     entry = None if stored is None else msgspec.json.decode(stored.data, type=_Entry)
     return None if entry is None or entry.deleted else entry

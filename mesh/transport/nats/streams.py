@@ -15,11 +15,16 @@ MARKER_TTL = 60
 """Seconds that the marker of a deleted or expired key stays. Without it watchers hear nothing of an expiry."""
 
 
+class _Reached(msgspec.Struct, frozen=True):
+    last_seq: int = 0
+
+
 class StreamState(msgspec.Struct):
-    """What we read of a stream: its configuration, and `created`, which tells a stream from its successor."""
+    """What we read of a stream: its configuration, how far it is, and `created`, which tells a stream from its successor."""
 
     config: dict[str, Any]
     created: str
+    state: _Reached = _Reached()
 
 
 class _Purged(msgspec.Struct):

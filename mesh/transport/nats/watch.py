@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mesh.protocols.errors import MeshError
+from mesh.protocols.errors import MeshError, Unavailable
 from mesh.protocols.ports import KeyValue, Stored
 from mesh.transport.listeners import call_handler
 from mesh.transport.nats.bus import NatsBus
@@ -37,6 +37,7 @@ class NatsWatch:
         self._to_come = 0
         self._current: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._feed = Feed(bus, bucket_stream(bucket), (f"$KV.{bucket}.{keys}",), self, missing=recreate)
+        bus.on_close(self._fail)
 
     @property
     def current(self) -> Awaitable[None]:
@@ -53,6 +54,7 @@ class NatsWatch:
 
     async def close(self) -> None:
         """Stop it. Again: nothing happens."""
+        self._bus.off_close(self._fail)
         self._current.cancel()
         await self._feed.close()
 
@@ -65,7 +67,7 @@ class NatsWatch:
     async def opened(self, pending: int) -> None:
         """A snapshot begins. In a bucket that was made anew the old revisions mean nothing."""
         created = (await info(self._bus, bucket_stream(self._bucket))).created
-        self._made_anew, self._created = created != self._created, created
+        self._made_anew, self._created = self._made_anew or created != self._created, created
         self._seen, self._to_come = set(), pending
         if not pending:
             self._finish_snapshot()
@@ -87,6 +89,12 @@ class NatsWatch:
     def flow(self, answer: Callable[[], None]) -> None:
         """The handler has dealt with everything when it returns."""
         answer()
+
+    def _fail(self) -> None:
+        """The connection is closed for good: who waits for what is there need not."""
+        if not self._current.done():
+            self._current.set_exception(Unavailable(f"the connection was closed while {self._bucket} was read"))
+            self._current.exception()
 
     def _finish_snapshot(self) -> None:
         seen, self._seen = self._seen, None
