@@ -142,14 +142,14 @@ class _Restore:
         state = await self._snapshots.put_back(shape, lambda: self._folder.pieces(saved))
         _check(saved, state)
         if saved.reached > state.last:
-            await self._skip(saved, saved.reached - state.last)
+            await self._skip(shape, saved.reached - state.last)
 
-    async def _skip(self, saved: Saved, count: int) -> None:
+    async def _skip(self, shape: Shape, count: int) -> None:
         """Use up the sequences that the stream gave while the backup was made: no journal may ever name one of them twice."""
-        subject = saved.shape.subjects[0].replace("*", "skipped").replace(">", "skipped")
+        subject = shape.subjects[0].replace("*", "skipped").replace(">", "skipped")
         for start in range(0, count, AT_ONCE):
             await asyncio.gather(*(self._store.append(subject, b"") for _ in range(start, min(start + AT_ONCE, count))))
-        await self._store.purge(saved.name, subject)
+        await self._store.purge(str(shape.config["name"]), subject)
 
     def _shape(self, saved: Saved) -> Shape:
         if self._replicas is None:
@@ -185,10 +185,11 @@ class _Restore:
 
 
 def _check(saved: Saved, state: StreamState) -> None:
-    """What came back is what was taken. A stream that keeps messages for a time only may have dropped some by now, and timers
-    that are overdue come due at once."""
+    """What came back is what was taken. A stream that keeps messages for a time only may have dropped some by now, so may a
+    bucket whose keys lapse, and timers that are overdue come due at once."""
     config = saved.shape.config
-    changes = config.get("max_age") or config.get("allow_msg_schedules")
+    lapses = saved.kind == "bucket" and config.get("allow_msg_ttl")
+    changes = config.get("max_age") or config.get("allow_msg_schedules") or lapses
     if state.last < saved.last or (not changes and state.messages != saved.messages):
         raise Unavailable(
             f"{saved.name} came back with {state.messages} messages up to {state.last}, {saved.messages} up to {saved.last} "

@@ -18,7 +18,7 @@ from mesh.clock import SystemIds
 from mesh.jobs.journals.streams import ensure_streams, specs
 from mesh.protocols.errors import Refused
 from mesh.protocols.job_state import JobState
-from mesh.protocols.ports import StreamSpec
+from mesh.protocols.ports import BucketSpec, StreamSpec
 from mesh.protocols.subjects import Subjects
 from mesh.transport.memory.server import MemoryServer
 from mesh.upkeep.backup import NothingThere, back_up
@@ -242,3 +242,59 @@ async def test_a_mesh_in_memory_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="in memory"):
         await back_up(connection.store, Subjects(), server.clock, tmp_path / "backup")
     await connection.close()
+
+
+async def test_a_letter_that_dies_and_a_key_that_is_written_while_the_backup_is_made_do_not_keep_it_from_being_restored(
+    servers: tuple[RealServer, RealServer], tmp_path: Path
+) -> None:
+    """The stream of dead letters is hidden until the end: what uses up its sequences goes to where it is hidden."""
+    lost, empty = servers
+    spec = BucketSpec(name="mesh_default_shelf", storage="file")
+    async with client(lost) as mesh:
+        peer = mesh.peer
+        await ensure_streams(peer.store, peer.subjects)
+        bucket = await peer.store.bucket(spec)
+        await bucket.put("a", b"1")
+        meanwhile: list[asyncio.Future[object]] = []
+
+        def told(saved: Saved) -> None:
+            if saved.name == peer.subjects.stream("DLQ"):
+                meanwhile.append(asyncio.ensure_future(peer.store.append(peer.subjects.dead_letter("default"), b"{}")))
+                meanwhile.append(asyncio.ensure_future(bucket.put("a", b"2")))
+
+        summary = await back_up(peer.store, peer.subjects, peer.clock, tmp_path / "backup", told=told)
+        await asyncio.gather(*meanwhile)
+    letters = next(each for each in summary.streams if each.name == Subjects().stream("DLQ"))
+    assert (letters.last, letters.reached) == (0, 1)
+    async with client(empty) as mesh:
+        peer = mesh.peer
+        await put_back(peer.store, peer.subjects, peer.ids, BackupFolder(tmp_path / "backup"))
+        assert (await peer.store.append(peer.subjects.dead_letter("default"), b"{}")).sequence == 2
+        assert [each.key for each in await (await peer.store.bucket(spec)).all()] == ["a"]
+
+
+async def test_what_has_lapsed_since_the_backup_was_made_is_not_missed(
+    servers: tuple[RealServer, RealServer], tmp_path: Path
+) -> None:
+    """Keys with a TTL: the leases of gateways, webhooks that were delivered, effects behind their horizon."""
+    lost, empty = servers
+    spec = BucketSpec(name="mesh_default_shelf", storage="file")
+    async with client(lost) as mesh:
+        peer = mesh.peer
+        bucket = await peer.store.bucket(spec)
+        await bucket.put("lapses", b"1", ttl=1)
+        await bucket.put("stays", b"2")
+        await bucket.put("lapses-too", b"3", ttl=1)
+        summary = await back_up(peer.store, peer.subjects, peer.clock, tmp_path / "backup")
+        assert next(each for each in summary.streams if each.kind == "bucket").messages == 3
+
+        async def lapsed() -> bool:
+            return len([each for each in await bucket.all() if each.value is not None]) > 1
+
+        await eventually_none(lapsed)
+    async with client(empty) as mesh:
+        peer = mesh.peer
+        await put_back(peer.store, peer.subjects, peer.ids, BackupFolder(tmp_path / "backup"))
+        kept = await peer.store.bucket(spec)
+        assert [each.key for each in await kept.all() if each.value is not None] == ["stays"]
+        assert await kept.put("stays", b"4") > 3
