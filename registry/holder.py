@@ -6,6 +6,7 @@ A write whose answer was lost is settled by reading back: our incarnation there 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -37,6 +38,7 @@ class Holder:
         self._term = term
         self._key = lease_key(process)
         self._incarnation = ""
+        self._vanished = False
         self._bucket: Bucket | None = None
 
     async def take(self, lease: Lease, alive: Alive) -> None:
@@ -70,8 +72,8 @@ class Holder:
             MeshError: the store is out of reach; whether it was written is settled by the next call.
         """
         for _ in range(TRIES):
-            anew = self._term.revision == 0
             if await self._write(lease, self._term.revision):
+                anew, self._vanished = self._vanished, False
                 return "recreated" if anew else "renewed"
             found = await (await self._open()).get(self._key)
             holder = _holder(found)
@@ -80,6 +82,7 @@ class Holder:
                 return "superseded"
             if found is None:
                 self._term.vanished()
+                self._vanished = True  # until a write is acknowledged: what stood beside it may be gone as well
             else:
                 self._term.adopt(found.revision)
         raise Conflict(f"the lease {self._key!r} changed {TRIES} times while it was being renewed")
@@ -90,19 +93,19 @@ class Holder:
             return
         revision = self._term.revision
         self._term.released()
-        if revision:
-            await self._purge(revision)
+        await self._purge(revision)
 
     async def _purge(self, revision: int) -> None:
-        """A renewal cut short may have been stored after all: then it is that one which goes."""
+        """A renewal cut short may have been stored after all, over our last or (0) anew: then it is that one which goes."""
         bucket = await self._open()
-        try:
-            await bucket.delete(self._key, revision=revision)
-        except Conflict:
-            found = await bucket.get(self._key)
-            holder = _holder(found)
-            if found is not None and holder is not None and holder.incarnation == self._incarnation:
-                await bucket.delete(self._key, revision=found.revision)
+        if revision:
+            with suppress(Conflict):
+                await bucket.delete(self._key, revision=revision)
+                return
+        found = await bucket.get(self._key)
+        holder = _holder(found)
+        if found is not None and holder is not None and holder.incarnation == self._incarnation:
+            await bucket.delete(self._key, revision=found.revision)
 
     def forget_bucket(self) -> None:
         """The store was away: open the bucket afresh, creating it if it is gone."""

@@ -65,7 +65,7 @@ class Presence:
         self._beat_seconds = beat_seconds
         self._term = Term(lease_seconds)
         self._holder = Holder(store, clock, subjects, self._term, process)
-        self._publication = Publication(store, subjects, self._stored)
+        self._publication = Publication(store, subjects, self.incarnation, self._stored)
         self._heart = Heart(bus, clock, subjects, process, self.incarnation, beat_seconds)
         self._directory = directory
         self._outage = directory.outage if directory is not None else Outage()
@@ -94,6 +94,11 @@ class Presence:
     def lost(self) -> bool:
         """Whether it ran out unacknowledged, or another incarnation took the name."""
         return self._term.state in ("lost", "taken")
+
+    @property
+    def superseded(self) -> bool:
+        """Whether another incarnation took the name. Nothing brings it back, and nothing is written under it any more."""
+        return self._term.state == "taken"
 
     @property
     def lag(self) -> float:
@@ -199,6 +204,7 @@ class Presence:
 
     async def _renew(self) -> None:
         renewal = await self._holder.renew(self._lease())
+        self._reached()
         if renewal == "superseded":
             self._tell_lost("another process took the name")
             return
@@ -208,11 +214,12 @@ class Presence:
             self._connection = connection
             self._publication.again()
             self._heart.refresh()
+        if self._publication.due:
             self._due.set()
 
     async def _publish(self) -> None:
-        """Write what is due in the registry bucket whenever there is something."""
-        while True:
+        """Write what is due in the registry bucket whenever there is something, until the lease is over."""
+        while not self._term.over:
             await signalled(self._due, RECHECK)
             if self._publication.due and not await self._write():
                 await self._clock.sleep(self._beat_seconds)
@@ -230,6 +237,9 @@ class Presence:
             self._directory.own_record(record, revision)
 
     async def _write(self) -> bool:
+        """Only while the lease is ours: else another start may have our name, and records of its own under it."""
+        if not self.held:
+            return False
         try:
             async with asyncio.timeout(WRITE_WITHIN):
                 await self._publication.write()
@@ -244,20 +254,28 @@ class Presence:
     # -- what happens to the lease
 
     def _acquired(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._lapse is not None:
-            self._lapse.cancel()
-        self._lapse = loop.call_at(loop.time() + self._term.expires_at - self._clock.monotonic(), self._look)
-        if self._outage.ended("presence", self._clock.monotonic(), self._term.seconds):
-            logger.info("%s: the registry is back", self.process)
+        self._look_in_time()
         if self._told_lost:
             self._told_lost = False
             _call(self._on_regained)
 
+    def _look_in_time(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._lapse is not None:
+            self._lapse.cancel()
+        self._lapse = loop.call_at(loop.time() + self._term.expires_at - self._clock.monotonic(), self._look)
+
     def _look(self) -> None:
         """The count may have run out just now: whoever relies on the lease is told at this very moment."""
-        if self._term.lapse(self._clock.monotonic()):
+        now = self._clock.monotonic()
+        if self._term.lapse(now):
             self._tell_lost(f"not renewed for {self._term.seconds} s")
+        elif now < self._term.expires_at and not self._term.over:  # uvloop's timers ring up to 1.5 ms early
+            self._look_in_time()
+
+    def _reached(self) -> None:
+        if self._outage.ended("presence", self._clock.monotonic(), self._term.seconds):
+            logger.info("%s: the registry is back", self.process)
 
     def _tell_lost(self, why: str) -> None:
         logger.warning("%s: the lease is lost: %s", self.process, why)
@@ -285,8 +303,9 @@ class Presence:
             self._wake.set()
 
     def _record_heard(self, change: KeyValue) -> None:
+        """Ours is gone, or another start wrote over it: then the lease tells whose name it is, and ours is written after that."""
         if self._publication.heard(change):
-            self._due.set()
+            (self._due if change.value is None else self._wake).set()
 
     # -- parts
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
 import msgspec
 
+from mesh.protocols.errors import Conflict
 from mesh.protocols.ports import Bucket, KeyValue, Store
 from mesh.protocols.subjects import Subjects
 from mesh.registry.buckets import open_records
@@ -25,16 +27,25 @@ OnStored = Callable[[Instance, int], None]
 
 
 class Publication:
-    """The records and schemas of one process. `stored` is told of each record, and its revision, once it is in the bucket."""
+    """The records and schemas of one start of a process, its `incarnation`, which stands in each of its records. `stored` is
+    told of each record, and its revision, once it is in the bucket."""
 
-    def __init__(self, store: Store, subjects: Subjects, stored: OnStored = lambda record, revision: None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        subjects: Subjects,
+        incarnation: str = "",
+        stored: OnStored = lambda record, revision: None,
+    ) -> None:
         self._store = store
         self._stored = stored
         self._subjects = subjects
+        self._incarnation = incarnation.encode()
         self._schemas = Schemas(store, subjects)
         self._bucket: Bucket | None = None
         self._wanted: dict[str, Instance] = {}
         self._declared: dict[str, Schema] = {}
+        self._revisions: dict[str, int] = {}
         self._due: set[str] = set()
         self._schemas_due: set[str] = set()
         self._writing = asyncio.Lock()
@@ -71,12 +82,12 @@ class Publication:
         return record if record is not None and msgspec.json.encode(record) == change.value else None
 
     def heard(self, change: KeyValue) -> bool:
-        """A record of ours changed in the bucket. True if it is gone and should not be: it is due again.
+        """A record of ours changed in the bucket. True if it is gone, or is another start's, and should not be: it is due again.
 
         Whatever its revision: of a key that a watch finds missing it tells the one it knew, so that what was removed since our
         last write, before the watch had told of that, is like news from before it. A write too many harms nobody.
         """
-        if change.value is not None or change.key not in self._wanted:
+        if change.key not in self._wanted or self._is_ours(change):
             return False
         self._due.add(change.key)
         return True
@@ -88,11 +99,8 @@ class Publication:
             MeshError: the store is out of reach; what is missing stays due.
         """
         async with self._writing:
-            if self._schemas_due:
-                digests = set(self._schemas_due)
-                await self._schemas.publish(self._declared[each] for each in digests)
-                self._schemas_due -= digests
-            while self._due:
+            while self.due:
+                await self._write_schemas()
                 await _all(sorted(self._due), partial(self._write_one, await self._open()))
 
     async def withdraw(self) -> None:
@@ -102,19 +110,40 @@ class Publication:
         self._schemas_due.clear()
         await self.write()
 
+    async def _write_schemas(self) -> None:
+        if self._schemas_due:
+            digests = set(self._schemas_due)
+            await self._schemas.publish(self._declared[each] for each in digests)
+            self._schemas_due -= digests
+
     async def _write_one(self, bucket: Bucket, key: str) -> None:
         """What is heard or wanted of the key while this write is on its way makes it due again."""
         self._due.discard(key)
         try:
             record = self._wanted.get(key)
             if record is None:
-                await bucket.delete(key)
+                await self._erase(bucket, key)
             else:
-                self._stored(record, await bucket.put(key, msgspec.json.encode(record)))
+                revision = self._revisions[key] = await bucket.put(key, msgspec.json.encode(record))
+                self._stored(record, revision)
         except BaseException:
             self._bucket = None
             self._due.add(key)
             raise
+
+    async def _erase(self, bucket: Bucket, key: str) -> None:
+        """What a later start of the process has written under the key stays: it may have our name already."""
+        revision = self._revisions.pop(key, None)
+        if revision is not None:
+            with suppress(Conflict):  # it is not as we wrote it last
+                await bucket.delete(key, revision=revision)
+                return
+        found = await bucket.get(key)
+        if found is None or self._is_ours(found):
+            await bucket.delete(key, revision=None if found is None else found.revision)
+
+    def _is_ours(self, found: KeyValue) -> bool:
+        return found.value is not None and self._incarnation in found.value
 
     async def _open(self) -> Bucket:
         if self._bucket is None:

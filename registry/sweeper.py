@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from mesh.protocols.errors import Conflict
+from mesh.protocols.errors import Conflict, MeshError
 from mesh.protocols.ports import Bucket, Clock, Ids, Store
 from mesh.protocols.subjects import Subjects
 from mesh.registry.buckets import lease_key, open_leases, open_records
@@ -86,6 +86,13 @@ class Sweeper(Errands):
         if self.witness.outage.doubtful(self._clock.monotonic()):
             self.sweep(process)
             return
+        try:
+            await self._clear(process)
+        except MeshError:
+            self.sweep(process)  # nobody else may ever do it
+            raise
+
+    async def _clear(self, process: str) -> None:
         leftovers = self.witness.roster.leftovers(process)
         if leftovers and (leftovers := await self._orphaned(process, leftovers)):
             records = await open_records(self._store, self._subjects)

@@ -84,7 +84,7 @@ class Witness:
         old = self.buried.get(lease.process)
         if old is None or _connection(old.lease) != _connection(lease) or old.lease.incarnation != lease.incarnation:
             return False
-        if change.revision > old.revision and change.value is not None:
+        if change.revision != old.revision and change.value is not None:
             self.buried[lease.process] = Burial(lease, change.value, change.revision)
             self._errands.reconsider(lease.process)
         return True

@@ -52,6 +52,16 @@ def test_who_hosts_the_agent_only_later_is_not_believed_then_either() -> None:
     assert not hearsay.about("do", 0.0)
 
 
+def test_what_the_dead_spoke_of_takes_no_room_from_what_the_living_speak_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SUBJECTS", 2)
+    hearsay = Hearsay("me")
+    hearsay.told("alive", [of("a")], 0.0)
+    hearsay.told("dead", [of("b")], 0.0)
+    hearsay.forget("dead")
+    hearsay.told("alive", [of("c")], 0.0)
+    assert set(hearsay.about("do", 0.0)) == {("a", "1"), ("c", "1")}
+
+
 def test_words_fade_from_the_moment_they_were_heard() -> None:
     hearsay = Hearsay("me")
     hearsay.told("p", [of("a")], 0.0)

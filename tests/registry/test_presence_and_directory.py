@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -132,6 +133,47 @@ async def test_a_record_removed_by_mistake_is_back_at_once(crew: Crew) -> None:
     ann.directory.on_change(changes.append)
     await (await open_records(ann.connection.store, SUBJECTS)).delete("bob.greeter.1")
     await until(lambda: [each.kind for each in changes] == ["instance-down", "instance-up"], timeout=0.5)
+
+
+async def test_the_loss_is_told_though_the_loop_rings_a_little_early(
+    crew: Crew, server: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As uvloop does, half the time, by up to a millisecond and a half."""
+    loop = asyncio.get_running_loop()
+    call_at = loop.call_at
+
+    def early(when: float, *work: Any, **more: Any) -> asyncio.TimerHandle:
+        return call_at(when - 0.0015 if when > loop.time() + 0.01 else when, *work, **more)
+
+    monkeypatch.setattr(loop, "call_at", early)
+    ann = await crew.join("ann")
+    told: list[str] = []
+    ann.presence.on_lost(told.append)
+    server.stop()
+    await until(lambda: bool(told), timeout=4)
+    assert ann.presence.lost
+
+
+async def test_what_is_left_of_the_dead_is_swept_however_often_that_failed(
+    crew: Crew, server: MemoryServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await crew.join("ann"), await crew.join("bob")
+    await bob.presence.register(instance_of("bob"))
+    await until(lambda: bool(ann.directory.lookup("greet")))
+    sweeper = ann.directory._witness._errands
+    orphaned, failures = sweeper._orphaned, [TimedOut("no leader"), TimedOut("no leader")]
+
+    async def failing(process: str, leftovers: dict[str, int]) -> dict[str, int]:
+        if failures:
+            raise failures.pop()
+        return await orphaned(process, leftovers)
+
+    monkeypatch.setattr(sweeper, "_orphaned", failing)
+    server.kill("bob")
+    records = await open_records(ann.connection.store, SUBJECTS)
+    await clock.sleep(20)
+    assert not failures
+    assert await records.all() == []
 
 
 async def test_a_record_removed_before_the_watch_told_that_it_was_written_is_written_again(
@@ -430,6 +472,17 @@ async def test_schemas_are_stored_once_and_found_by_digest(crew: Crew) -> None:
     await bob.presence.register(instance_of("bob"), [schema])
     assert await bob.directory.schema(schema.digest) == schema.schema
     assert await bob.directory.schema("0" * 64) is None
+
+
+async def test_schemas_of_an_instance_that_joins_a_round_of_writes_are_stored_when_it_is(crew: Crew) -> None:
+    ann, bob = await crew.join("ann"), await crew.join("bob")
+    first, second = schema_of({"type": "string"}), schema_of({"type": "integer"})
+    writing = asyncio.ensure_future(ann.presence.register(instance_of("ann"), [first]))
+    publication = ann.presence._publication
+    await until(lambda: publication.due and not publication._schemas_due, poll=0.0001)
+    await ann.presence.register(instance_of("ann", number="2"), [second])
+    assert await bob.directory.schema(second.digest) == second.schema
+    await writing
 
 
 async def test_what_is_registered_while_the_store_is_away_is_listed_when_it_is_back(

@@ -49,6 +49,15 @@ def test_what_was_written_again_stays(witness: Witness) -> None:
     assert RECORD.key in witness.roster.listed
 
 
+def test_who_was_buried_before_the_store_was_made_anew_is_asked_again(witness: Witness) -> None:
+    """Revisions begin anew with the store: those of a new one may be lower for days."""
+    witness.bury("p", "its connection ended, somebody said")
+    witness.lease(KeyValue(lease_key("p"), msgspec.json.encode(LEASE), 1), 101.0)
+    witness._errands.reconsider.assert_called_with("p")  # type: ignore[attr-defined]
+    witness.exhume("p", 102.0)
+    assert RECORD.key in witness.roster.listed
+
+
 def test_what_somebody_removed_is_gone_at_once(witness: Witness) -> None:
     witness.record(KeyValue(RECORD.key, None, 7), 100.0)
     assert RECORD.key not in witness.roster.listed
