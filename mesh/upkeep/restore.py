@@ -24,6 +24,8 @@ from mesh.upkeep.order import MARKER, prefix
 
 AT_ONCE = 200
 STREAMS_AT_ONCE = 8
+ONCE_MORE = 5
+"""How often a bucket that somebody made anew is removed again before it is given up."""
 LAST = "DLQ"
 """The stream that is given its subjects last: every host needs it, and no consumer is on it."""
 
@@ -139,10 +141,22 @@ class _Restore:
         shape = self._shape(saved)
         if hidden:
             shape = msgspec.structs.replace(shape, config={**shape.config, "subjects": [self._hiding_place()]})
-        state = await self._snapshots.put_back(shape, lambda: self._folder.pieces(saved))
+        state = await self._put_back(saved, shape)
         _check(saved, state)
         if saved.reached > state.last:
             await self._skip(shape, saved.reached - state.last)
+
+    async def _put_back(self, saved: Saved, shape: Shape) -> StreamState:
+        """A client or gateway that watches a bucket makes it anew, empty, once it hears that it was removed: what is in the way
+        is removed again, and the copy put back before they hear of that."""
+        for _ in range(ONCE_MORE):
+            try:
+                return await self._snapshots.put_back(shape, lambda: self._folder.pieces(saved))
+            except Refused:
+                if saved.kind != "bucket":
+                    raise
+                await self._snapshots.remove(saved.name)
+        return await self._snapshots.put_back(shape, lambda: self._folder.pieces(saved))
 
     async def _skip(self, shape: Shape, count: int) -> None:
         """Use up the sequences that the stream gave while the backup was made: no journal may ever name one of them twice."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +19,10 @@ from mesh.jobs.journals.streams import ensure_streams, specs
 from mesh.protocols.errors import Refused
 from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import BucketSpec, StreamSpec
+from mesh.protocols.snapshots import Shape
 from mesh.protocols.subjects import Subjects
 from mesh.transport.memory.server import MemoryServer
+from mesh.transport.nats.snapshots import NatsSnapshots
 from mesh.upkeep.backup import NothingThere, back_up
 from mesh.upkeep.backup_folder import BackupFolder, BadBackup, Saved
 from mesh.upkeep.restore import put_back
@@ -298,3 +300,32 @@ async def test_what_has_lapsed_since_the_backup_was_made_is_not_missed(
         kept = await peer.store.bucket(spec)
         assert [each.key for each in await kept.all() if each.value is not None] == ["stays"]
         assert await kept.put("stays", b"4") > 3
+
+
+async def test_a_client_that_makes_a_bucket_anew_when_it_is_removed_does_not_keep_it_from_being_put_back(
+    servers: tuple[RealServer, RealServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever watches a bucket does, be it a gateway or somebody's `mesh top`; no host is asked for that."""
+    lost, empty = servers
+    spec = BucketSpec(name="mesh_default_shelf", storage="file")
+    async with client(lost) as mesh:
+        peer = mesh.peer
+        await (await peer.store.bucket(spec)).put("a", b"1")
+        await back_up(peer.store, peer.subjects, peer.clock, tmp_path / "backup")
+    put_back_once = NatsSnapshots.put_back
+    made: list[str] = []
+    async with client(empty) as mesh, client(empty) as watcher:
+        peer = mesh.peer
+
+        async def somebody_is_faster(
+            self: NatsSnapshots, shape: Shape, pieces: Callable[[], Iterable[bytes]]
+        ) -> object:
+            if len(made) < 2:
+                made.append(spec.name)
+                await watcher.peer.store.bucket(spec)
+            return await put_back_once(self, shape, pieces)
+
+        monkeypatch.setattr(NatsSnapshots, "put_back", somebody_is_faster)
+        await put_back(peer.store, peer.subjects, peer.ids, BackupFolder(tmp_path / "backup"))
+        found = await (await peer.store.bucket(spec)).get("a")
+    assert (found is not None and found.value, len(made)) == (b"1", 2)
