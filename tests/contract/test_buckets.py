@@ -182,7 +182,6 @@ async def test_who_waits_for_what_is_there_hears_of_the_end_of_the_connection(
     connection = await place.connect()
     watch = await (await connection.store.bucket(BucketSpec(name=space))).watch(lambda entry: None)
     current = asyncio.ensure_future(watch.current)
-    await asyncio.sleep(0)
     await connection.close()
     await asyncio.wait({current}, timeout=2)
     assert current.done()

@@ -59,6 +59,7 @@ class MemoryBus:
         self._asked = 0
         self._reconnected = Listeners("reconnect", self.background)
         self._disconnected = Listeners("disconnect", self.background)
+        self._ended = Listeners("close", self.background)
         self._wakers: set[asyncio.Event] = set()
         self._listen_for_answers()
 
@@ -143,6 +144,14 @@ class MemoryBus:
         """Do not call it any more."""
         self._reconnected.remove(callback)
 
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Call this when the connection is closed for good."""
+        self._ended.add(callback)
+
+    def off_close(self, callback: Callable[[], None]) -> None:
+        """Do not call it any more."""
+        self._ended.remove(callback)
+
     async def close(self) -> None:
         """Leave the server. Again: nothing happens."""
         if self.closed:
@@ -207,6 +216,7 @@ class MemoryBus:
         self._drop_everything()
         self._server.dismiss(self, reason if was_connected else "")
         self._wake()
+        self._ended.fire()
 
     def waking(self, event: asyncio.Event) -> None:
         """Set the event whenever the connection is lost, back, or closed for good."""

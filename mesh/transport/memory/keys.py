@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from mesh.protocols.errors import Unavailable
 from mesh.protocols.ports import KeyValue
 from mesh.transport.listeners import call_handler
 from mesh.transport.matching import matches
@@ -77,6 +78,7 @@ class MemoryWatch:
         self._current: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         space.watchers.append(self._changed)
         bus.on_reconnect(self._synchronise)
+        bus.on_close(self._fail)
         self._synchronise()
 
     @property
@@ -90,6 +92,7 @@ class MemoryWatch:
             self._open = False
             self._space.watchers.remove(self._changed)
             self._bus.off_reconnect(self._synchronise)
+            self._bus.off_close(self._fail)
 
     def _changed(self, entry: KeyValue) -> None:
         if self._bus.connected and matches(self._pattern, entry.key):
@@ -115,6 +118,14 @@ class MemoryWatch:
         elif self._known.pop(entry.key, None) is None:
             return
         call_handler(self._handler, entry, f"a watch on {self._space.spec.name}")
+
+    def _fail(self) -> None:
+        """The connection is closed for good: who waits for what is there need not."""
+        if not self._current.done():
+            self._current.set_exception(
+                Unavailable(f"the connection was closed while {self._space.spec.name} was read")
+            )
+            self._current.exception()
 
     def _caught_up(self, _: None) -> None:
         if not self._current.done():

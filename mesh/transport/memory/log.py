@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Iterator
+from itertools import takewhile
 
 from mesh.protocols.errors import Conflict, Unavailable
 from mesh.protocols.ports import Ack, Headers, Stored, StreamSpec, StreamState
@@ -138,16 +139,12 @@ class Log:
 
     def expire(self, now: float) -> None:
         """Forget message ids and messages that are older than the stream keeps them."""
-        for message_id, (_, stored_at) in list(self._ids.items()):
-            if now - stored_at < self.spec.duplicate_window:
-                break
+        window, age = self.spec.duplicate_window, self.spec.max_age
+        for message_id in list(takewhile(lambda each: now - self._ids[each][1] >= window, self._ids)):
             del self._ids[message_id]
-        if self.spec.max_age is None:
-            return
-        for sequence, stored in list(self._messages.items()):
-            if now - stored.time < self.spec.max_age:
-                break
-            self.remove(sequence)
+        if age is not None:
+            for sequence in list(takewhile(lambda each: now - self._messages[each].time >= age, self._messages)):
+                self.remove(sequence)
 
     def _check(self, subject: str, expected: int) -> None:
         held = self._by_subject.get(subject)
