@@ -17,6 +17,7 @@ from mesh.jobs.replay.divergence import Divergence
 from mesh.jobs.replay.hold import Hold
 from mesh.jobs.running.acting import Acting
 from mesh.jobs.running.awaiting import Awaiting
+from mesh.jobs.running.busy_values import BusyValues
 from mesh.jobs.running.leaving import Leaving
 from mesh.jobs.running.limits import Limits
 from mesh.jobs.running.scope import Scope, current
@@ -63,17 +64,24 @@ class Run:
         self._seat = seat
         self._journal = journal
         self._workflow = workflow
-        self._values = values
         self._submitted: Submitted = journal.state.submitted
         self._stillness = Stillness(seat.clock)
+        self._values = values = BusyValues(values, self._stillness)
         self.course = Course(journal.state, workflow.on_change, self._let_pass)
         self._steps = Steps(seat, journal, values, self._stillness, self.course, self._submitted.correlation or self.id)
         self._attention = Attention(journal, inbox, seat.clock, self._heard, self._decided)
         self._waits = Waits(journal, timers, self._stillness, self.course, opened=self._attention.rearm)
-        self._gate = Gate(seat.policy, journal, self._waits, workflow.name)
+        self._gate = Gate(
+            seat.policy,
+            journal,
+            self._waits,
+            workflow.name,
+            may_begin=self._steps.may_begin,
+            pause=self._steps.pause,
+        )
         self._children = Children(seat, journal, self._waits, self._stillness, self._gate, used=self._steps.uses)
-        doubts = Doubts(seat, journal, values, self._waits)
-        persons = Persons(seat, journal, values, self._waits)
+        doubts = Doubts(seat, journal, values, self._waits, self._stillness)
+        persons = Persons(seat, journal, values, self._waits, self._stillness)
         self._performing = Performing(journal, self._steps, self._waits, self._gate, doubts, persons)
         self._saga = Saga(seat, journal, self._waits)
         self._limits = Limits(seat.clock, journal, self._submitted, self._steps)
@@ -93,7 +101,7 @@ class Run:
             calling=self._calling,
             course=self.course,
         )
-        self._answers = 0
+        self._events = 0
         self._heard()
 
     @property
@@ -223,17 +231,18 @@ class Run:
         False: it went on meanwhile.
 
         Raises:
-            Transient: the store is out of reach.
+            Transient: the store is out of reach. LeaseLost.
         """
         moves = await self._stillness.settled()
+        await self._journal.flush()  # whose entry is on its way goes on once it is there
         await self._waits.set_timers()
-        self._answers = self._waits.answers
+        self._events = self._journal.state.events
         return self._stillness.unmoved(moves) and not self._waits.answered
 
     def farewell(self) -> Event:
         """How an owner lets go of the job, once it has come to a halt and nothing more can be said to it here."""
-        if self._waits.answered or self._waits.answers != self._answers:
-            return OwnerReleased(reason="an answer came at the last moment")
+        if self._waits.answered or self._journal.state.events != self._events:
+            return OwnerReleased(reason="something happened at the last moment")
         if self._journal.state.pause is not None:
             return Paused()
         decision = self._waits.decision

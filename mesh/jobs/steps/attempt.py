@@ -49,8 +49,16 @@ class Attempt:
         known = self._journal.state.steps.get(self.step.key)
         return "at_most_once" in (self.step.effect, known.effect if known else "")
 
-    async def start(self, award: AwardRecord | None = None) -> None:
-        """Journal that the step is about to run; when this returns, it may."""
+    async def start(self) -> None:
+        """Journal that the step is about to be done here; when this returns, it may.
+
+        Raises:
+            Killed: it may not, since a moment ago.
+        """
+        self._must_be_allowed()
+        await self._begin()
+
+    async def _begin(self, award: AwardRecord | None = None) -> None:
         step = self._step
         self.started = True
         await self._journal.append(
@@ -64,19 +72,34 @@ class Attempt:
         )
 
     async def award(self, record: AwardRecord) -> None:
-        """Journal an award; when this returns, it may be sent."""
+        """Journal an award; when this returns, it may be sent.
+
+        Raises:
+            Killed: it may not be given to anybody, since a moment ago.
+        """
         self._journal.check()
+        self._must_be_allowed(record.capability)
         self._done_by(record)
         record = _bounded(record)
         if self.started:
             await self._journal.append(Awarded(key=self._step.key, award=record))
         else:
-            await self.start(record)
+            await self._begin(record)
 
     async def take_up(self, award: AwardRecord) -> None:
         """Journal that the step goes on under this owner; the award stays as it is."""
         self._done_by(award)
-        await self.start()
+        await self._begin()
+
+    def _must_be_allowed(self, capability: str = "") -> None:
+        """An agent may be looked for as long as the step has time: what is killed meanwhile is not begun."""
+        policy, head = self._seat.policy, self._journal.state.head
+        if policy.switches and head is not None:
+            switch = policy.killed(
+                tenant=self._journal.tenant, workflow=head.workflow, step_kind=self._step.kind, capability=capability
+            )
+            if switch is not None:
+                raise switch.error()
 
     def _done_by(self, award: AwardRecord) -> None:
         """Who does it, and in which version: a failure is told with that, too."""

@@ -20,6 +20,7 @@ from mesh.jobs.journals.values import Values
 from mesh.jobs.outside.alerts import Alert, raise_alert
 from mesh.jobs.owning.seat import Seat
 from mesh.jobs.running.scope import Scope, current
+from mesh.jobs.running.stillness import Stillness
 from mesh.jobs.steps import local
 from mesh.jobs.waiting.waits import Waits
 from mesh.protocols.errors import Cancelled, Catastrophic, HandlerFailed, InDoubt
@@ -61,11 +62,12 @@ class Doubt:
 class Doubts:
     """The doubts of one run."""
 
-    def __init__(self, seat: Seat, journal: Journal, values: Values, waits: Waits) -> None:
+    def __init__(self, seat: Seat, journal: Journal, values: Values, waits: Waits, stillness: Stillness) -> None:
         self._seat = seat
         self._journal = journal
         self._values = values
         self._waits = waits
+        self._stillness = stillness
 
     async def settle(self, scope: Scope, step: StepState, doubt: Doubt) -> bool:
         """Find out what became of the step, and journal it; True: nothing did, and it may be done again.
@@ -98,7 +100,8 @@ class Doubts:
         assert doubt.reconcile is not None
         token = current.set(Scope(scope.job, f"{step.key}/reconcile{_number(step)}/", scope.now, scope.ahead))
         try:
-            found = await local.call(doubt.reconcile, ())
+            with self._stillness.working():
+                found = await local.call(doubt.reconcile, ())
             if isinstance(found, Branch):
                 found = await found
         finally:
@@ -115,7 +118,8 @@ class Doubts:
             state = self._journal.state
             workflow = state.head.workflow if state.head else ""
             alert = Alert(job=state.job, workflow=workflow, key=key, what="step in doubt", reason=reason)
-            await raise_alert(self._seat, self._journal.tenant, alert)
+            with self._stillness.working():
+                await raise_alert(self._seat, self._journal.tenant, alert)
         about = Value(inline=msgspec.Raw(msgspec.json.encode(reason)))
         answer = await self._waits.wait(scope, WaitOpened(key=key, kind="resolution", name=step.key, about=about))
         if answer.how == "retry":

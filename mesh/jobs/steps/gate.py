@@ -8,6 +8,7 @@ goes on, unless the switch says `now` and is about the whole job: then its owner
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from itertools import count
 
 import msgspec
@@ -23,42 +24,62 @@ from mesh.protocols.policies import Switch, switch_key
 
 SUFFIX = "/~killed"
 """Ends the key of a step's wait to be allowed, before its number."""
+UNHEARD = 1.0
+"""Seconds after which a step is tried again that somebody refused as killed, and nobody here knows why."""
 WHOLE_JOB = "~killed"
 """Begins the key of the wait of a job that was stopped in the middle."""
 
 
 class Gate:
-    """That of one run."""
+    """That of one run. `may_begin` waits until a run may begin anything, `pause` for so many seconds."""
 
-    def __init__(self, policy: Decisions, journal: Journal, waits: Waits, workflow: str) -> None:
+    def __init__(
+        self,
+        policy: Decisions,
+        journal: Journal,
+        waits: Waits,
+        workflow: str,
+        *,
+        may_begin: Callable[[str], Awaitable[None]],
+        pause: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._may_begin = may_begin
+        self._pause = pause
         self._policy = policy
         self._journal = journal
         self._waits = waits
         self._workflow = workflow
 
     async def passes(self, scope: Scope, key: str, *, step_kind: str, capability: str = "", workflow: str = "") -> None:
-        """Wait until nothing that the step is of is killed: its kind, its capability, the job's workflow or tenant, or the
-        workflow that it is a job of.
+        """Wait until the job may begin something, and nothing that the step is of is killed: its kind, its capability, the job's
+        workflow or tenant, or the workflow that it is a job of. When this returns, both are so.
 
         Raises:
             Cancelled: the job is being cancelled. LeaseLost.
         """
-        while self._policy.switches:
+        while True:
+            await self._may_begin(key)
+            if not self._policy.switches:
+                return
             switch = self._killed(step_kind, capability) or (workflow and self._policy.killed(workflow=workflow))
             if not switch:
                 return
             await self._held(scope, key, switch.key, switch.error())
 
-    async def allowed(self, scope: Scope, key: str, error: Killed) -> bool:
-        """Wait until what somebody else has refused as killed is allowed; False: as far as is known here, it is."""
+    async def refused(self, scope: Scope, key: str, error: Killed) -> None:
+        """Wait until what somebody else has refused as killed is allowed; a moment, if as far as is known here it is.
+
+        Raises:
+            Cancelled: the job is being cancelled. LeaseLost.
+        """
         try:
             name = switch_key(error.detail.get("what", ""), str(error.detail.get("name", "")))
         except InvalidName:
-            return False
-        if name not in self._policy.switches:
-            return False
-        await self._held(scope, key, name, error)
-        return True
+            name = ""
+        if name in self._policy.switches:
+            await self._held(scope, key, name, error)
+        else:
+            await self._pause(UNHEARD)
 
     def lifted(self, state: JobState) -> tuple[Event, ...]:
         """The answers to what waits for switches that are in force no more."""

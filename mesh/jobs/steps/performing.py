@@ -30,9 +30,6 @@ from mesh.protocols.job_step_state import StepState
 SUFFIX = "/~retry"
 """Ends the key of the timer until a step is tried again, before its number."""
 
-UNHEARD = 1.0
-"""Seconds after which a step is tried again that somebody refused as killed, and nobody here knows why."""
-
 
 class Settled(NamedTuple):
     """A step that has its outcome: the result as JSON, null for one that was skipped, and what the journal knows of it."""
@@ -77,9 +74,10 @@ class Performing:
             anew = known is not None and await self._may_be_done_anew(scope, known, doubt)
             if known is not None and (known.ended or await self._asked(scope, known, plan, doubt)):
                 continue
-            await self._allowed(scope, step, known)
+            anew = anew or stopped
+            await self._allowed(scope, step, known, anew)
             try:
-                content = await self._steps.do(scope, step, work, known, anew=anew or stopped, plan=plan)
+                content = await self._steps.do(scope, step, work, known, anew=anew, plan=plan)
                 return Settled(content, self._journal.state.steps[step.key])
             except (GoesOn, Later, Stopped, MeshError) as error:
                 stopped = isinstance(error, Stopped)
@@ -92,8 +90,7 @@ class Performing:
             case GoesOn():
                 pass
             case Stopped():
-                if not await self._gate.allowed(scope, step.key, error.why):
-                    await self._steps.pause(UNHEARD)
+                await self._gate.refused(scope, step.key, error.why)
             case Later():
                 assert known is not None, "an agent was asked, and that is journaled"
                 await self._wait(scope, known, self._journal.job_time() + error.seconds)
@@ -151,12 +148,13 @@ class Performing:
             await self._pause(scope, known, known.tries[-1].until)
         return wait is not None or known.paused
 
-    async def _allowed(self, scope: Scope, step: Step, known: StepState | None) -> None:
-        """What an agent is at work on already goes on."""
-        if known is None or known.award is None:
-            await self._gate.passes(
-                scope, step.key, step_kind=step.kind, capability=step.name if step.kind == "call" else ""
-            )
+    async def _allowed(self, scope: Scope, step: Step, known: StepState | None, anew: bool) -> None:
+        """What an agent is at work on already goes on, whatever is killed."""
+        if known is not None and known.award is not None and not anew:
+            await self._steps.may_begin(step.key)
+            return
+        capability = step.name if step.kind == "call" else ""
+        await self._gate.passes(scope, step.key, step_kind=step.kind, capability=capability)
 
     async def _asked(self, scope: Scope, known: StepState, plan: Plan, doubt: Doubt | None) -> bool:
         """Whether a person was to be asked for its result, and has answered."""

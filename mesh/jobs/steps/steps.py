@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -85,16 +85,52 @@ class Steps:
         anew: bool = False,
         plan: Plan = NOTHING_PLANNED,
     ) -> msgspec.Raw:
-        """Do it now, and journal its result; what was begun before is `known`, and is gone on with, unless it is to be begun
-        `anew`.
+        """Do it now that it may begin, and journal its result; what was begun before is `known`, and is gone on with, unless it is
+        to be begun `anew`.
 
         Raises:
             MeshError: it failed, and that is journaled. InDoubt: likewise, but it has not ended. Later: it has not begun.
             GoesOn: this attempt failed, and its plan has another one.
         """
-        await self._may_begin(step.key)
         with self._stillness.working():
             return await self._do(scope, step, work, known, anew, plan)
+
+    async def may_begin(self, key: str) -> None:
+        """Wait until something new may begin: not while the job is to be paused, nor while the registry has not acknowledged this
+        process for half its lease.
+
+        Raises:
+            Cancelled: the job is. LeaseLost.
+        """
+        while await self._paused() or await self._unlisted():
+            self._journal.check()
+        if self.cancelled is not None:
+            raise Cancelled(f"step {key} is not begun: {self.cancelled.message}")
+        self._journal.check()
+
+    async def _paused(self) -> bool:
+        """Whether it was, and is not any more."""
+        waited = False
+        while self._journal.state.pause is not None and self.cancelled is None and not self._shielded:
+            waited = True
+            self._resumed.clear()
+            with self._stillness.waiting():
+                await self._resumed.wait()
+            self._journal.check()
+        return waited
+
+    async def _unlisted(self) -> bool:
+        """Whether it was, and is not any more."""
+        if self._seat.holds_lease() or self.cancelled is not None:
+            return False
+        give_up = self._seat.clock.monotonic() + LEASE_PATIENCE
+        with self._stillness.working():
+            while not self._seat.holds_lease() and self.cancelled is None:
+                self._journal.check()
+                if self._seat.clock.monotonic() >= give_up:
+                    self._journal.abandon(f"the registry has not acknowledged this process for {LEASE_PATIENCE:g} s")
+                await self._seat.clock.sleep(0.05)
+        return True
 
     async def pause(self, seconds: float) -> None:
         """Keep the job meanwhile.
@@ -102,10 +138,8 @@ class Steps:
         Raises:
             Cancelled: the job is.
         """
-        if self.cancelled is not None:
-            raise Cancelled(self.cancelled.message)
         with self._stillness.working():
-            await self._cancellable("a pause", self._seat.clock.sleep(seconds))
+            await self._cancellable("a pause", lambda: self._seat.clock.sleep(seconds))
 
     def shield(self, course: Course) -> None:
         """From now on steps are done whatever has been said to the job, and the workflow is held to nothing: what it had done
@@ -164,7 +198,7 @@ class Steps:
         try:
             if attempt.resume is not None:
                 await attempt.take_up(attempt.resume)
-            outcome = await self._cancellable(f"step {step.key}", work(attempt))
+            outcome = await self._cancellable(f"step {step.key}", lambda: work(attempt))
             output = await self._values.keep(outcome.content, f"result of step {step.key}")
         except Later:
             raise
@@ -205,14 +239,17 @@ class Steps:
         begun = attempt.started and error.detail.get("begun") is not False
         return not (begun and attempt.at_most_once)
 
-    async def _cancellable(self, what: str, work: Awaitable[T]) -> T:
-        """The work, which a cancelled job stops. As `asyncio.timeout` does it: a cancellation from outside goes through."""
+    async def _cancellable(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
+        """The work, which a cancelled job stops, or does not begin. As `asyncio.timeout` does it: a cancellation from outside goes
+        through."""
+        if self.cancelled is not None:
+            raise Cancelled(f"{what} is not begun: {self.cancelled.message}")
         task = asyncio.current_task()
         assert task is not None
         before = task.cancelling()
         self._under_way.add(task)
         try:
-            return await work
+            return await work()
         except asyncio.CancelledError:
             if self.cancelled is None or task.uncancel() > before:
                 raise
@@ -317,24 +354,6 @@ class Steps:
         changed = replace(step, key=again(known.key, suffix), before=known.attempt)
         self._tell("step.again", changed, attempt=known.attempt + 1)
         return changed, self._journal.state.steps.get(changed.key)
-
-    async def _may_begin(self, key: str) -> None:
-        """A job that is cancelled begins nothing new, nor does one that is to be paused, nor an owner that the registry has not
-        acknowledged for half its lease."""
-        while self._journal.state.pause is not None and self.cancelled is None and not self._shielded:
-            self._resumed.clear()
-            with self._stillness.waiting():
-                await self._resumed.wait()
-            self._journal.check()
-        if self.cancelled is not None:
-            raise Cancelled(f"step {key} is not begun: {self.cancelled.message}")
-        give_up = self._seat.clock.monotonic() + LEASE_PATIENCE
-        while not self._seat.holds_lease():
-            self._journal.check()
-            if self._seat.clock.monotonic() >= give_up:
-                self._journal.abandon(f"the registry has not acknowledged this process for {LEASE_PATIENCE:g} s")
-            await self._seat.clock.sleep(0.05)
-        self._journal.check()
 
     def _tell(self, event: str, step: Step, **fields: Any) -> None:
         state = self._journal.state

@@ -23,7 +23,7 @@ from mesh.jobs.running.stillness import Stillness
 from mesh.jobs.steps.gate import Gate
 from mesh.jobs.waiting.waits import Waits
 from mesh.protocols.constraints import Constraints
-from mesh.protocols.errors import DeadlineExceeded, MeshError, Transient, from_fault
+from mesh.protocols.errors import DeadlineExceeded, Killed, MeshError, Transient, from_fault
 from mesh.protocols.job_events import Parent, Value, WaitOpened, WaitResolved
 from mesh.protocols.job_inbox import Cancel, ChildEnded
 from mesh.protocols.job_rules import TERMINAL
@@ -90,10 +90,14 @@ class Children:
             child=job_id_for_key(self._journal.tenant, key),
         )
         wait = await self._waits.open(opened)
-        if wait.answer is None:
+        while wait.answer is None:
             await self._gate.passes(scope, whole, step_kind="child", workflow=terms.workflow)
-            with self._stillness.working():
-                await self._begin(wait.opened, key, terms)
+            try:
+                with self._stillness.working():
+                    await self._begin(wait.opened, key, terms)
+                break
+            except Killed as error:
+                await self._gate.refused(scope, whole, error)
         return await self._answer(await self._waits.wait(scope, wait.opened), wait.opened)
 
     async def stop(self) -> None:
@@ -104,7 +108,11 @@ class Children:
                 await self._cancel(each.opened.child, f"its parent, job {state.job}, does not wait for it any more")
 
     async def _begin(self, opened: WaitOpened, key: str, terms: ChildTerms) -> None:
-        """Hand it in, if that was not done before."""
+        """Hand it in, if that was not done before.
+
+        Raises:
+            Killed: whoever would take it in says so.
+        """
         state, tenant = self._journal.state, self._journal.tenant
         last = await _patiently(self._seat.clock, lambda: self._journals.last(tenant, opened.child))
         if last is not None:
@@ -133,6 +141,8 @@ class Children:
                 ),
                 self._journal.check,
             )
+        except Killed:
+            raise
         except MeshError as error:
             self._journal.check()
             await self._journal.append(WaitResolved(key=opened.key, how="dropped", fault=error.fault()))
@@ -144,7 +154,8 @@ class Children:
         self._used(opened.key, answer)
         if answer.how == "expired":
             if self._waits.hold is None:
-                await self._cancel(opened.child, "it ran out of time")
+                with self._stillness.working():
+                    await self._cancel(opened.child, "it ran out of time")
             raise DeadlineExceeded(f"the job of {opened.name!r}, {opened.child}, was not over in time")
         if answer.fault is not None:
             raise from_fault(answer.fault)
@@ -189,12 +200,14 @@ async def tell(
 
 
 async def _patiently(clock: Clock, work: Callable[[], Awaitable[T]], check: Callable[[], None] = lambda: None) -> T:
-    """For as long as the job is ours: nothing goes on before this is done."""
+    """For as long as the job is ours: nothing goes on before this is done. What is killed is not asked for again and again."""
     pause = PAUSE
     while True:
         check()
         try:
             return await work()
+        except Killed:
+            raise
         except Transient as error:
             wait = max(pause, error.retry_after or 0.0)
         await clock.sleep(wait)

@@ -12,6 +12,7 @@ from mesh.jobs.journals.values import Values
 from mesh.jobs.outside.alerts import Alert, raise_alert
 from mesh.jobs.owning.seat import Seat
 from mesh.jobs.running.scope import Scope
+from mesh.jobs.running.stillness import Stillness
 from mesh.jobs.steps.onward import ASKED_AGAIN, AskPerson, Plan, first_fault
 from mesh.jobs.steps.stand_ins import words
 from mesh.jobs.waiting.waits import Waits
@@ -27,11 +28,12 @@ SUFFIX = "/~person"
 class Persons:
     """Those of one run."""
 
-    def __init__(self, seat: Seat, journal: Journal, values: Values, waits: Waits) -> None:
+    def __init__(self, seat: Seat, journal: Journal, values: Values, waits: Waits, stillness: Stillness) -> None:
         self._seat = seat
         self._journal = journal
         self._values = values
         self._waits = waits
+        self._stillness = stillness
 
     async def ask(self, scope: Scope, step: StepState, person: AskPerson, plan: Plan, contract: Contract) -> None:
         """Ask, and journal what comes of it: the result, the failure, or how the step goes on. A value that does not fit is asked
@@ -63,7 +65,8 @@ class Persons:
         state = self._journal.state
         workflow = state.head.workflow if state.head else ""
         alert = Alert(job=state.job, workflow=workflow, key=key, what="step needs a value", reason=told)
-        await raise_alert(self._seat, self._journal.tenant, alert)
+        with self._stillness.working():
+            await raise_alert(self._seat, self._journal.tenant, alert)
         until = None if person.within is None else self._journal.job_time() + person.within
         about = Value(inline=msgspec.Raw(msgspec.json.encode(told)))
         return await self._waits.wait(

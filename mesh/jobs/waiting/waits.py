@@ -61,7 +61,7 @@ class Waits:
         if self.hold is not None and (known is None or known.answer is None):
             await self.hold.here(opened.key)
         if known is None:
-            self._may_wait(opened.key)
+            self.may_wait(opened.key)
             return await self._begin(opened)
         divergence = wait_differs(known.opened, opened)
         if divergence is not None:
@@ -108,21 +108,21 @@ class Waits:
         return owed or bool(ready(self._journal.state, self._journal.job_time()))
 
     @property
-    def answers(self) -> int:
-        """How many waits have an answer, whether the workflow has been given it or not."""
-        return sum(each.answer is not None for each in self._journal.state.waits.values())
-
-    @property
     def decision(self) -> WaitOpened | None:
         """What a person must decide before the job can go on, if there is something."""
         waits = (each.opened for each in self._journal.state.open_waits)
         return next((each for each in waits if each.kind == "resolution"), None)
 
-    # -- one wait
+    def may_wait(self, key: str) -> None:
+        """Whether anybody may begin to wait, or what is waited for be begun.
 
-    def _may_wait(self, key: str) -> None:
+        Raises:
+            Cancelled: the job is being cancelled.
+        """
         if self.cancelled is not None:
             raise Cancelled(f"{key}: {self.cancelled.message}")
+
+    # -- one wait
 
     async def _begin(self, opened: WaitOpened) -> WaitState:
         await self._journal.append(opened)
@@ -130,7 +130,7 @@ class Waits:
         return self._journal.state.waits[opened.key]
 
     async def _answered(self, key: str) -> WaitState:
-        self._may_wait(key)
+        self.may_wait(key)
         answered = self._open[key] = asyncio.get_running_loop().create_future()
         self._owed.add(key)
         try:
@@ -142,7 +142,7 @@ class Waits:
         self._journal.check()
         known = self._journal.state.waits[key]
         if known.answer is None:
-            self._may_wait(key)
+            self.may_wait(key)
             raise LeaseLost(f"job {self._journal.state.job}: {key} was given up")
         return known
 
