@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import msgspec
 import typer
 
-from mesh.cli.deciding import user, when
+from mesh.cli.deciding import user, when, why
 from mesh.cli.exits import BadInput, Exit
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_rows, print_table, print_value
@@ -38,6 +38,7 @@ COLUMNS = {
 PASSAGES = {"at": "AT", "was": "WAS", "state": "STATE", "why": "WHY", "by": "BY"}
 ANSWER_WITHIN = 2.0
 KINDS = ("call", "tool", "quality")
+CALLED = "a tool's breaker has its agent as --target, and the tool as --capability; `mesh breaker ls` lists those that were needed so far"
 
 Process = Annotated[
     str | None, typer.Option("--process", metavar="NAME", help="Only the breakers of this process; wildcards: * and ?.")
@@ -80,11 +81,15 @@ def list_breakers(
     kind: Kind = None,
     tripped: Annotated[bool, typer.Option("--tripped", help="Only those that are not closed.")] = False,
 ) -> None:
-    """List the breakers of every process that hosts something; one that does not answer is named on stderr."""
+    """List the breakers of every process that hosts something. Exit code 1 if one does not answer; it is named on stderr."""
     wanted = wanted_of("ls", target, capability, kind)
-    found = _sorted(each for each in _ask(options, process, wanted).rows if not tripped or each["state"] != "closed")
+    answers = _ask(options, process, wanted)
+    found = _sorted(each for each in answers.rows if not tripped or each["state"] != "closed")
     nothing = "no breaker is open" if tripped else "no breaker was needed yet, or none is called that"
+    nothing += " in the processes that told" * bool(answers.silent)
     print_rows([_without_history(each) for each in found], COLUMNS, options.output, empty=nothing)
+    if answers.silent:
+        raise typer.Exit(Exit.FAILED)
 
 
 @app.command()
@@ -93,13 +98,13 @@ def show(
     options: Options, process: Process = None, target: Target = None, capability: Capability = None, kind: Kind = None
 ) -> None:
     """Show breakers with their counts, permits, who opened them, and what they went through."""
-    found = _sorted(_ask(options, process, wanted_of("show", target, capability, kind)).rows)
-    if not found:
-        raise UnknownAgent("no breaker is called that; `mesh breaker ls` lists those that were needed so far")
+    answers = _ask(options, process, wanted_of("show", target, capability, kind))
+    found = _sorted(answers.rows)
+    if not found and not answers.silent:
+        raise UnknownAgent(f"no breaker is called that: {CALLED}")
     if options.output is not Format.TABLE:
         print_value(found, options.output)
-        return
-    for number, each in enumerate(found):
+    for number, each in enumerate(found if options.output is Format.TABLE else ()):
         if number:
             typer.echo()
         fields = [{"field": name, "value": value} for name, value in _without_history(each).items()]
@@ -107,6 +112,8 @@ def show(
         if each["history"]:
             typer.echo()
             print_table([{**passed, "at": when(passed["at"])} for passed in each["history"]], PASSAGES)
+    if answers.silent:
+        raise typer.Exit(Exit.FAILED)
 
 
 @app.command("open")
@@ -157,11 +164,9 @@ def wanted_of(
         raise BadInput(f"--kind is one of {', '.join(KINDS)}; got {kind!r}")
     if act in ("open", "close", "reset") and not (target or capability):
         raise BadInput(f"say which breakers to {act}: --target, --capability, or both; --target '*' means all")
-    if act == "open" and not reason.strip():
-        raise BadInput("--reason must say why")
     by = user() if act in ("open", "close", "reset") else ""
     return BreakersWanted(
-        act=act, target=target or "", capability=capability or "", kind=kind, reason=reason.strip(), by=by  # type: ignore[arg-type]
+        act=act, target=target or "", capability=capability or "", kind=kind, reason=why(reason) if act == "open" else "", by=by  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -187,7 +192,7 @@ def _do(options: Options, process: str | None, wanted: BreakersWanted) -> None:
     """Exit code 1 if a process said nothing: there it may be as it was."""
     answers = _ask(options, process, wanted)
     found = _sorted(answers.rows)
-    nothing = "no breaker is called that; nothing has changed"
+    nothing = f"no breaker is called that, and nothing has changed: {CALLED}"
     print_rows([_without_history(each) for each in found], COLUMNS, options.output, empty=nothing)
     if wanted.act == "open" and found:
         there = len({each["process"] for each in found})

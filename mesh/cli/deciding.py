@@ -17,7 +17,7 @@ from mesh.cli.options import Format, Options
 from mesh.cli.output import note, print_rows, print_value
 from mesh.cli.running import connected, run
 from mesh.protocols.errors import TimedOut
-from mesh.protocols.policies import BUCKET, Entry, Switch, Unreadable, entry_in, switch_in
+from mesh.protocols.policies import BUCKET, Entry, Flag, Switch, Unreadable, Value, entry_in, switch_in
 
 if TYPE_CHECKING:
     from mesh.actors.deciding import Decided, Deciding
@@ -27,6 +27,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; whoever is refused i
 By = Annotated[str, typer.Option("--by", help="Who decides it (default: user@host).", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 UNASKED = "clients and gateways, which host nothing, are told as well but not asked: what they call is decided where it is hosted"
+LONGEST_REASON = 500
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})\Z")
 
 Row = dict[str, Any]
@@ -84,11 +85,25 @@ def confirm(question: str, yes: bool) -> None:
         raise BadInput("nothing was changed")
 
 
+def why(reason: str) -> str:
+    """The reason, fit to stand in every refusal and in a table.
+
+    Raises:
+        BadInput: there is none, or it is a novel.
+    """
+    said = " ".join(reason.split())
+    if not said:
+        raise BadInput("--reason: say why; whoever is refused is told")
+    if len(said) > LONGEST_REASON:
+        raise BadInput(f"--reason has {len(said)} characters: say it in {LONGEST_REASON}, it stands in every refusal")
+    return said
+
+
 def end_of(until: str | None, span: str | None) -> float | None:
     """The end that `--until` or `--for` names, in Unix seconds.
 
     Raises:
-        BadInput: both, a time that is over, or none at all.
+        BadInput: both, a time that is over, no time at all, or something else.
     """
     from datetime import datetime, timedelta
 
@@ -98,8 +113,11 @@ def end_of(until: str | None, span: str | None) -> float | None:
         raise BadInput("--until or --for, not both")
     now = datetime.now().astimezone()
     if span:
+        seconds = seconds_of(span)
+        if not seconds:
+            raise BadInput(f"--for {span}: that is no time at all; leave --for out for no end")
         try:
-            return (now + timedelta(seconds=seconds_of(span))).timestamp()
+            return (now + timedelta(seconds=seconds)).timestamp()
         except OverflowError:
             raise BadInput(f"--for {span}: no calendar goes that far; leave --for out for no end") from None
     if not until:
@@ -168,4 +186,17 @@ def switch_row(switch: Switch) -> Row:
 def named(entry: Entry) -> str:
     """A decision in words."""
     fields: dict[str, Any] = msgspec.to_builtins(entry)
+    if isinstance(entry, Flag):
+        fields = {
+            "name": entry.name,
+            "value": valued(entry.value),
+            **{k: v for k, v in fields.items() if k not in ("name", "value")},
+        }
+    if "until" in fields:
+        fields["until"] = when(fields["until"])
     return " ".join(f"{key}={value}" for key, value in fields.items() if key not in ("by", "reason", "at"))
+
+
+def valued(value: Value) -> str:
+    """A flag's value such that the text "true" is told from the value true."""
+    return msgspec.json.encode(value).decode()

@@ -9,7 +9,7 @@ from mesh.cli.options import Options, shared_options
 from mesh.cli.output import note, plain, print_rows
 from mesh.cli.running import run
 
-_COLUMNS = {"check": "check", "state": "state", "found": "found", "do": "what to do"}
+_COLUMNS = {"check": "CHECK", "state": "STATE", "found": "FOUND", "do": "WHAT TO DO"}
 
 
 @shared_options

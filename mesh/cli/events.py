@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -14,6 +12,7 @@ from mesh.cli.exits import BadInput
 from mesh.cli.live import Live
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_line, printable
+from mesh.cli.past import until_quiet
 from mesh.cli.running import connected, for_a_while, run
 from mesh.clock import SystemClock
 from mesh.protocols.errors import BadEnvelope
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)\Z")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-QUIET = 0.5
-"""Without -f: when no stored event came for so many seconds, there are no more."""
 
 
 @shared_options
@@ -49,9 +46,9 @@ def events(
         async with connected(options) as mesh:
             if live:
                 await _listen(mesh, event_type, agent, tenant, options.output)
-            start = None if back is None else SystemClock().now() - back
+            start = None if back is None else max(0.0, SystemClock().now() - back)
             found = mesh.events(event_type, agent=agent, tenant=tenant, since=start)
-            async for event in _bounded(found, None if follow else QUIET):
+            async for event in found if follow else until_quiet(found):
                 _print(event, options.output)
 
     run(for_a_while(work(), options.timeout))
@@ -82,17 +79,6 @@ def seconds_of(span: str) -> float:
     if match is None:
         raise BadInput(f"{span!r} is not a time span: write 30s, 10m, 2h or 1d")
     return float(match[1]) * _UNITS[match[2]]
-
-
-async def _bounded(found: AsyncIterator[Event], quiet: float | None) -> AsyncIterator[Event]:
-    """Until it falls silent, or for ever."""
-    while True:
-        try:
-            async with asyncio.timeout(quiet):
-                event = await anext(found)
-        except (TimeoutError, StopAsyncIteration):
-            return
-        yield event
 
 
 def _print(event: Event, output: Format) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from mesh.cli.deciding import By, decide, listed
+from mesh.cli.deciding import By, decide, listed, valued
 from mesh.cli.exits import BadInput
-from mesh.cli.options import Options, shared_options
+from mesh.cli.options import Format, Options, shared_options
 from mesh.protocols.errors import Refused
 from mesh.protocols.naming.names import check_name
 from mesh.protocols.policies import Flag, Value, flag_key
@@ -46,7 +46,9 @@ def _group() -> None:
 def set_flag(
     options: Options,
     name: Name,
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="true, false, a number, or any text.")],
+    value: Annotated[
+        str, typer.Argument(metavar="VALUE", help="true, false, a number, or any text; below zero after --.")
+    ],
     tenant: Tenant = "",
     agent: Agent = "",
     percent: Annotated[
@@ -65,7 +67,8 @@ def set_flag(
 
     whose = "".join(f" for {what} {which}" for what, which in (("tenant", tenant), ("agent", agent)) if which)
     share = f" for {percent:g} %" if percent is not None else ""
-    decide(options, by, work, f"flag {name} is {value}{whose}{share}")
+    text = " (a text)" if isinstance(flag.value, str) else ""
+    decide(options, by, work, f"flag {name} is {valued(flag.value)}{text}{whose}{share}")
 
 
 @app.command("unset")
@@ -91,8 +94,9 @@ def list_flags(options: Options) -> None:
     """List the flags that are set."""
 
     def row(flag: Any) -> dict[str, Any]:
+        value = valued(flag.value) if options.output is Format.TABLE else flag.value
         return {
-            "name": flag.name, "value": flag.value, "percent": flag.percent, "tenant": flag.tenant, "agent": flag.agent,
+            "name": flag.name, "value": value, "percent": flag.percent, "tenant": flag.tenant, "agent": flag.agent,
         }  # fmt: skip
 
     listed(options, Flag, row, COLUMNS, "no flag is set")

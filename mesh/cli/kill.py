@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mesh.cli.deciding import By, Yes, confirm, decide, end_of, listed, switch_row
+from mesh.cli.deciding import By, Yes, confirm, decide, end_of, listed, switch_row, why
 from mesh.cli.exits import BadInput
 from mesh.cli.options import Options, shared_options
 from mesh.cli.output import note
+from mesh.protocols.naming.names import check_name
 from mesh.protocols.policies import KINDS, Switch, What, switch_key
 
 if TYPE_CHECKING:
@@ -63,10 +64,10 @@ def _command(what: What) -> None:
         by: By = "",
         yes: Yes = False,
     ) -> None:
-        switch = Switch(what=what, name=name, reason=reason.strip(), until=end_of(until, span), now=now)
         key = switch_key(what, name)
-        if not switch.reason:
-            raise BadInput("--reason: say why; whoever is refused is told")
+        if what == "tenant" and not name.endswith("*"):
+            check_name(name, "tenant")
+        switch = Switch(what=what, name=name, reason=why(reason), until=end_of(until, span), now=now)
         if what == "step-kind" and not any(map(switch.covers, STEP_KINDS)):
             raise BadInput(f"no step is of the kind {name!r}: there are {', '.join(STEP_KINDS)}")
         if name == "*":

@@ -15,7 +15,8 @@ from mesh.cli.options import Options, shared_options
 from mesh.cli.output import print_rows
 from mesh.cli.running import connected, run
 from mesh.protocols.errors import Refused
-from mesh.protocols.policies import LimitState, RateLimit, limit_key
+from mesh.protocols.naming.names import check_capability, check_name
+from mesh.protocols.policies import EACH, LimitState, RateLimit, Unreadable, entry_in, limit_key, readable
 
 if TYPE_CHECKING:
     from mesh.actors.deciding import Decided, Deciding
@@ -124,10 +125,7 @@ async def _rows(mesh: Mesh) -> list[dict[str, Any]]:
                 }
                 for key, left in (used or {limit.key: rules.capacity}).items()
             ]  # fmt: skip
-    return [
-        {**row, "limit": row["limit"].removeprefix("limit.").replace(".", " ").replace("=2E", ".").replace("=2A", "*")}
-        for row in rows
-    ]
+    return [{**row, "limit": readable(row["limit"].removeprefix("limit.").replace(".", " "))} for row in rows]
 
 
 def _left(stored: bytes, rules: Any, now: float) -> float:
@@ -169,6 +167,9 @@ def _rate(option: str, text: str | None) -> float | None:
 def _check(limit: RateLimit) -> None:
     from mesh.policy.allowance import least_burst
 
+    for scope, name in limit.scopes.items():
+        _check_scope(scope, name)
+
     if not limit.kinds:
         raise BadInput("say --calls, --tokens, or both, such as --calls 60/min")
     for kind in limit.kinds:
@@ -176,8 +177,30 @@ def _check(limit: RateLimit) -> None:
         if burst is not None and not least_burst(a_minute) <= burst < math.inf:
             raise BadInput(
                 f"a burst of {burst:g} {kind} cannot be kept to by several processes at {a_minute:g} a minute: at least "
-                f"{least_burst(a_minute):.3g}"
+                f"{math.ceil(100 * least_burst(a_minute)) / 100:g}"
             )
+    for option, burst, rate in (
+        ("--burst", limit.burst, limit.calls),
+        ("--token-burst", limit.token_burst, limit.tokens),
+    ):
+        if burst is not None and rate is None:
+            raise BadInput(f"{option} says nothing without {'--calls' if option == '--burst' else '--tokens'}")
+    try:
+        entry_in(limit.key, msgspec.json.encode(limit))
+    except Unreadable as error:
+        raise BadInput(f"no process could go by that limit: {error}") from None
+
+
+def _check_scope(scope: str, name: str) -> None:
+    """What nothing can be called would limit nothing."""
+    if name == EACH:
+        return
+    if "*" in name:
+        raise BadInput(f"{scope} {name}: a limit is for one of that name, or with '*' for each {scope} its own")
+    if scope == "capability":
+        check_capability(name)
+    elif scope != "tool":
+        check_name(name, scope)
 
 
 def _words(limit: RateLimit) -> str:

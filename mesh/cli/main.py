@@ -6,6 +6,7 @@ through the entry-point group `mesh.commands`.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -17,6 +18,7 @@ from typer.core import TyperGroup
 from mesh.cli.exits import Awaited, BadInput, Exit, exit_for
 from mesh.cli.output import note
 from mesh.cli.plain_types import read_plainly
+from mesh.cli.streams import open_streams
 from mesh.protocols.errors import MeshError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -113,11 +115,23 @@ def _root(
 
 def main() -> None:
     """Run the command line; never a traceback for a user's mistake."""
+    open_streams()
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        note("error: the folder you are in has been removed: go to one that is there")
+        sys.exit(Exit.BAD_INPUT)
     try:
         read_plainly(typer.main.get_command(app))()
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.FAILED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        note(f"error: {error.strerror}: {error.filename or 'what was found could not be printed'}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.FAILED)
     except Awaited as awaited:

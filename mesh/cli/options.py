@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+
+from mesh.cli.exits import BadInput
 
 
 class Format(StrEnum):
@@ -47,6 +49,7 @@ class Options:
 
 
 _PANEL = "Shared options"
+_CONTEXT = "typed"
 _SHARED: dict[str, tuple[Any, Any]] = {
     "output": (
         Annotated[Format, typer.Option("-o", "--output", help="How to print results.", rich_help_panel=_PANEL)],
@@ -96,13 +99,33 @@ def _with_options(command: Callable[..., Any], options: dict[str, tuple[Any, Any
 
     @functools.wraps(command)
     def with_options(**given: Any) -> Any:
+        refuse_empty(given.pop(_CONTEXT), given)
         chosen = {name: given.pop(name) for name in options}
         mermaid = chosen["output"] == Drawing.MERMAID
         chosen["output"] = Format.TABLE if mermaid else Format(chosen["output"].value)
         return command(Options(**chosen, mermaid=mermaid), **given)
 
     keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
-    parameters = keyword_only + shared
+    context = inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    parameters = [*keyword_only, *shared, context]
     with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {each.name: each.annotation for each in parameters}
     return with_options
+
+
+def refuse_empty(context: typer.Context, given: Mapping[str, Any]) -> None:
+    """Refuse an option that was typed and says nothing: a variable of a script that was not set. It must not mean what leaving it
+    out means, such as every tenant, no end, or another server.
+
+    Raises:
+        BadInput: says which one.
+    """
+    for each in context.command.params:
+        source = context.get_parameter_source(each.name or "")
+        if (
+            given.get(each.name or "") == ""
+            and each.param_type_name == "option"
+            and source
+            and source.name == "COMMANDLINE"
+        ):
+            raise BadInput(f"{max(each.opts, key=len)} is empty: say something, or leave it out")

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from mesh.cli.deciding import common, entries, named, when
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import print_rows
+from mesh.cli.past import until_quiet
 from mesh.cli.running import connected, run
 from mesh.protocols.policies import readable
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from mesh.actors.events.event import Event
 
 app = typer.Typer(help="Kill switches, flags, limits and shares: ls, history.", no_args_is_help=True)
 
 COLUMNS = {"key": "KEY", "says": "SAYS", "by": "BY", "reason": "REASON", "since": "SINCE", "trouble": "TROUBLE"}
 HISTORY = {"time": "TIME", "action": "ACTION", "key": "KEY", "by": "BY", "reason": "REASON", "revision": "REVISION"}
-FIRST, QUIET = 3.0, 0.5
-"""When no decision came for so many seconds, there are no more; the first waits for a server that may be busy or far away."""
 
 
 @app.callback()
@@ -42,7 +36,10 @@ def list_policies(options: Options) -> None:
                 for key, entry, trouble in await entries(mesh)
             ]
 
-    print_rows(run(work()), COLUMNS, options.output, empty="nothing was decided: everything is allowed")
+    rows = run(work())
+    if options.output is Format.TABLE:
+        rows = [{**row, "key": readable(row["key"])} for row in rows]
+    print_rows(rows, COLUMNS, options.output, empty="nothing was decided: everything is allowed")
 
 
 @app.command("history")
@@ -62,24 +59,13 @@ def history(
 
         async with connected(options) as mesh:
             found = mesh.events(EVENT, agent=AUTHOR, since=max(0.0, mesh.peer.clock.now() - back))
-            return [{"time": when(event.time), "at": event.time, **event.payload} async for event in _past(found)]
+            return [
+                {"time": when(event.time), "at": event.time, **event.payload}
+                async for event in until_quiet(found)
+                if isinstance(event.payload, dict)
+            ]
 
     rows = [row for row in run(work()) if str(row.get("key", "")).startswith(key)]
     if options.output is Format.TABLE:
         rows = [{**row, "key": readable(str(row.get("key", "")))} for row in rows]
-    print_rows(rows, HISTORY, options.output, empty=f"nothing was decided within {since}")
-
-
-async def _past(found: AsyncIterator[Event]) -> AsyncIterator[Event]:
-    import asyncio
-
-    patience = FIRST
-    while True:
-        try:
-            async with asyncio.timeout(patience):
-                event = await anext(found)
-        except (TimeoutError, StopAsyncIteration):
-            return
-        patience = QUIET
-        if isinstance(event.payload, dict):
-            yield event
+    print_rows(rows, HISTORY, options.output, empty=f"nothing{f' of {key}' if key else ''} was decided within {since}")

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from mesh.host.host_record import HostRecord
 
 _COLUMNS = {
-    "host": "host",
-    "process": "process",
-    "agent": "agent",
-    "state": "state",
-    "pid": "pid",
-    "restarts": "restarts",
-    "handled": "handled",
-    "lag_ms": "lag ms",
-    "reason": "reason",
+    "host": "HOST",
+    "process": "PROCESS",
+    "agent": "AGENT",
+    "state": "STATE",
+    "pid": "PID",
+    "restarts": "RESTARTS",
+    "handled": "HANDLED",
+    "lag_ms": "LAG MS",
+    "reason": "REASON",
 }
 
 

@@ -42,6 +42,17 @@ COLUMNS = {
     "price": "BID",
     "age": "AGE",
 }
+OFFERS = {
+    "name": "CAPABILITY",
+    "command": "COMMAND",
+    "effect": "EFFECT",
+    "timeout": "TIMEOUT S",
+    "price": "PRICE",
+    "latency": "LATENCY S",
+    "success": "SUCCESS",
+}
+_OFFERS = ("bid", "declares")
+"""Fields of an instance that are a table of their own: `OFFERS`; digests of schemas are for programs, and `registry schema`."""
 PING_COLUMNS = {"process": "PROCESS", "host": "HOST", "pid": "PID", "answer": "ANSWER", "rtt_ms": "RTT MS"}
 
 
@@ -74,7 +85,7 @@ def list_instances(
             listings = await directory.verified(_patience(options))
             found = chosen(listings, capability=capability, labels=_labels(label), state=state)
             shown = rows(found, CLOCK.now())
-            print_rows(_for_table(shown, options), COLUMNS, options.output, empty="no agent is there")
+            print_rows(_for_table(shown, options), COLUMNS, options.output, empty=_nobody(listings))
 
     run(work())
 
@@ -183,6 +194,12 @@ def draw(options: Options, capability: Capability = None, label: Labels = None, 
     run(work())
 
 
+def _nobody(listings: Sequence[Listing]) -> str:
+    """Why a listing is empty."""
+    there = sorted({each.agent for each in listings})
+    return f"no agent there is like that; agents here: {', '.join(there)}" if there else "no agent is there"
+
+
 def _patience(options: Options, usual: float = ANSWER_WITHIN) -> float:
     return usual if options.timeout is None else min(usual, options.timeout)
 
@@ -228,7 +245,11 @@ def _print_details(shown: Sequence[dict[str, Any]], output: Format) -> None:
         if number:
             typer.echo()
         heading = {"field": "FIELD", "value": f"{each['process']}.{each['agent']}.{each['instance']}"}
-        print_table([{"field": name, "value": value} for name, value in each.items()], heading)
+        print_table([{"field": name, "value": value} for name, value in each.items() if name not in _OFFERS], heading)
+        if each["declares"]:
+            typer.echo()
+            bids = each["bid"] or {}
+            print_table([{**offer, **bids.get(offer["name"], {})} for offer in each["declares"]], OFFERS)
 
 
 def _print_change(happened: dict[str, Any], output: Format) -> None:

@@ -20,13 +20,14 @@ def whereabouts(options: Options) -> tuple[ServerTarget, str]:
     """The server and namespace that the options, the environment, the manifest here or the folder name.
 
     Raises:
-        Unavailable: no server is configured; the message says what to do.
+        Unavailable: no server is configured; the message says what to do. BadSettings: the manifest here cannot be understood.
     """
-    from mesh.host.manifest import DEFAULT_FILE
+    from mesh.host.manifest import DEFAULT_FILE, MeshTable
     from mesh.host.mesh_table import mesh_table
     from mesh.settings.finding import find_server
 
-    table = mesh_table(Path.cwd())
+    all_said = (options.server or options.context) and options.namespace is not None
+    table = MeshTable() if all_said else mesh_table(Path.cwd())
     target = find_server(
         options.server,
         options.context,

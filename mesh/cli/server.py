@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The embedded server of this folder.", no_args_is_help=True)
 
-_COLUMNS = {"url": "url", "pid": "pid", "version": "version", "store_dir": "store"}
+_COLUMNS = {"url": "URL", "pid": "PID", "version": "VERSION", "store_dir": "STORE"}
 
 
 @app.command("start")

@@ -13,15 +13,14 @@ from mesh.host.manifest import DEFAULT_FILE, AgentEntry, HostTable, Limits, Mani
 from mesh.host.manifest_checks import contradictions
 from mesh.host.manifest_lines import line_of
 from mesh.host.restarts import RestartPolicy
-from mesh.protocols.errors import Semantic
+from mesh.settings.errors import BadSettings
 from mesh.upkeep.policy import Retention
 
 
-class BadManifest(Semantic):
+class BadManifest(BadSettings):
     """The manifest cannot be used. The message names the file, the line, the key and the cure."""
 
     code = "bad-manifest"
-    blame = "caller"
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -7,20 +7,28 @@ from pathlib import Path
 import msgspec
 
 from mesh.host.manifest import DEFAULT_FILE, MeshTable
+from mesh.settings.errors import BadSettings
+
+_OR_SAY = "or say --server (or --context) and --namespace"
 
 
 def mesh_table(folder: Path) -> MeshTable:
-    """The `[mesh]` table of the folder's manifest.
+    """The `[mesh]` table of the folder's manifest; nothing when there is no manifest. What is wrong in other tables of it is the
+    business of `mesh up`.
 
-    Nothing when there is no manifest, or none that can be read: whatever else is wrong with it is the business of `mesh up`.
+    Raises:
+        BadSettings: nobody can know which mesh it means. To guess could mean to kill an agent of another one.
     """
+    path = folder / DEFAULT_FILE
     try:
-        text = (folder / DEFAULT_FILE).read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
+        text = path.read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return MeshTable()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path} cannot be read ({error}): mend it, {_OR_SAY}") from error
     import tomllib  # only now: most folders have no manifest
 
     try:
         return msgspec.convert(tomllib.loads(text).get("mesh", {}), MeshTable)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError):
-        return MeshTable()
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise BadSettings(f"{path} does not say which mesh it means ({error}): mend it, {_OR_SAY}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -10,6 +11,7 @@ import msgspec
 from mesh.settings.errors import BadSettings
 
 DEFAULT_PORT = 4222
+_LOGIN = re.compile(r"[^/@]*@")
 _SCHEMES = ("nats", "tls", "ws", "wss")
 
 
@@ -62,10 +64,12 @@ def _plain_url(url: str, source: str, found: dict[str, Any]) -> str:
         parts = urlsplit(url if "://" in url else f"nats://{url}")
         port = parts.port or DEFAULT_PORT
     except ValueError as error:
-        raise BadSettings(f"{source}: {url!r} is not a URL ({error}); write something like nats://host:4222") from error
+        raise BadSettings(
+            f"{source}: {_shown(url)!r} is not a URL ({error}); write something like nats://host:4222"
+        ) from None
     if parts.scheme not in _SCHEMES or not parts.hostname:
         raise BadSettings(
-            f"{source}: {url!r} does not name a NATS server; write something like nats://host:4222 (or {', '.join(_SCHEMES[1:])})"
+            f"{source}: {_shown(url)!r} does not name a NATS server; write something like nats://host:4222 (or {', '.join(_SCHEMES[1:])})"
         )
     if parts.username and parts.password:
         found.update(user=unquote(parts.username), password=unquote(parts.password))
@@ -73,3 +77,8 @@ def _plain_url(url: str, source: str, found: dict[str, Any]) -> str:
         found.update(token=unquote(parts.username))
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return urlunsplit((parts.scheme, f"{host}:{port}", parts.path, "", ""))
+
+
+def _shown(url: str) -> str:
+    """A URL without its login: complaints end up in logs."""
+    return _LOGIN.sub("…@", url)

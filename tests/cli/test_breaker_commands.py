@@ -158,7 +158,7 @@ def test_whoever_forces_a_breaker_is_told_which_switch_holds_for_all_and_for_goo
     ("act", "target", "kind", "reason", "says"),
     [
         ("open", None, None, "y", "say which breakers to open"),
-        ("open", "x", None, " ", "--reason must say why"),
+        ("open", "x", None, " ", "--reason: say why"),
         ("close", None, None, "", "say which breakers to close"),
         ("ls", None, "soft", "", "one of call, tool, quality"),
     ],

@@ -41,11 +41,22 @@ def test_lines_within_a_cell_stay_lines() -> None:
     assert draw(["A", "B"], [["1\n2", "x"]], 80).splitlines()[2:] == ["1   x", "2"]
 
 
+def test_columns_for_which_there_is_no_room_stand_below_their_row_and_names_stay_whole() -> None:
+    job, why = "j" * 24, "nobody was there to do it"
+    assert draw(["ID", "STATE", "OWNER", "WHY", "NOTE"], [[job, "failed", "vm-ship-1", why, "–"]], 50).splitlines() == [
+        "ID                         STATE    OWNER",
+        "─" * 45,
+        f"{job}   failed   vm-ship-1",
+        f"    why {why}",
+    ]
+
+
 cells = st.text(st.characters(codec="ascii", categories=("L", "N", "P")), max_size=40)
 
 
 @given(st.lists(st.tuples(cells, cells, cells), max_size=5), st.integers(30, 120))
 def test_nothing_is_lost_and_no_line_is_too_long(rows: list[tuple[str, str, str]], width: int) -> None:
-    drawn = draw(["A", "B", "C"], rows, width)
+    drawn = draw(["A", "B", "Ω"], rows, width)
     assert all(len(line) <= width for line in drawn.splitlines())
-    assert sorted("".join(drawn.splitlines()[2:]).replace(" ", "")) == sorted("".join(map("".join, rows)))
+    shown = "".join(drawn.splitlines()[2:]).replace("ω", "")  # the heading of what stands below
+    assert sorted(shown.replace(" ", "")) == sorted("".join(map("".join, rows)))

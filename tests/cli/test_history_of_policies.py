@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mesh.cli.policy import FIRST, QUIET, _past
+from mesh.cli.past import FIRST, QUIET, until_quiet
 from mesh.protocols.ports import Clock
 
 pytestmark = pytest.mark.virtual
@@ -22,5 +22,5 @@ async def test_the_first_decision_is_waited_for_and_the_last_one_is_not_waited_o
         await clock.sleep(1000.0)
 
     began = clock.monotonic()
-    assert [event.payload["number"] async for event in _past(found())] == [0, 1, 2]
+    assert [event.payload["number"] async for event in until_quiet(found())] == [0, 1, 2]
     assert clock.monotonic() - began <= FIRST + QUIET

@@ -72,9 +72,14 @@ async def test_a_client_goes_by_a_switch_though_it_is_not_counted_among_those_th
         (("kill", "tool", "a", "--reason", "x", "--for", "1h", "--until", "18:30"), "not both"),
         (("kill", "tool", "a", "--reason", "x", "--until", "2001-01-01"), "is over"),
         (("kill", "tool", "a", "--reason", "x", "--for", "999999999999d"), "no calendar"),
+        (("kill", "tool", "a", "--reason", "x", "--for", "0"), "no time at all"),
+        (("kill", "tool", "a", "--reason", "x", "--for", ""), "--for is empty"),
+        (("kill", "tool", "a", "--reason", "x" * 501), "say it in 500"),
+        (("kill", "tenant", "Acme", "--reason", "x"), "lower-case"),
         (("allow", "agent", "nobody"), "killed: nothing"),
         (("allow", "planet", "earth"), "planet"),
         (("flag", "set", "a flag", "1"), "letters"),
+        (("flag", "set", "a-flag", "1", "--tenant", ""), "--tenant is empty"),
         (("flag", "unset", "unknown"), "not set"),
         (("limit", "set", "agent", "reviewer"), "--calls"),
         (("limit", "set", "agent", "--calls", "60/min"), "say what and which"),
@@ -83,6 +88,11 @@ async def test_a_client_goes_by_a_switch_though_it_is_not_counted_among_those_th
         (("limit", "set", "agent", "reviewer", "--calls", "6000/min", "--burst", "1"), "at least"),
         (("limit", "set", "tenant", "acme", "tenant", "bar", "--calls", "60/min"), "each kind of thing once"),
         (("limit", "set", "agent", "reviewer", "--calls", "60/min", "--burst", "nan"), "at least"),
+        (("limit", "set", "agent", "reviewer", "--calls", "7/min", "--burst", "1.02"), "at least 1.03"),
+        (("limit", "set", "agent", "reviewer", "--calls", "7/min", "--token-burst", "5"), "without --tokens"),
+        (("limit", "set", "agent", "reviewer", "--calls", "9999999999999/min"), "less than 1e12"),
+        (("limit", "set", "capability", "pay.*", "--calls", "60/min"), "for each capability its own"),
+        (("limit", "set", "tenant", "Acme", "--calls", "60/min"), "lower-case"),
         (("limit", "unset", "agent", "nobody"), "no limit"),
         (("tenant", "share", "acme"), "--weight"),
         (("tenant", "share", "acme", "--weight", "0"), "mesh kill tenant"),
@@ -148,3 +158,24 @@ async def test_what_nobody_can_read_is_shown_as_such(host: Mesh, cli: CommandLin
     code, out, err = await cli("kill", "ls")
     assert (code, "search" in out, "cannot be read" in err) == (0, True, True)
     await cli.json("allow", "tool", "search")
+
+
+async def test_a_flag_that_is_a_text_is_told_from_one_that_is_not(cli: CommandLine) -> None:
+    _, out, _ = await cli("flag", "set", "bold", "True")
+    assert 'flag bold is "True" (a text)' in out
+    _, out, _ = await cli("flag", "ls")
+    assert '"True"' in out
+    await cli("flag", "set", "bold", "true", "--percent", "50")
+    _, out, _ = await cli("policy", "ls")
+    assert "name=bold value=true percent=50" in out
+    await cli("flag", "unset", "bold")
+
+
+async def test_nothing_found_says_of_what(host: Mesh, cli: CommandLine) -> None:
+    assert "nothing of kill.planet was decided" in (await cli("policy", "history", "--key", "kill.planet"))[2]
+    assert "no agent there is like that; agents here: reviewer" in (await cli("registry", "ls", "--label", "a=b"))[2]
+
+
+async def test_how_far_back_may_be_before_there_were_calendars(cli: CommandLine) -> None:
+    code, _, err = await cli("events", "--since", "99999999999d", "--type", "planet.formed")
+    assert code == 0, err

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from mesh.cli.options import Options
+from mesh.cli.running import whereabouts
 from mesh.host.manifest import Manifest, parse_size
 from mesh.host.manifest_reading import BadManifest, parse_manifest, read_manifest
+from mesh.host.mesh_table import mesh_table
 from mesh.host.plan import name_of, plan
+from mesh.settings.errors import BadSettings
 
 WHOLE = """
 [mesh]
@@ -148,3 +152,22 @@ def test_sizes_are_read(size: str | int, expected: int) -> None:
 
 def test_the_repositories_are_the_manifests_folder_unless_said(tmp_path: Path) -> None:
     assert Manifest(path=str(tmp_path / "mesh.toml")).repositories == (str(tmp_path),)
+
+
+@pytest.mark.parametrize("text", ["[mesh\n", "[mesh]\nserver = 5\n", "[mesh]\nnamespaec = 'shop'\n"])
+def test_a_command_does_not_guess_which_mesh_a_broken_manifest_means(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "mesh.toml").write_text(text, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NATS_URL", "nats://somewhere.else:4222")
+    with pytest.raises(BadSettings, match="does not say which mesh it means"):
+        whereabouts(Options())
+    target, namespace = whereabouts(Options(server="nats://here:4222", namespace="shop"))
+    assert (target.url, namespace) == ("nats://here:4222", "shop")
+
+
+def test_what_is_wrong_with_other_tables_is_no_business_of_a_command(tmp_path: Path) -> None:
+    (tmp_path / "mesh.toml").write_text("[mesh]\nnamespace = 'shop'\n[host]\nplanet = 3\n", "utf-8")
+    assert mesh_table(tmp_path).namespace == "shop"
+    assert mesh_table(tmp_path / "nowhere").namespace == "default"

@@ -126,3 +126,10 @@ def test_credentials_in_a_url_move_to_their_fields_and_stay_out_of_logs() -> Non
 def test_the_folder_keeps_itself_out_of_version_control(tmp_path: Path) -> None:
     folder = MeshFolder.of(tmp_path).create().create()
     assert (folder.path / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize("url", ["nats://ada:secret@host:99999", "http://ada:secret@host", "nats://secret@[::1"])
+def test_what_is_wrong_with_a_url_is_said_without_its_login(url: str) -> None:
+    with pytest.raises(BadSettings, match=r"host|::1") as refused:
+        target_of(url, "NATS_URL")
+    assert "secret" not in str(refused.value)

@@ -1,0 +1,21 @@
+"""The three streams of a command, also where whoever started it has closed one (`>&-`, a bare service manager)."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def open_streams() -> None:
+    """Open those of stdin, stdout and stderr that are closed on nothing: else the next file or socket would become one of them, and
+    get what is printed, and the event loop ends a process that closes one of them."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
