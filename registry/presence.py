@@ -35,6 +35,9 @@ PROBE_WITHIN = 0.25
 WRITE_WITHIN = 30.0
 RECHECK = 5.0
 MOST_JITTER = 0.5
+SOONEST = 0.001
+"""Seconds until it is looked again whether a lease has run out: a timer may ring early by no more than floats are rounded, and
+by the same again, for as long as the clock shows the same time."""
 PARTING = 2.0
 """How long leaving may take, in seconds; what is not removed by then runs out or is swept."""
 
@@ -263,7 +266,8 @@ class Presence:
         loop = asyncio.get_running_loop()
         if self._lapse is not None:
             self._lapse.cancel()
-        self._lapse = loop.call_at(loop.time() + self._term.expires_at - self._clock.monotonic(), self._look)
+        left = max(SOONEST, self._term.expires_at - self._clock.monotonic())
+        self._lapse = loop.call_at(loop.time() + left, self._look)
 
     def _look(self) -> None:
         """The count may have run out just now: whoever relies on the lease is told at this very moment."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import msgspec
@@ -152,6 +153,17 @@ async def test_the_loss_is_told_though_the_loop_rings_a_little_early(
     server.stop()
     await until(lambda: bool(told), timeout=4)
     assert ann.presence.lost
+
+
+async def test_a_timer_that_rings_a_rounding_too_early_is_set_anew_for_later_and_not_for_now(
+    crew: Crew, clock: Clock
+) -> None:
+    presence = (await crew.join("ann")).presence
+    presence._term._counted_from = math.nextafter(clock.monotonic() - presence._term.seconds, math.inf)
+    assert presence._term.expires_at >= clock.monotonic()
+    presence._look_in_time()
+    assert presence._lapse is not None
+    assert presence._lapse.when() > asyncio.get_running_loop().time()
 
 
 async def test_what_is_left_of_the_dead_is_swept_however_often_that_failed(
