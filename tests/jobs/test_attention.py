@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from job_stage import World
 
 from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.waiting.attention import Attention
 from mesh.jobs.waiting.inbox import Inbox
 from mesh.protocols.errors import Cancelled, JournalCorrupt, Unavailable
+from mesh.protocols.job_events import WaitOpened
+from mesh.protocols.job_state import JobState
+from mesh.protocols.job_wait_state import WaitState
 from mesh.protocols.ports import Clock, Ids
 
 pytestmark = pytest.mark.virtual
@@ -41,3 +47,20 @@ async def test_a_message_that_cannot_be_read_now_makes_no_owner_deaf(
         await handle.result(250)
     assert clock.monotonic() - began < 30
     await world.close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_is_stopped_in_the_moment_in_which_it_hears_something_stops(clock: Clock, turns: int) -> None:
+    """Whoever lets go of a job waits for this: deaf to it, it would hold the job for ever."""
+    opened = WaitOpened(key="w", kind="timer", name="w", until=1000.0)
+    state = JobState(job="j", waits={"w": WaitState(opened, 0.0)})
+    journal: Any = SimpleNamespace(state=state, job_time=lambda: 0.0)
+    attention = Attention(journal, SimpleNamespace(), clock, lambda: None)  # type: ignore[arg-type]
+    minding = asyncio.ensure_future(attention.mind())
+    await clock.sleep(1)
+    attention.rearm()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    minding.cancel()
+    done, _ = await asyncio.wait({minding}, timeout=10)
+    assert done

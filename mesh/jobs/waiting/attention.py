@@ -61,7 +61,8 @@ class Attention:
         pause = RETRY
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._until_next())
+                async with asyncio.timeout(self._until_next()):  # `wait_for` may swallow a cancellation, and never end
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 await self._attend()
