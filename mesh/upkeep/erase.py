@@ -162,8 +162,8 @@ class Erasing:
     async def _named_by_others(self) -> set[str]:
         found = await named_by_streams(self._store, self._subjects, but=self._patterns)
         found |= await named_by_buckets(self._store, self._subjects, but=self._is_mine)
-        indexes = [each for each in self._folder.indexes() for job in each.jobs if job.tenant != self._tenant]
-        return found | {name for index in indexes for job in index.jobs for name in job.objects}
+        jobs = (job for index in self._folder.indexes() for job in index.jobs)
+        return found | {name for job in jobs if job.tenant != self._tenant for name in job.objects}
 
     # -- messages and keys
 

@@ -3,7 +3,8 @@
 Named is what stands, as a digest, in any message of any stream of the mesh that is on disk (journals, ingress, inboxes, timers,
 letters, events), in the state of agents or any other bucket on disk, in the index of an archive, or in an object that is named
 itself. An object is put before whatever names it; so the list of objects is made first, what names them is read afterwards, and
-one that was put less than `grace` ago stays whatever names it. Removing compares: an object that is put again meanwhile stays.
+one that was put less than `grace` ago stays whatever names it. Archives are read last: a job that leaves its journal meanwhile
+is found here or there. Removing compares: an object that is put again meanwhile stays.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ async def sweep_objects(
     old = {digest for digest, each in there.items() if clock.now() - each.time >= grace}
     if not old:
         return []
-    named = await _named_by_archives(store, subjects, folder)
-    named |= await named_by_streams(store, subjects)
+    named = await named_by_streams(store, subjects)
     named |= await named_by_buckets(store, subjects)
+    named |= await _named_by_archives(store, subjects, folder)
     named = await with_what_they_name(objects, named & set(there), there)
     gone = [each for digest, each in there.items() if digest in old and digest not in named]
     return gone if dry else await _remove(objects, gone)
@@ -56,9 +57,10 @@ async def _remove(objects: Objects, gone: list[StoredObject]) -> list[StoredObje
 
 
 async def _named_by_archives(store: Store, subjects: Subjects, folder: ArchiveFolder) -> set[str]:
+    """An archive is there before the tombstones that name it: those are read first."""
+    heads = await Journals(store, subjects).heads() if await has_jobs(store, subjects) else []
     indexes = folder.indexes() if folder.path.is_dir() else []
     archives = {each.archive for each in indexes}
-    heads = await Journals(store, subjects).heads() if await has_jobs(store, subjects) else []
     for head in heads:
         tomb = head.entry.events[-1]
         if isinstance(tomb, Archived) and tomb.archive not in archives:

@@ -9,13 +9,26 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mesh import Job, workflow
 from mesh.protocols.errors import Refused
-from mesh.protocols.ports import BucketSpec, Clock, Ids, StoredObject
+from mesh.protocols.ports import BucketSpec, Clock, Ids, Store, StoredObject
+from mesh.protocols.subjects import Subjects
+from mesh.upkeep import sweep as sweeping
 from mesh.upkeep.policy import DAY
-from mesh.upkeep.sweep import sweep_objects
+from mesh.upkeep.sweep import named_by_streams, sweep_objects
 from tests.upkeep.upkeep_stage import Place, echo
 
 pytestmark = pytest.mark.virtual
+
+
+def drawn(size: int) -> str:
+    return "x" * size
+
+
+@workflow("draw")
+async def draw(job: Job, size: int) -> int:
+    """What is large stands in the middle: neither its input nor its result is, which a tombstone names."""
+    return len(await job.step("drawn", drawn, size))
 
 
 @pytest.fixture
@@ -78,6 +91,25 @@ async def test_what_stands_in_a_named_object_or_in_an_agents_state_stays(place: 
     await place.later(2)
     assert [each.digest for each in await sweep(place)] == [lost]
     assert await place.digests() == {inner, outer, kept}
+
+
+async def test_a_job_that_is_archived_while_it_is_swept_keeps_its_objects(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are run by the same timer at night, and the store is large: one begins before the other has ended."""
+    await place.host("painter", draw)
+    await (await place.submit_job("draw", 100_000)).result(60)
+    named = await place.digests()
+    assert len(named) == 1
+    await place.later(2)
+
+    async def archived_first(store: Store, subjects: Subjects) -> set[str]:
+        await place.archive()
+        return await named_by_streams(store, subjects)
+
+    monkeypatch.setattr(sweeping, "named_by_streams", archived_first)
+    assert await sweep(place) == []
+    assert await place.digests() == named
 
 
 async def test_nothing_is_removed_while_an_archive_that_is_named_is_elsewhere(place: Place) -> None:
