@@ -8,6 +8,7 @@ asked by which revision it goes.
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -57,7 +58,7 @@ class Deciding:
         now = self._peer.clock.now()
         stamped = msgspec.structs.replace(entry, by=entry.by or self._by, at=now)
         until = getattr(entry, "until", None)
-        ttl = None if until is None else max(1, round(until - now))
+        ttl = None if until is None else max(1, math.ceil(until - now))
         bucket = await open_policies(self._peer.store, self._peer.subjects)
         revision = await bucket.put(key, msgspec.json.encode(stamped), ttl=ttl)
         return await self._proven(key, revision, "set", stamped, within)

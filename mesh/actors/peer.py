@@ -45,7 +45,7 @@ from mesh.policy.limiter import Limiter
 from mesh.policy.policy import Policy
 from mesh.protocols.acts import Bid
 from mesh.protocols.envelope import Sender
-from mesh.protocols.errors import InvalidName, Overloaded, Refused, Unavailable
+from mesh.protocols.errors import Draining, InvalidName, Overloaded, Refused, Unavailable
 from mesh.protocols.naming.names import check_token
 from mesh.protocols.ports import Clock, Ids, Subscription
 from mesh.protocols.subjects import Subjects
@@ -180,7 +180,7 @@ class Peer(Speaking):
         if self._subscription is None:
             inbox = self.subjects.rpc_inbox(self.process)
             self._subscription = await self.bus.subscribe(inbox, self._dispatch.on_rpc)
-            await self._micro.start()
+        await self._micro.start()
 
     async def host(
         self,
@@ -193,13 +193,16 @@ class Peer(Speaking):
         """Start an instance of an agent (function, class, `partial` of a class, or definition) and register it.
 
         Raises:
-            Refused: an instance of that name runs here already. HandlerFailed: `on_start` kept raising.
+            Refused: an instance of that name runs here already. HandlerFailed: `on_start` kept raising. Draining: the process is
+            leaving, or the instance was taken away while it started.
             NameTaken: another living process has this process's name.
         """
         definition = definition_of(agent)
         if instance is not None:
             check_token(instance, "instance")
+        self._check_staying()
         await self.registration.begin()
+        self._check_staying()
         name = self._free_name(definition.name) if instance is None else instance
         key = f"{definition.name}.{name}"
         if key in self.actors:
@@ -211,6 +214,7 @@ class Peer(Speaking):
             await self._reactions.add(actor)
             for callback in self._hosted:
                 await _awaited(callback(actor))
+            actor.hooks.check_there()
             await self.registration.add(actor)
         except BaseException:
             await self.unhost(actor, drain=False)
@@ -244,10 +248,12 @@ class Peer(Speaking):
         self._stopping = True
         leaving = [self.spawn(self.unhost(actor, drain=False), f"stop {key}") for key, actor in self.actors.items()]
         await asyncio.gather(*leaving, return_exceptions=True)
+        self.rationing.stop()
+        self._dispatch.stop()
         self.events.flush()
         self.votes.stop()
         await self._micro.stop()
-        self.registration.stop()
+        await self.registration.stop()
         if self._subscription is not None:
             await self._subscription.close()
         if self.registration.begun:
@@ -302,6 +308,10 @@ class Peer(Speaking):
         """What to answer when this process itself has too much in hand."""
         return Overloaded(why, retry_after=0.1, detail={"begun": False})
 
+    def leaving(self) -> Draining:
+        """What to answer when this process goes, and has not begun what is asked of it."""
+        return Draining(f"{self.process} is leaving the mesh", detail={"begun": False})
+
     def changed(self, actor: Actor) -> None:
         """An actor's load, record or state has changed."""
         self.registration.changed(actor)
@@ -322,6 +332,10 @@ class Peer(Speaking):
     def _changed_there(self, change: Change) -> None:
         if change.kind == "process-down":
             self.exchange.lost(change.process, change.why)
+
+    def _check_staying(self) -> None:
+        if self._stopping:
+            raise self.leaving()
 
     def _free_name(self, agent: str) -> str:
         """The process's own name for its first instance of an agent, then with a number."""

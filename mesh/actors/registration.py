@@ -39,18 +39,17 @@ class Registration:
         """Take the process's lease, then commands. Again, also meanwhile: the same one.
 
         Raises:
-            NameTaken · Unavailable · TimedOut: as presence does.
+            NameTaken · Unavailable · TimedOut: as presence does. Draining: it was stopped meanwhile.
         """
         if self._begun:
             return
-        if self._starting is None:
+        if self._starting is None or self._starting.done():  # what was tried before has failed
             self._starting = asyncio.get_running_loop().create_task(self._begin(), name="presence")
-        try:
-            await asyncio.shield(self._starting)
-        except BaseException:
-            if self._starting.done() and (self._starting.cancelled() or self._starting.exception() is not None):
-                self._starting = None
-            raise
+        starting = self._starting
+        await asyncio.wait([starting])
+        if starting.cancelled():
+            raise self._peer.leaving()
+        starting.result()
 
     async def _begin(self) -> None:
         await self._peer.presence.start()
@@ -59,7 +58,7 @@ class Registration:
 
     @property
     def begun(self) -> bool:
-        """Whether the lease was taken."""
+        """Whether the lease was taken, or may have been."""
         return self._starting is not None and self._starting.done()
 
     async def add(self, actor: Actor) -> None:
@@ -122,8 +121,11 @@ class Registration:
             incarnation=identity.incarnation,
         )
 
-    def stop(self) -> None:
-        """Tell nothing more."""
+    async def stop(self) -> None:
+        """Tell nothing more, and take no place in the mesh that nobody would leave again."""
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
         if self._flush is not None:
             self._flush.cancel()
             self._flush = None

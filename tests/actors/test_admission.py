@@ -211,6 +211,18 @@ async def test_a_tenant_has_no_more_places_at_once_than_its_share_says(neighbour
     assert await asyncio.gather(*asked) == ["small"] * 3
 
 
+async def test_a_tenant_has_the_places_that_it_is_given_at_once(neighbours: Neighbours) -> None:
+    actor = await neighbours.host(Desk, capacity=4)
+    client = await neighbours.client()
+    await decide(actor.peer, TenantShare(tenant="small", at_once=1))
+    asked = [asking(client, "small", "small", seconds=30.0, timeout=60.0) for _ in range(3)]
+    await until(lambda: actor.running == 1 and actor.waiting == 2)
+    await decide(actor.peer, TenantShare(tenant="small", at_once=3))
+    await until(lambda: actor.running == 3)
+    for each in asked:
+        each.cancel()
+
+
 async def test_a_tenant_that_calls_a_hundred_times_as_often_leaves_the_others_p99_within_twice(
     neighbours: Neighbours,
 ) -> None:

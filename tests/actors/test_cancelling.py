@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -127,3 +128,31 @@ async def test_a_caller_that_is_cancelled_cancels_what_it_asked_for(neighbours: 
     await until(lambda: actor.target.cancelled == 1, timeout=0.1)
     (line,) = neighbours.told("agent.call")
     assert (line["exit_status"], line["error"]) == ("semantic_failure", "cancelled")
+
+
+async def test_a_command_whose_payload_is_still_on_its_way_is_not_begun(
+    neighbours: Neighbours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reader(Agent):
+        read: ClassVar[list[int]] = []
+
+        @command
+        async def take(self, text: str) -> None:
+            self.read.append(len(text))
+
+    actor = await neighbours.host(Reader)
+    client = await neighbours.client()
+    arrives, whole = asyncio.Event(), actor.peer.payloads.whole
+
+    async def slowly(envelope: Envelope) -> Envelope:
+        await arrives.wait()
+        return await whole(envelope)
+
+    monkeypatch.setattr(actor.peer.payloads, "whole", slowly)
+    asked = asyncio.ensure_future(client.ask("reader", "x" * 100_000))
+    await until(lambda: bool(actor.peer._dispatch._fetching))
+    asked.cancel()
+    await asyncio.sleep(0.1)
+    arrives.set()
+    await until(lambda: actor.peer.counts["cancelled"] == 1)
+    assert Reader.read == []

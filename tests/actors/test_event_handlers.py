@@ -11,9 +11,10 @@ import pytest
 from mesh.actors.declaring.definition import Agent, agent
 from mesh.actors.declaring.handler import command, on_event
 from mesh.actors.events.events import Event
+from mesh.actors.running.actor import Actor
 from mesh.actors.running.context import Context
 from mesh.actors.running.supervision import Poisoned, RestartPolicy
-from mesh.protocols.errors import BadPayload, InvalidName
+from mesh.protocols.errors import BadPayload, InvalidName, TimedOut
 from mesh.testing.virtual_time import until
 from tests.actors.neighbours import Neighbours
 
@@ -290,3 +291,26 @@ async def test_an_event_goes_round_a_bounded_number_of_times(neighbours: Neighbo
     await (await neighbours.client()).emit("again")
     await asyncio.sleep(60)
     assert Loop.heard == 9
+
+
+async def test_an_instance_hears_though_the_one_that_was_hosted_with_it_could_not_be(
+    neighbours: Neighbours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = await neighbours.peer("host")
+    await peer.registration.begin()
+    consumer, away = peer.store.consumer, [True]
+
+    async def once_away(*given: Any, **named: Any) -> Any:
+        if away:
+            away.pop()
+            await asyncio.sleep(0.1)
+            raise TimedOut("the store is away")
+        return await consumer(*given, **named)
+
+    monkeypatch.setattr(peer.store, "consumer", once_away)
+    both = (peer.host(Durable, instance=name) for name in ("a", "b"))
+    first, second = await asyncio.gather(*both, return_exceptions=True)
+    assert isinstance(first, TimedOut)
+    assert isinstance(second, Actor)
+    await peer.emit("code.pushed", {"commit": "c1"})
+    await until(lambda: second.target.heard == ["c1"])

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import ClassVar
 
 import msgspec
 import pytest
 
 from mesh.actors.declaring.definition import Agent
-from mesh.actors.declaring.handler import on_event
+from mesh.actors.declaring.handler import command, on_event
 from mesh.actors.events.burial import GivenUp
+from mesh.actors.running.actor import Actor
 from mesh.jobs.outside.letters import Letters
 from mesh.protocols.dead_letters import DeadLetter
 from mesh.protocols.envelope import decode
@@ -132,3 +136,57 @@ async def test_redriven_it_comes_again_to_the_handler_that_failed_and_to_nobody_
     await client.emit("order.placed", "two")
     await until(lambda: heard.count("moody") == 7, timeout=120)
     await until(lambda: heard.count("steady") == 2, timeout=120)
+
+
+class Busy(Agent):
+    """Has so much else to do that an event waits longer than its handler may take."""
+
+    heard: ClassVar[list[int]] = []
+
+    @on_event("order.counted", durable=True)
+    async def counted(self, number: int) -> None:
+        self.heard.append(number)
+
+    @command(timeout=600)
+    async def work(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@pytest.fixture
+async def busy(neighbours: Neighbours) -> AsyncIterator[Actor]:
+    Busy.heard.clear()
+    actor = await neighbours.host(Busy)
+    client = await neighbours.client()
+    asked = [asyncio.ensure_future(client.ask("busy", 20.0, command="work")) for _ in range(12)]
+    await until(lambda: actor.running == 1)
+    yield actor
+    for each in asked:
+        each.cancel()
+
+
+async def test_an_event_that_waits_for_minutes_is_handled_once_and_not_given_up(
+    neighbours: Neighbours, busy: Actor
+) -> None:
+    await busy.peer.emit("order.counted", 1)
+    await until(lambda: bool(Busy.heard), timeout=600)
+    await asyncio.sleep(120)
+    assert Busy.heard == [1]
+    assert neighbours.told("event.given_up") == []
+
+
+async def test_an_event_whose_payload_is_gone_is_passed_over(neighbours: Neighbours) -> None:
+    """As when what a tenant had is erased. It came again every half minute for a week, and nobody could follow the stream."""
+    client = await neighbours.client()
+    await client.emit("order.placed", "x" * 100_000)
+    objects = await client.payloads.objects()
+    for each in await objects.all():
+        await objects.delete(each)
+    await client.emit("order.placed", "good")
+    Clerk.heard.clear()
+    actor = await neighbours.host(Clerk)
+    await until(lambda: bool(Clerk.heard), timeout=600)
+    await asyncio.sleep(300)
+    assert Clerk.heard == ["good"]
+    assert actor.peer.counts["bad-event"] == 1
+    async with aclosing(client.events.follow("order.placed", after=0)) as events:
+        assert (await anext(events)).payload == "good"

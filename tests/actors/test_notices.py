@@ -8,11 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from mesh.actors.deciding import Deciding
 from mesh.actors.declaring.definition import Agent
 from mesh.actors.declaring.handler import command, on_event
+from mesh.actors.peer import Peer
+from mesh.actors.running.actor import Actor
 from mesh.actors.running.context import Context
 from mesh.actors.running.supervision import Poisoned, RestartPolicy
+from mesh.protocols.constraints import Constraints
 from mesh.protocols.errors import Refused
+from mesh.protocols.policies import Switch
 from mesh.protocols.ports import Clock, Ids
 from mesh.telemetry.telemetry import silent
 from mesh.testing.virtual_time import until
@@ -189,3 +194,75 @@ async def test_plain_functions_run_in_a_thread(neighbours: Neighbours) -> None:
     for number in range(3):
         await client.emit("n", number, stored=False)
     await until(lambda: Blocking.heard == [0, 1, 2])
+
+
+class Usher(Agent, mailbox=4):
+    """Hears events while it waits for nothing."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.heard: list[int] = []
+
+    @on_event("came")
+    async def came(self, number: int) -> None:
+        self.heard.append(number)
+
+    @command(timeout=60)
+    async def wait(self) -> bool:
+        await self.gate.wait()
+        return True
+
+
+async def crowded(neighbours: Neighbours) -> tuple[Actor, Peer, asyncio.Future[bool]]:
+    """An usher who waits, whose mailbox is full of events."""
+    actor = await neighbours.host(Usher)
+    client = await neighbours.client()
+    await asyncio.sleep(100)
+    waits = asyncio.ensure_future(client.ask("usher"))
+    await until(lambda: actor.running == 1)
+    for number in range(4):
+        await client.emit("came", number, stored=False)
+    await until(lambda: actor.waiting == 4)
+    return actor, client, waits
+
+
+async def test_events_that_wait_are_not_handled_once_their_agent_is_killed(neighbours: Neighbours) -> None:
+    actor, client, waits = await crowded(neighbours)
+    switch = Switch(what="agent", name="usher", reason="it lets everybody in")
+    await Deciding(client, "me@here").decide(switch.key, switch)
+    actor.target.gate.set()
+    assert await waits
+    await until(lambda: actor.waiting == 0)
+    assert (actor.target.heard, actor.peer.counts["killed"]) == ([], 4)
+
+
+async def test_an_event_makes_room_for_what_is_more_urgent(neighbours: Neighbours) -> None:
+    actor, client, waits = await crowded(neighbours)
+    urgent = asyncio.ensure_future(client.ask("usher", constraints=Constraints(priority=0)))
+    await until(lambda: actor.peer.counts["shed"] == 1)
+    actor.target.gate.set()
+    assert await waits
+    assert await urgent
+    assert actor.peer.counts["overloaded"] == 0
+
+
+async def test_an_event_that_two_handlers_hear_at_once_counts_as_two_that_run(neighbours: Neighbours) -> None:
+    class Both(Agent, capacity=4):
+        def __init__(self) -> None:
+            self.gate = asyncio.Event()
+
+        @on_event("came")
+        async def came(self, number: int) -> None:
+            await self.gate.wait()
+
+        @on_event("*")
+        async def anything(self, number: int) -> None:
+            await self.gate.wait()
+
+    actor = await neighbours.host(Both)
+    client = await neighbours.client()
+    await client.emit("came", 1, stored=False)
+    await until(lambda: actor.running == 2)
+    switch = Switch(what="agent", name="both", now=True)
+    await Deciding(client, "me@here").decide(switch.key, switch)
+    await until(lambda: actor.running == 0)

@@ -171,6 +171,36 @@ async def test_a_start_that_never_succeeds_is_told_to_the_host(neighbours: Neigh
 
 
 @pytest.mark.virtual
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(3)])
+async def test_a_start_after_a_crash_that_ends_in_no_exception_is_a_crash_too(
+    neighbours: Neighbours, error: BaseException
+) -> None:
+    """What `on_start` waits for was cancelled by somebody else, or a library wants to end the program."""
+
+    class Odd(Agent, restarts=RestartPolicy(first=0.1)):
+        starts = 0
+
+        async def on_start(self, ctx: Context) -> None:
+            type(self).starts += 1
+            if self.starts == 2:
+                raise error
+
+        @command
+        async def poison(self) -> None:
+            raise Poisoned
+
+        @command
+        async def ready(self) -> bool:
+            return True
+
+    await neighbours.host(Odd)
+    client = await neighbours.client()
+    await asyncio.gather(client.ask("odd", command="poison"), return_exceptions=True)
+    assert await client.ask("odd", command="ready")
+    assert Odd.starts == 3
+
+
+@pytest.mark.virtual
 async def test_a_start_that_hangs_is_a_crash(neighbours: Neighbours) -> None:
     class Hanging(Agent):
         tries = 0

@@ -61,3 +61,20 @@ async def test_a_timer_goes_on_after_a_restart_and_ends_with_the_actor(neighbour
     await actor.peer.unhost(actor)
     await asyncio.sleep(100)
     assert len(actor.target.ticks) == 2
+
+
+async def test_a_method_may_have_two_timers_and_both_end_with_the_actor(neighbours: Neighbours) -> None:
+    class Twice(Agent):
+        ticks = 0
+
+        @every(10)
+        @every(15)
+        async def tick(self) -> None:
+            type(self).ticks += 1
+
+    actor = await neighbours.host(Twice)
+    await asyncio.sleep(35)
+    assert Twice.ticks == 5
+    await actor.peer.unhost(actor)
+    await asyncio.sleep(100)
+    assert (Twice.ticks, actor.peer.counts["tick-skipped"]) == (5, 0)

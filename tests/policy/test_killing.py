@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
+from mesh.actors.deciding import Deciding
 from mesh.actors.declaring.definition import Agent
 from mesh.actors.declaring.handler import command, on_event
 from mesh.actors.exchanging.lineage import Lineage
@@ -250,3 +251,13 @@ async def test_a_peer_that_cannot_read_what_is_killed_does_not_start(neighbours:
     assert late.policy.killed(agent="anybody") is None
     assert late.policy.killed(agent="worker") is not None
     await late.stop()
+
+
+async def test_a_switch_with_an_end_holds_until_then_and_not_only_for_its_whole_seconds(neighbours: Neighbours) -> None:
+    client = await neighbours.client()
+    switch = Switch(what="agent", name="worker", until=client.clock.now() + 10.4)
+    await Deciding(client, "ada@here").decide(switch.key, switch)
+    await asyncio.sleep(10.3)
+    assert client.policy.killed(agent="worker") is not None
+    await asyncio.sleep(0.2)
+    assert client.policy.killed(agent="worker") is None

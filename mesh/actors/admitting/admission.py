@@ -11,8 +11,8 @@ Who is refused, or shed, is told `Overloaded` with `begun: false` and a `retry_a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from mesh.actors.admitting.killing import killed_work
 from mesh.actors.admitting.pressure import LEAST
@@ -75,11 +75,17 @@ def check_worth(actor: Actor, work: Work) -> None:
         )
 
 
-def hand_back(work: Work, error: MeshError) -> Awaitable[None] | None:
-    """It waited and is not begun: what was set aside for it is free again, and whoever waits for it is told."""
+def hand_back(actor: Actor, work: Work, error: MeshError) -> Coroutine[Any, Any, None] | None:
+    """It waited and is not begun: what was set aside for it is free again, and whoever waits for it is told. None: that was
+    all, else await the rest. An answer that cannot leave, as while the server is away, is counted: others wait to be told."""
     if work.ration is not None:
         work.ration.cancel()
-    return work.respond.failure(error, Usage())
+    try:
+        answer = work.respond.failure(error, Usage())
+    except MeshError as unsent:
+        _unanswered(actor, unsent)
+        return None
+    return None if answer is None else _sent(actor, answer)
 
 
 def patience(actor: Actor, now: float) -> float:
@@ -118,10 +124,17 @@ def _shed(actor: Actor, work: Work, now: float) -> None:
         f"{actor.key} gave its place in the mailbox to work that is more urgent, or of a tenant that has less",
         retry_after=patience(actor, now), origin=actor.key, detail={"begun": False, "tenant": work.envelope.tenant},
     )  # fmt: skip
-    answer = hand_back(work, error)
+    answer = hand_back(actor, work, error)
     if answer is not None:
-        actor.hooks.later(_sent(answer))
+        actor.hooks.later(answer)
 
 
-async def _sent(answer: Awaitable[None]) -> None:
-    await answer
+async def _sent(actor: Actor, answer: Awaitable[None]) -> None:
+    try:
+        await answer
+    except MeshError as unsent:
+        _unanswered(actor, unsent)
+
+
+def _unanswered(actor: Actor, error: MeshError) -> None:
+    actor.peer.count("unanswered", error=error.code, agent=actor.definition.name)

@@ -7,6 +7,7 @@ for it than may wait in the actor's mailbox.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypedDict
@@ -36,7 +37,7 @@ class Rationing:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._waiting: Counter[str] = Counter()
-        self._works: set[Work] = set()
+        self._works: dict[Work, tuple[Refused, asyncio.Task[None]]] = {}
 
     def enter(self, actor: Actor, work: Work, offer: Callable[[], None], refused: Refused) -> None:
         """Have the work offered once it has its rations. It is either offered, or raised here, or `refused` hears why not.
@@ -54,7 +55,7 @@ class Rationing:
         if self._waiting[actor.key] >= actor.mailbox.limit:
             raise self._peer.overloaded(f"{self._waiting[actor.key]} calls wait for a ration of {actor.key} already")
         self._waiting[actor.key] += 1
-        self._peer.spawn(self._later(actor, work, offer, refused, names), "ration")
+        self._works[work] = refused, self._peer.spawn(self._later(actor, work, offer, refused, names), "ration")
 
     def withdraw(self, message_id: str, requester: str) -> bool:
         """The caller cancels what still waits for its ration. False: it does not."""
@@ -66,8 +67,14 @@ class Rationing:
         found.cancelled = True
         return True
 
+    def stop(self) -> None:
+        """What waits for its ration is not begun any more: whoever asked for it is told."""
+        works, self._works = self._works, {}
+        for refused, task in works.values():
+            task.cancel()
+            refused(self._peer.leaving())
+
     async def _later(self, actor: Actor, work: Work, offer: Callable[[], None], refused: Refused, names: Names) -> None:
-        self._works.add(work)
         try:
             async with work.deadline.enforce("waiting for a ration"):
                 taken = await self._peer.limiter.take(**names)
@@ -79,7 +86,7 @@ class Rationing:
             error.detail["begun"] = False
             refused(error)
         finally:
-            self._works.discard(work)
+            self._works.pop(work, None)
             self._waiting[actor.key] -= 1
             if not self._waiting[actor.key]:  # nobody is kept with nothing
                 del self._waiting[actor.key]

@@ -22,3 +22,4 @@ class Sharing:
         if isinstance(change.entry, TenantShare):
             for actor in tuple(self._peer.actors.values()):
                 actor.mailbox.share_out(actor)
+                actor.pump()  # more of a tenant may run at once than before

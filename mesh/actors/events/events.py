@@ -16,7 +16,7 @@ from mesh.actors.events.event import Event as Event
 from mesh.actors.events.hearing import Ear, Hearing
 from mesh.actors.exchanging.lineage import Lineage
 from mesh.protocols.envelope import Envelope, decode, encode
-from mesh.protocols.errors import BadEnvelope, InvalidName, VersionUnsupported
+from mesh.protocols.errors import BadEnvelope, InvalidName, Unavailable, VersionUnsupported
 from mesh.protocols.naming.events import Event as About
 from mesh.protocols.ports import Stored, StreamSpec, Subscription
 from mesh.protocols.references import LIMIT
@@ -133,11 +133,16 @@ class Events:
                 yield event
 
     async def read(self, stored: Stored) -> Event | None:
-        """A stored event, or None (counted) where it is not one."""
+        """A stored event, or None (counted) where it is not one, or its large payload is gone for good."""
         try:
             envelope = await self._peer.payloads.whole(decode(stored.data))
             about = self._hearing.check(stored.subject, envelope)
         except (BadEnvelope, VersionUnsupported, InvalidName) as error:
+            self._hearing.bad(error)
+            return None
+        except Unavailable as error:
+            if "gone" not in error.detail:
+                raise
             self._hearing.bad(error)
             return None
         return Event(about.type, about.agent, about.tenant, envelope, stored.sequence, stored.time)

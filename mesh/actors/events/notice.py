@@ -41,7 +41,7 @@ def heard_out(actor: Actor, work: Work) -> Work | None:
     following: Work | None = work
     while isinstance(following, Notice) and not following.begun:
         first, handler = following, following.handler
-        if handler.way != "await" or actor.peer.interceptor is not None:
+        if handler.way != "await" or actor.peer.interceptor is not None or actor.peer.policy.switches:
             break
         following = _run(actor, handler, first)
         if following is first:

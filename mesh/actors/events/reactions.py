@@ -24,10 +24,11 @@ from mesh.actors.running.work import NOBODY, Nobody, Work
 from mesh.protocols.constraints import Usage
 from mesh.protocols.dead_letters import MEANT_FOR
 from mesh.protocols.envelope import Envelope
-from mesh.protocols.errors import AgentLost, Killed, MeshError, Overloaded
+from mesh.protocols.errors import AgentLost, Draining, Killed, MeshError, Overloaded
 from mesh.protocols.naming.events import Event as About
 from mesh.protocols.ports import Consumer, Delivery, Stored, Subscription
 from mesh.resilience.deadline import Deadline
+from mesh.resilience.retry import not_begun
 
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
@@ -39,6 +40,8 @@ LOST = 10
 """Deliveries after which an event is given up untried: nobody has settled it, so its processes died, or were lost."""
 COMES_AGAIN_AFTER = 30.0
 """Seconds at least, until an event comes again that nobody has settled."""
+SIGN = COMES_AGAIN_AFTER / 3
+"""Seconds between two signs that an event is still in hand."""
 PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 POLL = 5.0
@@ -66,27 +69,31 @@ class Reactions:
         self._ears: dict[Place, Ear] = {}
         self._subscriptions: dict[Place, Subscription] = {}
         self._pulls: dict[Place, asyncio.Task[None]] = {}
+        self._changing = asyncio.Lock()
 
     async def add(self, actor: Actor) -> None:
-        """Hear for a new actor."""
+        """Hear for a new actor. When this returns, it does; where it raises, `remove` it."""
         for reaction in actor.definition.reactions:
             place = self._place(actor, reaction)
-            first = place not in self._listening
-            self._listening.setdefault(place, []).append((actor, reaction))
-            if first:
-                await self._open(place, reaction)
-            else:
-                self._choose_reading(place)
+            async with self._changing:
+                self._listening.setdefault(place, []).append((actor, reaction))
+                if place in self._subscriptions or place in self._pulls:
+                    self._choose_reading(place)
+                else:
+                    await self._open(place, reaction)
 
     async def remove(self, actor: Actor) -> None:
         """Hear no more for an actor; a subscription that nobody needs is closed."""
-        for place, hearers in list(self._listening.items()):
-            hearers[:] = [each for each in hearers if each[0] is not actor]
-            if not hearers:
-                del self._listening[place]
-                await self._close(place)
-            else:
-                self._choose_reading(place)
+        if not actor.definition.reactions:
+            return
+        async with self._changing:
+            for place, hearers in list(self._listening.items()):
+                hearers[:] = [each for each in hearers if each[0] is not actor]
+                if not hearers:
+                    del self._listening[place]
+                    await self._close(place)
+                else:
+                    self._choose_reading(place)
 
     def _place(self, actor: Actor, reaction: Reaction) -> Place:
         mark, agent = reaction.mark, actor.definition.name
@@ -139,8 +146,9 @@ class Reactions:
     def _heard_by_all(self, hearers: Hearers, about: About, envelopes: list[Envelope]) -> None:
         clock = self._peer.clock
         for actor, reaction in hearers:
-            handler, deadline = reaction.handler, Deadline(clock, clock.monotonic() + reaction.mark.timeout)
-            notices = [Notice(each, handler, NOBODY, deadline, each.sender.process) for each in envelopes]
+            handler, now = reaction.handler, clock.monotonic()
+            deadline = Deadline(clock, now + reaction.mark.timeout)
+            notices = [Notice(each, handler, NOBODY, deadline, each.sender.process, now) for each in envelopes]
             if not actor.hear(notices):
                 self._offer_each(actor, notices)
 
@@ -219,15 +227,23 @@ class Reactions:
             await delivery.retry(min(LONGEST_PAUSE, PAUSE * 2 ** (delivery.attempts - 1)))
 
     async def _handled(self, actor: Actor, reaction: Reaction, event: Event, delivery: Delivery) -> MeshError | None:
-        """How it ended. What had to make room in the mailbox waits once more, and that counts as no failed attempt."""
+        """How it ended. What waited in the mailbox and was not begun waits once more, and that counts as no failed attempt.
+
+        Raises:
+            Draining · AgentLost: the actor has gone; somebody else may do it.
+        """
         while True:
             settled = Settled(asyncio.get_running_loop())
             await self._offer(actor, self._work(reaction, event.envelope, settled), delivery)
-            failure = await settled.outcome
-            if not isinstance(failure, Overloaded) or failure.detail.get("begun") is not False:
+            while not (await asyncio.wait((settled.outcome,), timeout=SIGN))[0]:
+                await self._hold(delivery, 0.0)
+            failure = settled.outcome.result()
+            unbegun, gone = failure is not None and not_begun(failure), actor.supervision.state in ("stopped", "failed")
+            if isinstance(failure, Draining | AgentLost) and (unbegun or gone):
+                raise failure
+            if failure is None or not unbegun:
                 return failure
-            await delivery.working()
-            await self._peer.clock.sleep(failure.retry_after or PAUSE)
+            await self._hold(delivery, failure.retry_after or PAUSE)
 
     async def _offer(self, actor: Actor, work: Work, delivery: Delivery) -> None:
         """Into the mailbox; while that is full, or killed, the delivery is held, and counts as no failed attempt."""
@@ -235,11 +251,18 @@ class Reactions:
             try:
                 actor.offer(work)
             except (Overloaded, Killed) as error:
-                await delivery.working()
-                await self._peer.clock.sleep(error.retry_after or PAUSE)
+                await self._hold(delivery, error.retry_after or PAUSE)
                 work.deadline = Deadline.after(self._peer.clock, work.handler.timeout)
             else:
                 return
+
+    async def _hold(self, delivery: Delivery, seconds: float) -> None:
+        """Keep it for a moment, and say so: nobody else is to be given it meanwhile, or it would be done twice."""
+        try:
+            await delivery.working()
+        except MeshError as error:  # the server is away, and gives it to nobody
+            self._peer.count("event-unheld", error=error.code)
+        await self._peer.clock.sleep(min(seconds, SIGN))
 
     async def _give_up(
         self, place: Place, delivery: Delivery, actor: Actor, reaction: Reaction, event: Event, failure: MeshError

@@ -6,6 +6,7 @@ where an honest way to answer exists, and counted.
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from mesh.actors.running.work import NOBODY, Responder, Work
 from mesh.protocols.envelope import VERSION, Envelope, Sender
 from mesh.protocols.errors import (
     BadEnvelope,
+    Cancelled,
     DeadlineExceeded,
     InvalidName,
     MeshError,
@@ -58,6 +60,13 @@ class PolicyRequest(msgspec.Struct, frozen=True):
     key: str
 
 
+class Fetch(msgspec.Struct, eq=False):
+    """A message whose large payload is being fetched; `withdrawn`: whoever sent it wants it no more."""
+
+    inbound: Inbound
+    withdrawn: bool = False
+
+
 class Dispatch:
     """From the subject to the actor, the contract net, or the answer that refuses."""
 
@@ -66,7 +75,7 @@ class Dispatch:
         self._exchange = peer.exchange
         self._subjects = peer.subjects
         self._breakers = BreakerControl(peer)
-        self._fetching = 0
+        self._fetching: dict[Fetch, asyncio.Task[None]] = {}
         self._address = lru_cache(ADDRESSES)(self._read_address)
 
     def on_rpc(self, message: Message) -> None:
@@ -113,6 +122,13 @@ class Dispatch:
             self._control(inbound)
         else:
             raise NotUnderstood(f"a {kind} is not sent to an instance")
+
+    def stop(self) -> None:
+        """What is not whole yet is not begun any more: whoever sent it is told."""
+        fetching, self._fetching = self._fetching, {}
+        for fetch, task in fetching.items():
+            task.cancel()
+            self.refuse(fetch.inbound, self._peer.leaving())
 
     # -- commands
 
@@ -184,7 +200,19 @@ class Dispatch:
         except msgspec.MsgspecError as error:
             raise BadEnvelope(f"a cancel carries the id of a command: {error}") from None
         there = self.actor(inbound).cancel(request.id, inbound.sender)
-        return there or self._peer.rationing.withdraw(request.id, inbound.sender)
+        return (
+            there
+            or self._peer.rationing.withdraw(request.id, inbound.sender)
+            or self._withdraw(request.id, inbound.sender)
+        )
+
+    def _withdraw(self, message_id: str, requester: str) -> bool:
+        """The same for a command that is not whole yet."""
+        for fetch in self._fetching:
+            if fetch.inbound.envelope.id == message_id and fetch.inbound.sender == requester:
+                fetch.withdrawn = True
+                return True
+        return False
 
     # -- refusals
 
@@ -212,17 +240,20 @@ class Dispatch:
     # -- large payloads
 
     def _fetch(self, inbound: Inbound) -> None:
-        if self._fetching >= FETCHES:
+        if len(self._fetching) >= FETCHES:
             raise self._peer.overloaded(f"{FETCHES} large payloads are being fetched already")
-        self._fetching += 1
-        self._peer.spawn(self._fetched(inbound), "fetch")
+        fetch = Fetch(inbound)
+        self._fetching[fetch] = self._peer.spawn(self._fetched(fetch), "fetch")
 
-    async def _fetched(self, inbound: Inbound) -> None:
-        given, clock = inbound.envelope.remaining, self._peer.clock
+    async def _fetched(self, fetch: Fetch) -> None:
+        inbound, clock = fetch.inbound, self._peer.clock
+        given = inbound.envelope.remaining
         began, seconds = clock.monotonic(), FETCH_TIME if given is None else min(given, FETCH_TIME)
         try:
             async with Deadline(clock, began + seconds).enforce("fetching the payload"):
                 whole = await self._exchange.payloads.whole(inbound.envelope)
+            if fetch.withdrawn:
+                raise Cancelled("the caller cancelled it")
             left = None if given is None else max(0.0, given - (clock.monotonic() - began))
             self._route(msgspec.structs.replace(inbound, envelope=msgspec.structs.replace(whole, remaining=left)))
         except MeshError as error:
@@ -230,7 +261,7 @@ class Dispatch:
                 self._count("expired", agent=inbound.agent, where="fetch")
             self.refuse(inbound, error)
         finally:
-            self._fetching -= 1
+            self._fetching.pop(fetch, None)
 
     def _count(self, what: str, **about: Any) -> None:
         self._peer.count(what, **about)

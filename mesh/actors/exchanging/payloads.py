@@ -37,12 +37,13 @@ class Payloads:
         """The same message with its payload in it.
 
         Raises:
-            Unavailable: the object is not there (any more).
+            Unavailable: the object is not there (any more); `detail` has it as `gone`.
         """
         if envelope.ref is None:
             return envelope
         try:
             data = await (await self.objects()).get(envelope.ref.digest)
         except KeyError:
-            raise Unavailable(f"the payload {envelope.ref.digest} is not in the object store") from None
+            digest = envelope.ref.digest
+            raise Unavailable(f"the payload {digest} is not in the object store", detail={"gone": digest}) from None
         return msgspec.structs.replace(envelope, payload=msgspec.Raw(data), ref=None)

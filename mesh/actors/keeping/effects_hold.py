@@ -52,14 +52,17 @@ class Hold:
     async def give_back(self) -> None:
         """The target was certainly not called: as it was before, or as if it had never been asked for."""
         await self._let_go()
-        try:
-            if self._before is None:
-                await self._shelf.delete(self._at, over=self._found)
-            else:
-                before = msgspec.structs.replace(self._before, stage="open")
-                await self._shelf.put(self._at, encoded(before), over=self._found, ttl=self._horizon)
-        except Conflict:
-            return  # somebody else has it now
+        while True:
+            try:
+                if self._before is None:
+                    await self._shelf.delete(self._at, over=self._found)
+                else:
+                    before = msgspec.structs.replace(self._before, stage="open")
+                    await self._shelf.put(self._at, encoded(before), over=self._found, ttl=self._horizon)
+                return
+            except Conflict:
+                if not await self._still_ours():
+                    return  # somebody else has it now
 
     async def __aenter__(self) -> Hold:
         self._again()
@@ -83,11 +86,26 @@ class Hold:
             await self._shelf.put(self._at, encoded(record), over=self._found, ttl=self._horizon)
             self._found = await self._shelf.get(self._at)
         except Conflict:
-            return
+            try:
+                if not await self._still_ours():
+                    return
+            except MeshError:
+                pass
         except MeshError:
             pass  # the server is away: others cannot see that we are silent, either
         self.record = record
         self._again()
+
+    async def _still_ours(self) -> bool:
+        """Whether what stands there instead is a sign of life of our own, of which we did not hear that it was stored."""
+        found = await self._shelf.get(self._at)
+        there, mine = read(found), self.record
+        if there is None or there.stage != "begun":
+            return False
+        if (there.by, there.incarnation, there.calls) != (mine.by, mine.incarnation, mine.calls):
+            return False
+        self._found = found
+        return True
 
     async def _let_go(self) -> None:
         if self._timer is not None:

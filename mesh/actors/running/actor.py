@@ -7,7 +7,7 @@ It has no task and no subscription of its own: a drain task exists only while it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 TURN = 0.01
 """Seconds after which a drain lets others have the loop: a full mailbox must not keep the heartbeats waiting."""
-_NONE_YET: dict[str, Any] = {}
+_NONE_YET: dict[Any, Any] = {}
 _NO_DRAINS: list[asyncio.Task[None]] = []
 """What an actor has that was never asked: empty tables of its own would be a tenth of its memory. Never written to."""
 
@@ -87,7 +87,7 @@ class Actor(Standing):
         self.flow: Flow | None = None
         self._target: Any = None
         self._functions: dict[str, Callable[..., Any]] = _NONE_YET
-        self._running: dict[str, tuple[Work, asyncio.Task[None]]] = _NONE_YET
+        self._running: dict[Work, asyncio.Task[None]] = _NONE_YET
         self._drains = _NO_DRAINS
         self._starting = False
 
@@ -223,7 +223,7 @@ class Actor(Standing):
         """The handler waits for something: it is seen to run, and can be cancelled."""
         if self._running is _NONE_YET:
             self._running = {}
-        self._running[work.envelope.id] = (work, task)
+        self._running[work] = task
         self.mailbox.entered(work)
         gradient = self._gradient()
         ticket = gradient.began(len(self._running)) if gradient is not None else 0
@@ -237,7 +237,7 @@ class Actor(Standing):
                 self.peer.telemetry.emit("agent.stuck", level="warning", agent=self.key, command=work.handler.name)
                 await asyncio.wait([invocation.thread])
         finally:
-            self._running.pop(work.envelope.id, None)
+            self._running.pop(work, None)
             self.mailbox.left(work)
             if gradient is not None and ticket:
                 self._adapt(gradient, ticket, work, outcome, self.peer.clock.monotonic() - invocation.started)
@@ -263,7 +263,7 @@ class Actor(Standing):
         """The caller has given up, or the work was killed, while it waited: it is not begun."""
         what = "expired" if isinstance(error, DeadlineExceeded) else error.code
         self.peer.count(what, agent=self.definition.name, where="mailbox")
-        await _sent(hand_back(work, error))
+        await self._hand_back(work, error)
 
     def _judge(self, outcome: Outcome) -> bool:
         if outcome.stop:
@@ -319,33 +319,39 @@ class Actor(Standing):
         waiting = self.mailbox.withdraw(message_id, requester)
         if waiting is not None:
             waiting.cancelled = True
-            self.hooks.later(_sent(hand_back(waiting, Cancelled("the caller cancelled it"))))
+            self.hooks.later(self._hand_back(waiting, Cancelled("the caller cancelled it")))
             return True
-        work, task = self._running.get(message_id, (None, None))
-        if work is None or task is None or work.requester != requester or work.settled:
-            return False
-        if work.cancelled:
-            return True
-        work.cancelled = True
-        task.cancel()
-        return True
+        for work, task in self._running.items():
+            if work.envelope.id == message_id and work.requester == requester and not work.settled:
+                if not work.cancelled:
+                    work.cancelled = True
+                    task.cancel()
+                return True
+        return False
 
     def kill(self, policy: Policy) -> None:
         """Cancel what runs and is killed; its caller gets Killed. Again: nothing happens."""
-        for work, task in tuple(self._running.values()):
+        for work, task in tuple(self._running.items()):
             if not (work.settled or work.cancelled) and (switch := killed_work(policy, self, work)) is not None:
                 work.cancelled, work.stopped_by = True, switch.error()
                 work.stopped_by.detail.pop("begun", None)
                 task.cancel()
 
     async def drain(self) -> None:
-        """Take no more work, finish what is here, run `on_stop`. Again: waits for the same end.
+        """Take no more work, finish what is here, run `on_stop`. Again: waits for the same end. What waits for one that starts,
+        or has crashed, is answered Draining: there is no state to begin it on.
 
         Bound it with a deadline: handlers end at theirs at the latest.
         """
-        if self.supervision.state not in ("draining", "failed", "stopped"):
+        was = self.supervision.state
+        if was == "starting":
+            await self.stop()
+            return
+        if was in ("ready", "restarting"):
             self.supervision.step("drained")
             self.peer.changed(self)
+        if was == "restarting":
+            await self.flush(self._leaving())
         self.pump()
         while self._drains:
             await asyncio.wait(tuple(self._drains))
@@ -355,21 +361,26 @@ class Actor(Standing):
         """Stop at once: running handlers are cancelled, what waits is answered Draining. Again: nothing happens."""
         if self.supervision.state == "stopped":
             return
-        was = self.supervision.state
         self.supervision.step("stopped")
         for task in tuple(self._drains):
             task.cancel()
         if self._drains:
             await asyncio.wait(tuple(self._drains), timeout=STOP_TIMEOUT)
-        await self.flush(Draining(f"{self.key} has stopped", detail={"begun": False}))
-        await self.hooks.stop(ran=was in ("ready", "draining"))
+            self._drains[:] = [
+                each for each in self._drains if not each.done()
+            ]  # those without a first step stand there yet
+        await self.flush(self._leaving())
+        await self.hooks.stop()
 
     async def flush(self, error: MeshError) -> None:
         """Answer everything that waits with `error`."""
         for work in self.mailbox.clear():
-            await _sent(hand_back(work, error))
+            await self._hand_back(work, error)
 
+    def _leaving(self) -> Draining:
+        return Draining(f"{self.key} has stopped", detail={"begun": False})
 
-async def _sent(answer: Awaitable[None] | None) -> None:
-    if answer is not None:
-        await answer
+    async def _hand_back(self, work: Work, error: MeshError) -> None:
+        rest = hand_back(self, work, error)
+        if rest is not None:
+            await rest

@@ -14,7 +14,7 @@ from mesh.actors.running.context import Context
 from mesh.actors.running.doing import doing
 from mesh.actors.running.invocation import place_of
 from mesh.actors.running.work import NOBODY, Work
-from mesh.protocols.errors import AgentLost, HandlerFailed, MeshError
+from mesh.protocols.errors import AgentLost, Draining, HandlerFailed, MeshError
 from mesh.resilience.deadline import Deadline
 from mesh.telemetry.redaction import redacted
 
@@ -29,11 +29,12 @@ STOP_TIMEOUT = 5.0
 class Hooks:
     """What happens to one actor that is not a message from outside."""
 
-    __slots__ = ("_actor", "_failure", "_restart", "_settled", "_tasks", "_timers")
+    __slots__ = ("_actor", "_failure", "_restart", "_settled", "_sound", "_tasks", "_timers")
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
-        self._timers: dict[str, asyncio.TimerHandle] | None = None
+        self._timers: dict[Timer, asyncio.TimerHandle] | None = None
+        self._sound = False
         self._restart: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] | None = None
         self._settled: asyncio.Future[None] | None = None
@@ -46,28 +47,47 @@ class Hooks:
     # -- starting and restarting
 
     async def start(self) -> None:
-        """Make it ready; crashes on the way are restarted as any crash is."""
+        """Make it ready; crashes on the way are restarted as any crash is.
+
+        Raises:
+            HandlerFailed: it was given up. Draining: it was stopped meanwhile.
+        """
         await self._begin()
         if self._actor.supervision.state in ("starting", "restarting"):
             self._settled = self._actor.loop.create_future()
             await self._settled
         if self._failure is not None:
             raise self._failure
+        self.check_there()
+
+    def check_there(self) -> None:
+        """Nothing, unless it is being taken away, or has been.
+
+        Raises:
+            Draining: it is.
+        """
+        if self._actor.supervision.state in ("draining", "stopped"):
+            raise Draining(f"{self._actor.key} was stopped while it started", detail={"begun": False})
 
     async def _begin(self) -> None:
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
         try:
             self._actor.renew(self._actor.definition.make())
             await self._hook("on_start", START_TIMEOUT)
-        except MeshError as error:
-            self.crashed(error)
-        except Exception as error:  # noqa: BLE001 - whatever on_start raises is a crash
-            self.crashed(error)
+        except BaseException as error:
+            if task is not None and task.cancelling() > before:  # it is we who are stopped
+                raise
+            if isinstance(error, KeyboardInterrupt | GeneratorExit):
+                raise
+            self.crashed(error)  # whatever else on_start raises is a crash
         else:
             self._ready()
 
     def _ready(self) -> None:
         if self._actor.supervision.state != "starting":
             return
+        self._sound = True
         self._actor.supervision.step("started")
         self._settle()
         for timer in self._actor.definition.timers:
@@ -77,6 +97,9 @@ class Hooks:
 
     def crashed(self, error: BaseException) -> None:
         """Restart after a backoff, or give up and tell upwards."""
+        self._sound = False
+        if self._actor.supervision.state == "stopped":
+            return
         actor, place = self._actor, place_of(error, type(error))
         text = redacted(f"{type(error).__name__}: {error}")
         after = actor.supervision.crashed(self._peer.clock.monotonic())
@@ -99,13 +122,13 @@ class Hooks:
             self._actor.supervision.step("restarted")
             self.later(self._begin())
 
-    async def stop(self, *, ran: bool) -> None:
-        """No more timers and restarts; `on_stop` if it `ran` and did not crash."""
+    async def stop(self) -> None:
+        """No more timers and restarts; `on_stop` if it was ready and did not crash."""
         self._cancel_timers()
         if self._restart is not None:
             self._restart.cancel()
         self._settle()
-        if ran:
+        if self._sound:
             try:
                 await self._hook("on_stop", STOP_TIMEOUT)
             except Exception as error:  # noqa: BLE001 - the actor goes away all the same
@@ -145,7 +168,7 @@ class Hooks:
         due = timer.mark.seconds
         if self._timers is None:
             self._timers = {}
-        self._timers[timer.handler.name] = self._actor.loop.call_later(due, self._tick, timer)
+        self._timers[timer] = self._actor.loop.call_later(due, self._tick, timer)
 
     def _tick(self, timer: Timer) -> None:
         self._schedule(timer)

@@ -36,7 +36,7 @@ class Standing:
     tally: Tally
     supervision: Supervision
     flow: Flow | None
-    _running: dict[str, tuple[Work, asyncio.Task[None]]]
+    _running: dict[Work, asyncio.Task[None]]
     _drains: list[asyncio.Task[None]]
     _starting: bool
 
@@ -90,7 +90,7 @@ class Standing:
 
     def held(self) -> dict[str, int]:
         """How many messages of each tenant are being handled."""
-        return dict(Counter(work.envelope.tenant for work, _ in self._running.values()))
+        return dict(Counter(work.envelope.tenant for work in self._running))
 
     def in_hand(self) -> dict[str, int]:
         """How many messages of each tenant are being handled, or wait."""
