@@ -18,6 +18,8 @@ from mesh.protocols.errors import TimedOut, UnknownJob
 from mesh.protocols.job_state import JobState
 
 PAGE = 50
+LOOK = 1.0
+"""Seconds between two looks at whether somebody who waits is still connected."""
 
 
 async def get_jobs(request: web.Request) -> web.Response:
@@ -52,7 +54,7 @@ async def get_result(request: web.Request) -> web.Response:
     state = await known(gateway, tenant, job)
     if wait and not state.terminal:
         with gateway.place():
-            state = await _until_over(gateway, state, tenant, wait)
+            state = await _until_over(request, state, tenant, wait)
     if not state.terminal:
         headers = {"Retry-After": "1", "Location": f"{job_path(tenant, job)}/result"}
         return json_answer(_about(state), 202, headers)
@@ -84,13 +86,16 @@ def unknown(tenant: str, job: str) -> UnknownJob:
     )
 
 
-async def _until_over(gateway: Gateway, state: JobState, tenant: str, wait: float) -> JobState:
-    """The job's state once it is over, or once the waiting is."""
+async def _until_over(request: web.Request, state: JobState, tenant: str, wait: float) -> JobState:
+    """The job's state once it is over, or once the waiting is: whoever has hung up takes nobody else's place."""
+    gateway = gateway_of(request)
     handle = gateway.mesh.job(state.job, tenant=tenant)
     watching = asyncio.create_task(handle.watch(timeout=wait))
     stopping = asyncio.create_task(gateway.stopping.wait())
     try:
-        await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        done: set[asyncio.Task[Any]] = set()
+        while not done and request.transport is not None:
+            done, _ = await asyncio.wait({watching, stopping}, timeout=LOOK, return_when=asyncio.FIRST_COMPLETED)
         return watching.result() if watching.done() else state
     except TimedOut:
         return state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -16,6 +17,8 @@ from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.errors import Transient
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import JobState, Recorded
+
+logger = logging.getLogger("mesh.gateway")
 
 _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
@@ -35,6 +38,11 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
         try:
             await _follow(gateway, response, gateway.mesh.job(job, tenant=tenant), read)
         except (ConnectionError, TimeoutError, Transient):
+            _cut(request)
+        except (
+            Exception
+        ):  # the head is sent: an answer that says what went wrong would stand in the middle of the events
+            logger.exception("the events of job %s broke off", job)
             _cut(request)
         return response
 

@@ -61,7 +61,7 @@ class Tokens:
     def bearer(self, presented: str) -> Bearer | None:
         """Who that is, or None. Every token known is compared, each in constant time."""
         self._refresh()
-        digest = digest_of(presented) if len(presented) <= _LONGEST else ""
+        digest = digest_of(presented) if len(presented) <= _LONGEST and presented.isascii() else ""
         found: Bearer | None = None
         for known, tenants in (*self._own.items(), *self._bound.items()):
             if hmac.compare_digest(known, digest):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
+import aiohttp
 import pytest
 
 from mesh.gateway.limits import Limits
 from mesh.gateway.positions import Position, read_position
 from mesh.gateway.problems import BadHeader
 from mesh.gateway.sse import blocks
+from mesh.jobs.outside.handle import JobHandle
+from mesh.protocols.errors import JournalCorrupt
 from mesh.protocols.job_events import Completed, Entry, JobHead, Progressed, Value
-from mesh.protocols.job_state import Recorded
+from mesh.protocols.job_state import JobState, Recorded
 from mesh.testing.virtual_time import until
 from tests.gateway.gate import Gate, door, gateway_on
 
@@ -97,6 +101,28 @@ async def test_silence_is_filled_with_comments_and_a_gateway_that_stops_ends_the
         assert text.endswith(": the gateway is stopping, come back\n\n")
         assert read(text)[0].event == "submitted"
         door("silence").set()
+
+
+async def test_what_goes_wrong_in_the_middle_ends_the_stream_and_nothing_else_stands_in_it(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A second answer behind the head of the first would be read as part of an event."""
+    job = await gate.submit("acme", "shout", {"items": []})
+    await gate.result("acme", job["job"])
+    follow = JobHandle.follow
+
+    async def broken(self: JobHandle, state: JobState) -> AsyncGenerator[Recorded, None]:
+        async for each in follow(self, state):
+            yield each
+            raise JournalCorrupt("it cannot be read any further")
+
+    monkeypatch.setattr(JobHandle, "follow", broken)
+    async with gate.client.get(gate.site.url + job["links"]["events"]) as answer:
+        assert answer.status == 200
+        with pytest.raises(aiohttp.ClientError):
+            await answer.text()
+    (said,) = caplog.records
+    assert job["job"] in said.getMessage()
 
 
 async def test_no_more_may_wait_than_there_are_places(url: str, workers: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -28,6 +29,17 @@ async def test_every_path_but_health_needs_the_token(gate: Gate) -> None:
         assert (await gate.ask("GET", "/healthz", headers={"Authorization": given}))[0] == 200
     async with gate.client.get(gate.site.url + PATHS[0], headers={"Authorization": ""}) as answer:
         assert answer.headers["WWW-Authenticate"] == 'Bearer realm="mesh"'
+
+
+@pytest.mark.server
+async def test_a_token_that_is_no_text_is_no_token_and_no_news(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    """Bytes that are no UTF-8, from somebody who is not known: nobody is to be woken by them."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gate.site.port)
+    writer.write(b"GET /v1/acme/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\n\r\n")
+    async with asyncio.timeout(10):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 401 ")
+    writer.close()
+    assert caplog.records == []
 
 
 @pytest.mark.server

@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
+from mesh.gateway import reading
 from mesh.gateway.paging import page
 from mesh.gateway.problems import BadHeader
 from mesh.jobs.outside.listing import show_job
@@ -46,6 +47,17 @@ async def test_a_long_poll_ends_with_the_job_and_says_so_when_it_goes_on(gate: G
     door("poll").set()
     status, done = await waiting
     assert (status, done["state"], done["result"]) == (200, "completed", "poll")
+
+
+async def test_whoever_hangs_up_while_waiting_gives_the_place_back(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else clients that wait less long than they said, and ask again, take every place there is."""
+    monkeypatch.setattr(reading, "LOOK", 0.05)
+    job = await gate.submit("acme", "hold", "left")
+    waiting = asyncio.create_task(gate.ask("GET", f"{job['links']['result']}?wait=60"))
+    await until(lambda: gate.gateway.waiting > 0)
+    waiting.cancel()
+    await until(lambda: gate.gateway.waiting == 0)
+    door("left").set()
 
 
 async def test_another_tenants_job_is_not_there(gate: Gate) -> None:
