@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from job_stage import World
 
 from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.intake.admission import Admission
 from mesh.jobs.journals.streams import ensure_streams
 from mesh.jobs.journals.values import Values
 from mesh.jobs.outside.listing import list_jobs, show_job
@@ -154,26 +154,53 @@ async def test_a_message_that_nobody_could_store_for_hours_is_not_given_up(
     await world.close()
 
 
+async def test_a_store_that_comes_and_goes_counts_against_no_message(
+    clock: Clock, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Away in the middle of each try, it does not even hear that the process came back from it."""
+    world = world_of(clock, ids)
+    owner = await world.host("p", echo)
+
+    async def goes_away(request: Any) -> Any:
+        world.server.cut("p")
+        raise Unavailable("the journals are out of reach")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner._ingress._admission, "admit", goes_away)
+        await world.client.store.append(IN, b'{"text": "hello"}')
+        for attempts in range(1, 30):
+            with pytest.raises(Unavailable):
+                await owner._ingress.handle(await delivered(world, attempts))
+            world.server.restore("p")
+    await owner._ingress.handle(await delivered(world, 30))
+    (found,) = await settled(world, 1)
+    assert (found["state"], await letters(world)) == ("completed", [])
+    await world.close()
+
+
 async def test_a_message_that_kills_whoever_takes_it_is_given_up_unread(
     clock: Clock, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = world_of(clock, ids)
-    owner = await world.host("p", echo)
     taken: list[int] = []
 
-    async def dies(request: Any) -> Any:
+    async def dies(*about: Any) -> Any:
         taken.append(len(taken))
-        raise asyncio.CancelledError  # nothing after it is done, as nothing is in a process that is gone
+        await (
+            asyncio.get_running_loop().create_future()
+        )  # nothing after it is done, as nothing is in a process that is gone
 
-    monkeypatch.setattr(owner._ingress._admission, "admit", dies)
-    for each in owner._ingress._pulling:
-        await each.close()
+    monkeypatch.setattr(Admission, "admit", dies)
+    await ensure_streams(world.client.store, world.subjects)
     await world.client.store.append(IN, b'{"text": "hello"}')
-    attempts = 0
+    for start in range(10):
+        await world.host("p", echo, start=start)
+        while len(taken) == start:
+            await clock.sleep(1)
+        await world.crash("p", start)
+    await world.host("p", echo, start=10)
     while not await letters(world):
-        attempts += 1
-        with suppress(asyncio.CancelledError):
-            await owner._ingress.handle(await delivered(world, attempts))
+        await clock.sleep(1)
     (letter,) = await letters(world)
     assert "5 processes took the message" in letter.reason.message
     assert len(taken) == 10

@@ -133,7 +133,7 @@ async def test_one_lane_that_gives_nothing_does_not_end_the_looking(clock: Clock
         taken.append(stored.subject)
 
     slow = Slow()
-    seat = SimpleNamespace(store=slow, subjects=line.world.subjects, clock=clock)
+    seat = SimpleNamespace(store=slow, subjects=line.world.subjects, clock=clock, process="p", incarnation="1")
     overtaking = Overtaking(
         seat, "work", "none", crowded=lambda: True, wanted=lambda tenants: dict.fromkeys(tenants, 2), take=take
     )  # type: ignore[arg-type]
@@ -171,7 +171,7 @@ async def test_lanes_are_bounded_however_many_tenants_come_while_it_is_crowded(c
         taken.append(stored.subject)
 
     await line.publish("flood", 1)
-    seat = SimpleNamespace(store=Counting(), subjects=line.world.subjects, clock=clock)
+    seat = SimpleNamespace(store=Counting(), subjects=line.world.subjects, clock=clock, process="p", incarnation="1")
     overtaking = Overtaking(
         seat, "work", "none", crowded=lambda: crowded, wanted=lambda tenants: dict.fromkeys(tenants, 1), take=take
     )  # type: ignore[arg-type]
@@ -202,7 +202,7 @@ class Looked:
         self.gives: int | None = None
         self.taken: list[int] = []
         self._store = line.store
-        seat = SimpleNamespace(store=self, subjects=line.world.subjects, clock=line.clock)
+        seat = SimpleNamespace(store=self, subjects=line.world.subjects, clock=line.clock, process="p", incarnation="1")
         self.overtaking = Overtaking(
             seat,  # type: ignore[arg-type]
             "work",

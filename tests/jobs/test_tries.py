@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -10,15 +10,38 @@ from typing import Any
 import pytest
 from job_stage import Stage
 
-from mesh.jobs.intake.tries import Tries
+from mesh.jobs.intake.tries import Before, Tries
+from mesh.jobs.owning.seat import Incumbent, Seat
 from mesh.protocols.errors import Conflict, TimedOut
 from mesh.protocols.ports import Bucket, Clock, Ids
 
 pytestmark = pytest.mark.virtual
 
 
-def tries_of(stage: Stage, name: str) -> Tries:
-    return Tries(stage.connect(name).store, stage.subjects)
+class Processes(Stage):
+    """Those that take messages; `dead` are gone."""
+
+    def __init__(self, clock: Clock, ids: Ids) -> None:
+        super().__init__(clock, ids)
+        self.dead: set[str] = set()
+
+    def tries(self, name: str) -> Tries:
+        connection = self.connect(name)
+
+        async def gone(owners: Collection[Incumbent]) -> Collection[Incumbent]:
+            return [each for each in owners if each.process in self.dead]
+
+        return Tries(
+            Seat(
+                bus=connection.bus, store=connection.store, clock=self.clock, ids=self.ids, subjects=self.subjects,
+                process=name, incarnation="1", gone=gone,
+            )
+        )  # fmt: skip
+
+
+@pytest.fixture
+def processes(clock: Clock, ids: Ids) -> Processes:
+    return Processes(clock, ids)
 
 
 @contextmanager
@@ -42,37 +65,53 @@ def deaf(tries: Tries, bucket: Bucket, times: int = 1) -> Iterator[None]:
     del tries._bucket  # type: ignore[attr-defined]
 
 
-async def test_each_that_took_it_and_was_not_heard_of_again_counts(clock: Clock, ids: Ids) -> None:
-    stage = Stage(clock, ids)
-    tries = tries_of(stage, "p")
-    assert [await tries.begin(7) for _ in range(3)] == [0, 1, 2]
-    assert await tries.begin(8) == 0
-    await tries.came_back(7, 2)
-    assert await tries.begin(7) == 2
-    await tries.over(7)
-    assert await tries.begin(7) == 0
+async def test_each_that_took_it_and_is_gone_counts(processes: Processes) -> None:
+    for number, name in enumerate("abc"):
+        assert await processes.tries(name).begin(7) == Before(number)
+        processes.dead.add(name)
+    last = processes.tries("d")
+    assert await last.begin(8) == Before(0)
+    assert await last.begin(7) == Before(3)
+    await last.over(7)
+    assert await last.begin(7) == Before(0)
 
 
-async def test_a_count_that_was_stored_though_nobody_heard_so_is_taken_back(clock: Clock, ids: Ids) -> None:
-    stage = Stage(clock, ids)
-    tries = tries_of(stage, "p")
+async def test_who_came_back_does_not_count_also_when_it_dies_later(processes: Processes) -> None:
+    tries = processes.tries("p")
+    await tries.came_back(7, await tries.begin(7))
+    processes.dead.add("p")
+    assert await processes.tries("q").begin(7) == Before(0)
+
+
+async def test_who_is_there_does_not_count_though_it_could_not_say_so(processes: Processes) -> None:
+    """Of somebody else it is known that they may have it in hand now, and they still count once they are gone."""
+    mine, theirs = processes.tries("p"), processes.tries("q")
+    for _ in range(5):
+        assert await mine.begin(7) == Before(0)
+    before = await theirs.begin(7)
+    assert (before, before.suspect) == (Before(0, Incumbent("p", "1")), True)
+    await theirs.came_back(7, before)
+    processes.dead.add("p")
+    assert await theirs.begin(7) == Before(1)
+
+
+async def test_a_try_that_was_stored_though_nobody_heard_so_does_not_count(processes: Processes) -> None:
+    tries = processes.tries("p")
     bucket = await tries._bucket()
     for _ in range(5):
         with pytest.raises(TimedOut), deaf(tries, bucket):
             await tries.begin(7)
-    assert await tries.begin(7) == 0
+    assert await tries.begin(7) == Before(0)
 
 
-async def test_a_store_that_stays_away_is_told_as_such(clock: Clock, ids: Ids) -> None:
-    stage = Stage(clock, ids)
-    tries = tries_of(stage, "p")
-    with pytest.raises(TimedOut), deaf(tries, await tries._bucket(), times=99):
-        await tries.begin(7)
+async def test_what_an_earlier_release_has_counted_stands(processes: Processes) -> None:
+    tries = processes.tries("p")
+    await (await tries._bucket()).put("7", b"2")
+    assert await tries.begin(7) == Before(2)
 
 
-async def test_two_that_take_it_at_once_do_not_both_have_it(clock: Clock, ids: Ids) -> None:
-    stage = Stage(clock, ids)
-    one, two = tries_of(stage, "p"), tries_of(stage, "q")
+async def test_two_that_take_it_at_once_do_not_both_have_it(processes: Processes) -> None:
+    one, two = processes.tries("p"), processes.tries("q")
     await one.begin(7)
     bucket = await two._bucket()
     real = bucket.get

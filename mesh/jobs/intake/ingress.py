@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -62,7 +63,7 @@ class Ingress:
         self._room = room
         self._admitted = admitted
         self._stream = seat.subjects.stream(INGRESS)
-        self._tries = Tries(seat.store, seat.subjects)
+        self._tries = Tries(seat)
         self._opened: set[str] = set()
         self._pulling: list[Pulling] = []
         self._overtaking: list[Overtaking] = []
@@ -130,11 +131,12 @@ class Ingress:
         if delivery.attempts <= UNSUSPECTED:
             await self._account(request)
             return None
-        lost = await self._tries.begin(source.sequence)
+        before = await self._tries.begin(source.sequence)
         try:
-            await self._account(request, lost)
-        except Transient:
-            await self._tries.came_back(source.sequence, lost)
+            await self._account(request, before.lost)
+        except (Transient, asyncio.CancelledError):
+            with suppress(Transient):  # whoever takes it next sees that we are there
+                await self._tries.came_back(source.sequence, before)
             raise
         await self._tries.over(source.sequence)
         return None

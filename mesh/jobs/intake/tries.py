@@ -1,51 +1,93 @@
 """`Tries`: how often a message of the ingress was taken by a process that was not heard of again. A store that is away makes a
 message come again, too, and as often as it takes: that is not the message's fault, and must not count against it.
+
+So it is written down who takes it, and a try counts once that process is gone. One that is still there came back from it, also
+where the store did not let it say so.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from typing import NamedTuple
 
-from mesh.protocols.errors import Conflict, Transient
-from mesh.protocols.ports import Bucket, BucketSpec, Store
-from mesh.protocols.subjects import Subjects
+import msgspec
+
+from mesh.jobs.owning.seat import Incumbent, Seat
+from mesh.protocols.ports import Bucket, BucketSpec, KeyValue
+
+NOBODY = Incumbent("", "")
+
+
+class Try(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The value of a key: so many were lost over the message, and who has taken it since."""
+
+    lost: int = 0
+    process: str = ""
+    incarnation: str = ""
+
+
+class Before(NamedTuple):
+    """What was known of a message before it was taken: how many were lost over it, and who else is there that may have it in
+    hand."""
+
+    lost: int = 0
+    holder: Incumbent = NOBODY
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it is better left to its turn."""
+        return self.lost > 0 or self.holder != NOBODY
 
 
 class Tries:
     """Kept in a file bucket under the message's sequence, for messages that have come several times."""
 
-    def __init__(self, store: Store, subjects: Subjects) -> None:
-        self._store = store
-        self._spec = BucketSpec(name=subjects.bucket("tries"), storage="file", description="messages that may kill")
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+        self._me = Incumbent(seat.process, seat.incarnation)
+        self._spec = BucketSpec(
+            name=seat.subjects.bucket("tries"), storage="file", description="messages that may kill"
+        )
 
-    async def begin(self, sequence: int) -> int:
-        """It is about to be taken: how many took it and never came back, before this one.
+    async def begin(self, sequence: int) -> Before:
+        """It is about to be taken by this process.
 
         Raises:
-            Conflict: somebody else takes it at this moment. Transient: the store is out of reach; what may be stored of this try
-                all the same is taken back, if it can be.
+            Conflict: somebody else takes it at this moment. Transient: the store is out of reach.
         """
         bucket = await self._bucket()
-        known = await bucket.get(str(sequence))
-        lost = int(known.value) if known is not None and known.value is not None else 0
-        revision = known.revision if known is not None and known.value is not None else 0
-        try:
-            await bucket.put(str(sequence), str(lost + 1).encode(), revision=revision)
-        except Conflict:
-            raise
-        except Transient:
-            with suppress(Transient):
-                await self.came_back(sequence, lost)
-            raise
-        return lost
+        found = await bucket.get(str(sequence))
+        before = await self._weighed(_read(found))
+        revision = found.revision if found is not None and found.value is not None else 0
+        await bucket.put(str(sequence), _written(before.lost, self._me), revision=revision)
+        return before
 
-    async def came_back(self, sequence: int, lost: int) -> None:
-        """Whoever took it is still there: that try does not count."""
-        await (await self._bucket()).put(str(sequence), str(lost).encode())
+    async def came_back(self, sequence: int, before: Before) -> None:
+        """This process is still there: its try does not count."""
+        await (await self._bucket()).put(str(sequence), _written(before.lost, before.holder))
 
     async def over(self, sequence: int) -> None:
         """It is accounted for."""
         await (await self._bucket()).delete(str(sequence))
 
+    async def _weighed(self, last: Try) -> Before:
+        holder = Incumbent(last.process, last.incarnation)
+        if holder in (NOBODY, self._me):
+            return Before(last.lost)
+        if await self._seat.gone((holder,)):
+            return Before(last.lost + 1)
+        return Before(last.lost, holder)
+
     async def _bucket(self) -> Bucket:
-        return await self._store.bucket(self._spec)
+        return await self._seat.store.bucket(self._spec)
+
+
+def _read(found: KeyValue | None) -> Try:
+    """An earlier release wrote the number alone."""
+    if found is None or found.value is None:
+        return Try()
+    known = msgspec.json.decode(found.value, type=Try | int)
+    return Try(lost=known) if isinstance(known, int) else known
+
+
+def _written(lost: int, holder: Incumbent) -> bytes:
+    return msgspec.json.encode(Try(lost=lost, process=holder.process, incarnation=holder.incarnation))

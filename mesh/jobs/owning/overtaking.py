@@ -47,7 +47,7 @@ class Overtaking:
         self._crowded = crowded
         self._wanted = wanted
         self._take = take
-        self._tries = Tries(seat.store, seat.subjects)
+        self._tries = Tries(seat)
         self._lanes = Lanes(self._messages)
         self._tenants: list[str] = []
         """Who had messages in the line at the last look."""
@@ -140,11 +140,11 @@ class Overtaking:
     async def _take_in(self, stored: Stored) -> None:
         """Or leave it, to be taken in its turn."""
         try:
-            lost = await self._tries.begin(stored.sequence)
+            before = await self._tries.begin(stored.sequence)
         except Conflict:
             return
-        if lost:
-            await self._tries.came_back(stored.sequence, lost)
+        if before.suspect:
+            await self._tries.came_back(stored.sequence, before)
             return
         try:
             await self._take(stored)
