@@ -1,23 +1,28 @@
-"""Where webhooks may go, and how they are signed. No network here."""
+"""Where webhooks may go, how they are signed, and whose turn it is. No network here but loopback."""
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from types import SimpleNamespace
 
 import msgspec
 import pytest
+from aiohttp import web
 
+from mesh.clock import SystemClock
 from mesh.gateway.webhooks import courier
 from mesh.gateway.webhooks.courier import Courier
 from mesh.gateway.webhooks.hook import Webhook, concerns
 from mesh.gateway.webhooks.message import message_of
+from mesh.gateway.webhooks.sender import AT_ONE_HOST, NotTaken, Sender
 from mesh.gateway.webhooks.signing import key_of, new_secret, signature
 from mesh.gateway.webhooks.targets import Targets, read_pattern
 from mesh.protocols.errors import Conflict, Refused
 from mesh.protocols.job_events import Archived, JobHead, Value
 from mesh.protocols.job_state import JobState
 from mesh.settings.errors import BadSettings
+from tests.gateway.gate import listen
 
 EVERYWHERE = Targets(["*:*"])
 
@@ -67,7 +72,8 @@ def test_a_pattern_that_is_none_is_refused_at_the_start(pattern: str) -> None:
     [
         "http://example.com/", "ftp://example.com/", "//example.com/", "example.com", "", "https://", "https:///x", "file:///etc/passwd",
         "https://user:secret@example.com/", "https://user@example.com/", "https://example.com/#part", "https://example.com:99999/",
-        "https://ex\u00e4mple.com/", "https://example.com/\n", "https://example.com/" + "x" * 3000,
+        "https://ex\u00e4mple.com/", "https://example.com/\n", "https://example.com/" + "x" * 3000, "https://a..example.com/",
+        f"https://{'a' * 64}.example.com/", "https://2130706433/", "https://127.1/", "https://0177.0.0.1/", "https://ex ample.com/",
     ],
 )  # fmt: skip
 def test_a_url_that_is_not_plainly_https_is_refused(url: str) -> None:
@@ -133,6 +139,27 @@ def test_an_archived_job_is_told_of_by_its_tombstone() -> None:
     assert not concerns(hook, JobState())
     said = msgspec.json.decode(message_of(state))
     assert (said["type"], said["data"]["id"], said["data"]["result"]) == ("job.completed", "j1", 7)
+
+
+@pytest.mark.timeout(30)
+async def test_who_waits_behind_receivers_that_hang_has_the_whole_time_for_itself() -> None:
+    """Sending has not begun while it waits for its turn: that must not use up its attempts."""
+    arrived: list[str] = []
+    never = asyncio.Event()
+
+    async def hang(request: web.Request) -> web.Response:
+        arrived.append(request.path)
+        if len(arrived) <= AT_ONE_HOST:
+            await never.wait()
+        return web.Response(status=204)
+
+    runner, url = await listen(hang)
+    async with Sender(b"k" * 32, Targets(["*:*"], loopback=True), SystemClock(), timeout=1.0) as sender:
+        hooks = [SimpleNamespace(url=f"{url}/{one}", message=f"msg_{one}") for one in range(AT_ONE_HOST + 2)]
+        ended = await asyncio.gather(*(sender.send(each, b"{}") for each in hooks), return_exceptions=True)  # type: ignore[arg-type]
+    assert [type(each) for each in ended] == [NotTaken] * AT_ONE_HOST + [int, int]
+    never.set()
+    await runner.cleanup()
 
 
 async def test_hosts_that_nothing_is_sent_to_any_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import socket
 from types import TracebackType
+from weakref import WeakValueDictionary
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -20,6 +21,7 @@ from mesh.protocols.ports import Clock
 TIMEOUT = 15.0
 AT_ONCE = 32
 AT_ONE_HOST = 4
+"""Attempts at the same time, in all and at one host."""
 GONE = 410
 
 
@@ -47,6 +49,8 @@ class Sender:
         self._targets = targets
         self._clock = clock
         self._timeout = timeout
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._at_host: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._plain: aiohttp.ClientSession | None = None
         self._secure: aiohttp.ClientSession | None = None
 
@@ -70,9 +74,11 @@ class Sender:
         """
         try:
             url = self._targets.check(hook.url)
-            status, retry_after = await self._post(url, hook, body)
+            status, retry_after = await self._in_turn(url, hook, body)
         except Refused as error:
             raise NeverTaken(error.message) from None
+        except UnicodeError as error:
+            raise NeverTaken(f"{hook.url} cannot be looked up: {error}"[:300]) from None
         except TimeoutError:
             raise NotTaken(f"no answer within {self._timeout:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -82,6 +88,12 @@ class Sender:
         if status == GONE:
             raise NeverTaken(f"the receiver answered {GONE}: it wants no more of these")
         raise NotTaken(f"the receiver answered {status}", status=status, retry_after=retry_after)
+
+    async def _in_turn(self, url: URL, hook: Webhook, body: bytes) -> tuple[int, float | None]:
+        """The time of an attempt begins with its place: waiting for those that hang is no failure of who comes behind them."""
+        at_host = self._at_host.setdefault(url.raw_host or "", asyncio.Semaphore(AT_ONE_HOST))
+        async with at_host, self._at_once:
+            return await self._post(url, hook, body)
 
     async def _post(self, url: URL, hook: Webhook, body: bytes) -> tuple[int, float | None]:
         session = self._plain if url.scheme == "http" else self._secure
@@ -102,8 +114,7 @@ class Sender:
     def _session(self, *, plain: bool) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             resolver=_Resolver(self._targets, plain=plain),
-            limit=AT_ONCE,
-            limit_per_host=AT_ONE_HOST,
+            limit=0,  # places are given before the time of an attempt begins
             use_dns_cache=False,
             force_close=True,
         )

@@ -18,6 +18,7 @@ from mesh.settings.errors import BadSettings
 
 LONGEST = 2048
 _PATTERN = re.compile(r"(?P<host>\*|(\*\.)?[a-z0-9_.-]+|\[[0-9a-f:.]+\])(:(?P<port>\*|\d{1,5}))?\Z")
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -101,7 +102,8 @@ class Targets:
 def _url(text: str) -> URL:
     try:
         url = URL(text) if len(text) <= LONGEST and text.isascii() and text.isprintable() else URL()
-        fine = bool(url.raw_host and url.port) and url.user is None and url.password is None and not url.raw_fragment
+        fine = _is_host(url.raw_host or "") and bool(url.port) and url.user is None and url.password is None
+        fine = fine and not url.raw_fragment
     except ValueError:
         fine = False
     if not fine:
@@ -109,6 +111,14 @@ def _url(text: str) -> URL:
             f"a webhook must be a URL such as https://example.com/hook, without a user or a fragment, at most {LONGEST} characters"
         )
     return url
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is an address, or a name that can be looked up. A name that ends in a number is an address in a writing of which
+    some libraries make another one than we."""
+    labels = host.removesuffix(".").split(".")
+    named = all(_LABEL.match(each) for each in labels) and not labels[-1].isdigit()
+    return named or _literal(host) is not None
 
 
 def _literal(host: str) -> IpAddress | None:
