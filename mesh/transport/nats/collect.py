@@ -22,7 +22,7 @@ class Collection(ABC):
         self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @abstractmethod
-    def start(self) -> dict[str, Any]:
+    async def start(self) -> dict[str, Any]:
         """Where a (new) feed begins."""
 
     @abstractmethod
@@ -57,7 +57,7 @@ class Newest(Collection):
         super().__init__()
         self.found: dict[str, Stored] = {}
 
-    def start(self) -> dict[str, Any]:
+    async def start(self) -> dict[str, Any]:
         """With the newest message of each subject."""
         self.found.clear()
         return {"deliver_policy": "last_per_subject"}
@@ -75,7 +75,7 @@ class Following(Collection):
         self.found: list[Stored] = []
         self._after = after
 
-    def start(self) -> dict[str, Any]:
+    async def start(self) -> dict[str, Any]:
         """Behind what has come."""
         return {"deliver_policy": "by_start_sequence", "opt_start_seq": self._after + 1}
 

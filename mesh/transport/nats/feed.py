@@ -37,7 +37,7 @@ Frame = tuple[bytes, bytes, bytes, bytes]
 class FeedHandler(Protocol):
     """Who a feed is for."""
 
-    def start(self) -> dict[str, Any]:
+    async def start(self) -> dict[str, Any]:
         """Where a (new) consumer begins: the deliver policy part of its configuration."""
 
     async def opened(self, pending: int) -> None:
@@ -140,6 +140,7 @@ class Feed:
 
     async def _create_once(self) -> None:
         await self._drop()
+        start = await self._handler.start()
         self._name = f"feed-{self._bus.ids.uuid()}"
         inbox = self._bus.inbox()
         self._delivered = 0
@@ -148,7 +149,7 @@ class Feed:
         self._early = early
         name = self._name
         self._subscription = self._bus.receive(inbox, lambda *frame: self._arrived(name, frame))
-        answer = await call(self._bus, f"CONSUMER.CREATE.{self._stream}.{self._name}", self._request(inbox))
+        answer = await call(self._bus, f"CONSUMER.CREATE.{self._stream}.{self._name}", self._request(inbox, start))
         await self._handler.opened(msgspec.json.decode(answer, type=_Created).num_pending)
         self._early = None
         for frame in early:
@@ -163,7 +164,7 @@ class Feed:
         else:
             self._receive(*frame)
 
-    def _request(self, inbox: str) -> dict[str, Any]:
+    def _request(self, inbox: str, start: dict[str, Any]) -> dict[str, Any]:
         config = {
             "name": self._name,
             "deliver_subject": inbox,
@@ -175,7 +176,7 @@ class Feed:
             "inactive_threshold": int(2 * SILENCE * NANOSECONDS),
             "mem_storage": True,
             "num_replicas": 1,
-            **self._handler.start(),
+            **start,
         }
         return {"stream_name": self._stream, "config": config}
 

@@ -60,7 +60,7 @@ class NatsWatch:
 
     # -- the feed's handler
 
-    def start(self) -> dict[str, Any]:
+    async def start(self) -> dict[str, Any]:
         """With the newest message of each key."""
         return {"deliver_policy": "last_per_subject"}
 
