@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from mesh.jobs.journals.journal import Journal
 from mesh.jobs.journals.values import Values
 from mesh.jobs.running.run import Run
@@ -44,8 +46,18 @@ async def outcome_of(run: Run, journal: Journal, values: Values) -> Outcome:
         if isinstance(error, BadPayload | BadResult):
             run.course.raised(error)
         outcome = Failed(fault=error.fault())
+    except asyncio.CancelledError as error:
+        if _is_asked_for():
+            raise
+        outcome = Failed(fault=handler_failed(error, "the workflow").fault())
     except Exception as error:  # noqa: BLE001 - a workflow may raise anything; it is journaled whole
         run.course.raised(error)
         outcome = Failed(fault=handler_failed(error, "the workflow").fault())
     journal.check()
     return CancelledEvent(fault=run.cancelled.fault()) if run.cancelled else outcome
+
+
+def _is_asked_for() -> bool:
+    """Whether somebody wants the run to stop here: else its own code has raised it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

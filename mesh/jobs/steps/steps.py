@@ -241,7 +241,7 @@ class Steps:
 
     async def _cancellable(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
         """The work, which a cancelled job stops, or does not begin. As `asyncio.timeout` does it: a cancellation from outside goes
-        through."""
+        through, and one that nobody asked for is the work's own failure."""
         if self.cancelled is not None:
             raise Cancelled(f"{what} is not begun: {self.cancelled.message}")
         task = asyncio.current_task()
@@ -250,7 +250,9 @@ class Steps:
         self._under_way.add(task)
         try:
             return await work()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            if task.cancelling() == before:
+                raise handler_failed(error, what) from error
             if self.cancelled is None or task.uncancel() > before:
                 raise
             raise Cancelled(f"{what}: {self.cancelled.message}") from None
@@ -377,7 +379,7 @@ def _instead_of(last: MeshError, first: MeshError) -> MeshError:
     return first
 
 
-def handler_failed(error: Exception, name: str) -> HandlerFailed:
+def handler_failed(error: BaseException, name: str) -> HandlerFailed:
     """What somebody's code raised, as an error that can be journaled."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
