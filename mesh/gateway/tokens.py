@@ -20,6 +20,7 @@ from pathlib import Path
 from mesh.gateway.private_file import write_private
 from mesh.protocols.errors import InvalidName
 from mesh.protocols.naming.names import check_name
+from mesh.server.file_lock import FileLock
 from mesh.settings.errors import BadSettings
 
 EVERY_TENANT = frozenset({"*"})
@@ -107,12 +108,15 @@ def bind(path: Path, token: str, tenants: tuple[str, ...]) -> None:
     Raises:
         BadSettings · InvalidName: the file, or a tenant, is not what it should be.
     """
-    lines = {**read_bound(path), digest_of(token): frozenset(check_name(each, "tenant") for each in tenants)}
-    body = "".join(f'"{digest}" = [{_listed(names)}]\n' for digest, names in lines.items())
+    mine = {digest_of(token): frozenset(check_name(each, "tenant") for each in tenants)}
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    write_private(draft, f"# token digest = tenants; taking a line out ends the token\n[tokens]\n{body}")
-    draft.replace(path)
+    with FileLock(
+        path.with_name(f".{path.name}.lock")
+    ):  # whoever binds another one meanwhile waits: both stand there then
+        body = "".join(f'"{digest}" = [{_listed(names)}]\n' for digest, names in {**read_bound(path), **mine}.items())
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        write_private(draft, f"# token digest = tenants; taking a line out ends the token\n[tokens]\n{body}")
+        draft.replace(path)
 
 
 def _listed(names: frozenset[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,14 @@ def test_a_file_that_has_become_unreadable_ends_no_token(tmp_path: Path) -> None
     assert found is not None
     assert found.may_act_for("acme")
     assert not found.may_act_for("globex")
+
+
+def test_tokens_that_are_bound_at_the_same_time_all_stand_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.toml"
+    with ThreadPoolExecutor(8) as several:
+        for _ in several.map(lambda number: bind(path, f"token-{number}", ("acme",)), range(32)):
+            pass
+    assert len(read_bound(path)) == 32
 
 
 def test_binding_again_changes_the_tenants_and_keeps_the_others(tmp_path: Path) -> None:

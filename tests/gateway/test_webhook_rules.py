@@ -162,6 +162,27 @@ async def test_who_waits_behind_receivers_that_hang_has_the_whole_time_for_itsel
     await runner.cleanup()
 
 
+def test_however_many_receivers_are_away_there_is_room_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier, "MOST", 8)
+    monkeypatch.setattr(courier, "MOST_OF_ALL", 11)
+    monkeypatch.setattr(courier, "MOST_AT_ONE_HOST", 4)
+    monkeypatch.setattr(courier, "FEW_AT_ONE_HOST", 2)
+    sending = Courier(SimpleNamespace(), SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
+
+    def taken(number: int, host: str) -> bool:
+        entry = SimpleNamespace(hook=SimpleNamespace(id=f"h{number}", url=f"https://{host}/"))
+        room = sending.has_room(entry)  # type: ignore[arg-type]
+        if room:
+            sending._in_hand[entry.hook.id] = entry  # type: ignore[assignment]
+            sending._at_host[host] += 1
+        return room
+
+    hosts = ["a.away"] * 5 + ["b.away"] * 5 + ["c.there"] * 3 + ["d.there"] * 2
+    assert [taken(number, host) for number, host in enumerate(hosts)] == [
+        *(True, True, True, True, False), *(True, True, True, True, False), *(True, True, False), *(True, False),
+    ]  # fmt: skip
+
+
 async def test_hosts_that_nothing_is_sent_to_any_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever registers chooses the host: there may be as many as there are jobs."""
 

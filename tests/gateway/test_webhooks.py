@@ -15,6 +15,7 @@ from mesh.gateway.webhooks.ledger import Ledger
 from mesh.gateway.webhooks.service import Sending
 from mesh.gateway.webhooks.signing import signature
 from mesh.gateway.webhooks.targets import Targets
+from mesh.protocols.errors import TimedOut
 from mesh.testing.virtual_time import until
 from tests.gateway.gate import KEY, Gate, Receiver, door, gateway_on, listen
 
@@ -203,3 +204,18 @@ async def test_a_gateway_that_stops_while_it_sends_hands_the_webhook_over(url: s
             await once(second, job["job"], "delivered")
     assert len(set(arrived)) == 1
     await runner.cleanup()
+
+
+async def test_a_gateway_that_cannot_begin_holds_no_lease(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def not_today(self: watchman.Watchman) -> None:
+        raise TimedOut("the bucket does not answer")
+
+    def leases() -> set[asyncio.Task[object]]:
+        return {each for each in asyncio.all_tasks() if each.get_name() == "gateway lease"}
+
+    others = leases()
+    monkeypatch.setattr(watchman.Watchman, "start", not_today)
+    with pytest.raises(TimedOut):
+        async with gateway_on(url):
+            pass
+    assert leases() == others

@@ -27,8 +27,10 @@ LONGEST = 3600.0
 
 MOST = 512
 MOST_AT_ONE_HOST = 64
-"""How many webhooks are in hand at the same time. What is beyond stays unclaimed, for later or for others: one receiver that
-is away must not keep the messages to all others waiting."""
+FEW_AT_ONE_HOST = 4
+MOST_OF_ALL = 4 * MOST
+"""How many webhooks are in hand at the same time. What is beyond stays unclaimed, for later or for others: receivers that are
+away must not keep the messages to all others waiting. So while all places are taken a host has its few all the same."""
 
 logger = logging.getLogger("mesh.gateway")
 
@@ -50,9 +52,10 @@ class Courier:
 
     def has_room(self, entry: Entry) -> bool:
         """Whether it could be taken now: not in hand already, and not one too many."""
-        if entry.hook.id in self._in_hand or len(self._in_hand) >= MOST:
+        if entry.hook.id in self._in_hand or len(self._in_hand) >= MOST_OF_ALL:
             return False
-        return self._at_host[_host(entry)] < MOST_AT_ONE_HOST
+        mine = MOST_AT_ONE_HOST if len(self._in_hand) < MOST else FEW_AT_ONE_HOST
+        return self._at_host[_host(entry)] < mine
 
     async def take(self, entry: Entry, state: JobState) -> None:
         """Claim it and send it, in the background. One that somebody else has claimed meanwhile is theirs.

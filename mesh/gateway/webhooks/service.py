@@ -40,9 +40,13 @@ class Webhooks:
         self._watchman = Watchman(seat, self._ledger, self._courier, sweep=sending.sweep)
 
     async def __aenter__(self) -> Webhooks:
-        await self._lease.start()
-        await self._sender.__aenter__()
-        await self._watchman.start()
+        try:
+            await self._lease.start()
+            await self._sender.__aenter__()
+            await self._watchman.start()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(
