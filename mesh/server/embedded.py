@@ -116,9 +116,13 @@ def _start(folder: MeshFolder, port: int | None, timeout: float, clock: Clock) -
         launched, greeting, chosen = _on_some_port(folder, port, timeout, store_lock.descriptor)
     finally:
         store_lock.release()
-    record = _record(folder, launched, greeting, chosen, clock)
-    write_record(folder.server_file, record)
-    remember(folder.server / "port", chosen)
+    try:
+        record = _record(folder, launched, greeting, chosen, clock)
+        remember(folder.server / "port", chosen)
+        write_record(folder.server_file, record)
+    except BaseException:
+        _kill(launched)  # nobody would know of it, and it would keep the store to itself
+        raise
     return record
 
 

@@ -58,7 +58,9 @@ class ProcessMark(msgspec.Struct, frozen=True, kw_only=True):
             return bool(wait_until(lambda: not self.alive, timeout))
         try:
             if self.alive:
-                select.select([handle], [], [], timeout)
+                ended = select.poll()
+                ended.register(handle, select.POLLIN)
+                ended.poll(max(timeout, 0.0) * 1000)
             return not self.alive
         finally:
             os.close(handle)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import signal
 import socket
 import stat
@@ -17,7 +19,7 @@ import msgspec
 import psutil
 import pytest
 
-from mesh.server import configuration
+from mesh.server import configuration, embedded
 from mesh.server.binary import MINIMUM, OVERRIDE, ServerUnusable, find_binary, parse_version, too_old
 from mesh.server.embedded import server_status, start_server, stop_server
 from mesh.server.greeting import greet
@@ -136,6 +138,41 @@ def test_a_server_whose_record_was_lost_keeps_its_store_to_itself(folder: MeshFo
         start_server(folder)
     first.mark.signal(signal.SIGTERM)
     first.mark.wait(5)
+
+
+def test_a_server_that_cannot_be_recorded_is_ended(folder: MeshFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(embedded, "write_record", full)
+        with pytest.raises(OSError, match="no space"):
+            start_server(folder)
+    assert start_server(folder) == server_status(folder)
+
+
+def test_a_process_is_waited_for_by_who_has_many_files_open() -> None:
+    """`select` knows no file numbers from 1024 on."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[1] < 1100:
+        pytest.skip("so many files are not allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 1100), limits[1]))
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    mark = mark_of(child.pid)
+    assert mark is not None
+    held = list[int]()
+    try:
+        while not held or held[-1] < 1024:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+        assert not mark.wait(0.01)
+        child.kill()
+        assert mark.wait(10)
+    finally:
+        for each in held:
+            os.close(each)
+        child.kill()
+        child.communicate()
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_frozen_server_is_told_apart_and_can_be_stopped(folder: MeshFolder) -> None:
