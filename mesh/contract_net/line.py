@@ -45,8 +45,8 @@ class Hears(Protocol):
     def judged(self, candidate: Candidate) -> Candidate:
         """The candidate, with what speaks against it whatever it bids."""
 
-    def fetch(self, answer: Inbound, then: Callable[[Inbound], None]) -> None:
-        """The payload is elsewhere: get it, then go on."""
+    def fetch(self, answer: Inbound, then: Callable[[Inbound], None], unread: Callable[[Inbound], None]) -> None:
+        """The payload is elsewhere: get it, then go on; `unread` if it cannot be had."""
 
     def broken(self, error: Exception) -> None:
         """The negotiation cannot go on."""
@@ -71,7 +71,7 @@ class Line:
     def heard(self, answer: Inbound) -> None:
         """An answer came: a malformed one is as none."""
         if answer.envelope.ref is not None:
-            self.hears.fetch(answer, self.heard)
+            self.hears.fetch(answer, self.heard, self.unread)
             return
         try:
             self.understand(answer)
@@ -84,6 +84,10 @@ class Line:
 
     def misfit(self, answer: Inbound, error: MeshError) -> m.Event:
         """What a malformed answer amounts to."""
+        raise NotImplementedError
+
+    def unread(self, answer: Inbound) -> None:
+        """There is an answer, and its payload cannot be fetched."""
         raise NotImplementedError
 
     def failed(self, error: MeshError) -> None:
@@ -130,9 +134,13 @@ class CallLine(Line):
         """It will not do the work."""
         return m.NobodyListens(self.key or answer.sender)
 
+    def unread(self, answer: Inbound) -> None:
+        """Whatever it bids, it does not count: there may be others."""
+        self.hears.event(m.NobodyListens(self.key or answer.sender))
+
     def failed(self, error: MeshError) -> None:
-        """Nobody listens there; or we are leaving."""
-        if isinstance(error, NoResponders):
+        """Nobody listens there, or its answer cannot be read; or we are leaving."""
+        if isinstance(error, NoResponders) or error.error_class == "semantic":
             self.hears.event(m.NobodyListens(self.key))
         else:
             self.hears.broken(error)
@@ -208,6 +216,10 @@ class AwardLine(Line):
     def misfit(self, answer: Inbound, error: MeshError) -> m.Event:
         """It lives, and talks nonsense: that is its mistake."""
         return self._faulted(answer.sender, error.fault(answer.sender))
+
+    def unread(self, answer: Inbound) -> None:
+        """It lives. When it is looked after the next time it tells, and stores, the same again."""
+        self.hears.event(m.Progressed(self.award, answer.sender))
 
     def failed(self, error: MeshError) -> None:
         """Nobody listens there, its answer cannot be read, or we are leaving."""

@@ -7,6 +7,7 @@ payloads) is left to the coroutine that called, in order.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -178,7 +179,12 @@ class Negotiation:
         self._awarding.heard(event)
         if self._handed_over:
             return
-        self._carry_out(self.auction.handle(event, max(at, self._peer.clock.monotonic())))
+        try:
+            commands = self.auction.handle(event, max(at, self._peer.clock.monotonic()))
+        except Exception as error:  # noqa: BLE001 - the chooser is the caller's own; as for the commands
+            self.broken(error)
+        else:
+            self._carry_out(commands)
 
     def _carry_out(self, commands: list[m.Command]) -> None:
         """Do them in order; events that this causes are handled in turn, not within."""
@@ -228,7 +234,10 @@ class Negotiation:
         self._wake_up()
 
     def _send_later(self, sending: Callable[[], Awaitable[None]], line: Line) -> None:
-        """A large message leaves a little later; an award counts as sent then."""
+        """A large message leaves a little later; an award counts as sent then. Nobody waits for a copy of one to leave."""
+        if isinstance(line, AwardLine) and line.attempt > 1:
+            self._peer.spawn(_if_it_can(sending), "a copy of an award")
+            return
 
         async def sent() -> None:
             await sending()
@@ -279,18 +288,25 @@ class Negotiation:
         effect = stricter(candidate.effect, self._initiator.declared.of(candidate.key, self.call))
         return msgspec.structs.replace(candidate, rejected_because=objection, effect=effect)
 
-    def fetch(self, answer: Inbound, then: Callable[[Inbound], None]) -> None:
-        """A large answer: get its payload, within the deadline, then go on."""
+    def fetch(self, answer: Inbound, then: Callable[[Inbound], None], unread: Callable[[Inbound], None]) -> None:
+        """A large answer: get its payload, then go on; `unread` if it cannot be had."""
 
         async def fetched() -> None:
             try:
                 whole = await self._peer.exchange.payloads.whole(answer.envelope)
             except MeshError as error:
-                self.broken(error)
+                self._peer.count("unfetched", error=error.code)
+                unread(answer)
             else:
                 then(msgspec.structs.replace(answer, envelope=whole))
 
         self._peer.spawn(fetched(), "fetch an answer")
+
+
+async def _if_it_can(sending: Callable[[], Awaitable[None]]) -> None:
+    """A copy that cannot leave is as one that is not answered."""
+    with contextlib.suppress(MeshError):
+        await sending()
 
 
 _DO: dict[type, Callable[[Negotiation, Any], None]] = {

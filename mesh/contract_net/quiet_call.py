@@ -98,7 +98,7 @@ class QuietCall:
             await self._send(seconds)
             await self._ending
         except BaseException as error:
-            self.loud().leave(error)
+            self._leave(error)
             raise
         chosen = self._chosen() if self._negotiation is None else None
         if chosen is None:
@@ -157,15 +157,33 @@ class QuietCall:
     def loud(self) -> Negotiation:
         """The auction that has taken over; from now on, if it has not before."""
         if self._negotiation is None:
-            self._alarm.cancel()
-            self._negotiation = negotiation = self._take_up(1)
-            for each in self._asked:
-                each.line = CallLine(negotiation, each.responder, each.responder)
-            called = m.Called(expected=frozenset(self._listings), known=self._known)
-            negotiation.adopt_call(called, [each.token for each in self._asked], self._started)
-            for each in self._asked:
-                if each.envelope is not None and each.line is not None:
-                    each.line.answered(each.envelope)
+            self._taken_over()
+            self._answer_again()
             if not self._ending.done():
                 self._ending.set_result(None)
+        assert self._negotiation is not None
         return self._negotiation
+
+    def _leave(self, error: BaseException) -> None:
+        """Nobody waits any more: of what has been proposed nothing is chosen, also if that is all there is."""
+        if self._negotiation is not None:
+            self._negotiation.leave(error)
+        else:
+            self._taken_over().leave(error)
+            self._answer_again()
+
+    def _taken_over(self) -> Negotiation:
+        """The auction, which has heard no answer yet."""
+        self._alarm.cancel()
+        self._negotiation = negotiation = self._take_up(1)
+        for each in self._asked:
+            each.line = CallLine(negotiation, each.responder, each.responder)
+        called = m.Called(expected=frozenset(self._listings), known=self._known)
+        negotiation.adopt_call(called, [each.token for each in self._asked], self._started)
+        return negotiation
+
+    def _answer_again(self) -> None:
+        """Let the auction hear what has been answered so far."""
+        for each in self._asked:
+            if each.envelope is not None and each.line is not None:
+                each.line.answered(each.envelope)

@@ -75,7 +75,13 @@ class Alarms:
     def _ring(self) -> None:
         """Call what is due; the next timer is for the first that is still wanted."""
         self._timer, self._timer_at = None, math.inf
-        now = self.loop.time() + RESOLUTION
+        try:
+            self._call_due(self.loop.time() + RESOLUTION)
+        finally:  # whatever one of them raised, the others are to ring
+            if self._waiting and self._waiting[0][0] < self._timer_at:
+                self._set_timer(self._waiting[0][0])
+
+    def _call_due(self, now: float) -> None:
         while self._waiting and (self._waiting[0][0] <= now or self._waiting[0][2].callback is None):
             alarm = heapq.heappop(self._waiting)[2]
             callback, alarm.callback = alarm.callback, None
@@ -83,8 +89,6 @@ class Alarms:
                 self.called_off -= 1
             else:
                 callback()
-        if self._waiting and self._waiting[0][0] < self._timer_at:
-            self._set_timer(self._waiting[0][0])
 
 
 class _Here(threading.local):

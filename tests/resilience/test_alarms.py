@@ -35,6 +35,23 @@ async def test_an_alarm_that_is_called_off_does_not_ring(clock: Clock) -> None:
     assert rung == ["second"]
 
 
+async def test_an_alarm_that_raises_keeps_no_other_from_ringing(clock: Clock) -> None:
+    """It must not, but every deadline of the process is behind it."""
+    rung: list[str] = []
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, about: told.append(str(about["exception"])))
+
+    def broken() -> None:
+        raise RuntimeError("a bug")
+
+    alarms().at(clock.monotonic() + 1, broken)
+    alarms().at(clock.monotonic() + 1, lambda: rung.append("second"))
+    alarms().at(clock.monotonic() + 2, lambda: rung.append("third"))
+    await clock.sleep(5)
+    assert rung == ["second", "third"]
+    assert told == ["a bug"]
+
+
 async def test_an_alarm_in_the_past_rings_in_the_next_turn(clock: Clock) -> None:
     rung = asyncio.Event()
     alarms().at(clock.monotonic() - 5, rung.set)

@@ -119,6 +119,19 @@ async def test_one_bad_trial_output_opens_it_for_twice_as_long(quality: Quality,
     assert row.retry_in >= 2 * QUALITY.first
 
 
+async def test_who_was_well_again_is_given_no_longer_than_the_first_time(quality: Quality, clock: Clock) -> None:
+    for _ in range(3):
+        await opened(quality, clock)
+        for _ in range(QUALITY.permits):
+            quality.admit(KEY, clock.monotonic() + 10)
+        record(quality, said(passed=True), times=QUALITY.permits)
+        assert quality.rows()[0].state == "closed"
+    record(quality, said(), times=ROW)
+    (row,) = quality.rows()
+    assert row.retry_in is not None
+    assert row.retry_in <= QUALITY.first * (1 + QUALITY.jitter)
+
+
 async def test_what_is_said_of_outputs_from_before_counts_for_nothing(quality: Quality, clock: Clock) -> None:
     await opened(quality, clock)
     record(quality, said(passed=True), times=10)

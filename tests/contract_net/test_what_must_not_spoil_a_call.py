@@ -1,0 +1,157 @@
+"""One bidder's nonsense, an object store that is away, a chooser that raises: what it costs, and whom."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.handler import command
+from mesh.actors.exchanging.inbound import Inbound
+from mesh.contract_net.initiator import Initiator
+from mesh.contract_net.quiet_call import Asked, QuietCall
+from mesh.protocols.acts import Mode
+from mesh.protocols.envelope import Envelope
+from mesh.protocols.errors import Unavailable
+from mesh.protocols.ports import Clock, Ids
+from mesh.protocols.references import LIMIT
+from mesh.testing.virtual_time import until
+from tests.contract_net.market_place import MarketPlace
+
+pytestmark = pytest.mark.virtual
+
+
+class Reader(Agent):
+    """Takes a long text, and gives one back when it may."""
+
+    name = "reader"
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.may = asyncio.Event()
+
+    @command(capability="read", effect="costly")
+    async def read(self, text: str) -> str:
+        self.begun += 1
+        await self.may.wait()
+        return text
+
+
+@pytest.mark.parametrize("mode", ["directed", "broadcast"])
+async def test_a_bidder_whose_answer_nobody_can_read_is_as_one_that_does_not_bid(
+    place: MarketPlace, mode: Mode
+) -> None:
+    for name in ("a", "b"):
+        await place.worker(name)
+    bad = await place.peer("a")
+
+    def garbled(inbound: Inbound) -> None:
+        bad.bus.publish(bad.subjects.reply("client", "a", inbound.token), b"\x00 what is this")
+
+    bad.on_act = garbled
+    await place.caller()
+    at = place.clock.monotonic()
+    contracted = await place.contract(0.0, mode=mode)
+    assert contracted.winner.process == "b"
+    if mode == "directed":
+        assert place.clock.monotonic() - at < 0.1, "it has answered: nobody waits for another answer"
+
+
+@pytest.mark.parametrize("mode", ["directed", "broadcast"])
+async def test_a_bidder_whose_large_answer_cannot_be_fetched_is_as_one_that_does_not_bid(
+    place: MarketPlace, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place.worker("a", labels={"story": "x" * LIMIT})
+    await place.worker("b")
+    caller = await place.caller()
+    monkeypatch.setattr(caller.peer.payloads, "whole", _away)
+    contracted = await place.contract(0.0, mode=mode)
+    assert contracted.winner.process == "b"
+
+
+async def test_a_large_result_that_cannot_be_fetched_now_is_fetched_later_and_the_work_not_done_again(
+    place: MarketPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = await place.host(Reader, process="a")
+    caller = await place.caller()
+    whole, fetched = caller.peer.payloads.whole, list[str]()
+
+    async def once_away(envelope: Envelope) -> Envelope:
+        fetched.append(envelope.name)
+        return await (_away(envelope) if len(fetched) == 1 else whole(envelope))
+
+    monkeypatch.setattr(caller.peer.payloads, "whole", once_away)
+    reader.target.may.set()
+    contracted = await place.contract("x" * LIMIT, capability="read", timeout=30.0)
+    assert msgspec.json.decode(contracted.content) == "x" * LIMIT
+    assert fetched == ["inform-result", "inform-result"]
+    assert reader.target.begun == 1
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_copy_of_a_large_award_that_cannot_leave_is_as_one_that_is_not_answered(
+    place: MarketPlace, monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    """As after a reconnect, when the object store is not back yet."""
+    reader = await place.host(Reader, process="a")
+    caller = await place.caller()
+    call = place.start("x" * LIMIT, capability="read", timeout=30.0)
+    await until(lambda: "confirm" in place.seen)
+    with monkeypatch.context() as away:
+        away.setattr(caller.peer.payloads, "by_reference", _silent if hangs else _away)
+        caller._reconnected()
+        await place.clock.sleep(0.1)
+    reader.target.may.set()
+    at = place.clock.monotonic()
+    await call
+    assert place.clock.monotonic() - at < 0.1, "nobody waits for the copy to leave"
+    assert reader.target.begun == 1
+
+
+async def test_what_a_chooser_raises_its_caller_gets(place: MarketPlace) -> None:
+    for name in ("a", "b"):
+        await place.worker(name)
+
+    def broken(*given: Any, **more: Any) -> Any:
+        raise RuntimeError("my own choice")
+
+    initiator = Initiator((await place.caller()).peer, chooser=broken)
+    for mode in ("directed", "broadcast", "standing"):
+        with pytest.raises(RuntimeError, match="my own choice"):
+            async with asyncio.timeout(1.0):
+                await initiator.contract(place.call(payload=0.0, mode=mode))
+
+
+async def test_a_call_that_is_cancelled_as_its_last_proposal_comes_awards_nothing(
+    clock: Clock, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = MarketPlace(clock, ids)
+    workers = [await place.worker(name) for name in ("a", "b")]
+    caller = await place.caller()
+    call = asyncio.ensure_future(caller.contract(place.call(payload=0.0, mode="directed")))
+    heard = QuietCall.heard
+
+    def heard_and_left(self: QuietCall, asked: Asked) -> None:
+        heard(self, asked)
+        if not self._waiting:
+            call.cancel()
+
+    monkeypatch.setattr(QuietCall, "heard", heard_and_left)
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await clock.sleep(0.1)
+    assert "accept-proposal" not in place.seen
+    assert [each.target.begun for each in workers] == [[], []]
+    assert [place.participants[each].book.bids.count(f"worker.{each}", clock.monotonic()) for each in "ab"] == [0, 0]
+    await place.leave()
+
+
+async def _away(envelope: Envelope) -> Envelope:
+    raise Unavailable("the object store is away")
+
+
+async def _silent(envelope: Envelope) -> Envelope:
+    return await asyncio.get_running_loop().create_future()
