@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from mesh.telemetry.redaction import redacted_fields
+from mesh.telemetry.redaction import BLOT, redacted_fields
 
 Fields = Mapping[str, Any]
 
@@ -51,7 +51,7 @@ class Telemetry:
         """
         if not self._sinks:
             return
-        whole = redacted_fields(fields)
+        whole = _readable(event, fields)
         if self._common:
             whole = {**self._common, **whole}
         at = self._now()
@@ -60,6 +60,19 @@ class Telemetry:
                 sink(event, at, whole)
             except Exception:
                 logger.exception("telemetry sink failed on %s", event)
+
+
+def _readable(event: str, fields: Fields) -> dict[str, Any]:
+    """The fields, redacted; what is nested in itself, or without end, is blotted out, and hurts nobody who only tells."""
+    try:
+        return redacted_fields(fields)
+    except RecursionError:
+        logger.error("what %s tells is nested too deeply: it is left out", event)
+        return redacted_fields({name: value if _is_flat(value) else BLOT for name, value in fields.items()})
+
+
+def _is_flat(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
 
 
 def silent() -> Telemetry:

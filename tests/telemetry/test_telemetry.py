@@ -90,3 +90,13 @@ def test_a_sink_may_come_and_go() -> None:
         telemetry.emit(event)
     telemetry.remove(sink)
     assert heard == ["first", "last"]
+
+
+def test_what_is_nested_within_itself_costs_only_itself(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[dict[str, Any]] = []
+    telemetry = Telemetry(lambda: 0.0, lambda event, at, fields: seen.append(dict(fields)))
+    nested: dict[str, Any] = {}
+    nested["itself"] = nested
+    telemetry.emit("agent.log", message="hello", password="hunter2", data=nested)
+    assert seen == [{"message": "hello", "password": BLOT, "data": BLOT}]
+    assert "agent.log" in caplog.text
