@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import Any
 
@@ -207,4 +208,23 @@ async def test_submissions_beyond_a_tenants_queue_are_refused_and_those_in_the_s
         each.entry.head.state != "completed" for each in heads
     ):
         await clock.sleep(10)
+    await world.close()
+
+
+async def test_room_that_a_job_turns_out_not_to_need_is_somebody_else_s(clock: Clock, ids: Ids) -> None:
+    """It was told of once more while it is driven here: who waits for room must hear that there is some."""
+
+    @workflow("long")
+    async def long(job: Job) -> None:
+        await job.call("long")
+
+    world = World(clock, ids, long=lambda _: clock.sleep(1000))
+    host = await world.host("p", long, at_once=2)
+    handle = await world.submit_job("long")
+    while not host.running:
+        await clock.sleep(0.1)
+    waiting = asyncio.ensure_future(host._room.for_another())
+    host._room.backlog.add(Candidate(job=handle.id, tenant="default", workflow="long", version=1))
+    done, _ = await asyncio.wait({waiting}, timeout=10)
+    assert done
     await world.close()

@@ -318,6 +318,30 @@ async def test_a_subject_that_names_no_workflow_is_a_dead_letter(subject: str, c
     await world.close()
 
 
+@pytest.mark.parametrize("headers", [{}, {"Mesh-Key": "k"}])
+async def test_what_became_a_job_before_is_no_dead_letter_when_it_comes_again_after_its_contract_has_changed(
+    headers: dict[str, str], clock: Clock, ids: Ids
+) -> None:
+    """A server that was killed delivers once more what was acked before."""
+
+    class Other(msgspec.Struct):
+        page: int
+
+    @workflow("echo", version=2)
+    async def changed(job: Job, given: Other) -> str:
+        return "other"
+
+    world = world_of(clock, ids)
+    await world.host("p", echo)
+    await world.client.store.append(IN, b'{"text": "hello"}', headers=headers)
+    await settled(world, 1)
+    owner = await world.host("q", changed)
+    await owner._ingress.handle(await delivered(world, 1))
+    assert await letters(world) == []
+    assert [each["state"] for each in await rows(world)] == ["completed"]
+    await world.close()
+
+
 async def test_an_unknown_workflow_is_a_dead_letter_and_never_runs_later(clock: Clock, ids: Ids) -> None:
     @workflow("later")
     async def later(job: Job) -> str:

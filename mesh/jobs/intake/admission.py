@@ -135,6 +135,22 @@ class Admission:
             epoch=self._our_epoch(state),
         )
 
+    async def has_admitted(self, request: Request) -> bool:
+        """Whether this very message is a job already: it may come again long after, when its workflow's contract is another."""
+        assert request.source is not None, "only what was stored is told by where it stands"
+        try:
+            job = self._job_id(request, terms_of(request.headers))
+        except BadPayload:
+            return False
+        last = await self._journals.last(request.tenant, job)
+        if last is None or not last.entry.head.version:
+            return False
+        if job == job_id_for_message(request.source.stream, request.source.sequence):
+            return True
+        there = (await self._journals.state(request.tenant, job)).submitted
+        told = (_name(request.source), request.source.received_at)
+        return there is not None and (there.source, there.received_at) == told
+
     async def refuse(self, request: Request, reason: Fault, letter: str) -> str:
         """Journal a message that cannot become a job as a dead-lettered one; gives its id. Again: nothing happens.
 

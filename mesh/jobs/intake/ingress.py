@@ -255,8 +255,11 @@ def request_of(seat: Seat, stored: Stored, source: Source) -> Request:
 
 
 async def bury(admission: Admission, letters: DeadLetters, request: Request, reason: Fault) -> None:
-    """Dead-letter a message: journaled as a job that is over, so that it can never run, then kept whole."""
+    """Dead-letter a message: journaled as a job that is over, so that it can never run, then kept whole. Not one that became a job
+    before: whatever is wrong with it now, that is done."""
     assert request.source is not None
+    if await admission.has_admitted(request):
+        return
     job = await admission.refuse(request, reason, letter_id(request.source))
     await letters.bury_message(
         request.source, request.data, request.headers, reason, tenant=request.tenant, workflow=request.workflow, job=job

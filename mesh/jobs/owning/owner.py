@@ -263,6 +263,7 @@ class Owner:
                 self._take_up(candidate)
             else:
                 self._states.pop(candidate.job, None)
+                self._room.stir()
 
     def _take_up(self, candidate: Candidate, *, claimed: bool = False) -> None:
         job = candidate.job
