@@ -40,12 +40,11 @@ def claim_name(
     return record
 
 
-def claim_another(folder: MeshFolder, record: HostRecord) -> HostRecord:
-    """Give up the name of `record`, which somebody elsewhere in the mesh has, for the next one that is free here."""
+def claim_another(folder: MeshFolder, wanted: str, record: HostRecord) -> HostRecord:
+    """Give up the name of `record`, which somebody elsewhere in the mesh has, for the next one that is free here: `wanted` with a
+    number, which stays whole, for `node-1` must not become `node-2`, another machine's."""
     with turn(folder):
         taken = {host.name for host in live_hosts(folder)}
-        base, _, number = record.name.rpartition("-")
-        wanted = base if base and number.isdigit() else record.name
         name = next(each for each in free_names(wanted, taken) if _number(each, wanted) > _number(record.name, wanted))
         renamed = msgspec.structs.replace(record, name=name)
         write_host(folder, renamed)

@@ -46,6 +46,8 @@ class Console:
             self._stream.flush()
         except (BrokenPipeError, ValueError):
             self._stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        except OSError:  # a full disk, a terminal that hung up: whoever says something must not end of it
+            return
 
 
 class Silent(Console):

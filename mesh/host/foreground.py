@@ -15,6 +15,7 @@ from mesh.clock import SystemClock
 from mesh.host.claim import claim_another, claim_name
 from mesh.host.console import Console
 from mesh.host.host import Host, HostOptions
+from mesh.host.host_name import machine_name
 from mesh.host.host_record import HostRecord, remove_own
 from mesh.host.joining import joined
 from mesh.host.manifest import Manifest
@@ -134,7 +135,7 @@ async def _live(
     on_ready: Callable[[HostRecord], None],
     request: UpRequest,
 ) -> int:
-    rename = None if request.host_name else partial(claim_another, folder)
+    rename = None if request.host_name else partial(claim_another, folder, manifest.host.name or machine_name())
     async with joined(claimed, target, rename) as (mesh, record):
         shown = console(record)
         host = Host(manifest, record, target=target, folder=folder, options=options, console=shown, mesh=mesh)

@@ -38,7 +38,9 @@ class Health:
         """
         host, _, port = self._address.rpartition(":")
         try:
-            self._server = await asyncio.start_server(self._serve, host or "127.0.0.1", int(port), limit=_LONGEST)
+            self._server = await asyncio.start_server(
+                self._serve, host.strip("[]") or "127.0.0.1", int(port), limit=_LONGEST
+            )
         except (OSError, ValueError, OverflowError) as error:
             raise Unavailable(
                 f'health checks cannot listen on {self._address!r} ({error}); write something like "127.0.0.1:8080"'

@@ -80,6 +80,8 @@ class Host:
         self._clock = clock or SystemClock()
         self._changed_files = ChangedFiles()
         self._ticker: asyncio.Task[None] | None = None
+        self._reviving: asyncio.Task[None] | None = None
+        self._trouble = ""
         self._renewing: set[asyncio.Task[None]] = set()
         self._recorded_at = 0.0
         self.supervisor = Supervisor(
@@ -168,8 +170,9 @@ class Host:
 
     async def drain(self) -> None:
         """Let every process finish and end, then take the record away. Again: nothing happens."""
-        if self._ticker is not None:
-            self._ticker.cancel()
+        for running in (self._ticker, self._reviving):
+            if running is not None:
+                running.cancel()
         for task in self._renewing:
             task.cancel()
         await self.supervisor.drain(self.manifest.host.grace + _MARGIN)
@@ -203,8 +206,8 @@ class Host:
         while True:
             await self._clock.sleep(_TICK)
             notify("WATCHDOG=1")
-            if self._options.embedded:
-                await self._revive()
+            if self._options.embedded and (self._reviving is None or self._reviving.done()):
+                self._reviving = asyncio.create_task(self._revive())  # beside the ticker: it may take half a minute
             if self._options.reload:
                 self._reload()
             if self._clock.monotonic() - self._recorded_at >= _FIGURES_EVERY:
@@ -213,9 +216,12 @@ class Host:
     async def _revive(self) -> None:
         try:
             revived = await asyncio.to_thread(revive_server, self._folder)
-        except ServerUnusable as error:
-            self._console.say(f"mesh: the embedded server is gone and cannot be started: {error}", loud=True)
+        except (ServerUnusable, OSError) as error:
+            if str(error) != self._trouble:  # once, not with every tick
+                self._trouble = str(error)
+                self._console.say(f"mesh: the embedded server is gone and cannot be started: {error}", loud=True)
             return
+        self._trouble = ""
         if revived is not None:
             self._console.say(f"mesh: the embedded server had died; it runs again on {revived.url}", loud=True)
 

@@ -122,14 +122,15 @@ class Keeper:
         )
         try:
             await child.start()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.child = None
+            child.done.set()
             return f"cannot be started: {error}"
         self._become("starting")
         return await self._watched(child)
 
     async def _watched(self, child: Child) -> str:
-        if self._stopping:
+        if self._stopping or self._renewing:  # it could not be told while it was being started
             child.terminate()
         watch = asyncio.create_task(self._watch(child))
         try:

@@ -48,10 +48,19 @@ class Output:
         ours, theirs = os.pipe()
         reader = asyncio.StreamReader()
         pipe = os.fdopen(ours, "rb", buffering=0)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), pipe
-        )
+        try:
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(reader), pipe
+            )
+        except BaseException:
+            pipe.close()
+            os.close(theirs)
+            raise
         return cls(theirs, reader, transport)
+
+    def give_away(self) -> None:
+        """Whoever writes to it has it now: without ours it ends when theirs does."""
+        os.close(self.theirs)
 
     def close(self) -> None:
         """Read no more. Again: nothing happens."""
@@ -128,8 +137,14 @@ class NurserySpawner:
     # -- a birth
 
     async def _born(self, control: socket.socket, number: int, message: bytes, channel: int) -> ForkedProcess:
+        out = await Output.open()
+        try:
+            err = await Output.open()
+        except BaseException:
+            out.close()
+            out.give_away()
+            raise
         birth = self._births[number] = asyncio.get_running_loop().create_future()
-        out, err = await Output.open(), await Output.open()
         try:
             descriptors = [channel, out.theirs, err.theirs]
             await asyncio.to_thread(socket.send_fds, control, [message], descriptors)
@@ -141,8 +156,8 @@ class NurserySpawner:
             raise
         finally:
             self._births.pop(number, None)
-            os.close(out.theirs)
-            os.close(err.theirs)
+            out.give_away()
+            err.give_away()
         child = self._children[pid] = ForkedProcess(pid, out, err)
         if pid in self._early:
             self._end(pid, self._early.pop(pid))
@@ -225,7 +240,11 @@ def _watch_alone(spawner: NurserySpawner, pid: int) -> None:
         spawner.orphaned(pid)
         return
     loop = asyncio.get_running_loop()
-    handle = os.pidfd_open(pid)
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:  # it has ended since
+        spawner.orphaned(pid)
+        return
 
     def ended() -> None:
         loop.remove_reader(handle)

@@ -54,6 +54,7 @@ class Supervisor:
         self._spawner = spawner
         self._console = console
         self._logs: dict[str, ProcessLog] = {}
+        self._unwritten: set[str] = set()
         self._changed = asyncio.Event()
         self._watchers: list[Callable[[], None]] = []
         self._draining = False
@@ -188,8 +189,11 @@ class Supervisor:
         log = self._logs.setdefault(token, ProcessLog(self._folder.logs / f"{token}.log"))
         try:
             log.write(text)
+            self._unwritten.discard(token)
         except OSError as error:
-            self._console.say(f"mesh: {log.path} cannot be written: {error.strerror}", loud=True)
+            if token not in self._unwritten:  # once, not with every line
+                self._unwritten.add(token)
+                self._console.say(f"mesh: {log.path} cannot be written: {error.strerror}", loud=True)
 
     async def _change(self) -> None:
         self._changed.clear()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.host.claim import claim_name
+from mesh.host.claim import claim_another, claim_name
+from mesh.host.console import Console
 from mesh.host.health import Health
 from mesh.host.host import Host, HostOptions
 from mesh.host.host_name import free_names, machine_name
@@ -264,3 +268,69 @@ def test_no_orphan_stays_when_a_host_is_killed(spawned: Spawn, folder: MeshFolde
     process.wait(5)
     mark = mark_of(pid)
     assert mark is None or mark.wait(10)
+
+
+async def test_a_server_that_cannot_be_revived_for_want_of_room_is_tried_again_and_said_once(
+    folder: MeshFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = asyncio.Semaphore(0)
+    loop = asyncio.get_running_loop()
+
+    def no_room(_: MeshFolder) -> None:
+        loop.call_soon_threadsafe(tried.release)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mesh.host.host.revive_server", no_room)
+    monkeypatch.setattr("mesh.host.host._TICK", 0.01)
+    whole, screen = manifest(folder), io.StringIO()
+    running = Host(
+        whole, claim(folder, whole), target=TARGET, folder=folder, options=HostOptions(embedded=True),
+        console=Console(screen), spawner=PlainSpawner(STUB),
+    )  # fmt: skip
+    async with running:
+        for _ in range(3):
+            await asyncio.wait_for(tried.acquire(), 15)
+    assert screen.getvalue().count("cannot be started: [Errno 28] No space left on device") == 1
+
+
+async def test_the_watchdog_is_told_while_a_server_takes_long_to_come_back(
+    folder: MeshFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there_again, told = threading.Event(), asyncio.Event()
+    reviving = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(_: MeshFolder) -> None:
+        loop.call_soon_threadsafe(reviving.set)
+        there_again.wait(30)
+
+    def notified(state: str) -> bool:
+        if state == "WATCHDOG=1" and reviving.is_set():
+            told.set()
+        return True
+
+    monkeypatch.setattr("mesh.host.host.revive_server", slow)
+    monkeypatch.setattr("mesh.host.host.notify", notified)
+    monkeypatch.setattr("mesh.host.host._TICK", 0.01)
+    whole = manifest(folder)
+    options = HostOptions(embedded=True)
+    running = Host(
+        whole, claim(folder, whole), target=TARGET, folder=folder, options=options, spawner=PlainSpawner(STUB)
+    )
+    try:
+        async with running:
+            await asyncio.wait_for(told.wait(), 15)
+    finally:
+        there_again.set()
+
+
+@pytest.mark.parametrize(
+    ("natural", "held", "next_name"),
+    [("node-1", "node-1", "node-1-2"), ("node-1", "node-1-2", "node-1-3"), ("vm", "vm", "vm-2")],
+)
+def test_a_name_that_another_machine_holds_gives_way_to_none_that_a_third_may_have(
+    folder: MeshFolder, natural: str, held: str, next_name: str
+) -> None:
+    record = claim_name(folder, manifest(folder), asked=held, namespace="default", url=TARGET.url, clock=SystemClock())
+    assert claim_another(folder, natural, record).name == next_name
+    assert [host.name for host in live_hosts(folder)] == [next_name]

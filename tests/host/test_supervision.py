@@ -8,16 +8,20 @@ import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
+from mesh.host.console import Console
 from mesh.host.process_log import last_lines
 from mesh.host.supervisor import NotReady, Supervisor
 from mesh.server.process_mark import mark_of
 from mesh.settings.folder import MeshFolder
+from mesh.testing.virtual_time import until as until_true
 from tests.host.conftest import MakeSupervisor, entry
 
 pytestmark = pytest.mark.fault
+FULL_DISK = Path("/dev/full")
 
 
 async def until(condition: Callable[[], bool], supervisor: Supervisor, timeout: float = 15.0) -> None:
@@ -28,6 +32,14 @@ async def until(condition: Callable[[], bool], supervisor: Supervisor, timeout: 
         while not condition():
             changed.clear()
             await changed.wait()
+
+
+async def until_it_beats(supervisor: Supervisor) -> None:
+    await until_true(lambda: supervisor.keepers[0].last is not None, timeout=15)
+
+
+def full_disk() -> TextIO:
+    return FULL_DISK.open("w", encoding="utf-8")
 
 
 async def until_logged(folder: MeshFolder, token: str, pattern: str) -> re.Match[str]:
@@ -202,3 +214,29 @@ async def test_draining_while_a_process_waits_to_be_started_again_ends_at_once(s
     async with asyncio.timeout(5):
         await supervisor.drain(5)
     assert keeper.state == "stopped"
+
+
+@pytest.mark.skipif(not FULL_DISK.exists(), reason="only Linux has a full disk to try")
+async def test_a_full_disk_stops_no_process(supervise: MakeSupervisor, folder: MeshFolder) -> None:
+    (folder.logs / "h-stub-1.log").symlink_to(FULL_DISK)
+    supervisor = supervise(entry("shout"))
+    supervisor._console = Console(full_disk())
+    supervisor.start()
+    await supervisor.until_ready(15)
+    await until_it_beats(supervisor)  # so what it shouted was read
+
+
+async def test_that_a_log_cannot_be_written_is_said_once(supervise: MakeSupervisor, folder: MeshFolder) -> None:
+    (folder.logs / "h-stub-1.log").mkdir()
+    supervisor = supervise(entry())
+    supervisor.start()
+    await supervisor.until_ready(15)
+    await until_it_beats(supervisor)
+    assert supervisor.screen.getvalue().count("cannot be written") == 1  # type: ignore[attr-defined]
+
+
+async def test_what_cannot_be_spawned_at_all_is_tried_again_and_given_up(supervise: MakeSupervisor) -> None:
+    supervisor = supervise(entry(environment={"A=B": "no system takes this name"}))
+    supervisor.start()
+    await asyncio.wait_for(supervisor.until_hopeless(), 15)
+    assert "cannot be started: illegal environment variable name" in supervisor.keepers[0].reason

@@ -171,3 +171,21 @@ def test_what_is_wrong_with_other_tables_is_no_business_of_a_command(tmp_path: P
     (tmp_path / "mesh.toml").write_text("[mesh]\nnamespace = 'shop'\n[host]\nplanet = 3\n", "utf-8")
     assert mesh_table(tmp_path).namespace == "shop"
     assert mesh_table(tmp_path / "nowhere").namespace == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[host]\ngrace = nan\n', "host.grace: must be more than 0 seconds"),
+        ('[host]\nstart_timeout = inf\n', "at most a day"),
+        ('[host.environment]\n"A=B" = "x"\n', "'A=B' cannot be a variable"),
+        ('[agents.limits]\nmemory = "1MB"\n', "at least \"64MB\""),
+        ('[agents.limits]\nmemory = "99999999999999GB"\n', "agents[0].limits.memory"),
+        ('[agents.limits]\nopen_files = 99999999999999999999\n', "agents[0].limits.open_files"),
+        ('[agents.environment]\nA = "\\u0000"\n', "agents[0].environment"),
+    ],
+)  # fmt: skip
+def test_what_no_process_could_be_started_with_is_said_before_any_is(text: str, says: str) -> None:
+    with pytest.raises(BadManifest) as refused:
+        parse_manifest(f'[[agents]]\nuse = "a.py:A"\n{text}')
+    assert says in str(refused.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from pathlib import Path
 
@@ -77,3 +78,23 @@ def test_a_console_whose_reader_went_away_is_silent() -> None:
     console = Console(closed, colour=False)
     console.line("a", "one")
     console.line("a", "two")
+
+
+class Full(io.StringIO):
+    """A stream on a disk that is full until `room`."""
+
+    room = False
+
+    def flush(self) -> None:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_console_on_a_full_disk_drops_lines_and_goes_on_when_there_is_room() -> None:
+    screen = Full()
+    console = Console(screen, colour=False)
+    console.line("a", "one")
+    console.say("two", loud=True)
+    screen.room = True
+    console.line("a", "three")
+    assert screen.getvalue().endswith("a │ three\n")
