@@ -36,9 +36,8 @@ class Wants:
 
     def granted(self, tenant: str, conversation: str) -> None:
         """It has a place. If it never was refused one: nothing happens."""
-        wanted = self._wanted.get(tenant)
-        if wanted is not None and wanted.pop(conversation, None) is not None and not wanted:
-            del self._wanted[tenant]
+        if (wanted := self._wanted.get(tenant)) is not None:
+            wanted.pop(conversation, None)
 
     def contested(self, tenant: str, now: float) -> bool:
         """Whether any other tenant wants something."""
