@@ -106,3 +106,14 @@ async def test_a_poisonous_job_leaves_its_input_the_step_it_died_of_and_where_it
     assert msgspec.json.decode(await letters.data(letter)) == {"number": 7}
     assert 0 < letter.sequence < (await handle.state()).sequence
     await world.close()
+
+
+async def test_what_is_no_letter_does_not_hide_the_others(clock: Clock, ids: Ids) -> None:
+    world = world_of(clock, ids)
+    await world.host("a", double)
+    kept = await a_letter(world)
+    await world.client.store.append(world.subjects.dead_letter("default"), b"not a letter")
+    letters = Letters(world.client)
+    assert [each.letter for each in await letters.all()] == [kept.letter]
+    assert (await letters.find(kept.letter.id)).letter == kept.letter
+    await world.close()

@@ -6,7 +6,8 @@ redrive the same letter, both are told the same job.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import logging
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,6 +22,10 @@ from mesh.protocols.errors import Conflict, Refused, UnknownLetter
 from mesh.protocols.ports import Bucket, BucketSpec
 from mesh.protocols.subjects import Subjects
 from mesh.protocols.submission import Terms, terms_of
+
+T = TypeVar("T")
+
+logger = logging.getLogger("mesh.jobs")
 
 
 class Kept(NamedTuple):
@@ -41,20 +46,19 @@ class Letters:
         self._values = Values(client.store, client.subjects, client.clock)
 
     async def all(self, tenant: str = "") -> list[Kept]:
-        """Every letter, or every letter of one tenant, the oldest first; one that was written twice once."""
+        """Every letter, or every letter of one tenant, the oldest first; one that was written twice once. What is none, or of a
+        later release, is told of and left out: it must not keep the others from being seen."""
         subjects = self._client.subjects
         stored = await self._store.read(
             self._stream, subjects.dead_letter(tenant) if tenant else subjects.dead_letter_all()
         )
-        closed = {
-            each.key: msgspec.json.decode(each.value, type=Closed)
-            for each in await (await self._closings()).all()
-            if each.value is not None
-        }
+        closings = await (await self._closings()).all()
+        closed = {each.key: _read(each.value, Closed, each.key) for each in closings if each.value is not None}
         found: dict[str, Kept] = {}
         for each in stored:
-            letter = msgspec.json.decode(each.data, type=DeadLetter)
-            found.setdefault(letter.id, Kept(letter, each.time, closed.get(_key(letter))))
+            letter = _read(each.data, DeadLetter, f"message {each.sequence} of {self._stream}")
+            if letter is not None:
+                found.setdefault(letter.id, Kept(letter, each.time, closed.get(_key(letter))))
         return list(found.values())
 
     async def find(self, letter: str) -> Kept:
@@ -160,6 +164,14 @@ class Letters:
 def closings(subjects: Subjects) -> BucketSpec:
     """What became of letters, under `<tenant>.<letter id>`."""
     return BucketSpec(name=subjects.bucket("letters"), storage="file", description="dead letters seen to")
+
+
+def _read(data: bytes, kind: type[T], where: str) -> T | None:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        logger.error("%s is no %s that this release can read: %s", where, kind.__name__, error)
+        return None
 
 
 def _key(letter: DeadLetter) -> str:
