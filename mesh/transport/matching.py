@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from mesh.protocols.errors import InvalidName
 
+LONGEST = 3000
+"""Bytes of a subject. A server takes 4,096 in a line that also names a reply, and cuts the connection of who says more."""
 _FORBIDDEN = re.compile(r"[\s\x00*>]")
 _BLANK = re.compile(r"[\s\x00]")
 _WILD = re.compile(r"[*>]")
@@ -16,14 +18,20 @@ def check_subject(subject: str) -> bytes:
     """The subject as bytes, if a message may be published to it: no wildcards, no empty tokens, no blanks.
 
     Raises:
-        InvalidName: it may not; a line break would even reach the server as a command.
+        InvalidName: it may not, or is too long; a line break would even reach the server as a command.
     """
     stem, _, last = subject.rpartition(".")
-    if last.isalnum() and stem and _sound(stem):  # replies: the last token is new each time, what stands before is not
-        return subject.encode()
-    if not _sound(subject):
+    known = (
+        last.isalnum() and stem and _sound(stem)
+    )  # replies: the last token is new each time, what stands before is not
+    if not known and not _sound(subject):
         raise InvalidName(f"cannot publish to {subject!r}: a subject has no blanks, wildcards or empty tokens")
-    return subject.encode()
+    encoded = subject.encode()
+    if len(encoded) > LONGEST:
+        raise InvalidName(
+            f"cannot publish to {subject[:80]!r}…: a subject has at most {LONGEST} bytes, not {len(encoded)}"
+        )
+    return encoded
 
 
 @lru_cache(maxsize=8192)
@@ -42,6 +50,8 @@ def check_pattern(pattern: str) -> str:
     misplaced = any((">" in t or "*" in t) and t not in ("*", ">") for t in tokens) or ">" in tokens[:-1]
     if _BLANK.search(pattern) or "" in tokens or misplaced:
         raise InvalidName(f"cannot subscribe to {pattern!r}: wildcards are whole tokens and '>' stands at the end")
+    if len(pattern.encode()) > LONGEST:
+        raise InvalidName(f"cannot subscribe to {pattern[:80]!r}…: a subject has at most {LONGEST} bytes")
     return pattern
 
 

@@ -129,13 +129,13 @@ async def test_too_large_a_message_is_refused_before_it_is_sent(here: Connection
     await here.bus.flush()
 
 
-@pytest.mark.parametrize("subject", ["", "a b", "a\r\nPUB x 0", "a.*", "a.>", "a..b", ".a", "a."])
+@pytest.mark.parametrize("subject", ["", "a b", "a\r\nPUB x 0", "a.*", "a.>", "a..b", ".a", "a.", f"a.{'b' * 5000}"])
 async def test_a_subject_that_cannot_be_published_to_is_refused(here: Connection, subject: str) -> None:
     with pytest.raises(InvalidName):
         here.bus.publish(subject, b"")
 
 
-@pytest.mark.parametrize("pattern", ["", "a b", "a..b", "a.>.b", "a.b*"])
+@pytest.mark.parametrize("pattern", ["", "a b", "a..b", "a.>.b", "a.b*", f"a.{'b' * 5000}.>"])
 async def test_a_pattern_that_means_nothing_is_refused(here: Connection, pattern: str) -> None:
     with pytest.raises(InvalidName):
         await here.bus.subscribe(pattern, lambda m: None)
