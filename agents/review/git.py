@@ -7,6 +7,7 @@ before any other command sees them.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from pathlib import Path
@@ -36,6 +37,7 @@ SAFE_SETTINGS = (
 DIFF_FLAGS = ("--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=none", "--submodule=short")
 
 _LONG_RANGE = 1_000
+_BORROWED = b"alternate: "
 _NO_REPOSITORY = re.compile(r"not a git repository|cannot change to|Not a directory|No such file", re.IGNORECASE)
 
 
@@ -86,9 +88,14 @@ class Git:
         """Every folder that reading this repository reads from: its top, its git folders, borrowed object folders."""
         lines = await self.ask("rev-parse", "--absolute-git-dir", "--git-common-dir")
         git_dir, common = (self.folder / os.fsdecode(line) for line in lines.splitlines())
-        alternates = common / "objects" / "info" / "alternates"
-        borrowed = alternates.read_text(errors="replace").splitlines() if alternates.is_file() else []
-        return tuple({await self.top(), git_dir, common, *(common / "objects" / line for line in borrowed if line)})
+        objects = [common / "objects", *await self._borrowed()]
+        linked = [link for each in objects for link in await asyncio.to_thread(_links, each)]
+        return tuple({await self.top(), git_dir, common, *objects, *linked})
+
+    async def _borrowed(self) -> list[Path]:
+        """The object folders that this one borrows from, and those that they borrow from: as git itself follows them."""
+        lines = (await self.ask("count-objects", "-v")).splitlines()
+        return [_unquoted(line.removeprefix(_BORROWED)) for line in lines if line.startswith(_BORROWED)]
 
     async def top(self) -> Path:
         """The top folder of the work tree; the git folder itself for a bare repository."""
@@ -162,6 +169,23 @@ async def _merge_base(git: Git, one: str, other: str) -> str:
     if ended.code:
         raise BadRange(f"{one[:12]} and {other[:12]} have no common ancestor here: use `..` or fetch more history")
     return ended.output.decode().split()[0]
+
+
+def _unquoted(path: bytes) -> Path:
+    """A path as git prints it: an odd one in quotes, with the escapes of C."""
+    if path.startswith(b'"'):
+        path = path[1:-1].decode("unicode_escape").encode("latin-1")
+    return Path(os.fsdecode(path))
+
+
+def _links(objects: Path) -> list[Path]:
+    """Every link in an object folder: what it points to is read as if it stood there."""
+    return [
+        Path(folder) / name
+        for folder, folders, files in os.walk(objects)
+        for name in (*folders, *files)
+        if os.path.islink(os.path.join(folder, name))
+    ]
 
 
 def _environment() -> dict[str, str]:

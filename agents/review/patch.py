@@ -44,7 +44,8 @@ def from_patch(patch: bytes | str, *, limits: Limits | None = None) -> Collected
         raise BadPatch("this is not a unified diff: no file header was found (make one with `git diff`)")
     blobs: dict[str, bytes] = {}
     files = tuple(
-        _file(each, blobs, full=number >= limits.files) for number, each in enumerate(parsed[: limits.listed])
+        _file(each, blobs, full=number >= limits.files or sum(map(len, blobs.values())) > limits.total_bytes)
+        for number, each in enumerate(parsed[: limits.listed])
     )
     dropped = len(parsed) - len(files)
     notes = (f"the patch has {len(parsed)} files; only the first {limits.listed} are listed",) if dropped else ()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -179,6 +181,40 @@ async def test_borrowed_objects_from_outside_are_refused(repo: Repo, tmp_path: P
     (repo.path / ".git" / "objects" / "info" / "alternates").write_text(f"{outside.path / '.git' / 'objects'}\n")
     with pytest.raises(RepositoryNotAllowed):
         await check(Git(repo.path), [tmp_path / "allowed"])
+
+
+def _quoted(objects: Path, outside: Path) -> None:
+    (objects / "info" / "alternates").write_text(f'"{outside}"\n')
+
+
+def _by_way_of_another(objects: Path, outside: Path) -> None:
+    between = Repo(objects.parent.parent.with_name("between")).path / ".git" / "objects"
+    (between / "info" / "alternates").write_text(f"{outside}\n")
+    (objects / "info" / "alternates").write_text(f"{between}\n")
+
+
+def _by_a_link(objects: Path, outside: Path) -> None:
+    shutil.rmtree(objects)
+    objects.symlink_to(outside)
+
+
+def _by_links_inside(objects: Path, outside: Path) -> None:
+    for each in outside.iterdir():
+        if len(each.name) == 2:
+            (objects / each.name).symlink_to(each)
+
+
+@pytest.mark.parametrize("borrow", [_quoted, _by_way_of_another, _by_a_link, _by_links_inside])
+async def test_objects_from_outside_are_refused_however_they_are_borrowed(
+    tmp_path: Path, borrow: Callable[[Path, Path], None]
+) -> None:
+    outside = Repo(tmp_path / "outside")
+    head = outside.commit({"a.py": "secret\n"})
+    inside = Repo(tmp_path / "allowed" / "repo")
+    borrow(inside.path / ".git" / "objects", outside.path / ".git" / "objects")
+    assert git(inside.path, "cat-file", "-t", head) == "commit"
+    with pytest.raises(RepositoryNotAllowed):
+        await check(Git(inside.path), [tmp_path / "allowed"])
 
 
 async def test_somebody_elses_repository_is_explained(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,14 @@ def test_a_hunk_far_down_does_not_fill_the_memory() -> None:
     assert "too long" in file.skipped
 
 
+def test_a_small_patch_that_makes_large_files_is_looked_at_up_to_the_limit() -> None:
+    """A hunk may stand anywhere, and the blank lines up to it are made."""
+    one = "--- a/f{0}.py\n+++ b/f{0}.py\n@@ -90000,1 +90000,1 @@\n-x = {0}\n+y = {0}\n"
+    collected = from_patch("".join(one.format(number) for number in range(20)), limits=Limits(total_bytes=1_000_000))
+    assert sum(map(len, collected.blobs.values())) < 1_200_000
+    assert [bool(each.skipped) for each in collected.changes.files] == [False] * 6 + [True] * 14
+
+
 def test_a_patch_above_the_limit_is_refused() -> None:
     with pytest.raises(BadPatch, match="larger than 10"):
         from_patch(MODIFIED, limits=Limits(patch_bytes=10))
