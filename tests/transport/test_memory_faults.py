@@ -9,6 +9,7 @@ import pytest
 
 from mesh.protocols.errors import NoResponders, TimedOut, Unavailable
 from mesh.protocols.ports import BucketSpec, Clock, Ids, KeyValue, Message, StreamSpec
+from mesh.transport.memory.durable import MAX_IN_HAND
 from mesh.transport.memory.server import MemoryServer
 
 pytestmark = pytest.mark.virtual
@@ -155,3 +156,26 @@ async def test_the_same_seed_gives_the_same_run(clock: Clock) -> None:
         return heard
 
     assert await run() == await run()
+
+
+async def test_messages_that_are_to_come_again_later_hold_new_ones_back_as_on_a_real_server(
+    server: MemoryServer, clock: Clock
+) -> None:
+    """1,000 that are not done with, in hand or postponed; those may come again all the same."""
+    store = server.connect("here").store
+    await store.ensure_stream(StreamSpec(name="S", subjects=("s.>",)))
+    for _ in range(MAX_IN_HAND + 1):
+        await store.append("s.a", b"")
+    consumer = await store.consumer("S", "work", ("s.>",), max_deliver=-1)
+    for number in range(MAX_IN_HAND):
+        delivery = await consumer.next(1)
+        assert delivery is not None
+        await delivery.retry(after=60 if number else 5)
+    assert await consumer.next(1) is None
+    again = await consumer.next(10)
+    assert again is not None
+    assert (again.message.sequence, again.attempts) == (1, 2)
+    await again.ack()
+    new = await consumer.next(1)
+    assert new is not None
+    assert new.message.sequence == MAX_IN_HAND + 1

@@ -11,7 +11,8 @@ from mesh.transport.matching import matches
 from mesh.transport.memory.log import Log
 
 MAX_IN_HAND = 1000
-"""As the real server's default `max_ack_pending`."""
+"""Messages that are not done with, in hand or to come again later, after which no new ones are given out: as the real server's
+default `max_ack_pending`."""
 
 
 Place: TypeAlias = "asyncio.Future[tuple[Stored, int]]"
@@ -61,7 +62,7 @@ class Durable:
             if self._waiting[0].done():
                 self._waiting.popleft()
                 continue
-            stored = self._next() if len(self._in_hand) < MAX_IN_HAND else None
+            stored = self._next()
             if stored is None:
                 return
             attempts = self._attempts[stored.sequence] = self._attempts.get(stored.sequence, 0) + 1
@@ -117,7 +118,7 @@ class Durable:
             if stored is not None and (self._max_deliver < 0 or self._attempts.get(sequence, 0) < self._max_deliver):
                 return stored
             self._forget(sequence)
-        return self._advance()
+        return self._advance() if len(self._in_hand) + len(self._later) < MAX_IN_HAND else None
 
     def _advance(self) -> Stored | None:
         while self._cursor < self._log.last_sequence:
