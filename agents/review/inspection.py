@@ -63,7 +63,8 @@ async def inspect(changes: ChangeSet, blobs: Blobs, analysers: Sequence[Analyser
         if failures and not analyses:
             raise ToolFailed("; ".join(failures))
         observations = [seen for analysis in analyses for seen in analysis.observations]
-        findings = {finding.id: finding for finding in attributed(place, observations)}
+        found = await asyncio.to_thread(attributed, place, observations)  # there may be ten thousands
+        findings = {finding.id: finding for finding in found}
     notes = [note for analysis in analyses for note in analysis.notes]
     return Inspected(list(findings.values()), (*notes, *failures))
 

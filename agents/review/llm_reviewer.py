@@ -6,6 +6,7 @@ finding must point at lines that the change touched. One that does not is kept a
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -116,7 +117,7 @@ class LlmReviewer(Reviewer):
             raise Refused(f"no model is configured: set {MODEL_VARIABLE}, such as {MODEL_VARIABLE}=openai:gpt-5")
         seen = only(changes, every_text)
         blobs = await fetch(await ctx.objects(), seen.bundles, seen.digests)
-        text, notes = shown(seen, blobs)
+        text, notes = await asyncio.to_thread(shown, seen, blobs)
         said = await self._asked(ctx, category, text) if text else ModelReport()
         self.handled += 1
         artifacts = tuple(self._checked(ctx, category, each, seen, blobs) for each in said.findings)

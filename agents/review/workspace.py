@@ -36,6 +36,7 @@ class Workspace:
     changes: ChangeSet
     blobs: Blobs
     names: dict[str, str] = field(default_factory=dict)
+    _lines: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def home(self) -> Path:
@@ -63,8 +64,10 @@ class Workspace:
         return self.blobs[digest].decode("utf-8", "replace") if digest in self.blobs else ""
 
     def lines(self, digest: str) -> list[str]:
-        """A side's lines, counted as every tool counts them: by line feed."""
-        return self.text(digest).split("\n")
+        """A side's lines, counted as every tool counts them: by line feed. A file in which much is found is split once."""
+        if digest not in self._lines:
+            self._lines[digest] = self.text(digest).split("\n")
+        return self._lines[digest]
 
     def _name(self, file: FileChange) -> str:
         return next(name for name, path in self.names.items() if path == file.path)

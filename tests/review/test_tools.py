@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from mesh.agents.review import inspection
 from mesh.agents.review.analysers import ruff
 from mesh.agents.review.analysers.bandit import bandit
 from mesh.agents.review.analysers.radon import radon
@@ -17,7 +19,7 @@ from mesh.agents.review.analysers.vulture import vulture
 from mesh.agents.review.changes import ChangeSet, Hunk, SettingsFile, digest_of
 from mesh.agents.review.findings import Finding
 from mesh.agents.review.inspection import THOROUGH, Inspected, inspect
-from mesh.agents.review.observation import Analyser
+from mesh.agents.review.observation import Analyser, Analysis, Observation
 from mesh.agents.review.processes import TooMuchOutput, TooSlow, bare_environment, run
 from mesh.agents.review.workspace import Workspace, workspace
 from tests.review.repositories import change_set, changed
@@ -53,6 +55,23 @@ async def test_a_password_in_python_is_not_repeated_by_bandit() -> None:
 async def test_words_that_only_sound_like_a_secret_are_doubted() -> None:
     result = await inspect(*change_set(changed("a.py", None, 'password_hint = "Your password hint"\n')), [bandit])
     assert {(finding.severity, finding.confidence.value < 0.5) for finding in result.findings} <= {("low", True)}
+
+
+async def test_the_agent_goes_on_listening_while_much_is_sorted_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its process is taken for dead in the middle of a large review."""
+    where: list[threading.Thread] = []
+
+    def sorted_out(place: Workspace, observations: list[Observation]) -> list[Finding]:
+        where.append(threading.current_thread())
+        return []
+
+    async def nothing(place: Workspace) -> Analysis:
+        return Analysis()
+
+    monkeypatch.setattr(inspection, "attributed", sorted_out)
+    await inspect(*change_set(changed("a.py", None, "x = 1\n")), [nothing])
+    assert where
+    assert where != [threading.current_thread()]
 
 
 async def test_pyflakes_and_bugbear_see_mistakes() -> None:

@@ -73,3 +73,12 @@ def test_a_file_and_a_folder_of_one_name_are_kept_apart() -> None:
     changes, blobs = change_set(changed("a", None, "text\n"), changed("a/b.py", None, "x = 1\n"))
     with workspace(changes, blobs) as place:
         assert len(place.files("after")) == 2
+
+
+def test_a_file_in_which_much_is_found_is_split_once() -> None:
+    """Ten thousand findings in a file of a megabyte: each has its excerpt."""
+    changes, blobs = change_set(changed("a.py", None, "x = 1\n"))
+    with workspace(changes, blobs) as place:
+        (file,) = changes.files
+        assert place.lines(file.after) is place.lines(file.after)
+        assert place.lines(file.after) == ["x = 1", ""]
