@@ -56,7 +56,7 @@ async def test_a_copy_of_a_pause_behind_the_resume_that_answered_it_is_passed_ov
         if successor and number == 2:
             inbox = Inbox(journals, clock)
             state.inbox = stored.sequence - 1
-        events.append((await inbox.events(state, "default", stored))[0])
+        events.append((await inbox.decision(state, "default", stored))()[0])
     assert isinstance(events[2], InboxPassed)
     assert (events[2].message, events[2].by) == ("pause", "ann")
     assert "copy of message" in events[2].reason
@@ -75,6 +75,7 @@ async def test_a_signal_that_is_stored_twice_is_taken_once(clock: Clock, ids: Id
         await clock.sleep(1.0)
     inbox, state = Inbox(Journals(connection.store, stage.subjects), clock), JobState(job="j1")
     kinds = [
-        type((await inbox.events(state, "default", each))[0]).__name__ for each in await inbox.unread(state, "default")
+        type((await inbox.decision(state, "default", each))()[0]).__name__
+        for each in await inbox.unread(state, "default")
     ]
     assert kinds == ["SignalReceived", "InboxPassed"]

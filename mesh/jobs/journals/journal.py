@@ -13,7 +13,7 @@ from mesh.jobs.journals.commits import Commits, who_has
 from mesh.jobs.journals.journals import Journals
 from mesh.jobs.journals.ownership import Ownership, as_lost
 from mesh.jobs.journals.snapshots import Snapshots
-from mesh.jobs.journals.writer import Writer
+from mesh.jobs.journals.writer import Decide, Writer
 from mesh.protocols.errors import LeaseLost, MeshError
 from mesh.protocols.job_events import Event, OwnerClaimed, OwnerReleased
 from mesh.protocols.job_state import JobState
@@ -116,6 +116,12 @@ class Journal(Ownership):
         """
         self.check()
         await self._writer.store(events)
+
+    async def decide(self, decide: Decide) -> None:
+        """Store what `decide` gives once everything that was handed in before is folded: what somebody else's word makes of the
+        job may be settled by an entry that is on its way. Errors as in `append`."""
+        self.check()
+        await self._writer.store((), decide)
 
     def note(self, event: Event) -> None:
         """Store the event with the next entry, or in a moment. Nobody waits for it; it is lost with the owner."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -26,13 +27,18 @@ NOTE_DELAY = 0.2
 
 logger = logging.getLogger("mesh.jobs")
 
+Decide = Callable[[], tuple[Event, ...]]
+"""Gives the events that are to be stored, in the light of everything before; perhaps none."""
+
 
 @dataclass(slots=True)
 class _Waiting:
-    """Events that belong together, and who waits for them to be stored (nobody for notes)."""
+    """Events that belong together, or what decides of them when it is their turn, and who waits for them to be stored (nobody for
+    notes)."""
 
     events: tuple[Event, ...]
     stored: asyncio.Future[None] | None
+    decide: Decide | None = None
 
 
 class Writer:
@@ -47,15 +53,16 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._note_timer: asyncio.TimerHandle | None = None
 
-    async def store(self, events: tuple[Event, ...]) -> None:
-        """Store the events, in this order and in one entry, behind whatever was handed in before.
+    async def store(self, events: tuple[Event, ...], decide: Decide | None = None) -> None:
+        """Store the events, in this order and in one entry, behind whatever was handed in before; or those that `decide` gives
+        once all of that is folded.
 
         Raises:
             LeaseLost: the ownership is lost. TooLarge: more than one message can hold; nothing was stored.
         """
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         stored.add_done_callback(_seen)
-        self._waiting.append(_Waiting(events, stored))
+        self._waiting.append(_Waiting(events, stored, decide))
         self._wake()
         await stored  # whoever is cancelled here leaves the writer alone
 
@@ -115,7 +122,9 @@ class Writer:
     async def _write_batch(self, batch: list[_Waiting]) -> None:
         """One entry for all; where that is too large for a message, one each, and only what is too large fails."""
         try:
-            await self._commits.commit(tuple(event for each in batch for event in each.events))
+            events = tuple(event for each in batch for event in each.events)
+            if events:
+                await self._commits.commit(events)
             _settle(batch, None)
         except TooLarge as error:
             if len(batch) == 1:
@@ -124,11 +133,14 @@ class Writer:
                 await self._write_batch([each])
 
     def _next_batch(self) -> list[_Waiting]:
+        if (decide := self._waiting[0].decide) is not None:
+            self._waiting[0].events = decide()
+            return [self._waiting.pop(0)]
         if len(self._waiting) == 1:
             return [self._waiting.pop()]
         size = 0
         batch: list[_Waiting] = []
-        while self._waiting:
+        while self._waiting and self._waiting[0].decide is None:
             size += len(msgspec.json.encode(self._waiting[0].events))
             if batch and size > LARGEST_ENTRY:
                 break

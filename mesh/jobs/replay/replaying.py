@@ -20,6 +20,7 @@ from mesh.jobs.authoring.workflow import Workflow
 from mesh.jobs.journals.journal import Journal
 from mesh.jobs.journals.journals import Journals
 from mesh.jobs.journals.values import Values
+from mesh.jobs.journals.writer import Decide
 from mesh.jobs.owning.seat import Seat
 from mesh.jobs.replay.differences import differences
 from mesh.jobs.replay.divergence import Divergence
@@ -192,6 +193,9 @@ class _Sealed(Journal):
 
     async def append(self, *events: Event) -> None:
         raise ReplayDiverged(f"the replay would have journaled {type(events[0]).__name__}: this must not be")
+
+    async def decide(self, decide: Decide) -> None:
+        raise ReplayDiverged("the replay would have journaled something: this must not be")
 
     def note(self, event: Event) -> None:
         """What is only told is not told again."""

@@ -85,9 +85,14 @@ class Saga:
 
     async def _drop_waits(self) -> None:
         """Nobody waits any more for what the workflow waited for."""
-        left = [each.opened.key for each in self._journal.state.open_waits if SUFFIX not in each.opened.key]
-        if left:
-            await self._journal.append(*(WaitResolved(key=key, how="dropped") for key in left))
+        state = self._journal.state
+
+        def dropped() -> tuple[Event, ...]:
+            left = [each.opened.key for each in state.open_waits if SUFFIX not in each.opened.key]
+            return tuple(WaitResolved(key=key, how="dropped") for key in left)
+
+        if dropped():
+            await self._journal.decide(dropped)
 
     async def _undone(self, step: StepState, fault: Fault, do: Do) -> bool:
         """Whether it is undone in the end; False: a person has said that it stays as it is."""

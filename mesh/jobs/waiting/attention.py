@@ -84,9 +84,8 @@ class Attention:
         if self._unread or events:
             self._unread = False
             await self._read()
-            events = self._due()
-        if events:
-            await self._journal.append(*events)
+        if events or self._due():
+            await self._journal.decide(self._due)
             self._heard()
 
     def _due(self) -> tuple[Event, ...]:
@@ -96,7 +95,7 @@ class Attention:
     async def _read(self) -> None:
         state, tenant = self._journal.state, self._journal.tenant
         for stored in await self._inbox.unread(state, tenant):
-            await self._journal.append(*await self._inbox.events(state, tenant, stored))
+            await self._journal.decide(await self._inbox.decision(state, tenant, stored))
             self._heard()
 
     def _until_next(self) -> float | None:

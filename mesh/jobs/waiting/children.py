@@ -145,7 +145,8 @@ class Children:
             raise
         except MeshError as error:
             self._journal.check()
-            await self._journal.append(WaitResolved(key=opened.key, how="dropped", fault=error.fault()))
+            dropped = WaitResolved(key=opened.key, how="dropped", fault=error.fault())
+            await self._journal.decide(lambda: (dropped,) if state.waits[opened.key].answer is None else ())
 
     def _remaining(self, opened: WaitOpened) -> float | None:
         return None if opened.until is None else opened.until - self._journal.job_time()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mesh.jobs.journals.journals import Journals
 from mesh.jobs.journals.streams import INBOX
 from mesh.jobs.outside.words import in_short
@@ -51,18 +53,22 @@ class Inbox:
         """
         return await self._store.read(self._stream, self._subjects.inbox(tenant, state.job), after=state.inbox)
 
-    async def events(self, state: JobState, tenant: str, stored: Stored) -> tuple[Event, ...]:
-        """What the first of them comes to.
+    async def decision(self, state: JobState, tenant: str, stored: Stored) -> Callable[[], tuple[Event, ...]]:
+        """What the first of them comes to, by the state as it is whenever that is asked.
 
         Raises:
             Transient: the store is out of reach.
         """
         event = await self._event(state, tenant, stored)
-        if isinstance(event, CancelRequested | PauseRequested | Resumed):
+        if isinstance(event(), CancelRequested | PauseRequested | Resumed):
             await self._pass_on(state, tenant, stored)
-        if isinstance(event, PauseRequested) and state.unowned and state.status != "paused":
-            return event, Paused()
-        return (event,)
+
+        def events() -> tuple[Event, ...]:
+            what = event()
+            paused = isinstance(what, PauseRequested) and state.unowned and state.status != "paused"
+            return (what, Paused()) if paused else (what,)
+
+        return events
 
     async def _pass_on(self, state: JobState, tenant: str, stored: Stored) -> None:
         """What is said to a job is said to its children, before it is journaled: so that no crash keeps it from them."""
@@ -71,17 +77,18 @@ class Inbox:
             subject = self._subjects.inbox(tenant, each)
             await self._store.append(subject, stored.data, message_id=f"{each}.{stored.sequence}")
 
-    async def _event(self, state: JobState, tenant: str, stored: Stored) -> Event:
+    async def _event(self, state: JobState, tenant: str, stored: Stored) -> Callable[[], Event]:
         try:
             said = read_said(stored.data)
         except BadPayload as error:
-            return unreadable(stored.sequence, error.message)
+            passed = unreadable(stored.sequence, error.message)
+            return lambda: passed
         if isinstance(said, Pause | Resume | SendSignal):  # of the others a second one changes nothing by itself
             first = await self._echoes.first(tenant, state.job, stored, state.inbox)
             if first != stored.sequence:
-                return echoed(said, stored.sequence, first)
+                return lambda: echoed(said, stored.sequence, first)
         child = await self._child(state, tenant, said, stored) if isinstance(said, ChildEnded) else None
-        return taken(state, said, stored.sequence, stored.time, child)
+        return lambda: taken(state, said, stored.sequence, stored.time, child)
 
     async def _child(self, state: JobState, tenant: str, said: ChildEnded, stored: Stored) -> ChildOutcome | None:
         """How the child ended. It says so a moment before it does, so that its word cannot be lost; where it is not true yet,

@@ -138,7 +138,7 @@ class Waking:
     async def _write(self, state: JobState, tenant: str, at: float) -> bool:
         """Whether everything is journaled; False: the journal went on without us, read it again."""
         for stored in await self._inbox.unread(state, tenant):
-            if not await self._append(state, tenant, await self._inbox.events(state, tenant, stored)):
+            if not await self._append(state, tenant, (await self._inbox.decision(state, tenant, stored))()):
                 return False
         events = ready(state, at)
         return not events or await self._append(state, tenant, events)
