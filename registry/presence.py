@@ -114,7 +114,8 @@ class Presence:
         return self._heart.silent_for
 
     def on_lost(self, callback: Callable[[str], None]) -> None:
-        """Call this, with the reason, each time the lease is lost: when the count runs out, not when it is noticed."""
+        """Call this, with the reason, each time the lease is lost: when the count runs out, not when it is noticed; and when it
+        is `superseded`."""
         self._on_lost.append(callback)
 
     def on_regained(self, callback: Callable[[], None]) -> None:
@@ -209,6 +210,7 @@ class Presence:
         renewal = await self._holder.renew(self._lease())
         self._reached()
         if renewal == "superseded":
+            self._told_lost = False  # though it had run out before: now nothing brings it back
             self._tell_lost("another process took the name")
             return
         self._acquired()

@@ -142,6 +142,7 @@ class Peer(Speaking):
         self._micro = Micro(self)
         self.keeping = self._keeping()
         self.directory.on_change(self._changed_there)
+        self.presence.on_lost(self._name_lost)
 
     def _keeping(self) -> Keeping:
         return Keeping(
@@ -333,8 +334,21 @@ class Peer(Speaking):
         if change.kind == "process-down":
             self.exchange.lost(change.process, change.why)
 
+    def _name_lost(self, why: str) -> None:
+        """A lease may come back; a name that another start of the process has does not."""
+        if self.presence.superseded and not self._stopping:
+            self.spawn(self._step_back(), "step back")
+
+    async def _step_back(self) -> None:
+        """What comes under the name is the other's: both would do it. What is at work here is finished."""
+        if self._subscription is not None:
+            await self._subscription.close()
+        await self._micro.stop()
+        for key, actor in self.actors.items():
+            self.spawn(self.unhost(actor), f"stop {key}")
+
     def _check_staying(self) -> None:
-        if self._stopping:
+        if self._stopping or self.presence.superseded:
             raise self.leaving()
 
     def _free_name(self, agent: str) -> str:

@@ -38,6 +38,7 @@ logger = logging.getLogger("mesh.host.worker")
 _CANNOT_LOAD = 78
 _FAILED = 1
 _RETRY = 0.5
+_NAME_LOST = "another start of it has its name"
 _HOPELESS = (TypeError, ValueError, ImportError, Semantic)
 _HOPEFUL = (HandlerFailed, NameTaken)
 
@@ -161,7 +162,7 @@ class Worker:
                 async with asyncio.timeout(self._orders.beat_every):
                     await self._stop.wait()
             except TimeoutError:
-                if why := self._reserves.look():
+                if why := self._reserves.look() or (_NAME_LOST if mesh.peer.presence.superseded else ""):
                     self._give_up(why)
                 self._tether.beat(self._pulse(mesh, self._clock.monotonic() - due))
 
