@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from mesh.protocols.errors import TimedOut
+from mesh.protocols.errors import TimedOut, Unavailable
 from mesh.protocols.ports import Stored
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.feed import Feed
@@ -44,6 +44,11 @@ class Collection(ABC):
         """That was all."""
         if not self.complete.done():
             self.complete.set_result(None)
+
+    def interrupt(self) -> None:
+        """The connection is closed: the rest will not come."""
+        if not self.complete.done():
+            self.complete.set_exception(Unavailable("the connection was closed before everything was read"))
 
     def flow(self, answer: Callable[[], None]) -> None:
         """It is dealt with already."""
@@ -93,14 +98,17 @@ async def collected(bus: NatsBus, stream: str, subjects: str, collection: C) -> 
 
     Raises:
         TimedOut: that took too long.
+        Unavailable: the connection was closed for good meanwhile.
     """
     feed = Feed(bus, stream, (subjects,), collection)
     await feed.open()
+    bus.on_close(collection.interrupt)
     try:
         async with asyncio.timeout(WITHIN):
             await collection.complete
     except TimeoutError:
         raise TimedOut(f"reading {subjects} of {stream} took longer than {WITHIN:g} s") from None
     finally:
+        bus.off_close(collection.interrupt)
         await feed.close()
     return collection
