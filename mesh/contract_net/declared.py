@@ -24,6 +24,10 @@ class Declared:
         declared = self._directory.declared(capability)
         return declared.effect if declared else "costly"
 
+    def known(self, capability: str) -> bool:
+        """Whether anybody is there who declares it. While nobody is, it is nobody's mistake that it is not known to be pure."""
+        return self._directory.declared(capability) is not None
+
     def timeout(self, capability: str) -> float | None:
         """The default seconds of the capability, if anybody declares it."""
         declared = self._directory.declared(capability)

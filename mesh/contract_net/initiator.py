@@ -134,8 +134,9 @@ class Initiator:
         effect = wanted.effect or self.declared.effect(wanted.capability)
         keyed = self.declared.keyed(wanted.capability, effect)
         call = subcontracted(wanted, effect, conversation, keyed=keyed)
-        if (hedge := wanted.hedge) or (hedge is None and self.declared.hedged(call)):
-            return await HedgedCall(self, call, conversation, self.policy, hedge or True).run()
+        hedge = self.declared.hedged(call) if wanted.hedge is None else wanted.hedge
+        if hedge and (wanted.effect or self.declared.known(wanted.capability)):
+            return await HedgedCall(self, call, conversation, self.policy, hedge).run()
         return await self.give(call, conversation, self.policy)
 
     def give(

@@ -10,7 +10,7 @@ from mesh.actors.declaring.definition import Agent
 from mesh.actors.declaring.handler import command
 from mesh.actors.running.actor import Actor
 from mesh.actors.running.context import Context
-from mesh.protocols.errors import AgentLost, MeshError
+from mesh.protocols.errors import AgentLost, MeshError, NoBids
 from mesh.resilience.hedging import Hedge
 from tests.contract_net.market_place import MarketPlace, until
 
@@ -102,6 +102,12 @@ async def test_what_costs_twice_if_done_twice_is_refused(place: MarketPlace) -> 
         await client.call("do", 0.0, hedge=SOON)
     await place.worker("b", effect="pure")
     assert await client.call("do", 0.0, effect="pure", hedge=SOON) in ("a", "b")
+
+
+async def test_a_hedge_while_nobody_is_there_is_no_mistake_of_the_caller(place: MarketPlace) -> None:
+    client = await place.client()
+    with pytest.raises(NoBids):
+        await client.call("do", 0.0, hedge=SOON, timeout=2.0)
 
 
 async def test_awards_that_nobody_answers_are_made_again_within_the_budget_of_retries(place: MarketPlace) -> None:
