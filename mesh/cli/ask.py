@@ -63,9 +63,13 @@ async def _ask(options: Options, target: str, content: msgspec.Raw, about: dict[
 
 
 async def _stream(options: Options, target: str, content: msgspec.Raw, about: dict[str, Any]) -> None:
+    streamed = False
     async with connected(options) as mesh:
         async for item in mesh.stream(target, content, **about):
             print_line(item)
+            streamed = True
+    if not streamed:
+        note("nothing was streamed; what a command that does not stream gives is printed without --stream")
 
 
 def _print(answer: Answer[Any], output: Format) -> None:

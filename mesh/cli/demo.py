@@ -19,7 +19,7 @@ import typer
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note
 from mesh.cli.review import ReviewFormat, print_review
-from mesh.cli.running import run
+from mesh.cli.running import run, tidy_on_sigterm
 from mesh.settings.folder import FOLDER
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ async def _demo(options: Options, keep: bool, below: Path) -> None:
     if lacking := shortage():
         note(lacking)
     async with (
+        tidy_on_sigterm(),
         _sample(below) as repository,
         ephemeral_host(team(), namespace=NAMESPACE, repositories=(repository,), below=below) as running,
         Mesh.connect(running.target, namespace=NAMESPACE, name="demo") as mesh,

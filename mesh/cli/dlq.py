@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ from mesh.cli.options import Options, shared_options
 from mesh.cli.output import note, print_rows, print_value
 from mesh.cli.payload import read_payload
 from mesh.cli.running import connected, run
+from mesh.cli.telling import user
 from mesh.protocols.errors import Refused
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def redrive(
     async def work(found: Letters) -> list[Closed]:
         chosen = [(await found.find(each)).letter for each in letters]
         data = None if given is None else bytes(given)
-        return [await found.redrive(each, by or getpass.getuser(), corrected=data) for each in chosen]
+        return [await found.redrive(each, by or user(), corrected=data) for each in chosen]
 
     tell(_with_letters(options, work), options, "redriven")
 
@@ -104,7 +104,7 @@ def drop(
 
     async def work(found: Letters) -> list[Closed]:
         chosen = [(await found.find(each)).letter for each in letters]
-        return [await found.drop(each, by or getpass.getuser(), reason) for each in chosen]
+        return [await found.drop(each, by or user(), reason) for each in chosen]
 
     tell(_with_letters(options, work), options, "dropped")
 

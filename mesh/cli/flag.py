@@ -47,7 +47,10 @@ def set_flag(
     options: Options,
     name: Name,
     value: Annotated[
-        str, typer.Argument(metavar="VALUE", help="true, false, a number, or any text; below zero after --.")
+        str,
+        typer.Argument(
+            metavar="VALUE", help="true, false, a number, or any text; '' is the empty one; below zero after --."
+        ),
     ],
     tenant: Tenant = "",
     agent: Agent = "",

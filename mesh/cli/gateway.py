@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -126,6 +126,11 @@ def list_webhooks(
     state: Annotated[str, typer.Option(help="Only in this state: waiting, claimed, delivered or dead.")] = "",
 ) -> None:
     """List webhooks, the oldest first: those to come, those delivered in the last days, those given up."""
+
+    from mesh.gateway.webhooks.hook import HookState
+
+    if state and state not in get_args(HookState):
+        raise BadInput(f"no webhook is ever {state!r}: --state takes one of {', '.join(get_args(HookState))}")
 
     async def work() -> list[dict[str, Any]]:
         async with _ledger(options) as ledger:

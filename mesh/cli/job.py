@@ -16,7 +16,7 @@ from mesh.cli.job_fork import diff, fork
 from mesh.cli.job_replay import replay
 from mesh.cli.options import Format, Options, drawn_options, shared_options
 from mesh.cli.output import note, print_line, print_rows, print_table, print_value, printable
-from mesh.cli.running import connected, run
+from mesh.cli.running import connected, for_a_while, run
 from mesh.cli.submit import WithDegraded, follow
 from mesh.cli.timeline import draw_timeline
 from mesh.jobs.outside.words import in_short
@@ -117,7 +117,7 @@ def events(
     job: Id,
     following: Annotated[bool, typer.Option("-f", "--follow", help="Go on with the events to come.")] = False,
 ) -> None:
-    """Print the job's journal, an event a line."""
+    """Print the job's journal, an event a line; with -f also those to come, until its end or --timeout."""
 
     async def work() -> None:
         async with connected(options) as mesh:
@@ -130,7 +130,7 @@ def events(
                 async for record in records:
                     _print_record(record, options.output)
 
-    run(work())
+    run(for_a_while(work(), options.timeout if following else None))
 
 
 @app.command("result")

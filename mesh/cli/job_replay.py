@@ -62,7 +62,10 @@ async def _from_mesh(options: Options, job: str, code: str, save: str) -> list[R
         workflow = find_code(code, state.head.workflow if state.head else "", state.head.version if state.head else 0)
         report = await replay_state(state, workflow, fetch)
     if save:
-        write_recording(Path(save), records, fetched)
+        try:
+            write_recording(Path(save), records, fetched)
+        except OSError as error:
+            raise BadInput(f"cannot write {save}: {error.strerror or error}") from None
         note(f"written to {save}")
     return [report]
 

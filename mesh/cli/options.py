@@ -114,18 +114,16 @@ def _with_options(command: Callable[..., Any], options: dict[str, tuple[Any, Any
 
 
 def refuse_empty(context: typer.Context, given: Mapping[str, Any]) -> None:
-    """Refuse an option that was typed and says nothing: a variable of a script that was not set. It must not mean what leaving it
-    out means, such as every tenant, no end, or another server.
+    """Refuse what was typed and says nothing: a variable of a script that was not set. It must not mean what leaving it out means,
+    such as every tenant, no end, or another server; nor the only job there is, whose id begins so.
 
     Raises:
         BadInput: says which one.
     """
     for each in context.command.params:
-        source = context.get_parameter_source(each.name or "")
-        if (
-            given.get(each.name or "") == ""
-            and each.param_type_name == "option"
-            and source
-            and source.name == "COMMANDLINE"
-        ):
-            raise BadInput(f"{max(each.opts, key=len)} is empty: say something, or leave it out")
+        value, source = given.get(each.name or ""), context.get_parameter_source(each.name or "")
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        if value == "" or (isinstance(value, list | tuple) and "" in value):
+            named = max(each.opts, key=len) if each.param_type_name == "option" else (each.name or "").upper()
+            raise BadInput(f"{named} is empty: say something, or leave it out")

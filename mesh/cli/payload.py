@@ -34,8 +34,8 @@ def demands(
     Raises:
         BadInput: one of them cannot be.
     """
-    if budget is not None and budget < 0:
-        raise BadInput("--budget must not be negative")
+    if budget is not None and not budget >= 0:
+        raise BadInput("--budget must be a number that is not negative")
     return Constraints(budget=Budget(money=budget), boundary=boundary, priority=priority, labels=pairs(labels))
 
 

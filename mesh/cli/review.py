@@ -17,7 +17,7 @@ import typer
 from mesh.cli.exits import BadInput, Exit
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_value
-from mesh.cli.running import connected, run
+from mesh.cli.running import connected, run, tidy_on_sigterm
 from mesh.protocols.errors import BadPayload, Refused, TimedOut, Unavailable
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ async def _reviewed(options: Options, path: Path, range_: str, patch: bytes | No
                 raise
             note(f"the mesh cannot review this repository ({error}); starting a team for it")
     _check_readable(patch)
-    async with _own_team(places) as mesh:
-        return await _done(mesh, places[0], range_, patch, options)
+    async with tidy_on_sigterm(), _own_team(places) as mesh:
+        return await _done(mesh, places[0], range_, patch, options, goes_on=False)
 
 
 def _check_readable(patch: bytes | None) -> None:
@@ -173,8 +173,10 @@ async def _own_team(repositories: tuple[Path, ...]) -> AsyncIterator[Mesh]:
         yield await stack.enter_async_context(Mesh.connect(own.target, namespace=own.namespace, name="review"))
 
 
-async def _done(mesh: Mesh, top: Path, range_: str, patch: bytes | None, options: Options) -> Review:
-    """Submit the review, show how it goes, and give what came out."""
+async def _done(
+    mesh: Mesh, top: Path, range_: str, patch: bytes | None, options: Options, *, goes_on: bool = True
+) -> Review:
+    """Submit the review, show how it goes, and give what came out. `goes_on`: whether it does when nobody waits any more."""
     from mesh.agents.review.findings import Review
     from mesh.cli.progress import JobProgress
 
@@ -182,8 +184,13 @@ async def _done(mesh: Mesh, top: Path, range_: str, patch: bytes | None, options
     try:
         with JobProgress() as progress:
             state = await handle.watch(progress.tell, timeout=options.timeout)
-    except (asyncio.CancelledError, TimedOut):
-        note(f"job {handle.id} goes on: `mesh job result {handle.id}` waits for it")
+    except (asyncio.CancelledError, TimedOut) as end:
+        if goes_on:
+            note(f"job {handle.id} goes on: `mesh job result {handle.id}` waits for it")
+        elif isinstance(end, TimedOut):
+            raise TimedOut(
+                f"the review took longer than {options.timeout:g} s; its team is gone, and the review with it"
+            ) from None
         raise
     review: Review = await handle.outcome(state, returns=Review)
     return review

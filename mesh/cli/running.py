@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from mesh.cli.options import Options
 from mesh.event_loop import run as run
@@ -50,6 +54,31 @@ async def connected(options: Options, *, name: str = "cli") -> AsyncIterator[Mes
     target, namespace = whereabouts(options)
     async with Mesh.connect(target, namespace=namespace, name=name) as mesh:
         yield mesh
+
+
+@asynccontextmanager
+async def tidy_on_sigterm() -> AsyncIterator[None]:
+    """SIGTERM ends what is inside as Ctrl-C does, so that it takes along what it has made: servers, processes, folders. The exit
+    code is 143, as of what the signal ends."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    task, loop, asked = asyncio.current_task(), asyncio.get_running_loop(), asyncio.Event()
+    assert task is not None
+
+    def end() -> None:
+        asked.set()
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, end)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if asked.is_set():
+            raise typer.Exit(128 + signal.SIGTERM) from None
+        raise
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 async def for_a_while(work: Awaitable[None], seconds: float | None) -> None:

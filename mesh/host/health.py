@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import msgspec
 
-from mesh.protocols.errors import Unavailable
+from mesh.settings.errors import BadSettings
 
 _TIMEOUT = 5.0
 _LONGEST = 8192
@@ -34,7 +34,7 @@ class Health:
         """Listen.
 
         Raises:
-            Unavailable: the address cannot be had.
+            BadSettings: the address cannot be had.
         """
         host, _, port = self._address.rpartition(":")
         try:
@@ -42,7 +42,7 @@ class Health:
                 self._serve, host.strip("[]") or "127.0.0.1", int(port), limit=_LONGEST
             )
         except (OSError, ValueError, OverflowError) as error:
-            raise Unavailable(
+            raise BadSettings(
                 f'health checks cannot listen on {self._address!r} ({error}); write something like "127.0.0.1:8080"'
             ) from error
 

@@ -147,7 +147,7 @@ class Host:
         """Start everything. Returns before it is ready.
 
         Raises:
-            Unavailable: the address of the health checks cannot be had.
+            BadSettings: the address of the health checks cannot be had.
         """
         self._folder.create()
         if self.health is not None:

@@ -91,4 +91,4 @@ async def test_the_manifest_says_how_long_and_where(host: Mesh, cli: CommandLine
     assert [each.name for each in (cli.folder / "kept" / "default").iterdir() if each.is_dir()] == ["quick"]
     (cli.folder / "mesh.toml").write_text('[retention]\ndays = "x"\n[[agents]]\nuse = "a.b:C"\n')
     code, _, err = await cli("archive", "ls")
-    assert (code, "mesh.toml" in err and "retention.days" in err) == (1, True), err
+    assert (code, "mesh.toml" in err and "retention.days" in err) == (2, True), err

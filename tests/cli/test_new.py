@@ -81,7 +81,7 @@ def test_agents_with_difficult_names_pass_their_tests_side_by_side(tmp_path: Pat
     pass_tests(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["", "Greeter", "my_agent", "a.b", "über", "-x", "a b", "../x", "x" * 64, "*"])
+@pytest.mark.parametrize("name", ["Greeter", "my_agent", "a.b", "über", "-x", "a b", "../x", "x" * 64, "*"])
 def test_a_bad_name_is_bad_input_and_nothing_is_written(tmp_path: Path, name: str) -> None:
     ended = run_mesh("new", "agent", "--", name, folder=tmp_path)
     assert ended.returncode == 2

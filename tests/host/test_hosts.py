@@ -27,9 +27,10 @@ from mesh.host.manifest import AgentEntry, HostTable, Manifest
 from mesh.host.spawning import PlainSpawner
 from mesh.host.stopping import stop_hosts
 from mesh.host.supervisor import NotReady
-from mesh.protocols.errors import InvalidName, Refused, TimedOut, Unavailable
+from mesh.protocols.errors import InvalidName, Refused, TimedOut
 from mesh.protocols.naming.names import check_name
 from mesh.server.process_mark import mark_of
+from mesh.settings.errors import BadSettings
 from mesh.settings.folder import MeshFolder
 from mesh.settings.target import ServerTarget
 from tests.host.conftest import QUICK, STUB, entry
@@ -157,7 +158,7 @@ async def test_ready_checks_succeed_once_everything_is_ready(host: MakeHost) -> 
 
 
 async def test_an_address_for_health_checks_that_cannot_be_had_says_so() -> None:
-    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:8080"):
+    with pytest.raises(BadSettings, match=r"127\.0\.0\.1:8080"):
         await Health("nonsense", {}).start()
 
 

@@ -1,4 +1,4 @@
-"""A command whose streams lead nowhere, or whose folder is gone, says so; it neither dies of it nor prints a traceback."""
+"""A command whose streams lead nowhere, whose folder is gone, or that was given nothing, says so; it neither dies of it nor guesses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mesh.cli.main import main
-from tests.command_line import MESH_PROCESS, without_settings
+from tests.command_line import MESH_PROCESS, run_mesh, without_settings
 
 
 def shell(folder: Path, streams: str, before: str = "") -> subprocess.CompletedProcess[str]:
@@ -47,3 +47,20 @@ def test_a_folder_that_is_gone_is_said_in_one_line(
     with pytest.raises(SystemExit) as end:
         main()
     assert (end.value.code, "has been removed" in capsys.readouterr().err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("job", "cancel", ""),
+        ("dlq", "drop", "letter", ""),
+        ("approvals", "approve", "job", "", "--yes"),
+        ("kill", "agent", "reviewer", "--reason", "x", "--until", ""),
+        ("submit", "ship", "{}", "--key", ""),
+        ("registry", "ls", "--server", ""),
+    ],
+    ids=" ".join,
+)
+def test_what_is_empty_does_not_mean_everything(typed: tuple[str, ...], tmp_path: Path) -> None:
+    ended = run_mesh(*typed, folder=tmp_path, NATS_URL="nats://127.0.0.1:1")
+    assert (ended.returncode, "is empty: say something, or leave it out" in ended.stderr) == (2, True), ended.stderr
