@@ -36,7 +36,8 @@ MAX_DEPTH = 100
 MAX_DEADLINE = 10 * 365 * 86400.0
 
 _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
-_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
+_NESTING = re.compile(rb'"[^"\\]*(?:\\.?[^"\\]*)*(?:"|\Z)|[\[{\]}]', re.DOTALL)
+"""A text that has no end goes to the end of the input: looked for again from each of its quotes, it would take for ever."""
 
 
 class Terms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -84,7 +85,7 @@ def read_input(data: bytes) -> msgspec.Raw:
     """
     if not data:
         return NULL
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _too_deep(data):
         raise BadPayload(f"the input is nested deeper than {MAX_DEPTH} levels")
     try:
         msgspec.json.decode(data)
@@ -93,15 +94,16 @@ def read_input(data: bytes) -> msgspec.Raw:
     return msgspec.Raw(data)
 
 
-def _depth(data: bytes) -> int:
-    depth = deepest = 0
+def _too_deep(data: bytes) -> bool:
+    depth = 0
     for match in _NESTING.finditer(data):
         if match[0] in b"[{":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > MAX_DEPTH:
+                return True
         elif match[0] in b"]}":
             depth -= 1
-    return deepest
+    return False
 
 
 def digest_of(value: bytes | msgspec.Raw) -> str:

@@ -103,6 +103,17 @@ def test_what_is_not_plain_json_is_a_bad_payload(data: bytes) -> None:
         read_input(data)
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "rest", [b'"' + b'\\"' * 500_000, b'"' + b'\\"' * 500_000 + b"\\", b'"\\' * 300_000, b"[" * 999_000]
+)
+def test_no_input_takes_longer_to_read_than_its_length_deserves(rest: bytes) -> None:
+    """One message of a stranger must not hold every host that takes it in, one after the other."""
+    for opening in (b"[" * (MAX_DEPTH - 1), b"[]," * 200):
+        with pytest.raises(BadPayload):
+            read_input(opening + rest)
+
+
 def test_nesting_is_counted_outside_strings_only() -> None:
     brackets = b'["' + b"[" * 1000 + b'", "\\"[[["]'
     assert bytes(read_input(brackets)) == brackets
