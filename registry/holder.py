@@ -39,6 +39,8 @@ class Holder:
         self._key = lease_key(process)
         self._incarnation = ""
         self._vanished = False
+        self._newest = 0
+        self._rival: KeyValue | None = None
         self._bucket: Bucket | None = None
 
     async def take(self, lease: Lease, alive: Alive) -> None:
@@ -69,7 +71,7 @@ class Holder:
         """Write the lease over our last revision, or anew if it is gone.
 
         Raises:
-            MeshError: the store is out of reach; whether it was written is settled by the next call.
+            MeshError: the store is out of reach, or behind; whether it was written is settled by the next call.
         """
         for _ in range(TRIES):
             if await self._write(lease, self._term.revision):
@@ -78,6 +80,7 @@ class Holder:
             found = await (await self._open()).get(self._key)
             holder = _holder(found)
             if found is not None and holder is not None and holder.incarnation != lease.incarnation:
+                self._check_rival(found)
                 self._term.superseded()
                 return "superseded"
             if found is None:
@@ -86,6 +89,17 @@ class Holder:
             else:
                 self._term.adopt(found.revision)
         raise Conflict(f"the lease {self._key!r} changed {TRIES} times while it was being renewed")
+
+    def _check_rival(self, found: KeyValue) -> None:
+        """Another's lease that is older than ours may be what a server which is behind still has of an earlier start. It is a
+        rival's, in a store that was made anew, if it is being renewed.
+
+        Raises:
+            Conflict: that is not known yet.
+        """
+        rival, self._rival = self._rival, found
+        if found.revision < self._newest and (rival is None or rival.revision == found.revision):
+            raise Conflict(f"an older lease than ours was read under {self._key!r}: is a server of the cluster behind?")
 
     async def release(self) -> None:
         """Purge the lease, if it is still ours. Again: nothing happens."""
@@ -132,6 +146,7 @@ class Holder:
             self.forget_bucket()
             raise
         self._term.acquired(stored, began)
+        self._newest, self._rival = stored, None
         return True
 
     async def _open(self) -> Bucket:

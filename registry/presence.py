@@ -234,7 +234,9 @@ class Presence:
         """All who have something to write meanwhile wait for the same round."""
         if self._writing is None or self._writing.done():
             self._writing = asyncio.get_running_loop().create_task(self._write(), name="records")
-        if not await asyncio.shield(self._writing):
+        writing = self._writing
+        await asyncio.wait([writing])
+        if writing.cancelled() or not writing.result():  # cancelled: by `stop`, which is not for whoever waits here
             self._due.set()
 
     def _stored(self, record: Instance, revision: int) -> None:

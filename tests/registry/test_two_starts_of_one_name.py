@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from mesh.protocols.errors import TimedOut
-from mesh.protocols.ports import Clock
+from mesh.protocols.ports import Clock, KeyValue
 from mesh.registry.buckets import open_leases, open_records
 from mesh.registry.listing import Change
 from mesh.testing.virtual_time import until
@@ -133,3 +133,59 @@ async def test_records_are_written_anew_with_a_lease_whose_writing_anew_went_una
     await clock.sleep(5)
     assert not unanswered
     assert [each.key for each in await records.all()] == ["ann.greeter.1"]
+
+
+async def test_a_look_at_the_lease_that_is_behind_costs_nobody_its_name(
+    crew: Crew, server: MemoryServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One server of a cluster may answer with what stood there before: the lease of the start before this one."""
+    old = await crew.join("ann")
+    before = await (await open_leases(old.connection.store, SUBJECTS)).get("proc.ann")
+    server.kill("ann")
+    ann = await crew.join("ann")
+    bucket = await ann.presence._holder._open()
+    get, behind = bucket.get, [before, before]
+
+    async def late(key: str) -> KeyValue | None:
+        return behind.pop() if behind else await get(key)
+
+    monkeypatch.setattr(bucket, "get", late)
+    monkeypatch.setattr(ann.presence._holder, "forget_bucket", lambda: None)
+    found = await get("proc.ann")
+    assert found is not None
+    assert found.value is not None
+    await bucket.put("proc.ann", found.value, ttl=3)  # a renewal of ours whose answer was lost
+    await until(lambda: not behind, timeout=5)
+    await clock.sleep(3)
+    assert ann.presence.confident
+
+
+async def test_who_took_the_name_in_a_store_made_anew_has_it_though_revisions_began_anew(
+    crew: Crew, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = await crew.join("ann")
+    leases = await open_leases(ann.connection.store, SUBJECTS)
+    entry = await leases.get("proc.ann")
+    assert entry is not None
+    assert entry.value is not None
+    other = entry.value.replace(ann.presence.incarnation.encode(), b"another")
+    ann.presence._term.revision = ann.presence._holder._newest = 1_000_000
+
+    async def renew() -> None:
+        while True:
+            await leases.put("proc.ann", other, ttl=3)
+            await clock.sleep(1)
+
+    renewing = asyncio.ensure_future(renew())
+    await until(lambda: ann.presence.superseded, timeout=10)
+    renewing.cancel()
+
+
+async def test_who_registers_while_its_process_leaves_is_not_cancelled(crew: Crew, server: MemoryServer) -> None:
+    ann = await crew.join("ann")
+    server.storage.available = False
+    registering = asyncio.ensure_future(ann.presence.register(instance_of("ann")))
+    await asyncio.sleep(0)
+    assert ann.presence._writing is not None
+    await ann.presence.stop()
+    await registering
