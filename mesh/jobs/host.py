@@ -44,7 +44,8 @@ class JobHost:
 
         Raises:
             TypeError: it is no workflow. ValueError: a version that is asked for is not among them.
-            NameTaken: another living process has this process's name. Unavailable: the store is out of reach.
+            NameTaken: another living process has this process's name. Draining: this one is leaving. Unavailable: the store is out
+                of reach.
         """
         chosen = _chosen(workflows, versions)
         await self._peer.registration.begin()
@@ -56,12 +57,12 @@ class JobHost:
     async def drain(self, within: float = 30.0) -> None:
         """Take nothing more in, finish what can be finished `within` seconds, and hand the rest back."""
         self._forget()
-        if not self.owner.workflows:
-            return
-        await self._peer.presence.update(self._record("draining"))
+        if self.owner.workflows:
+            await self._peer.presence.update(self._record("draining"))
         await self.owner.drain(within)
         self._tell_no_more()
-        await self._peer.presence.deregister(self._record("draining"))
+        if self.owner.workflows:
+            await self._peer.presence.deregister(self._record("draining"))
 
     async def stop(self) -> None:
         """Leave at once: others claim what is left. Again: nothing happens."""

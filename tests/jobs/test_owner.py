@@ -12,7 +12,7 @@ from job_stage import World
 from mesh.jobs.authoring.workflow import Job, workflow
 from mesh.jobs.journals.journals import Journals
 from mesh.protocols.dead_letters import DeadLetter
-from mesh.protocols.errors import Cancelled, MeshError, TimedOut
+from mesh.protocols.errors import Cancelled, Draining, MeshError, TimedOut
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.ports import Clock, Ids
 from mesh.testing.virtual_time import until
@@ -247,4 +247,23 @@ async def test_what_is_said_to_a_job_is_heard_while_its_owner_leaves(clock: Cloc
         await handle.result(100)
     assert clock.monotonic() - began < 5
     await draining
+    await world.close()
+
+
+@pytest.mark.parametrize("leave", ["stop", "drain"])
+@pytest.mark.parametrize("hops", range(0, 60, 4))
+async def test_who_leaves_while_it_still_takes_a_workflow_up_takes_nothing_in_any_more(
+    leave: str, hops: int, clock: Clock, ids: Ids
+) -> None:
+    world = world_of(clock, ids)
+    owner = await world.host("p")
+    hosting = asyncio.ensure_future(owner.host(slow))
+    await clock.sleep(hops * 0.0005)
+    await getattr(owner, leave)()
+    (error,) = await asyncio.gather(hosting, return_exceptions=True)
+    assert error is None or isinstance(error, Draining)
+    ours = ("jobs ", "ingress ", "overtaking ", "inbox of jobs", "timers of jobs")
+    assert not [each for each in asyncio.all_tasks() if each.get_name().startswith(ours)]
+    with pytest.raises(Draining):
+        await owner.host(slow_two)
     await world.close()

@@ -31,7 +31,7 @@ from mesh.jobs.steps.calls import Contractor
 from mesh.jobs.waiting.inbox import Inbox
 from mesh.jobs.waiting.timers import Timers
 from mesh.jobs.waiting.waking import Waking
-from mesh.protocols.errors import LeaseLost, MeshError
+from mesh.protocols.errors import Draining, LeaseLost, MeshError
 from mesh.protocols.job_state import JobState
 from mesh.protocols.ports import Message, Subscription
 from mesh.registry.records import Figures
@@ -94,7 +94,7 @@ class Owner:
         """Take in and drive the jobs of this version from now on, those first that are left over. Again: nothing happens.
 
         Raises:
-            ValueError: another workflow of that name and version is hosted here.
+            ValueError: another workflow of that name and version is hosted here. Draining: the process is leaving.
             Unavailable · TimedOut · NoResponders: the store is out of reach.
         """
         async with self._hosting:  # one after the other: what a first one begins, the next finds
@@ -103,6 +103,8 @@ class Owner:
 
     async def _host(self, workflow: Workflow[Any]) -> None:
         identity = (workflow.name, workflow.version)
+        if self._draining:
+            raise Draining(f"the process is leaving, and takes up no jobs of workflow {workflow.name!r} any more")
         if self.workflows.get(identity, workflow) is not workflow:
             raise ValueError(f"two workflows are called {workflow.name!r}, version {workflow.version}: change one")
         await self._begin()
@@ -298,9 +300,14 @@ class Owner:
     # -- leaving
 
     async def _close(self) -> None:
+        """What is being taken up in this moment is closed with the rest."""
         self._draining = True
         self._room.close()
         self._forget()
+        async with self._hosting:
+            await self._close_intake()
+
+    async def _close_intake(self) -> None:
         await self._ingress.close()
         await self._unclaimed.close()
         tasks, self._tasks = self._tasks, []
