@@ -56,6 +56,26 @@ async def test_over_tls_everything_is_carried_and_comes_back_after_a_restart(
 
 
 @needs_openssl
+async def test_a_certificate_of_ours_that_was_renewed_is_shown_from_the_next_reconnect_on(
+    tmp_path: Path, dial: Dial
+) -> None:
+    proof, old, new = (Certificate(tmp_path / name) for name in ("proof", "old", "new"))
+    mine, key, trusted = (tmp_path / name for name in ("mine.pem", "mine.key", "trusted.pem"))
+
+    def use(ours: Certificate) -> None:
+        for found, place in ((ours.certificate, mine), (ours.key, key), (ours.certificate, trusted)):
+            shutil.copy(found, place)
+
+    use(old)
+    with SpecialServer(tmp_path / "s", extra=proof.section(f'ca_file: "{trusted}", verify: true')) as server:
+        url = server.url.replace("nats://", "tls://")
+        connection = await dial(url, tls_ca=str(proof.certificate), tls_cert=str(mine), tls_key=str(key))
+        use(new)
+        await comes_back(connection, server)
+        await carries_everything(connection)
+
+
+@needs_openssl
 async def test_a_certificate_of_nobody_we_trust_is_refused_with_what_to_do(tmp_path: Path, dial: Dial) -> None:
     proof, other = Certificate(tmp_path / "proof"), Certificate(tmp_path / "other")
     with (

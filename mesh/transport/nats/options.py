@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import ssl
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Any
 from mesh.protocols.errors import Unavailable
 from mesh.settings.target import ServerTarget
 from mesh.transport.nats.library import Server
+
+log = logging.getLogger("mesh.transport")
 
 PING_INTERVAL = 5
 """Seconds; a hung server is noticed after three of them."""
@@ -24,6 +27,8 @@ def connect_options(target: ServerTarget, name: str, source: random.Random) -> d
     Raises:
         Unavailable: a file that the target names cannot be used.
     """
+    context = _tls(target)
+    proof = {} if context is None else {"tls": context, "tls_handshake_first": target.tls_first}
     return {
         "servers": list(target.urls),
         "name": name or None,
@@ -32,17 +37,19 @@ def connect_options(target: ServerTarget, name: str, source: random.Random) -> d
         "connect_timeout": 2,
         "reconnect_time_wait": 0.05,
         "max_reconnect_attempts": 1,
-        "reconnect_to_server_handler": jittered(source),
+        "reconnect_to_server_handler": jittered(source, lambda: _read_again(context, target)),
         "inbox_prefix": target.inbox_prefix or "_INBOX",
         **_credentials(target),
-        **_tls(target),
+        **proof,
     }
 
 
-def jittered(source: random.Random) -> Choice:
-    """The server that failed least, after a random pause that doubles with its failures: nobody reconnects in step."""
+def jittered(source: random.Random, prepare: Callable[[], None]) -> Choice:
+    """The server that failed least, after a random pause that doubles with its failures: nobody reconnects in step. `prepare` is
+    called before each attempt."""
 
     def choose(servers: list[Server], _: dict[str, Any]) -> tuple[Server, float]:
+        prepare()
         fewest = min(server.reconnects for server in servers)
         chosen = source.choice([server for server in servers if server.reconnects == fewest])
         longest = min(RETRY_LONGEST, RETRY_FIRST * 2 ** min(fewest, 10))
@@ -73,14 +80,29 @@ def _need_nkeys(target: ServerTarget) -> None:
         ) from error
 
 
-def _tls(target: ServerTarget) -> dict[str, Any]:
-    wanted = target.tls_ca or target.tls_cert or any(url.startswith(("tls://", "wss://")) for url in target.urls)
-    if not wanted:
-        return {}
+def _tls(target: ServerTarget) -> ssl.SSLContext | None:
+    if not (target.tls_ca or target.tls_cert or any(url.startswith(("tls://", "wss://")) for url in target.urls)):
+        return None
     try:
         context = ssl.create_default_context(cafile=target.tls_ca)
-        if target.tls_cert:
-            context.load_cert_chain(target.tls_cert, target.tls_key)
+        _show(context, target)
     except OSError as error:
         raise Unavailable(f"cannot use the TLS files for {target.url} (from {target.source}): {error}") from error
-    return {"tls": context, "tls_handshake_first": target.tls_first}
+    return context
+
+
+def _show(context: ssl.SSLContext, target: ServerTarget) -> None:
+    if target.tls_cert:
+        context.load_cert_chain(target.tls_cert, target.tls_key)
+
+
+def _read_again(context: ssl.SSLContext | None, target: ServerTarget) -> None:
+    """Certificates are renewed while we run, and the one we began with expires: reconnects show, and trust, what is there now."""
+    if context is None:
+        return
+    try:
+        if target.tls_ca:
+            context.load_verify_locations(cafile=target.tls_ca)
+        _show(context, target)
+    except OSError as error:
+        log.warning("the TLS files for %s cannot be read now, those read before are used: %s", target.url, error)
