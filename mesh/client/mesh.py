@@ -26,6 +26,7 @@ from mesh.contract_net.knobs import forgetting_choice, policy_choice
 from mesh.contract_net.participant import Participant
 from mesh.protocols.naming.names import check_name
 from mesh.protocols.ports import Clock, Ids, Subscription
+from mesh.resilience.deadline import Deadline
 from mesh.settings.choices import batches_choice, quiet_awards_choice
 from mesh.settings.finding import find_server
 from mesh.settings.target import ServerTarget, target_of
@@ -239,16 +240,19 @@ class Mesh(Speech):
 
     async def drain(self, timeout: float = 30.0) -> None:
         """Take no more work, finish or hand back what is here within `timeout` seconds, and leave the mesh."""
+        deadline = Deadline.after(self.peer.clock, timeout)
         if self._jobs is not None:
             await self._jobs.drain(timeout)
-        await self.peer.drain(timeout)
+        await self.peer.drain(max(0.0, deadline.remaining()))
 
     async def stop(self) -> None:
         """Leave the mesh at once. Again: nothing happens."""
-        if self._jobs is not None:
-            await self._jobs.stop()
-        await self.peer.stop()
-        await self._broadcast.stop()
+        try:
+            if self._jobs is not None:
+                await self._jobs.stop()
+        finally:
+            await self.peer.stop()
+            await self._broadcast.stop()
 
 
 def _host_name() -> str:

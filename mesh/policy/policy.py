@@ -162,8 +162,8 @@ class Policy:
         """A switch with an end is lifted at it, by the clock on the wall, as people mean it; also while the store is away."""
         if (timer := self._timers.pop(key, None)) is not None:
             timer.cancel()
-        switch = self._board.switches.all.get(key)
-        if switch is None or switch.until is None:
+        switch = self._board.entries.get(key)
+        if not isinstance(switch, Switch) or switch.until is None:
             return
         left = switch.until - self._clock.now()
         if left > 0:

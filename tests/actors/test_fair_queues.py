@@ -90,6 +90,36 @@ def test_twice_the_weight_is_twice_the_turns() -> None:
     assert Counter(tenants(drained(queue)[:6])) == {"a": 4, "b": 2}
 
 
+def test_a_weight_counts_from_the_moment_it_is_given() -> None:
+    host, mailbox = Landlord(a=Given(weight=100.0), b=Given(weight=1.0)), Mailbox()
+    for number in range(100):
+        mailbox.put(work("ab"[number % 2], at=number), host)
+    assert mailbox.take() is not None
+    host.shares = {"a": Given(weight=1.0), "b": Given(weight=100.0)}
+    mailbox.share_out(host)
+    assert Counter(tenants(drained(mailbox)[:40]))["b"] >= 36
+
+
+@pytest.mark.parametrize("least", [1.0, 0.1, 0.01])
+def test_a_tenant_with_a_small_weight_does_not_have_the_others_wait_for_one_another(least: float) -> None:
+    """Whoever asks again as soon as it is answered has every second turn beside one that always has much waiting."""
+    queue = FairQueue(Landlord(batch=Given(weight=least), busy=Given(weight=1.0)))
+    for number in range(500):
+        queue.append(work(("batch", "busy")[number % 2], at=number))
+    queue.append(work("one"))
+    handled, waits = [], 0
+    while len(handled) < 300 and (taken := queue.popleft()) is not None:
+        handled.append(taken.envelope.tenant)
+        waits += 1
+        if taken.envelope.tenant == "one":
+            assert waits <= 3
+            queue.append(work("one"))
+            waits = 0
+    served = Counter(handled)
+    assert abs(served["one"] - served["busy"]) <= 2
+    assert abs(served["batch"] - served["busy"] * least) <= 2
+
+
 def test_the_urgent_goes_first_and_waiting_makes_up_for_priority() -> None:
     mailbox, host = Mailbox(), Landlord()
     works = {

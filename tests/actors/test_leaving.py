@@ -9,15 +9,19 @@ import msgspec
 import pytest
 
 from mesh.actors.deciding import Deciding
-from mesh.actors.declaring.definition import Agent
+from mesh.actors.declaring.definition import Agent, agent
 from mesh.actors.declaring.handler import command, on_event
 from mesh.actors.running.actor import Actor
 from mesh.actors.running.context import Context
 from mesh.actors.running.supervision import Poisoned, RestartPolicy
 from mesh.actors.running.work import NOBODY, Work
+from mesh.jobs.authoring.job import Job
+from mesh.jobs.authoring.workflow import workflow
 from mesh.protocols.errors import Draining, Overloaded
 from mesh.protocols.policies import RateLimit
+from mesh.protocols.ports import Clock, Ids
 from mesh.resilience.deadline import Deadline
+from mesh.testing.local import local_mesh
 from mesh.testing.virtual_time import until
 from tests.actors.neighbours import Neighbours
 
@@ -221,3 +225,28 @@ async def test_who_drains_is_done_when_it_is_stopped_before_its_first_message_wa
     await actor.stop()
     assert not actor.active
     await asyncio.wait_for(drained, 1.0)
+
+
+async def test_jobs_and_agents_have_one_grace_together(clock: Clock, ids: Ids) -> None:
+    begun: list[str] = []
+
+    @workflow("long", version=1)
+    async def long(job: Job) -> None:
+        begun.append("job")
+        await job.step("sleep", asyncio.sleep, 600)
+
+    @agent(timeout=600)
+    async def sleeper() -> None:
+        begun.append("agent")
+        await asyncio.sleep(600)
+
+    async with local_mesh(clock=clock, ids=ids) as mesh:
+        await mesh.host(sleeper)
+        await mesh.host_workflow(long)
+        await mesh.submit("long")
+        asked = asyncio.ensure_future(mesh.ask("sleeper"))
+        await until(lambda: len(begun) == 2)
+        began = clock.monotonic()
+        await mesh.drain(10.0)
+        assert 10.0 <= clock.monotonic() - began < 15.0
+        await asyncio.gather(asked, return_exceptions=True)

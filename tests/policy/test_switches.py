@@ -193,3 +193,13 @@ async def test_two_spellings_of_one_name_must_both_be_lifted(operator: Operator)
     assert policy.killed(capability="pay.refund") is not None
     await operator.lift("kill.capability.pay.=2a")
     await until(lambda: not policy.switches)
+
+
+async def test_a_switch_with_an_end_is_lifted_however_its_key_was_spelt(operator: Operator) -> None:
+    """Whoever writes it by hand need not know our spelling, and need not give the key a time to live."""
+    policy = await operator.watching()
+    end = operator.clock.now() + 60
+    await operator.put_raw("kill.capability.pay.=2a", b'{"until": %d}' % end)
+    await until(lambda: policy.killed(capability="pay.refund"))
+    await operator.clock.sleep(61)
+    assert policy.killed(capability="pay.refund") is None

@@ -82,8 +82,8 @@ class Mailbox:
 
     def share_out(self, host: Host) -> None:
         """Shares were decided: what waits is in fair order from now on, of one tenant or of several. Again: nothing happens."""
-        if self._waiting:
-            self._fair(host)
+        if self._waiting or isinstance(self._waiting, FairQueue):
+            self._fair(host).reweigh()
 
     def clear(self) -> list[Work]:
         """Take everything out, whoever may be handled now."""

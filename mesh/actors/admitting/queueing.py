@@ -3,8 +3,11 @@
 Between tenants: deficit round-robin (M. Shreedhar and G. Varghese, "Efficient Fair Queuing Using Deficit Round-Robin",
 SIGCOMM 1995), where a call counts as one whatever it takes:
 
-    quantum(t) = weight(t) / least weight of those that wait        so each visit serves somebody
-    a visit serves while deficit(t) ≥ 1, one for each call; at its end  deficit(t) += quantum(t)
+    quantum(t) = weight(t) / least weight of those that wait        so each round serves everybody
+    a visit serves one call, where deficit(t) ≥ 1, and takes that off; when nobody has so much left, deficit(t) += quantum(t)
+
+There a visit serves all that its quantum allows. One tenant with a hundredth of the others' weight would so have each of them
+wait for a hundred calls of another in a row; call by call, they take turns.
 
 A tenant that comes anew has one call before the others' turns, and then takes turns as they do; one that has just had its
 turn and nothing left stays until the next, so that it cannot come anew each time (the new and old flows of FQ-CoDel, RFC
@@ -26,6 +29,9 @@ from math import ceil
 
 from mesh.actors.admitting.fairness import Host, due, priority_of
 from mesh.actors.running.work import Work
+
+LIGHTEST = 1e-6
+"""Smaller weights count as this one: quotients of them must be numbers."""
 
 
 class Lane:
@@ -112,14 +118,10 @@ class FairQueue:
         work = lane.take()
         self._size -= 1
         lane.deficit -= 1
-        if not lane.size:
-            lane.deficit = 0.0
         if self._new and self._new[0] is lane:
             self._turn.append(self._new.popleft())
-        elif lane.deficit < 1:
+        else:
             self._turn.rotate(-1)
-        if lane.deficit < 1:
-            self._refill(lane)
         return work
 
     def remove(self, work: Work) -> None:
@@ -185,14 +187,23 @@ class FairQueue:
         if self._host.capacity > 1 and self.held and len(self._lanes) > 1:
             tests.insert(0, self._below_share())
         for fits in tests:
-            for lanes in (self._new, self._turn):
-                for _ in range(len(lanes)):
-                    if not lanes[0].size:
-                        del self._lanes[lanes.popleft().tenant]
-                    elif fits(lanes[0]):
-                        return lanes[0]
-                    else:
-                        lanes.rotate(-1)
+            if (lane := self._first(fits)) is not None:
+                return lane
+            if any(each.size and fits(each) for each in self._lanes.values()):
+                self._begin_round()
+                return self._first(fits)
+        return None
+
+    def _first(self, fits: Callable[[Lane], bool]) -> Lane | None:
+        """The first in turn that fits and has something left of its quantum."""
+        for lanes in (self._new, self._turn):
+            for _ in range(len(lanes)):
+                if not lanes[0].size:
+                    del self._lanes[lanes.popleft().tenant]
+                elif lanes[0].deficit >= 1 and fits(lanes[0]):
+                    return lanes[0]
+                else:
+                    lanes.rotate(-1)
         return None
 
     def _may_enter(self, lane: Lane) -> bool:
@@ -208,26 +219,40 @@ class FairQueue:
         return lambda lane: held.get(lane.tenant, 0) < unit * lane.weight and self._may_enter(lane)
 
     def _join(self, tenant: str) -> Lane:
-        lane = self._lanes[tenant] = Lane(tenant, self._weight(tenant))
-        self._new.append(lane)
-        self._refill(lane)
-        if (
-            self._host.shares
-        ):  # who was alone with a small weight may have saved up turns that are out of proportion now
-            least = self._least()
+        lane = Lane(tenant, self._weight(tenant))
+        if self._lanes and lane.weight < (least := self._least()):  # each round is longer by so much: this one, too
             for each in self._lanes.values():
-                each.deficit = min(each.deficit, each.weight / least + 1)
+                each.deficit *= least / lane.weight
+        self._lanes[tenant] = lane
+        self._new.append(lane)
+        lane.deficit = lane.weight / self._least()
+        self._bound()
         return lane
 
-    def _refill(self, lane: Lane) -> None:
-        lane.weight = self._weight(lane.tenant)
-        lane.deficit += lane.weight / self._least() if self._host.shares else 1.0
+    def reweigh(self) -> None:
+        """Shares have changed."""
+        for lane in self._lanes.values():
+            lane.weight = self._weight(lane.tenant)
+        self._bound()
+
+    def _begin_round(self) -> None:
+        """Nobody whose turn it might be has anything left."""
+        least = self._least()
+        for lane in self._lanes.values():
+            lane.deficit += lane.weight / least
+        self._bound()
+
+    def _bound(self) -> None:
+        """Who had to stand back, or waited beside one with a smaller weight, has not saved up what is out of proportion now."""
+        least = self._least()
+        for lane in self._lanes.values():
+            lane.deficit = min(lane.deficit, lane.weight / least + 1)
 
     def _weight(self, tenant: str) -> float:
-        return self._host.share(tenant).weight if self._host.shares else 1.0
+        return max(self._host.share(tenant).weight, LIGHTEST) if self._host.shares else 1.0
 
     def _least(self) -> float:
-        return min(each.weight for each in self._lanes.values())
+        return min((each.weight for each in self._lanes.values()), default=1.0)
 
     def __len__(self) -> int:
         return self._size
