@@ -81,14 +81,21 @@ class Worker:
         self._handled_at: float | None = None
         self._reserves = Reserves()
         self._cannot_go_on = ""
+        self._starting: asyncio.Task[Any] | None = None
 
     async def run(self) -> int:
         """Host, report, beat, drain: the exit status."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        self._starting = asyncio.current_task()
+        loop.add_signal_handler(signal.SIGTERM, self._asked_to_go)
         self._tether.on_loss(lambda: self._stop_from_outside(loop))
         try:
             return await self._live()
+        except asyncio.CancelledError:
+            if not self._stop.is_set():
+                raise
+            self._tether.report(Gone())
+            return 0
         except Exception as error:
             logger.exception("%s cannot go on", self._orders.token)
             hopeless = isinstance(error, _HOPELESS) and not isinstance(error, _HOPEFUL)
@@ -98,7 +105,14 @@ class Worker:
 
     def _stop_from_outside(self, loop: asyncio.AbstractEventLoop) -> None:
         with suppress(RuntimeError):  # the loop has closed: we are ending anyway
-            loop.call_soon_threadsafe(self._stop.set)
+            loop.call_soon_threadsafe(self._asked_to_go)
+
+    def _asked_to_go(self) -> None:
+        """Drain; while it starts there is nothing to drain, and what it waits for (a server, an `on_start`) may never come."""
+        self._stop.set()
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            starting.cancel()
 
     async def _live(self) -> int:
         orders = self._orders
@@ -108,6 +122,7 @@ class Worker:
             mesh = await self._enter(stack, telemetry)
             mesh.peer.on_escalated(self._given_up)
             hosted = await self._host(mesh)
+            self._starting = None
             self._tether.report(Ready(hosted=hosted, files=loaded_below(Path(orders.folder))))
             await self._beat(mesh)
             await mesh.drain(orders.grace)

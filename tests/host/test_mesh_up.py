@@ -285,6 +285,37 @@ def test_a_host_in_the_foreground_drains_on_a_signal_and_ends_with_zero(
     assert [mark_of(pid) for pid in pids] == [None, None]
 
 
+NEVER_READY = """
+import asyncio
+from mesh import Agent, Context, command
+
+class Echo(Agent):
+    async def on_start(self, ctx: Context) -> None:
+        print("waits for ever", flush=True)
+        await asyncio.Event().wait()
+
+    @command(effect="pure")
+    async def say(self, text: str) -> str:
+        return text
+"""
+
+
+def test_a_worker_that_is_told_to_go_while_it_starts_goes_at_once(
+    team: Path, server: TemporaryServer, mesh: MeshCommand
+) -> None:
+    (team / "echo.py").write_text(NEVER_READY)
+    (team / "mesh.toml").write_text('[host]\ngrace = 100.0\n[[agents]]\nuse = "echo.py"\n')
+    env = {**os.environ, "NATS_URL": server.url}
+    command = [*MESH_PROCESS, "up", "--namespace", "starting"]
+    host = subprocess.Popen(command, cwd=team, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert host.stderr is not None
+    with host.stderr:
+        assert any("waits for ever" in line for line in host.stderr)
+        host.send_signal(signal.SIGTERM)
+        said = host.stderr.read()
+    assert (host.wait(60), "was killed" in said) == (0, False), said
+
+
 async def test_without_a_configured_server_the_embedded_one_is_started_kept_alive_and_stopped_at_the_end(
     mesh: MeshCommand, team: Path
 ) -> None:
