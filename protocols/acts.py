@@ -13,6 +13,7 @@ and is call and award in one. The result's content is the envelope's `usage`, `f
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -68,6 +69,11 @@ class Bid(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     queue: int = 0
     confidence: float | None = None
     tier: int = 0
+
+    @property
+    def sane(self) -> bool:
+        """Whether anybody could mean these figures: nothing is done for less than nothing, or before it is asked for."""
+        return 0.0 <= self.price < inf and 0.0 <= self.latency < inf and 0.0 <= self.success <= 1.0
 
 
 class CallForProposal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -88,7 +88,7 @@ class Conduct(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
         self.claimed += bid.success
         self.succeeded += 1.0
         if seconds is not None:
-            promised, delivered = bid.latency + GRAIN, seconds + GRAIN
+            promised, delivered = max(0.0, bid.latency) + GRAIN, seconds + GRAIN
             log = math.log(delivered / promised)
             self.calls += 1.0
             self.promised += promised

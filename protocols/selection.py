@@ -112,6 +112,8 @@ def breach(bid: Bid, labels: dict[str, str], constraints: Constraints, remaining
     Both sides ask this: a participant before it bids, an initiator before it awards.
     """
     budget = constraints.budget
+    if not bid.sane:
+        return f"declined: its bid makes no sense: price {bid.price:g}, {bid.latency:g} s, success {bid.success:g}"
     if bid.capacity <= 0:
         return f"capacity: {bid.queue} waiting or running, room for no more"
     if constraints.boundary and labels.get("boundary") != constraints.boundary:
@@ -161,6 +163,8 @@ def rank(
     for index, offer in enumerate(offers):
         bid, taken = offer.bid, offer.taken
         if offer.objection or bid.capacity <= taken or bid.latency > remaining or bid.success < floor:
+            continue
+        if bid.price < 0.0 or bid.latency < 0.0 or bid.success > 1.0:  # not `sane`, as far as it can come from the wire
             continue
         if demanding and breach(spent(bid, taken), offer.labels, constraints, remaining, floor):
             continue

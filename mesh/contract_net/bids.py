@@ -262,7 +262,12 @@ class Bids:
         except Exception as error:  # noqa: BLE001 - it is the agent's code, and its process bids for others, too
             self._peer.count("bid-hook-failed", agent=seat.key, error=f"{type(error).__name__}: {error}")
             return "declined", f"its bid failed with {type(error).__name__}"
-        return offer if isinstance(offer, Bid) else ("declined", "it does not want to bid for this")
+        if not isinstance(offer, Bid):
+            return "declined", "it does not want to bid for this"
+        if not offer.sane:
+            self._peer.count("bid-hook-failed", agent=seat.key, error=f"a bid that makes no sense: {offer}")
+            return "declined", "its bid makes no sense"
+        return offer
 
     def _propose(self, inbound: Inbound, call: CallForProposal, seat: Seat, offer: Bid, now: float) -> Proposal:
         actor, left = seat.actor, inbound.envelope.remaining

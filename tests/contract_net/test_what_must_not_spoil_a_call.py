@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import msgspec
@@ -11,15 +12,18 @@ import pytest
 from mesh.actors.declaring.definition import Agent
 from mesh.actors.declaring.handler import command
 from mesh.actors.exchanging.inbound import Inbound
+from mesh.actors.running.context import Context
 from mesh.contract_net.initiator import Initiator
 from mesh.contract_net.quiet_call import Asked, QuietCall
-from mesh.protocols.acts import Mode
+from mesh.contract_net.track_record import Bidder, TrackRecord
+from mesh.protocols.acts import Bid, CallForProposal, Mode
+from mesh.protocols.conduct import GRAIN
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import Unavailable
 from mesh.protocols.ports import Clock, Ids
 from mesh.protocols.references import LIMIT
 from mesh.testing.virtual_time import until
-from tests.contract_net.market_place import MarketPlace
+from tests.contract_net.market_place import MarketPlace, Worker
 
 pytestmark = pytest.mark.virtual
 
@@ -155,3 +159,33 @@ async def _away(envelope: Envelope) -> Envelope:
 
 async def _silent(envelope: Envelope) -> Envelope:
     return await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize("nonsense", [Bid(latency=-1.0), Bid(price=-0.5), Bid(success=1.5), Bid(latency=math.nan)])
+async def test_a_bid_that_makes_no_sense_is_told_its_author_and_takes_no_award(
+    place: MarketPlace, nonsense: Bid
+) -> None:
+    class Dreamer(Worker):
+        name = "dreamer"
+
+        @command(capability="do", effect="costly")
+        async def do(self, ctx: Context, seconds: float | None) -> str:
+            return await self.work(ctx, seconds)
+
+        @do.bid
+        def offer(self, call: CallForProposal, computed: Bid) -> Bid:
+            return nonsense
+
+    await place.host(Dreamer, process="a")
+    await place.worker("b")
+    await place.clock.sleep(1.5)
+    for mode in ("standing", "directed", "broadcast") * 2:
+        assert (await place.contract(0.0, mode=mode)).winner.process == "b"
+    assert place.told("message.refused")[0]["what"] == "bid-hook-failed"
+
+
+def test_what_a_stranger_bids_below_nothing_spoils_no_record() -> None:
+    record = TrackRecord()
+    for bid in (Bid(latency=-1.0), Bid(latency=-GRAIN)):
+        record.delivered(Bidder("p.a.1", "a", "1"), "do", bid, 0.0, 1.0)
+    assert record.about("do", 0.0)["a", "1"].calls == pytest.approx(2.0, abs=0.1)
