@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,6 +46,15 @@ async def test_an_object_that_a_replica_does_not_know_yet_is_read_from_the_leade
     assert await store.get(empty) == b""
     with pytest.raises(KeyError):
         await store.get("sha256:none")
+
+
+async def test_who_may_not_ask_the_leader_believes_the_replica(tmp_path: Path) -> None:
+    limited = '{ user: limited, password: pw, permissions: { publish: { deny: "$JS.API.STREAM.MSG.GET.>" } } }'
+    with RealServer(tmp_path, users=limited) as server:
+        async with await connect(ServerTarget(url=server.url, user="limited", password="pw")) as other:
+            store = await other.store.objects("O")
+            with pytest.raises(KeyError):
+                await store.get("sha256:none")
 
 
 async def test_an_object_of_which_a_replica_has_a_part_so_far_is_not_damaged(
