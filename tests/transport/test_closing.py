@@ -46,6 +46,19 @@ class _NeverComplete(Following):
         return
 
 
+async def test_a_read_in_hand_ends_with_the_connection(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unanswered() -> None:
+        await asyncio.wait_for(connection.store.read("S", "s.>"), 60)
+
+    monkeypatch.setattr("mesh.transport.nats.direct.TIMEOUT", 60.0)
+    monkeypatch.setattr(connection.bus, "publish", lambda *_, **__: None)
+    reading = asyncio.ensure_future(unanswered())
+    await asyncio.sleep(0)
+    await connection.close()
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(reading, 5)
+
+
 async def test_a_long_read_ends_with_the_connection(connection: Connection) -> None:
     assert isinstance(connection.bus, NatsBus)
     await connection.store.append("s.a", b"1")

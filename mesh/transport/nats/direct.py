@@ -104,6 +104,7 @@ async def _page(bus: NatsBus, stream: str, question: dict[str, Any]) -> Page:
     page = Page(stream)
     reply = bus.converse(page.receive)
     bus.on_disconnect(page.interrupt)
+    bus.on_close(page.interrupt)
     try:
         request = msgspec.json.encode({**question, "batch": PAGE, "max_bytes": PAGE_BYTES})
         bus.publish(f"{PREFIX}DIRECT.GET.{stream}", request, reply=reply)
@@ -113,6 +114,7 @@ async def _page(bus: NatsBus, stream: str, question: dict[str, Any]) -> Page:
         raise TimedOut(f"reading {stream} took longer than {TIMEOUT:g} s") from None
     finally:
         bus.off_disconnect(page.interrupt)
+        bus.off_close(page.interrupt)
         bus.hang_up(reply)
     return page
 

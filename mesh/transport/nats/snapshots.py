@@ -73,12 +73,14 @@ class NatsSnapshots:
             inbox, taking.receive
         )  # the server looks for somebody on this very subject: 2 s, else
         self._bus.on_disconnect(taking.interrupt)
+        self._bus.on_close(taking.interrupt)
         try:
             question = {"deliver_subject": inbox, "no_consumers": not consumers, "chunk_size": PIECE, "jsck": True}
             answer = await call(self._bus, f"STREAM.SNAPSHOT.{stream}", question, timeout=SILENCE)
             await taking.whole()
         finally:
             self._bus.off_disconnect(taking.interrupt)
+            self._bus.off_close(taking.interrupt)
             listening.stop()
         return msgspec.json.decode(answer, type=Shape)
 
