@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mesh.protocols.ports import Stored, StreamSpec
+from mesh.protocols.ports import BucketSpec, Stored, StreamSpec
 from mesh.settings.target import ServerTarget
 from mesh.transport.connection import Connection, connect
-from mesh.transport.nats import feed
+from mesh.transport.nats import feed, watch
+from mesh.transport.nats.bus import NatsBus
+from mesh.transport.nats.streams import StreamState
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
@@ -63,3 +65,27 @@ async def test_who_follows_a_stream_that_was_put_back_as_it_was_earlier_goes_on_
     await _append(connection, b"later", b"latest")
     assert [await _next(followed) for _ in range(2)] == [b"later", b"latest"]
     await followed.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_snapshot_of_a_bucket_that_was_made_anew_may_be_interrupted(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its feed begins again before all has come: the revisions of before still mean nothing."""
+    bucket = await connection.store.bucket(BucketSpec(name="B"))
+    heard: list[bytes | None] = []
+    assert isinstance(connection.bus, NatsBus)
+    seen = watch.NatsWatch(connection.bus, "B", lambda entry: heard.append(entry.value), ">", bucket.create)  # type: ignore[attr-defined]
+    made = "first"
+
+    async def info(*_: object) -> StreamState:
+        return StreamState(config={}, created=made)
+
+    monkeypatch.setattr(watch, "info", info)
+    await seen.opened(1)
+    seen.receive(Stored("$KV.B.k", b"old", 1, 0.0), 0)
+    made = "second"
+    await seen.opened(2)
+    await seen.opened(2)
+    seen.receive(Stored("$KV.B.k", b"new", 1, 0.0), 1)
+    assert heard == [b"old", b"new"]
+    await seen.close()
