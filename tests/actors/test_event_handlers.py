@@ -14,7 +14,7 @@ from mesh.actors.events.events import Event
 from mesh.actors.running.actor import Actor
 from mesh.actors.running.context import Context
 from mesh.actors.running.supervision import Poisoned, RestartPolicy
-from mesh.protocols.errors import BadPayload, InvalidName, TimedOut
+from mesh.protocols.errors import BadPayload, InvalidName, NoResponders, TimedOut
 from mesh.testing.virtual_time import until
 from tests.actors.neighbours import Neighbours
 
@@ -314,3 +314,14 @@ async def test_an_instance_hears_though_the_one_that_was_hosted_with_it_could_no
     assert isinstance(second, Actor)
     await peer.emit("code.pushed", {"commit": "c1"})
     await until(lambda: second.target.heard == ["c1"])
+
+
+async def test_a_stream_that_was_lost_is_made_anew_by_whoever_emits_next(neighbours: Neighbours) -> None:
+    """As when a server starts on an empty disk: its processes are still there."""
+    peer = await neighbours.peer("host")
+    assert await peer.emit("code.pushed", {"commit": "c1"}) == 1
+    del neighbours.server.storage._logs[peer.events.stream]
+    neighbours.server.storage._captured.clear()
+    with pytest.raises(NoResponders):
+        await peer.emit("code.pushed", {"commit": "c2"})
+    assert await peer.emit("code.pushed", {"commit": "c3"}) == 1

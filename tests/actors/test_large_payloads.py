@@ -11,8 +11,9 @@ import pytest
 from mesh.actors.declaring.definition import Agent
 from mesh.actors.declaring.handler import command
 from mesh.actors.events.events import Event
+from mesh.actors.events.hearing import FETCHES
 from mesh.actors.running.context import Context
-from mesh.protocols.envelope import decode
+from mesh.protocols.envelope import Envelope, decode
 from mesh.protocols.references import LIMIT
 from mesh.testing.virtual_time import until
 from tests.actors.neighbours import Neighbours
@@ -98,3 +99,25 @@ async def test_many_at_once(neighbours: Neighbours) -> None:
 async def test_handlers_keep_objects_themselves(neighbours: Neighbours) -> None:
     await neighbours.host(Big)
     assert await (await neighbours.client()).ask("big", "keep me", command="keep") == "keep me"
+
+
+async def test_a_burst_of_large_events_is_fetched_a_few_at_a_time_and_none_is_lost(
+    neighbours: Neighbours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, other = await neighbours.client(), await neighbours.peer("other")
+    heard: list[Event] = []
+    await client.events.subscribe(heard.append)
+    at_once, most, whole = [0], [0], client.payloads.whole
+
+    async def counted(envelope: Envelope) -> Envelope:
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        await asyncio.sleep(0.1)
+        at_once[0] -= 1
+        return await whole(envelope)
+
+    monkeypatch.setattr(client.payloads, "whole", counted)
+    text = "x" * LIMIT
+    await asyncio.gather(*(other.emit("burst", f"{number} {text}") for number in range(100)))
+    await until(lambda: len(heard) == 100)
+    assert most[0] == FETCHES

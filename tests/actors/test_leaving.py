@@ -169,6 +169,20 @@ async def test_a_process_that_leaves_while_it_takes_its_place_does_not_take_it(
     assert client.directory.process("host") is None
 
 
+async def test_an_actor_goes_away_whatever_its_last_words_run_into(neighbours: Neighbours) -> None:
+    class Rude(Agent):
+        async def on_stop(self, ctx: Context) -> None:
+            raise asyncio.CancelledError
+
+        @command
+        async def work(self) -> None: ...
+
+    actor = await neighbours.host(Rude)
+    await actor.peer.unhost(actor)
+    assert nothing_left(actor)
+    assert [each["agent"] for each in neighbours.told("agent.stop_failed")] == ["rude.host"]
+
+
 async def test_who_has_left_hosts_nobody(neighbours: Neighbours) -> None:
     actor = await neighbours.host(Desk)
     await actor.peer.stop()

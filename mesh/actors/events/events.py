@@ -16,7 +16,7 @@ from mesh.actors.events.event import Event as Event
 from mesh.actors.events.hearing import Ear, Hearing
 from mesh.actors.exchanging.lineage import Lineage
 from mesh.protocols.envelope import Envelope, decode, encode
-from mesh.protocols.errors import BadEnvelope, InvalidName, Unavailable, VersionUnsupported
+from mesh.protocols.errors import BadEnvelope, InvalidName, NoResponders, Unavailable, VersionUnsupported
 from mesh.protocols.naming.events import Event as About
 from mesh.protocols.ports import Stored, StreamSpec, Subscription
 from mesh.protocols.references import LIMIT
@@ -67,7 +67,7 @@ class Events:
         """Store an event, and return its sequence; or let it leave unstored, and return 0 at once. Again: a second event.
 
         Raises:
-            TimedOut: whether it was stored is unknown. Unavailable · Overloaded · TooLarge · InvalidName · BadPayload.
+            TimedOut: whether it was stored is unknown. NoResponders · Unavailable · Overloaded · TooLarge · InvalidName · BadPayload.
         """
         if stored:
             return await self._store(event_type, payload, lineage)
@@ -82,7 +82,11 @@ class Events:
         if len(data) > LIMIT:
             data = encode(await self._peer.payloads.by_reference(envelope))
         await self.ensure()
-        return (await self._peer.store.append(subject, data, message_id=envelope.id)).sequence
+        try:
+            return (await self._peer.store.append(subject, data, message_id=envelope.id)).sequence
+        except NoResponders:  # nobody captures it: should the stream be lost, whoever emits next makes it anew
+            self._ensured = False
+            raise
 
     def flush(self) -> None:
         """Unstored events that wait for company leave now."""

@@ -6,6 +6,7 @@ know the difference.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ Heard = Callable[[About, list[Envelope]], None]
 """Takes what came in one message: tenant, agent and type by the subject, and the envelopes in their order."""
 KNOWN = 4096
 """Subjects whose parts are remembered."""
+FETCHES = 32
+"""How many large payloads are fetched at once; the others wait, and take no more room than their envelopes."""
 
 
 class Ear:
@@ -49,6 +52,7 @@ class Hearing:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._about = lru_cache(maxsize=KNOWN)(peer.subjects.parse_event)
+        self._fetching = asyncio.Semaphore(FETCHES)
 
     async def listen(self, ear: Ear, tenant: str, agent: str, event_type: str, queue: str) -> Subscription:
         """Hear both kinds from now on; the ear hears in the order of arrival on each subject."""
@@ -108,7 +112,9 @@ class Hearing:
 
     async def _fetched(self, about: About, envelope: Envelope, heard: Heard) -> None:
         try:
-            heard(about, [await self._peer.payloads.whole(envelope)])
+            async with self._fetching:
+                whole = await self._peer.payloads.whole(envelope)
+            heard(about, [whole])
         except MeshError as error:
             self.bad(error)
 

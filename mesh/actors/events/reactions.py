@@ -87,13 +87,19 @@ class Reactions:
         if not actor.definition.reactions:
             return
         async with self._changing:
-            for place, hearers in list(self._listening.items()):
-                hearers[:] = [each for each in hearers if each[0] is not actor]
-                if not hearers:
-                    del self._listening[place]
-                    await self._close(place)
-                else:
-                    self._choose_reading(place)
+            ending = [self._without(actor, place) for place in tuple(self._listening)]
+        await asyncio.gather(*(_ended(*each) for each in ending if each is not None))
+
+    def _without(self, actor: Actor, place: Place) -> tuple[Subscription | None, asyncio.Task[None] | None] | None:
+        """What is to be ended, if nobody is left there."""
+        hearers = self._listening[place]
+        hearers[:] = [each for each in hearers if each[0] is not actor]
+        if hearers:
+            self._choose_reading(place)
+            return None
+        del self._listening[place]
+        self._ears.pop(place, None)
+        return self._subscriptions.pop(place, None), self._pulls.pop(place, None)
 
     def _place(self, actor: Actor, reaction: Reaction) -> Place:
         mark, agent = reaction.mark, actor.definition.name
@@ -131,15 +137,6 @@ class Reactions:
                 ear.read()
             else:
                 ear.read(reading.one, reading.many)
-
-    async def _close(self, place: Place) -> None:
-        self._ears.pop(place, None)
-        subscription, pull = self._subscriptions.pop(place, None), self._pulls.pop(place, None)
-        if subscription is not None:
-            await subscription.close()
-        if pull is not None:
-            pull.cancel()
-            await asyncio.gather(pull, return_exceptions=True)
 
     # -- live
 
@@ -299,6 +296,14 @@ class Reactions:
             message=failure.message,
             correlation=event.envelope.correlation,
         )
+
+
+async def _ended(subscription: Subscription | None, pull: asyncio.Task[None] | None) -> None:
+    if subscription is not None:
+        await subscription.close()
+    if pull is not None:
+        pull.cancel()
+        await asyncio.gather(pull, return_exceptions=True)
 
 
 def _idlest(hearers: Hearers) -> tuple[Actor, Reaction]:

@@ -70,15 +70,12 @@ class Hooks:
             raise Draining(f"{self._actor.key} was stopped while it started", detail={"begun": False})
 
     async def _begin(self) -> None:
-        task = asyncio.current_task()
-        before = task.cancelling() if task is not None else 0
+        before = _cancellations()
         try:
             self._actor.renew(self._actor.definition.make())
             await self._hook("on_start", START_TIMEOUT)
         except BaseException as error:
-            if task is not None and task.cancelling() > before:  # it is we who are stopped
-                raise
-            if isinstance(error, KeyboardInterrupt | GeneratorExit):
+            if _interrupted(error, before):
                 raise
             self.crashed(error)  # whatever else on_start raises is a crash
         else:
@@ -129,9 +126,12 @@ class Hooks:
             self._restart.cancel()
         self._settle()
         if self._sound:
+            before = _cancellations()
             try:
                 await self._hook("on_stop", STOP_TIMEOUT)
-            except Exception as error:  # noqa: BLE001 - the actor goes away all the same
+            except BaseException as error:
+                if _interrupted(error, before):
+                    raise
                 text = redacted(f"{type(error).__name__}: {error}")
                 self._peer.telemetry.emit("agent.stop_failed", level="warning", agent=self._actor.key, error=text)
         for task in tuple(self._tasks or ()):
@@ -188,3 +188,13 @@ class Hooks:
         """Whoever waits for the start need not wait any more."""
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _interrupted(error: BaseException, before: int) -> bool:
+    """Whether it is we who are to stop; what a hook waits for may have been cancelled by anybody."""
+    return isinstance(error, KeyboardInterrupt | GeneratorExit) or _cancellations() > before
