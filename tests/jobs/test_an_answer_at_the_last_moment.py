@@ -10,6 +10,7 @@ import pytest
 
 from mesh.jobs.running.stillness import Stillness
 from mesh.jobs.waiting.waits import Waits
+from mesh.protocols.errors import LeaseLost
 from mesh.protocols.job_events import WaitOpened, WaitResolved
 from mesh.protocols.job_state import JobState
 from mesh.protocols.job_wait_state import WaitState
@@ -26,7 +27,7 @@ ANSWERED = OPEN._replace(answer=ANSWER, resolved_at=2.0)
 def waits_of(clock: Clock) -> tuple[Waits, dict[str, WaitState]]:
     """The waits of a run whose journal has one that is open."""
     state = JobState(job="j", waits={"w": OPEN})
-    journal: Any = SimpleNamespace(state=state, check=lambda: None, job_time=lambda: 0.0)
+    journal: Any = SimpleNamespace(state=state, check=lambda: None, job_time=lambda: 0.0, frozen=None)
     course: Any = SimpleNamespace(check=lambda: None)
     return Waits(journal, None, Stillness(clock), course, opened=lambda: None), state.waits  # type: ignore[arg-type]
 
@@ -36,6 +37,7 @@ async def test_an_answer_is_owed_also_after_the_workflow_was_stopped_where_it_wa
     line = asyncio.ensure_future(waits.wait(SimpleNamespace(saw=lambda at: None), OPENED))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     assert not waits.answered
+    waits._journal.frozen = LeaseLost("the job waits")
     line.cancel()
     await asyncio.gather(line, return_exceptions=True)
     assert not waits.answered

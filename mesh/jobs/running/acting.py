@@ -27,7 +27,6 @@ from mesh.jobs.steps.step import Outcome, Step
 from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.errors import DeadlineExceeded
-from mesh.resilience.deadline import Deadline
 from mesh.resilience.fallback_cache import key_of
 
 T = TypeVar("T")
@@ -235,12 +234,10 @@ class Acting(Surroundings):
         before = self._steps.recorded_failure(scope, whole)
         if before is not None:
             raise before
-        deadline = None if timeout is None else Deadline.after(self._seat.clock, timeout)
-        if deadline is None:
+        if timeout is None:
             return await work
         try:
-            async with deadline.enforce(f"branch {whole}"):
-                return await work
+            return await self._branch_times.within(scope, whole, timeout, work)
         except DeadlineExceeded as error:
             if self.hold is not None:
                 await self.hold.here(whole)

@@ -17,6 +17,7 @@ from mesh.jobs.replay.divergence import Divergence
 from mesh.jobs.replay.hold import Hold
 from mesh.jobs.running.acting import Acting
 from mesh.jobs.running.awaiting import Awaiting
+from mesh.jobs.running.branch_times import BranchTimes
 from mesh.jobs.running.busy_values import BusyValues
 from mesh.jobs.running.leaving import Leaving
 from mesh.jobs.running.limits import Limits
@@ -86,6 +87,7 @@ class Run:
         self._saga = Saga(seat, journal, self._waits)
         self._limits = Limits(seat.clock, journal, self._submitted, self._steps)
         self._calling = Calling(seat, journal, contractor, self._limits, self._submitted, workflow.name)
+        self._branch_times = BranchTimes(seat.clock, journal, self._waits)
         self._job = InHand(
             seat=seat,
             journal=journal,
@@ -99,6 +101,7 @@ class Run:
             saga=self._saga,
             limits=self._limits,
             calling=self._calling,
+            branch_times=self._branch_times,
             course=self.course,
         )
         self._events = 0
@@ -235,6 +238,7 @@ class Run:
         """
         moves = await self._stillness.settled()
         await self._journal.flush()  # whose entry is on its way goes on once it is there
+        await self._branch_times.keep()
         await self._waits.set_timers()
         self._events = self._journal.state.events
         return self._stillness.unmoved(moves) and not self._waits.answered

@@ -11,6 +11,7 @@ from mesh.jobs.journals.values import Values
 from mesh.jobs.owning.seat import Seat
 from mesh.jobs.replay.course import Course
 from mesh.jobs.replay.hold import Hold
+from mesh.jobs.running.branch_times import BranchTimes
 from mesh.jobs.running.limits import Limits
 from mesh.jobs.steps.calling import Calling
 from mesh.jobs.steps.performing import Performing
@@ -42,6 +43,7 @@ class Surroundings(Job):
         saga: Saga,
         limits: Limits,
         calling: Calling,
+        branch_times: BranchTimes,
         course: Course,
     ) -> None:
         self._seat = seat
@@ -56,6 +58,7 @@ class Surroundings(Job):
         self._saga = saga
         self._limits = limits
         self._calling = calling
+        self._branch_times = branch_times
         self.course = course
         self.hold: Hold | None = None
         self._notes_before = journal.state.notes

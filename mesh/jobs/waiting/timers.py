@@ -47,6 +47,8 @@ class Timers:
 
 
 def _moment(at: float) -> str:
-    """To the next millisecond: nothing comes due before its time."""
+    """To the next millisecond: nothing comes due before its time, or it would be taken for somebody else's, and be gone. A product
+    of seconds may round down to the millisecond that it is just beyond."""
     rounded = math.ceil(at * 1000) / 1000
+    rounded += 0.001 * (rounded < at)
     return datetime.fromtimestamp(rounded, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

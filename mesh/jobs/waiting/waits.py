@@ -136,6 +136,10 @@ class Waits:
         try:
             with self._stillness.waiting():
                 await answered
+        except asyncio.CancelledError:
+            if self._journal.frozen is None:  # the workflow itself does not wait for it any more
+                self._owed.discard(key)
+            raise
         finally:
             del self._open[key]
         self._owed.discard(key)
