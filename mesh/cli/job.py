@@ -261,7 +261,7 @@ def _usage(used: dict[str, Any]) -> str:
         "tokens_in": "{:g} tokens in",
         "tokens_out": "{:g} tokens out",
         "money": "{:.4g} spent",
-        "tool_calls": "{:g} tool calls",
+        "tool_calls": f"{{:g}} tool call{'s' * (used.get('tool_calls') != 1)}",
         "duration": "{:.3g} s of work",
     }
     return ", ".join(words.format(used[name]) for name, words in told.items() if used.get(name)) or "nothing"

@@ -34,6 +34,8 @@ COLUMNS = {
 }
 MESSAGES = {"time": "TIME", "event": "EVENT", "level": "LEVEL", "process": "PROCESS", "message": "MESSAGE"}
 CALLS = "agent.call"
+NONE = "no such log line"
+_TOLD = ("time", "event", "process", "level", "message", "host")
 
 
 @shared_options
@@ -64,8 +66,10 @@ def logs(
     if options.output is Format.JSON:
         for line in lines:
             print_line(line)
+    elif options.output is Format.TABLE and event != CALLS:
+        print_rows([{**line, "message": _said(line)} for line in lines], MESSAGES, options.output, empty=NONE)
     else:
-        print_rows(lines, COLUMNS if event == CALLS else MESSAGES, options.output, empty="no such log line")
+        print_rows(lines, COLUMNS, options.output, empty=NONE)
 
 
 async def _follow(options: Options, wanted: dict[str, str]) -> None:
@@ -90,12 +94,20 @@ def _show(process: str, report: Report, wanted: dict[str, str], output: Format) 
             continue
         line = {name: value for name, value in line.items() if value not in (None, "")}
         if output is Format.TABLE:
-            said = "  ".join(
-                f"{name}={value}" for name, value in line.items() if name not in ("time", "event", "process")
-            )
-            typer.echo(printable(f"{line['time']}  {process}  {told.event}  {said}"))
+            typer.echo(printable(f"{line['time']}  {process}  {told.event}  {_said(line)}"))
         else:
             print_line(line)
+
+
+def _said(line: dict[str, Any]) -> str:
+    """What a line says beside when, what, and who: its message first, then its fields."""
+    fields = {name: value for name, value in line.items() if name not in _TOLD and value not in (None, "")}
+    return "  ".join(
+        [
+            *([str(line["message"])] if line.get("message") else []),
+            *(f"{name}={value}" for name, value in fields.items()),
+        ]
+    )
 
 
 async def _everywhere(options: Options, query: dict[str, Any]) -> list[dict[str, Any]]:

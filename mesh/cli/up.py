@@ -73,6 +73,8 @@ def _detached(request: UpRequest, options: Options) -> None:
     manifest = read_manifest(Path(request.manifest))
     choose_server(request, manifest, MeshFolder(Path(request.folder)))
     record = launch(request, options.timeout or manifest.host.start_timeout)
-    note(f"host {record.name} is ready: {len(record.processes)} processes on {record.url}; `mesh ps` lists them")
+    note(
+        f"host {record.name} is ready: {len(record.processes)} process{'es' * (len(record.processes) != 1)} on {record.url}; `mesh ps` lists them"
+    )
     if options.output != "table":
         print_value(record, options.output)

@@ -35,10 +35,11 @@ class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
 def find_lines(logs: Path, query: LogQuery) -> list[Line]:
     """The lines that match, oldest first: at most `limit` of them and about half a megabyte, the newest."""
     limit = max(1, min(query.limit, MOST))
-    newest = heapq.nlargest(limit, _matching(logs, query), key=lambda line: str(line.get("time", "")))
+    numbered = enumerate(_matching(logs, query))  # what was written in the same millisecond stays in its order
+    newest = heapq.nlargest(limit, numbered, key=lambda each: (str(each[1].get("time", "")), each[0]))
     kept: list[Line] = []
     room = MOST_BYTES
-    for line in newest:
+    for _, line in newest:
         room -= len(msgspec.json.encode(line))
         if room < 0:
             break

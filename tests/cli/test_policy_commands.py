@@ -179,3 +179,12 @@ async def test_nothing_found_says_of_what(host: Mesh, cli: CommandLine) -> None:
 async def test_how_far_back_may_be_before_there_were_calendars(cli: CommandLine) -> None:
     code, _, err = await cli("events", "--since", "99999999999d", "--type", "planet.formed")
     assert code == 0, err
+
+
+async def test_an_agent_is_shown_with_what_it_offers_in_a_table_of_its_own(host: Mesh, cli: CommandLine) -> None:
+    _, out, _ = await cli("registry", "show", "reviewer")
+    fields, offers = out.split("\n\n")
+    assert "declares" not in fields
+    assert [line.split()[:4] for line in offers.splitlines()[::2]] == [
+        ["CAPABILITY", "COMMAND", "EFFECT", "TIMEOUT"], ["–", "reviewer", "costly", "5"],
+    ]  # fmt: skip

@@ -54,3 +54,10 @@ def test_an_answer_stays_small_however_long_the_lines_are(logs: Path) -> None:
 
 def test_no_logs_are_no_lines(tmp_path: Path) -> None:
     assert find_lines(tmp_path / "none", LogQuery()) == []
+
+
+def test_lines_of_the_same_millisecond_stay_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
+    texts = [f'{{"time":"2026-11-21T10:00:00.000Z","event":"x","number":{number}}}' for number in range(5)]
+    (tmp_path / "p.log").write_text("\n".join(texts) + "\n")
+    assert [line["number"] for line in find_lines(tmp_path, LogQuery(event="x"))] == [0, 1, 2, 3, 4]
+    assert [line["number"] for line in find_lines(tmp_path, LogQuery(event="x", limit=2))] == [3, 4]
