@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 
 from mesh.client.mesh import Mesh
+from mesh.protocols.constraints import Usage
 from mesh.protocols.errors import MeshError
+from mesh.resilience.hedging import Hedge
 from tests.simulation.invariants import Invariants
 from tests.simulation.questions import Question
-from tests.simulation.workload import LESS
 from tests.simulation.world import World
 
+HEDGE = Hedge(least=5)
 SLACK = 1.0
 """Virtual seconds by which a call may end late."""
 
@@ -53,8 +55,7 @@ class Asking:
                 return await mesh.ask("worker", payload, command="compute", timeout=timeout, tenant=tenant)
             case "relay":
                 answer = await mesh.ask("relay", payload, timeout=timeout, tenant=tenant, fallbacks=())
-                if answer.value == LESS and answer.source == "full":
-                    self._invariants.violated(f"{question.key} was handed a degraded answer as a full one")
+                self._invariants.degraded.answered(question.key, answer.value, answer.source)
                 return answer
             case "tell":
                 return await mesh.tell("worker", payload, command="compute")
@@ -64,3 +65,51 @@ class Asking:
                 return await mesh.call("work.charge", payload, timeout=timeout, key=question.key)
             case "pay":
                 return await mesh.call("pay.once", payload, timeout=timeout, key=question.key)
+            case _:
+                return await self._put_to_a_guest(mesh, question)
+
+    async def _put_to_a_guest(self, mesh: Mesh, question: Question) -> object:
+        """What there is to ask only where there are guests."""
+        key, timeout, payload = question.key, question.timeout, {"word": question.key}
+        match question.how:
+            case "hedge":
+                return await self._hedged(mesh, question)
+            case "hedge-call":
+                return self._own(key, await mesh.call("echo", payload, timeout=timeout, hedge=HEDGE))
+            case "hedge-pay":
+                return await self._never_hedged(mesh, question)
+            case "till" | "clerk":
+                return self._own(key, await mesh.ask(question.how, payload, timeout=timeout))
+            case "scribe":
+                return self._own(key, await mesh.ask("scribe", payload, timeout=timeout, returns=str))
+            case how:
+                about = {"fails": how == "front-dry", "auction": how == "front-auction"}
+                answer = await mesh.ask("front", about, timeout=timeout, fallbacks=())
+                self._invariants.degraded.answered(key, answer.value, answer.source)
+                return answer
+
+    async def _hedged(self, mesh: Mesh, question: Question) -> object:
+        """Asked once or twice, answered once: also what was used is told once."""
+        told: list[Usage] = []
+        answer = await mesh.peer.ask(
+            "echo", {"word": question.key}, timeout=question.timeout, hedge=HEDGE, on_usage=told.append
+        )  # fmt: skip
+        if len(told) != 1:
+            self._invariants.violated(
+                f"{question.key} was answered once, and told {len(told)} times what that has used"
+            )
+        return self._own(question.key, answer)
+
+    async def _never_hedged(self, mesh: Mesh, question: Question) -> object:
+        """What may be done at most once is not hedged, whoever asks for that."""
+        try:
+            answer = await mesh.ask("payer", {"takes": 0.0}, timeout=question.timeout, key=question.key, hedge=HEDGE)
+        except TypeError as error:
+            return error
+        self._invariants.violated(f"{question.key} may be done at most once, and is hedged: {answer}")
+        return answer
+
+    def _own(self, key: str, answer: object) -> object:
+        if answer != key:
+            self._invariants.violated(f"{key} was handed the answer of another question: {answer!r}")
+        return answer

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from mesh.resilience.breaker import LATE, Breaker, Permit
+from mesh.resilience.quality_breaker import QualityBreaker
 from tests.simulation.place import HERE, Place
 from tests.simulation.seams import Seams
 
@@ -37,12 +38,14 @@ class BreakerRules:
         self._books: dict[Breaker, Book] = {}
         seams.after(Breaker, "admit", self._admitted)
         seams.after(Breaker, "record", self._recorded)
+        invariants.world.outside.on_tool.append(self._tool)
+        seams.before(QualityBreaker, "give_back", self._given_back)
 
     def _admitted(self, breaker: Breaker, permit: Permit, now: float, until: float | None = None) -> None:
         book = self._books.get(breaker)
         if book is None:
             book = self._books[breaker] = Book(HERE.get())
-        book.untold += 1
+        book.untold += not isinstance(breaker, QualityBreaker)  # of which a verdict may never come
         if breaker.state == "closed":
             return
         longest = now + breaker.policy.hold
@@ -60,10 +63,31 @@ class BreakerRules:
         book = self._books.get(breaker)
         if book is None:
             return
-        book.untold -= 1
+        book.untold -= not isinstance(breaker, QualityBreaker)
         book.trials = [each for each in book.trials if each.permit is not permit]
         if book.untold < 0:
             self._invariants.violated(f"{book.place}: a breaker was told of a call that it did not let through")
+
+    def _tool(self, tool: str, running: int) -> None:
+        """A tool is really called, while so many calls of it are under way there."""
+        place = HERE.get()
+        mesh = self._invariants.world.process(place.name).mesh
+        for (_, name), breaker in mesh.peer.tools.breakers.troubled.items() if mesh is not None else ():
+            if name == tool and (breaker.state == "open" or running >= breaker.policy.permits):
+                self._invariants.violated(
+                    f"{place}: {tool} is called beside {running} calls, its breaker {breaker.state}"
+                )
+
+    def _given_back(self, breaker: QualityBreaker, permit: Permit, now: float) -> None:
+        """Of outputs it is not known of which trial they are: so one gives back the place of another whose verdict took its own."""
+        book = self._books.get(breaker)
+        if book is None or permit.epoch != breaker._epoch or permit.until <= now:
+            return
+        trials = [each for each in book.trials if each.permit.epoch == permit.epoch and each.ends > now]
+        own = next((each for each in trials if each.permit is permit), None)
+        if own is not None or trials:
+            trials.remove(own or trials[0])
+        book.trials = trials
 
     def unrest(self) -> Iterator[str]:
         """Of living processes, when nothing is under way: calls that a breaker let through and never heard of again."""

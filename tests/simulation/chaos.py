@@ -16,6 +16,9 @@ from tests.simulation.outside import Effect
 from tests.simulation.place import Place
 from tests.simulation.world import World
 
+FOR_ALL = ("server", "leaderless", "storm", "disk")
+TOUCHING = (*FOR_ALL, "cut", "partition", "slow", "stop", "clock", "deaf")
+"""Faults after which who is there need not be known to everybody; a process that starts is another matter."""
 SOON = 6
 """Steps of its place within which a process dies that dies soon."""
 
@@ -56,11 +59,16 @@ class Chaos:
         world.server.start()
         world.server.storage.available = True
         world.outside.sick.clear()
+        world.outside.ailing.clear()
+        for name, bucket in sorted(world.server.deaf):
+            world.touch(name)
+            world.server.hear_again(name, bucket)
         self._decrees.lift_all()
         for name, process in world.everybody.items():
             self._continue(name)
             world.network.heal(name)
             world.network.slow(name, 0.0)
+            world.touch(name)
             if process.place is not None:
                 process.place.fuse = -1
             process.start()
@@ -72,6 +80,8 @@ class Chaos:
             return
         if not fault.kind.startswith("crash-on"):
             self._world.tell("world", f"fault: {fault}")
+        if fault.kind in TOUCHING:
+            self._world.touch("" if fault.kind in FOR_ALL else fault.target, fault.seconds)
         getattr(self, f"_{fault.kind.replace('-', '_')}")(fault)
 
     def _crash(self, fault: Fault) -> None:
@@ -158,6 +168,20 @@ class Chaos:
         sick = self._world.outside.sick
         sick[fault.target] = fault.way
         self._later(fault.seconds, sick.pop, fault.target, None)
+
+    def _ail(self, fault: Fault) -> None:
+        """One kind of guests, or their tool, is not well there."""
+        ailing, (what, _, how) = self._world.outside.ailing, fault.way.partition(" ")
+        ailing[fault.target, what] = how or "slow"
+        self._later(fault.seconds, ailing.pop, (fault.target, what), None)
+
+    def _deaf(self, fault: Fault) -> None:
+        """Its watch on a bucket hears of nothing."""
+        world = self._world
+        world.server.context.run(world.server.deafen, fault.target, world.subjects.bucket(fault.way), fault.seconds)
+
+    def _ration(self, fault: Fault) -> None:
+        self._decrees.set(RateLimit(agent=fault.target, tokens=float(fault.number), token_burst=float(fault.way)))
 
     def _switch(self, fault: Fault) -> None:
         what, _, name = fault.target.partition(" ")

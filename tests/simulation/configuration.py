@@ -4,12 +4,13 @@ do. Swarm testing: each seed switches some kinds of trouble off altogether, for 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
 from tests.simulation.faults import Fault, Kind
 from tests.simulation.network import Weather
+from tests.simulation.ordeal import AGENTS, ordeal
 from tests.simulation.questions import Question, questions
 from tests.simulation.server import Quirks
 from tests.simulation.strain import ROOM, orphans, strain
@@ -56,6 +57,8 @@ class Configuration:
     """Events of a job between two snapshots."""
     room: int = ROOM
     """So many messages may wait for a worker."""
+    guests: frozenset[str] = frozenset()
+    """The kinds of guests that are there: see `guests.py`."""
     looks_back: bool = False
     """Whether to wait in the end until nobody holds on to anything: that takes time."""
 
@@ -98,6 +101,7 @@ def draw(seed: int) -> Configuration:
     made.looks_back = seed % 3 == 0
     made.snapshot_every = Random(f"snapshots {seed}").choice((500, 500, 4, 9))
     _strain(made)
+    _ordeal(made)
     return made
 
 
@@ -110,6 +114,22 @@ def _strain(made: Configuration) -> None:
     made.questions += drawn.questions + orphaned.questions
     for name in drawn.relays:
         made.processes[name] = (*made.processes[name], "relay")
+
+
+def _ordeal(made: Configuration) -> None:
+    """As `_strain`; the first order does what is drawn for jobs before all else."""
+    drawn = ordeal(made.seed, made.chaos, tuple(made.processes), made.orders[0].at)
+    made.guests = frozenset(drawn.guests)
+    made.faults += tuple(drawn.faults)
+    made.questions += tuple(drawn.questions)
+    made.chaos = max(made.chaos, drawn.chaos)
+    made.looks_back = made.looks_back or bool(drawn.chaos)
+    for kind, hosts in drawn.guests.items():
+        for name in hosts:
+            made.processes[name] = (*made.processes[name], *AGENTS[kind])
+    if drawn.steps:
+        first, *others = made.orders
+        made.orders = (replace(first, plan=(*drawn.steps, *first.plan)), *others)
 
 
 def _processes(random: Random) -> dict[str, tuple[str, ...]]:

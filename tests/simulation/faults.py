@@ -7,7 +7,7 @@ from typing import Literal
 
 Kind = Literal[
     "crash", "crash-on-append", "crash-on-effect", "crash-on-word", "cut", "partition", "slow", "stop", "server", "leaderless", "clock",
-    "storm", "disk", "drain", "sick", "switch", "limit", "share",
+    "storm", "disk", "drain", "sick", "switch", "limit", "share", "ail", "ration", "deaf",
 ]  # fmt: skip
 
 
@@ -21,7 +21,7 @@ class Fault:
     seconds: float = 0.0
     """How long it lasts, or until the process is there again."""
     number: int = 0
-    """At the how many-th occasion, or after how many steps; of a limit, calls a minute; of a share, how many at once."""
+    """At the how many-th occasion, or after how many steps; of a limit, calls a minute; of a ration, tokens; of a share, how many at once."""
     way: str = ""
 
     def __str__(self) -> str:

@@ -26,6 +26,7 @@ class SimulatedWatch:
         self._generation = -1
         self._open = True
         self._number = 0
+        self._stale = False
         self._early: list[KeyValue] | None = None
         self._opening: asyncio.Task[None] | None = None
         self._current: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -64,13 +65,15 @@ class SimulatedWatch:
     async def _reopen(self) -> None:
         pause = RETRY_FIRST
         while self._open and self._bus.connected:
+            self._stale = False
             try:
                 await self._create()
             except MeshError:
                 await self._bus.clock.sleep(self._bus.ids.random.uniform(pause / 2, pause))
                 pause = min(pause * 2, RETRY_LONGEST)
             else:
-                return
+                if not self._stale:
+                    return
 
     async def _create(self) -> None:
         self._bus.leave(self._number)
@@ -79,13 +82,20 @@ class SimulatedWatch:
         self._bus.hear(number, lambda entry: self._pushed(number, entry))
         what = f"a watch on {self._spec.name}"
         generation, live = await self._bus.ask("watch", self._spec, self._pattern, what=what, number=number)
+        if number != self._number:
+            return  # taken up anew meanwhile
         self._snapshot(generation, live)
         self._early = None
         for entry in early:
             self._tell(entry)
 
-    def _pushed(self, number: int, entry: KeyValue) -> None:
+    def _pushed(self, number: int, entry: KeyValue | None) -> None:
+        """None: something may have been missed."""
         if number != self._number or not self._open:
+            return
+        if entry is None:
+            self._stale = True
+            self._reset()
             return
         if self._early is not None:
             self._early.append(entry)

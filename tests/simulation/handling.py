@@ -10,14 +10,15 @@ from tests.simulation.place import HERE, Place
 
 
 class Handling:
-    """`place` is where, `capability` what for."""
+    """`place` is where, `capability` what for; `ended` once it is over."""
 
-    __slots__ = ("capability", "context", "place")
+    __slots__ = ("capability", "context", "ended", "place")
 
     def __init__(self, capability: str, context: Context) -> None:
         self.place: Place = HERE.get()
         self.capability = capability
         self.context = context
+        self.ended = False
 
     @property
     def key(self) -> tuple[Place, str, str]:
@@ -52,3 +53,4 @@ class Handlings:
             yield
         finally:
             running.remove(handling)
+            handling.ended = True

@@ -29,12 +29,18 @@ from mesh.testing.virtual_time import _waiting_at
 from mesh.transport.matching import matches
 from tests.simulation.admission_rules import AdmissionRules
 from tests.simulation.breaker_rules import BreakerRules
+from tests.simulation.deadline_rules import DeadlineRules
+from tests.simulation.degraded_rules import DegradedRules
+from tests.simulation.gate_rules import GateRules
+from tests.simulation.hedge_rules import HedgeRules
 from tests.simulation.outside import Effect
 from tests.simulation.policy_rules import PolicyRules
+from tests.simulation.presence_rules import PresenceRules
 from tests.simulation.recovery import recovered
 from tests.simulation.rest import rest
 from tests.simulation.retry_rules import RetryRules
 from tests.simulation.seams import open_seams
+from tests.simulation.token_rules import TokenRules
 from tests.simulation.workload import Plan
 
 if TYPE_CHECKING:
@@ -57,6 +63,7 @@ class JobSeen:
     """One job as its journal tells it, folded here and now."""
 
     tenant: str
+    workflow: str = ""
     state: JobState = field(default_factory=JobState)
     writers: dict[int, str] = field(default_factory=dict)
     """By epoch: who wrote under it."""
@@ -78,16 +85,25 @@ class Invariants:
         self.jobs: dict[str, JobSeen] = {}
         self.found: str = ""
         self.breakers: BreakerRules
+        self.degraded: DegradedRules
+        self.presence: PresenceRules
         self._journals = world.subjects.job_all()
 
     def watch(self) -> None:
         """From now on."""
         self.world.server.storage.appended.append(self._appended)
         self.world.outside.on_effect.append(self._effect)
-        seams = open_seams()
+        seams = open_seams(self.violated)
         self.breakers = BreakerRules(self, seams)
         RetryRules(self, seams)
-        AdmissionRules(self, seams, PolicyRules(self, seams))
+        policies = PolicyRules(self, seams)
+        AdmissionRules(self, seams, policies)
+        GateRules(self, seams, policies)
+        HedgeRules(self, seams)
+        DeadlineRules(self, seams)
+        TokenRules(self, seams)
+        self.degraded = DegradedRules(self)
+        self.presence = PresenceRules(self)
 
     def violated(self, words: str) -> None:
         """Remember it, if it is the first."""
@@ -126,6 +142,7 @@ class Invariants:
         if not isinstance(submitted, Submitted):
             self.violated(f"journal of {entry.job} begins with {type(submitted).__name__}")
             return
+        job.workflow = submitted.workflow
         if submitted.workflow == "order" and submitted.input.inline is not None:
             plan = msgspec.json.decode(submitted.input.inline, type=Plan)
             job.plan = tuple(step.key for step in plan.steps)
@@ -151,6 +168,8 @@ class Invariants:
 
     def _steps(self, job: JobSeen, entry: Entry, stored: Stored) -> None:
         for event in entry.events:
+            if self.world.configuration.guests:
+                self.degraded.journaled(entry.job, event)
             match event:
                 case StepStarted():
                     job.started.add(event.key)
@@ -254,7 +273,7 @@ class Invariants:
         if stuck:
             self.violated(f"when all was well again: {stuck}")
         if self.world.configuration.looks_back:
-            found = await rest(self.world) or next(self.breakers.unrest(), "")
+            found = await rest(self.world, self.presence) or next(self.breakers.unrest(), "")
             if found:
                 self.violated(f"when all was over: {found}")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from tests.simulation.handling import Handlings
-from tests.simulation.place import HERE
+from tests.simulation.place import HERE, Place
 
 
 class Effect(NamedTuple):
@@ -29,8 +31,36 @@ class Outside:
         self.handlings = Handlings()
         self.sick: dict[str, str] = {}
         """By process: what happens to who computes there, `fails` or `hangs`."""
+        self.ailing: dict[tuple[str, str], str] = {}
+        """By process and what ails there: how."""
+        self.tools: Counter[tuple[Place, str]] = Counter()
+        self.on_tool: list[Callable[[str, int], None]] = []
+        """Told of each call of a tool when it begins, and of how many are under way where it does."""
+        self.on_told: list[Callable[[str, dict[str, str], dict[str, str]], None]] = []
+        """Told, by a job: what its steps came to, and which it is told are degraded."""
         self.on_effect: list[Callable[[Effect, str], None]] = []
         """Told of each effect, `before` and `after` it happens."""
+
+    def ails(self, what: str) -> str:
+        """What ails this, where this runs; empty: nothing."""
+        return self.ailing.get((HERE.get().name, what), "") if self.ailing else ""
+
+    @asynccontextmanager
+    async def using(self, tool: str) -> AsyncIterator[None]:
+        """Inside, a tool is really being called."""
+        key = HERE.get(), tool
+        for tell in self.on_tool:
+            tell(tool, self.tools[key])
+        self.tools[key] += 1
+        try:
+            yield
+        finally:
+            self.tools[key] -= 1
+
+    def told(self, job: str, results: dict[str, str], degraded: dict[str, str]) -> None:
+        """What a workflow has been told in its end."""
+        for tell in self.on_told:
+            tell(job, results, degraded)
 
     async def approach(self, kind: str, job: str, step: str, key: str) -> None:
         """It is about to be done."""

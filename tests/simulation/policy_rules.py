@@ -57,6 +57,10 @@ class PolicyRules:
         seams.before(Policy, "_heard", self._heard)
         seams.before(Question, "__call__", self._asked)
 
+    def read(self, place: Place) -> dict[str, bytes] | None:
+        """What was read there of all that is decided."""
+        return self._read.get(place)
+
     def share(self, place: Place, tenant: str) -> Share | None:
         """What was read there of a tenant's share."""
         read = self._read.get(place)
@@ -85,6 +89,8 @@ class PolicyRules:
         key = place, found.key
         if found.value is not None:
             said = msgspec.json.decode(found.value)
+            if "calls" not in said:
+                return  # of tokens alone: `token_rules.py`
             agent = found.key.rpartition(".")[2]
             self._limits.setdefault(key, Limit(agent, said["calls"] / 60, said["burst"], now, float("inf")))
         elif key in self._limits:
@@ -100,7 +106,7 @@ class PolicyRules:
                 "agent": context.agent, "instance": f"{context.agent}.{context.instance}", "tenant": context.tenant,
                 "capability": handling.capability,
             }  # fmt: skip
-            if found := _killed(read, names):
+            if found := killed(read, names):
                 self._invariants.violated(f"{handling} begins, and {handling.place} has read before: {found}")
         self._rationed(handling)
 
@@ -109,7 +115,7 @@ class PolicyRules:
         read = self._read.get(HERE.get())
         if number == 1 and read:
             names = {"tenant": question._wish.lineage.tenant, "agent": question.route.agent}
-            if found := _killed(read, names | {"capability": question.route.what}):
+            if found := killed(read, names | {"capability": question.route.what}):
                 self._invariants.violated(f"{HERE.get()} is {question}, and has read before: {found}")
 
     # -- rate limits
@@ -141,7 +147,7 @@ class PolicyRules:
                 return
 
 
-def _killed(read: dict[str, Any], names: dict[str, str]) -> str:
+def killed(read: dict[str, Any], names: dict[str, str]) -> str:
     """The key of a switch that kills one of these."""
     for key in read:
         family, _, rest = key.partition(".")

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-How = Literal["ask", "tell", "call", "pay", "charge", "relay"]
+How = Literal[
+    "ask", "tell", "call", "pay", "charge", "relay", "hedge", "hedge-call", "hedge-pay", "front", "front-dry", "front-auction", "till", "scribe",
+    "clerk",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

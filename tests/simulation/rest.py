@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mesh.client.mesh import Mesh
 
 if TYPE_CHECKING:
+    from tests.simulation.presence_rules import PresenceRules
     from tests.simulation.world import World
 
 WITHIN = 75.0
@@ -63,9 +64,10 @@ def _strangers(world: World) -> Iterator[str]:
                 yield f"{name} believes that {sorted(offered)} offer {capability}; {sorted(offering)} do"
 
 
-async def rest(world: World) -> str:
+async def rest(world: World, presence: PresenceRules) -> str:
     """What is still not as it should be after a while; empty if all is well."""
     end = world.loop.now + WITHIN
-    while (found := next(unrest(world), "")) and world.loop.now < end:  # noqa: ASYNC110 - an invariant hears of nothing
+    while (found := next(unrest(world), "")) and world.loop.now < end:
         await asyncio.sleep(0.5)
+        presence.look()
     return found

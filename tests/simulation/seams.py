@@ -6,27 +6,38 @@ The classes are wrapped once in a process of the operating system, around whatev
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 from mesh.actors.admitting.mailbox import Mailbox
 from mesh.actors.asking.question import Question
+from mesh.contract_net.hedged import HedgedCall
 from mesh.contract_net.initiator import Initiator
+from mesh.contract_net.mail import Mail
+from mesh.contract_net.quiet import QuietAward
+from mesh.jobs.steps.attempt import Attempt
+from mesh.jobs.steps.steps import Steps
+from mesh.jobs.waiting.children import Children
 from mesh.policy.policy import Policy
 from mesh.protocols.auction import Auction
 from mesh.resilience.breaker import Breaker
+from mesh.resilience.quality_breaker import QualityBreaker
 
 Told = Callable[..., None]
 PLACES: tuple[tuple[type, str], ...] = (
     (Breaker, "admit"), (Breaker, "record"), (Mailbox, "put"), (Mailbox, "take_in"), (Policy, "start"), (Policy, "_heard"), (Question, "__call__"),
-    (Initiator, "give"), (Auction, "_lost"), (Auction, "_on_declined"),
+    (Initiator, "give"), (Auction, "_lost"), (Auction, "_on_declined"), (Steps, "_do"), (Children, "_begin"), (HedgedCall, "run"),
+    (Question, "envelope"), (QuietAward, "_envelope"), (Mail, "_envelope"), (QualityBreaker, "give_back"), (Attempt, "_begin"),
 )  # fmt: skip
 
 
 class Seams:
-    """Who is told what in one simulation: by class and method, before it happens, or when it has returned."""
+    """Who is told what in one simulation: by class and method, before it happens, or when it has returned. `on_error` hears of a
+    rule that raises: the code that it looks at may well swallow that."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_error: Callable[[str], None] = lambda words: None) -> None:
+        self.on_error = on_error
         self.told_before: dict[tuple[type, str], list[Told]] = {each: [] for each in PLACES}
         self.told_after: dict[tuple[type, str], list[Told]] = {each: [] for each in PLACES}
 
@@ -43,10 +54,10 @@ _present = Seams()
 _wrapped: set[tuple[type, str]] = set()
 
 
-def open_seams() -> Seams:
+def open_seams(on_error: Callable[[str], None]) -> Seams:
     """New ones, in place of those before: a process may run several simulations, one after the other."""
     global _present
-    _present = Seams()
+    _present = Seams(on_error)
     for place in PLACES:
         if place not in _wrapped:
             _wrapped.add(place)
@@ -54,15 +65,22 @@ def open_seams() -> Seams:
     return _present
 
 
+def _tell(those: list[Told], *about: Any, **named: Any) -> None:
+    try:
+        for told in those:
+            told(*about, **named)
+    except Exception:
+        _present.on_error(f"a rule raised: {traceback.format_exc()}")
+        raise
+
+
 def _wrap(kind: type, method: str) -> None:
     original, place = getattr(kind, method), (kind, method)
 
     def seen(self: Any, *arguments: Any, **named: Any) -> Any:
-        for told in _present.told_before[place]:
-            told(self, *arguments, **named)
+        _tell(_present.told_before[place], self, *arguments, **named)
         result = original(self, *arguments, **named)
-        for told in _present.told_after[place]:
-            told(self, result, *arguments, **named)
+        _tell(_present.told_after[place], self, result, *arguments, **named)
         return result
 
     setattr(kind, method, seen)

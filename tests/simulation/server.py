@@ -145,6 +145,10 @@ class SimulatedServer:
         self.running = True
         self.server_id = self._new_id()
         self.on_change: Callable[[], None] = lambda: None
+        self.passing: list[Callable[[Message], None]] = []
+        """Told of every message that passes by here."""
+        self.deaf: set[tuple[str, str]] = set()
+        """Client and bucket: its watch on it hears of nothing."""
         self._clients = 0
         self._landing: dict[str, list[tuple[str, str]]] = {}
         """Appends on their way in (replicas 3), of each stream: subject and message id."""
@@ -176,6 +180,19 @@ class SimulatedServer:
     def _elected(self) -> None:
         self.storage.available = True
 
+    def deafen(self, name: str, bucket: str, seconds: float) -> None:
+        """Whoever feeds this client's watch on the bucket is lost, and it takes so long until another one does."""
+        self.deaf.add((name, bucket))
+        asyncio.get_running_loop().call_later(seconds, self.hear_again, name, bucket, context=self.context)
+
+    def hear_again(self, name: str, bucket: str) -> None:
+        """It is fed again. Again: nothing happens."""
+        if (name, bucket) in self.deaf:
+            self.deaf.discard((name, bucket))
+            for session in self.sessions.values():
+                if session.name == name:
+                    session.hears_again(bucket)
+
     # -- connections
 
     def admit(self, name: str, down: Link) -> Session:
@@ -204,6 +221,8 @@ class SimulatedServer:
 
     def route(self, message: Message, origin: Session | None) -> None:
         """To everybody who wants it, and into the stream that captures it."""
+        for tell in self.passing:
+            tell(message)
         receivers = self.router.receivers(message.subject)
         for interest in receivers:
             interest.deliver(message)
@@ -365,6 +384,7 @@ class Session:
         self.open = True
         self._interests: dict[int, Interest] = {}
         self._undo: dict[int, Callable[[], None]] = {}
+        self._watches: dict[int, str] = {}
 
     def hear(self, verb: str, *arguments: Any) -> None:
         """A frame from the client."""
@@ -463,8 +483,15 @@ class Session:
     def on_leave(self, number: int) -> None:
         """Whatever was asked under this number is wanted no more."""
         undo = self._undo.pop(number, None)
+        self._watches.pop(number, None)
         if undo is not None:
             undo()
+
+    def hears_again(self, bucket: str) -> None:
+        """Watches on this bucket heard of nothing for a while, and are to be taken up anew."""
+        for number, watched in self._watches.items():
+            if watched == bucket:
+                self.say("pushed", number, None)
 
     def on_watch(self, number: int, spec: BucketSpec, pattern: str) -> None:
         """Every key that matches, then every change."""
@@ -476,10 +503,11 @@ class Session:
         self.say("answer", number, (space.generation, live))
 
         def changed(entry: KeyValue) -> None:
-            if matches(pattern, entry.key):
+            if matches(pattern, entry.key) and (self.name, spec.name) not in self.server.deaf:
                 self.say("pushed", number, entry)
 
         space.watchers.append(changed)
+        self._watches[number] = spec.name
         self._undo[number] = lambda: space.watchers.remove(changed)
 
     def on_follow(self, number: int, stream: str, subject: str, after: int | None, since: float | None) -> None:

@@ -10,8 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from msgspec.structs import replace
+
 from mesh.client.mesh import Mesh
 from mesh.jobs.journals.snapshots import Snapshots
+from mesh.resilience.quality import Quality
+from mesh.resilience.quality_breaker import QUALITY
 from tests.simulation.asking import Asking
 from tests.simulation.chaos import Chaos
 from tests.simulation.configuration import Configuration, draw
@@ -23,6 +27,8 @@ from tests.simulation.world import World
 
 PATIENCE = 150.0
 """Virtual seconds after the last fault within which everything must have come to its end."""
+SOON = replace(QUALITY, first=2.0, longest=60.0)
+"""Outputs are tried again sooner than half a minute: time is dear here."""
 SURE_AFTER = 22.0
 """Virtual seconds after the last fault when nothing of before is on its way any more."""
 
@@ -60,6 +66,7 @@ class Simulation:
         number_everything()
         self.configuration = configuration
         Snapshots.__init__.__kwdefaults__["every"] = configuration.snapshot_every  # type: ignore[index]
+        Quality.__init__.__defaults__ = (SOON,)
         random = Random(f"run {configuration.seed}")
         self.loop = SimulatedLoop(random)
         self.loop.complaints = []
@@ -133,6 +140,7 @@ class Simulation:
         end = self.loop.now + seconds
         while self.loop.now < end:
             await asyncio.sleep(min(0.25, max(0.0, end - self.loop.now)))
+            self.invariants.presence.look()
             self.invariants.check()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ CALL = 20
 """Seconds for which an agent is waited for."""
 AT_ONCE = 2
 """Messages that an agent handles at once."""
-LESS = "less"
+LESS = "less-than-asked"
 """What a relay answers where it has nothing better."""
 
 
@@ -33,6 +34,7 @@ class Step(msgspec.Struct, omit_defaults=True):
     seconds: float = 0.0
     reconcile: bool = False
     mode: str = "standing"
+    fails: bool = False
 
 
 class Plan(msgspec.Struct):
@@ -165,6 +167,18 @@ class Doing:
     def _child(self, job: Job, step: Step) -> Any:
         return job.child("part", step.key, key=step.key)
 
+    def _front(self, job: Job, step: Step) -> Any:
+        return job.call("front", {"fails": step.fails, "auction": False}, key=step.key, returns=str, timeout=CALL)
+
+    async def _instead(self, job: Job, step: Step) -> str:
+        answer = await job.call(
+            "source", {"fails": step.fails}, key=step.key, returns=str, timeout=2.0, fallbacks=(Degraded(LESS),)
+        )
+        return answer.value
+
+    def _kin(self, job: Job, step: Step) -> Any:
+        return job.child("kin", step.fails, key=step.key)
+
     async def _fail(self, job: Job, step: Step) -> str:
         raise Refusal(step.key)
 
@@ -181,19 +195,25 @@ class Doing:
         return find
 
 
-def workflows_of(outside: Outside) -> list[Workflow[Any]]:
-    """The workflows: `order` does its plan, `part` is a child's."""
+def workflows_of(outside: Outside, guests: Collection[str] = ()) -> list[Workflow[Any]]:
+    """The workflows: `order` does its plan, `part` is a child's, and so is `kin`, where there is a chain to ask."""
     doing = Doing(outside)
 
     @workflow("order", version=1)
     async def order(job: Job, plan: Plan) -> list[str]:
-        return [await doing.do(job, step) for step in plan.steps]
+        results = {step.key: await doing.do(job, step) for step in plan.steps}
+        outside.told(job.id, results, dict(job.degraded))
+        return list(results.values())
 
     @workflow("part", version=1)
     async def part(job: Job, name: str) -> str:
         return await job.call("work.compute", {"takes": 0.01}, key=name, returns=str, timeout=CALL)
 
-    return [order, part]
+    @workflow("kin", version=1)
+    async def kin(job: Job, fails: bool) -> str:
+        return await job.call("middle", {"fails": fails}, key="middle", returns=str, timeout=CALL)
+
+    return [order, part, kin] if "chain" in guests else [order, part]
 
 
 __all__ = ["AT_ONCE", "LESS", "Plan", "Step", "agents_of", "workflows_of"]

@@ -22,6 +22,7 @@ from mesh.transport.matching import matches
 from tests.simulation.client import SimulatedBus
 from tests.simulation.clocks import LocalClock
 from tests.simulation.configuration import Configuration
+from tests.simulation.guests import guests_of
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import Network
 from tests.simulation.outside import Effect, Outside
@@ -69,6 +70,7 @@ class Process:
         place = self.place = Place(self.name, self.starts, made.offsets.get(self.name, 0.0))
         self.clock = LocalClock(self.world.loop, place, made.skews.get(self.name, 0.0))
         self.world.tell(self.name, "starts")
+        self.world.touch(self.name)
         place.context.run(self._run, place)
 
     def _run(self, place: Place) -> None:
@@ -92,6 +94,7 @@ class Process:
                 ):
                     await self._host(mesh)
                     self.mesh = mesh
+                    world.touch(self.name)
                     world.tell(self.name, "is up")
                     self.on_up(mesh)
                     while not self.leaving:  # noqa: ASYNC110
@@ -141,8 +144,10 @@ class World:
         self.random = random
         self.trace = Trace(lambda: loop.now)
         self.outside = Outside()
-        self.agents: Mapping[str, Any] = agents_of(self.outside, configuration.room)
-        self.workflows = workflows_of(self.outside)
+        guests = configuration.guests
+        self.agents: Mapping[str, Any] = agents_of(self.outside, configuration.room) | guests_of(self.outside, guests)
+        self.workflows = workflows_of(self.outside, guests)
+        self._touched: dict[str, float] = {}
         self.subjects = Subjects("sim")
         self._journals = self.subjects.job_all()
         self.server_place = Place("server")
@@ -160,6 +165,16 @@ class World:
     def tell(self, where: str, what: str) -> None:
         """A line of the trace."""
         self.trace.tell(where, what)
+
+    def touch(self, name: str = "", seconds: float = 0.0) -> None:
+        """A fault has it in its hands, for so long; without a name, all of them."""
+        until = self.loop.now + seconds
+        self._touched[name] = max(until, self._touched.get(name, 0.0))
+
+    def quiet(self, name: str) -> float:
+        """Seconds since a fault has last touched it."""
+        touched = self._touched
+        return self.loop.now - max(touched.get("", 0.0), touched.get(name, 0.0))
 
     def process(self, name: str) -> Process:
         """One of them, by name."""
