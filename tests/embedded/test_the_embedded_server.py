@@ -254,6 +254,19 @@ def test_a_binary_that_never_gets_ready_is_ended(
     assert mark_of(int((tmp_path / "pid").read_text())) is None
 
 
+def test_a_server_with_much_in_its_store_gets_the_time_to_read_it(
+    folder: MeshFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It greets nobody before: who ended it meanwhile would do so again and again."""
+    late = fake_binary(tmp_path / "late", f'[ "$1" = --version ] || sleep 1.5; exec {find_binary()} "$@"')
+    monkeypatch.setenv(OVERRIDE, late)
+    with pytest.raises(ServerUnusable, match="did not become ready"):
+        start_server(folder, timeout=0.5)
+    with (folder.store / "much.blk").open("wb") as file:
+        file.truncate(500 * 1024 * 1024)
+    assert start_server(folder, timeout=0.5).pid
+
+
 def test_the_configuration_is_valid_even_in_a_folder_with_an_awkward_name(tmp_path: Path) -> None:
     awkward = tmp_path / "a \"quoted\" \\ földer '$HOME'"
     awkward.mkdir()
