@@ -17,7 +17,8 @@ from mesh.telemetry.telemetry import Telemetry
 
 
 def run(*agents: Any, server: ServerTarget | str | None = None, namespace: str = "default") -> None:
-    """Host the agents until SIGTERM or Ctrl-C, then drain and return; the log goes to stderr, one JSON object a line.
+    """Host the agents until SIGTERM or Ctrl-C, also while they start, then drain and return; the log goes to stderr, one JSON
+    object a line.
 
     Ends the program with exit code 3, and says what to do, where no server is to be found.
     """
@@ -35,8 +36,17 @@ async def _serve(agents: tuple[Any, ...], server: ServerTarget | str | None, nam
         loop.add_signal_handler(number, stop.set)
     telemetry = Telemetry(SystemClock().now, JsonLines())
     async with Mesh.connect(server, namespace=namespace, name="run", telemetry=telemetry) as mesh:
-        for each in agents:
-            actor = await mesh.host(each)
-            telemetry.emit("agent.ready", agent=actor.definition.name, instance=actor.instance, process=mesh.process)
-        await stop.wait()
+        hosting, stopping = loop.create_task(_host(mesh, agents, telemetry)), loop.create_task(stop.wait())
+        await asyncio.wait((hosting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if hosting.done():
+            hosting.result()
+            await stopping
+        hosting.cancel()
+        await asyncio.gather(hosting, return_exceptions=True)
         await mesh.drain()
+
+
+async def _host(mesh: Mesh, agents: tuple[Any, ...], telemetry: Telemetry) -> None:
+    for each in agents:
+        actor = await mesh.host(each)
+        telemetry.emit("agent.ready", agent=actor.definition.name, instance=actor.instance, process=mesh.process)

@@ -149,3 +149,16 @@ async def test_the_server_crashes_in_the_middle_of_everything(client: Peer, host
             await asyncio.sleep(0.05)
     await client.emit("after.all")
     await until(lambda: heard == ["after.all"], timeout=5)
+
+
+def test_an_agent_alone_in_its_process_ends_when_it_is_told_to_also_while_it_starts(server: RealServer) -> None:
+    command = [sys.executable, "-m", "tests.actors.run_process", server.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "starting\n"
+        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+        assert process.stdout.read() == "stopped\n"
