@@ -6,6 +6,7 @@ way, elsewhere as plain lines. Everything goes to stderr: stdout belongs to the 
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -46,7 +47,7 @@ from mesh.protocols.job_events import (
 )
 from mesh.protocols.job_state import JobState, Recorded
 from mesh.protocols.job_step_state import StepState
-from mesh.protocols.policies import readable
+from mesh.protocols.policies import readable, switch_in
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -102,8 +103,9 @@ def _paused(event: Event, job: str) -> list[Line]:
         case StepRetried():
             return [_goes_on(event)]
         case WaitOpened():
-            name = readable(event.name.removeprefix("kill.")) if event.kind == "killed" else event.name
-            called = f" {name!r}" if name else ""
+            if event.kind == "killed":
+                return [Line(f"  {event.key}: waits to be allowed: {_to_allow(event.name)}", "yellow")]
+            called = f" {event.name!r}" if event.name else ""
             whose = f", {event.child}" if event.child else ""
             return [Line(f"  {event.key}: waits for {_KINDS.get(event.kind, event.kind)}{called}{whose}", "yellow")]
         case WaitResolved():
@@ -132,8 +134,13 @@ _KINDS = {
     "signal": "the signal",
     "child": "the job of",
     "resolution": "a decision about",
-    "killed": "an operator to allow",
 }
+
+
+def _to_allow(key: str) -> str:
+    """What lifts the switch that stands under that key."""
+    switch = switch_in(key, "")
+    return f"`mesh allow {switch.what} {shlex.quote(switch.name)}`" if switch else readable(key)
 
 
 def _said(by: str, reason: str) -> str:

@@ -10,6 +10,7 @@ from mesh.cli.approvals import refuse_answered
 from mesh.cli.awaited import awaits_somebody, waits
 from mesh.cli.exits import BadInput
 from mesh.cli.options import Options
+from mesh.cli.progress import _paused
 from mesh.protocols.constraints import Usage
 from mesh.protocols.dead_letters import Closed
 from mesh.protocols.errors import Refused
@@ -17,6 +18,7 @@ from mesh.protocols.job_events import JobHead, WaitOpened, WaitResolved
 from mesh.protocols.job_state import JobState
 from mesh.protocols.job_step_state import StepState
 from mesh.protocols.job_wait_state import WaitState
+from mesh.protocols.policies import switch_key
 
 
 def test_a_step_whose_result_alone_is_journaled_took_as_long_as_it_says() -> None:
@@ -72,3 +74,10 @@ def test_a_letter_that_was_redriven_cannot_be_dropped_and_the_command_says_so(
     with pytest.raises(Refused, match="was redriven before, by Ada"):
         dlq.tell([closed], Options(), "dropped")
     assert "jaaa" in capsys.readouterr().out
+
+
+def test_who_follows_a_job_that_an_operator_holds_is_told_what_to_type() -> None:
+    opened = WaitOpened(key="pack/~killed#1", kind="killed", name=switch_key("capability", "pay.*"))
+    assert [line.text for line in _paused(opened, "j1")] == [
+        "  pack/~killed#1: waits to be allowed: `mesh allow capability 'pay.*'`"
+    ]
