@@ -20,6 +20,7 @@ from mesh.jobs.authoring.workflow import workflow
 from mesh.protocols.errors import Draining, Overloaded
 from mesh.protocols.policies import RateLimit
 from mesh.protocols.ports import Clock, Ids
+from mesh.registry.listing import Change
 from mesh.resilience.deadline import Deadline
 from mesh.testing.local import local_mesh
 from mesh.testing.virtual_time import until
@@ -181,6 +182,24 @@ async def test_an_actor_goes_away_whatever_its_last_words_run_into(neighbours: N
     await actor.peer.unhost(actor)
     assert nothing_left(actor)
     assert [each["agent"] for each in neighbours.told("agent.stop_failed")] == ["rude.host"]
+
+
+async def test_nobody_is_shown_as_starting_who_goes_away(neighbours: Neighbours) -> None:
+    actor = await neighbours.host(Desk)
+    client = await neighbours.client()
+    seen: list[str] = []
+
+    def changed(change: Change) -> None:
+        listing = client.directory.listing("host.desk.host")
+        seen.append(listing.record.state if listing is not None else change.kind)
+
+    client.directory.on_change(changed)
+    asked = asyncio.ensure_future(client.ask("desk", 1, command="serve"))
+    await until(lambda: actor.running == 1)
+    await actor.peer.unhost(actor, drain=False)
+    await asyncio.gather(asked, return_exceptions=True)
+    await until(lambda: "instance-down" in seen)
+    assert "starting" not in seen
 
 
 async def test_who_has_left_hosts_nobody(neighbours: Neighbours) -> None:

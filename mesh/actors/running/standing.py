@@ -21,7 +21,10 @@ from mesh.registry.records import InstanceState
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
 
-_STATES: dict[str, InstanceState] = {"ready": "ready", "draining": "draining"}
+_STATES: dict[str, InstanceState] = {
+    "ready": "ready", "draining": "draining", "failed": "draining", "stopped": "draining",
+}  # fmt: skip
+"""Who is given up, or has stopped, is listed no more in a moment, and is not to be asked until then."""
 
 
 class Standing:
