@@ -96,6 +96,17 @@ async def test_over_a_websocket_everything_is_carried_and_comes_back_after_a_res
         await carries_everything(connection)
 
 
+async def test_over_a_websocket_servers_that_another_has_named_are_in_nobodys_way(tmp_path: Path, dial: Dial) -> None:
+    """A server names the others without saying how to speak to them, and nats-py takes them for plain ones."""
+    port = free_port()
+    with SpecialServer(tmp_path, extra=f'websocket {{ host: "127.0.0.1", port: {port}, no_tls: true }}') as server:
+        connection = await dial(f"ws://127.0.0.1:{port}")
+        await connection.bus._wire._client._process_info({"connect_urls": [f"127.0.0.1:{free_port()}"]})  # type: ignore[attr-defined]
+        for _ in range(3):
+            await comes_back(connection, server)
+        await carries_everything(connection)
+
+
 async def test_credentials_that_are_refused_while_reconnecting_are_tried_until_they_are_accepted(
     tmp_path: Path, dial: Dial
 ) -> None:

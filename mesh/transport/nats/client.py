@@ -11,6 +11,7 @@ What nats-py does that we must not have, and where it is dealt with:
     a hung peer blocks `wait_closed`                   `_process_op_err` aborts the socket
     a surprise while reconnecting ends the attempt     `_attempt_reconnect` goes on
     two attempts to reconnect may run at once          `_connect_to_server` ends the one that was replaced
+    who is named over a WebSocket counts as plain      `_process_info` corrects that
     a login that is cut at once leaves its tasks       `_process_connect_init` ends them
     news before the first PONG confuse the login       `SocketTransport.readline` keeps them for the parser
 
@@ -100,6 +101,13 @@ class StreamingClient(Client):
         if not self._transport and s.uri.scheme not in ("ws", "wss"):
             self._transport = SocketTransport(self._outbox.can_write)
         await super()._connect_to_server(s)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        await super()._process_info(info, initial_connection)
+        spoken = self._current_server.uri.scheme if self._current_server else ""
+        if spoken in ("ws", "wss"):
+            for server in self._server_pool:
+                server.uri = server.uri._replace(scheme=spoken)
 
     async def _process_connect_init(self) -> None:
         for task in (self._ping_interval_task, self._flusher_task):

@@ -30,6 +30,7 @@ _REPLACED = {
 """Methods of nats-py's client that the fast wire replaces or calls, with their parameters."""
 _READ = (
     "_client_id",
+    "_current_server",
     "_flusher_task",
     "_max_payload",
     "_ping_interval_task",
@@ -37,6 +38,7 @@ _READ = (
     "_ps",
     "_reconnection_task",
     "_server_info",
+    "_server_pool",
     "_sid",
     "_subs",
     "_transport",
