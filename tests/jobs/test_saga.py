@@ -311,3 +311,41 @@ def test_what_cannot_undo_anything_is_refused_where_it_is_written() -> None:
         Undo("Not A Capability")
     with pytest.raises(TypeError, match="attempts"):
         Undo("cancel", attempts=0)
+
+
+@pytest.mark.parametrize("ends", ["fails", "fails-later", "cancelled", "crash"])
+async def test_what_was_done_in_a_branch_that_ran_out_of_time_is_undone(ends: str, clock: Clock, ids: Ids) -> None:
+    """Whoever owns the job by then, and has not seen it done."""
+    undone: list[str] = []
+
+    async def charge(name: str) -> str:
+        return name
+
+    async def refund(name: str) -> None:
+        undone.append(name)
+
+    async def part(job: Job) -> None:
+        await job.step("charge", charge, "first", effect="idempotent", compensate=refund)
+        await job.step("again", charge, "second", effect="idempotent", compensate=refund)
+        await job.wait("never") if ends == "cancelled" else await job.step("slow", clock.sleep, 100)
+
+    @workflow("pays")
+    async def pays(job: Job) -> None:
+        await job.gather(job.branch("part", part(job), timeout=5))
+        await job.step("after", charge, "third", effect="idempotent", compensate=refund)
+        if ends != "fails":
+            await job.sleep(20)
+        raise ValueError("no")
+
+    world = World(clock, ids)
+    await world.host("p", pays)
+    handle = await world.submit_job("pays")
+    await clock.sleep(10)
+    if ends == "cancelled":
+        await handle.cancel(timeout=10)
+    elif ends == "crash":
+        await world.crash("p")
+        await world.host("p", pays, start=2)
+    state = await handle.watch(timeout=600)
+    await world.close()
+    assert (state.status, undone) == ("compensated", ["third", "second", "first"])

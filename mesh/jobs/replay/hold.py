@@ -20,9 +20,12 @@ WITHIN = 60.0
 
 class Hold:
     """One recalling. What comes to the end of the journal waits in `here`, until everything does; then it meets `Cancelled`.
-    `held` are the keys that it came to."""
+    `held` are the keys that it came to. One that `learns` also looks into what the workflow does not come to any more: what was
+    done there is to be undone, too."""
 
-    def __init__(self, clock: Clock, job: str) -> None:
+    def __init__(self, clock: Clock, job: str, *, learns: bool = False) -> None:
+        self.learns = learns
+        self._aside: list[asyncio.Future[Any]] = []
         self._stillness = Stillness(clock)
         self._job = job
         self.held: list[str] = []
@@ -36,12 +39,20 @@ class Hold:
         settled = asyncio.ensure_future(self._stillness.settled())
         try:
             await asyncio.wait({running, settled}, timeout=WITHIN, return_when=asyncio.FIRST_COMPLETED)
+            if self._aside:
+                all_aside: asyncio.Future[Any] = asyncio.gather(*self._aside, return_exceptions=True)
+                await asyncio.wait({all_aside, settled}, timeout=WITHIN, return_when=asyncio.FIRST_COMPLETED)
             return running.done()
         finally:
             self._over.set_exception(Cancelled(f"job {self._job} is being undone"))
-            for task in (running, settled):
+            tasks = (running, settled, *self._aside)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(running, settled, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def aside(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do this, too, as far as the journal goes. Nobody waits for what comes of it."""
+        self._aside.append(asyncio.ensure_future(work))
 
     async def here(self, key: str) -> None:
         """The journal ends here, before the step, wait or artifact of this key.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar, Unpack
 
@@ -123,15 +124,19 @@ class Acting(Surroundings):
             whole = outer.begin(key, "branch")
             scope = outer.below(key)
             token = current.set(scope)
+            doing: Coroutine[Any, Any, Any] = work
+            if self.hold is not None and self.hold.learns and self._branch_times.has_run_out(whole):
+                self.hold.aside(work)
+                doing = asyncio.sleep(0)
             try:
-                result = await self._bounded(scope, whole, work, timeout)
+                result: T = await self._bounded(scope, whole, doing, timeout)
                 self.course.over(scope.path)
                 return result
             except BaseException:
                 self.course.ahead.pass_over(scope.path)
                 raise
             finally:
-                work.close()
+                doing.close()
                 current.reset(token)
                 outer.saw(scope.now)
                 outer.end(whole)

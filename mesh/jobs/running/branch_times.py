@@ -42,14 +42,20 @@ class BranchTimes:
         """
         key = branch + SUFFIX
         scope.ahead.came_to(f"{branch}/", key)
-        known = self._waits.knows(key)
-        if known is not None and known.answer is not None and known.answer.how == "due":
+        if self.has_run_out(branch):
             raise _late(branch)
+        known = self._waits.knows(key)
         if self._waits.hold is not None or (known is not None and known.answer is not None):
             return await work
         now = self._journal.job_time()
         until = known.opened.until if known is not None and known.opened.until is not None else now + seconds
         return await self._in_time(branch, until, Deadline.after(self._clock, max(0.0, until - now)), work)
+
+    def has_run_out(self, branch: str) -> bool:
+        """Whether the journal says that it was not done in time."""
+        failed, timer = self._journal.state.steps.get(branch), self._waits.knows(branch + SUFFIX)
+        due = timer is not None and timer.answer is not None and timer.answer.how == "due"
+        return due or (failed is not None and failed.fault is not None)
 
     async def keep(self) -> None:
         """Journal those that are under way: the job is about to be let go of.
@@ -93,8 +99,7 @@ class BranchTimes:
             return () if known is None or known.answer is not None else (WaitResolved(key=key, how=how, at=at or 0.0),)
 
         await self._journal.decide(answer)
-        known = self._waits.knows(key)
-        if known is not None and known.answer is not None and known.answer.how == "due":
+        if self.has_run_out(branch):
             raise _late(branch)
 
 

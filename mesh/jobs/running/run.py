@@ -189,13 +189,15 @@ class Run:
     async def _recall(self) -> None:
         """Learn how the steps are undone that this run has not come to."""
         with self._stillness.working():
-            await self.retrace(self._body())
+            await self.retrace(self._body(), learns=True)
         self._job.hold = self._performing.hold = self._waits.hold = None
 
-    async def retrace(self, work: Coroutine[Any, Any, Any]) -> tuple[bool, list[str]]:
+    async def retrace(self, work: Coroutine[Any, Any, Any], *, learns: bool = False) -> tuple[bool, list[str]]:
         """Do the work, which runs the workflow, as far as the journal goes: whether that was to its end, and the keys that it
         came to and the journal does not have."""
-        hold = self._job.hold = self._performing.hold = self._waits.hold = Hold(self._seat.clock, self.id)
+        hold = self._job.hold = self._performing.hold = self._waits.hold = Hold(
+            self._seat.clock, self.id, learns=learns
+        )
         return await hold.recall(work), hold.held
 
     # -- what is said to it
