@@ -33,7 +33,6 @@ class Faults:
         self.server = server
         self._messages = MessageFaults.of(server)
         self._handlers = HandlerFaults.of(server)
-        self._frozen: dict[str, Rule] = {}
 
     # -- processes, by the name that `local_mesh(process=…)` gave them
 
@@ -71,13 +70,14 @@ class Faults:
         """The agent hears nothing and is not heard until `thaw`, but stays listed: a process that was stopped, or hangs.
         Again: nothing happens.
         """
-        if agent not in self._frozen:
+        frozen = self._messages.frozen
+        if agent not in frozen:
             both = (Which(agent=agent), Which(agent=agent, answer=True))
-            self._frozen[agent] = self._messages.add(Rule("hold", both, math.inf))
+            frozen[agent] = self._messages.add(Rule("hold", both, math.inf))
 
     def thaw(self, agent: str) -> None:
         """What waited for the agent reaches it, in its order, and what it said is heard. Again: nothing happens."""
-        rule = self._frozen.pop(agent, None)
+        rule = self._messages.frozen.pop(agent, None)
         if rule is not None:
             self._messages.remove(rule)
 
@@ -150,7 +150,6 @@ class Faults:
 
     def clear(self) -> None:
         """No more faults, and everything frozen thaws. Who was cut off or killed stays so."""
-        self._frozen.clear()
         self._messages.clear()
         self._handlers.clear()
         self.server.faults.clear()

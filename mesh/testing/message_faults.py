@@ -137,9 +137,11 @@ class Rule:
 
 
 class MessageFaults:
-    """The rules of one server, in the order in which they were made; the first that fits is applied."""
+    """The rules of one server, in the order in which they were made; the first that fits is applied. `frozen` has those that
+    hold everything of an agent, by its name."""
 
     def __init__(self) -> None:
+        self.frozen: dict[str, Rule] = {}
         self._rules: list[Rule] = []
         self._held: dict[Rule, list[Deliver]] = {}
 
@@ -166,6 +168,7 @@ class MessageFaults:
 
     def clear(self) -> None:
         """No more rules. What is late already comes when it is due."""
+        self.frozen.clear()
         for rule in tuple(self._rules):
             self.remove(rule)
 

@@ -155,6 +155,13 @@ def test_systemd_takes_the_units(unit: str, tmp_path: Path) -> None:
     assert (verified.returncode, mine) == (0, [])
 
 
+@pytest.mark.parametrize("unit", ["nats-server.service", "mesh-host.service"])
+def test_a_unit_that_fails_again_and_again_is_never_left_down(unit: str) -> None:
+    """By default systemd gives up after five starts in ten seconds, whatever `Restart` says."""
+    section = (DEPLOY / unit).read_text().partition("[Service]")[0]
+    assert "\nStartLimitIntervalSec=0\n" in section
+
+
 def test_the_units_run_what_exists() -> None:
     host = (DEPLOY / "mesh-host.service").read_text()
     arguments = re.findall(r"(?m)^ExecStart=\S+/mesh (.*)$", host)

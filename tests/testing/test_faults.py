@@ -163,6 +163,17 @@ async def test_a_frozen_agent_is_listed_and_silent_until_it_thaws(
     assert await asked == "did x"
 
 
+async def test_what_one_injector_froze_another_of_the_same_server_thaws(
+    mesh_local: Mesh, other: Mesh, faults: Faults
+) -> None:
+    faults.freeze("worker")
+    Faults(mesh_local).thaw("worker")
+    assert await mesh_local.ask("worker", what="x", command="do", timeout=9) == "did x"
+    faults.freeze("worker")
+    with pytest.raises(DeadlineExceeded):
+        await mesh_local.ask("worker", what="x", command="do", timeout=1)
+
+
 async def test_work_of_a_frozen_agent_goes_to_another(mesh_local: Mesh, other: Mesh, faults: Faults) -> None:
     await mesh_local.host(Worker)
     faults.freeze("worker.other")
