@@ -25,6 +25,8 @@ class ProcessLog:
         Raises:
             OSError: the disk is full, or the folder is gone.
         """
+        if self._file is not None and not os.fstat(self._file.fileno()).st_nlink:
+            self.close()  # somebody removed it to make room: there is none before we let go of it
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab", buffering=0)

@@ -29,10 +29,14 @@ class ServerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_record(path: Path, record: msgspec.Struct) -> None:
-    """Put the record there in one step: readers see the old one or the new one."""
+    """Put the record there in one step: readers see the old one or the new one. Where there is no room, nothing is left of it."""
     beside = path.with_name(f"{path.name}.{os.getpid()}")
-    beside.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
-    beside.replace(path)
+    try:
+        beside.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def read_record(path: Path) -> ServerRecord | None:

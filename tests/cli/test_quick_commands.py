@@ -67,7 +67,7 @@ def test_jobs_are_listed_without_pydantic(url: str, tmp_path: Path) -> None:
 
 def test_an_agent_starts_without_the_command_line(url: str, tmp_path: Path) -> None:
     program = """
-import json, sys
+import json, os, signal, sys
 from mesh import agent, run
 from mesh.actors.peer import Peer
 
@@ -77,8 +77,9 @@ async def greet(name: str) -> str:
 
 hosted = Peer.host
 async def host(*given, **named):
-    await hosted(*given, **named)
-    raise SystemExit
+    actor = await hosted(*given, **named)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return actor
 Peer.host = host
 try:
     run(greet)

@@ -120,6 +120,20 @@ def test_another_manifest_in_the_folder_gets_a_new_name(folder: MeshFolder) -> N
     assert names == [machine_name(), f"{machine_name()}-2", f"{machine_name()}-3"]
 
 
+def test_a_record_for_which_there_is_no_room_leaves_nothing_behind(
+    folder: MeshFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = claim(folder, manifest(folder))
+
+    def no_room(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", no_room)
+    with pytest.raises(OSError, match="No space left"):
+        write_host(folder, record)
+    assert {path.name for path in folder.hosts.iterdir()} == {"turn.lock", f"{record.name}.json"}
+
+
 def test_a_hosts_name_must_stand_in_a_subject(folder: MeshFolder) -> None:
     with pytest.raises(InvalidName):
         claim(folder, manifest(folder), asked="a.b")

@@ -41,6 +41,15 @@ def test_a_log_turns_over_and_keeps_only_so_many_old_ones(tmp_path: Path) -> Non
     }
 
 
+def test_a_log_that_somebody_removed_is_begun_anew(tmp_path: Path) -> None:
+    log = ProcessLog(tmp_path / "p.log")
+    log.write(b"one")
+    (tmp_path / "p.log").unlink()
+    log.write(b"two")
+    assert last_lines(tmp_path / "p.log", 5) == ["two"]
+    log.close()
+
+
 def test_a_log_goes_on_where_it_ended(tmp_path: Path) -> None:
     for text in (b"one", b"two"):
         log = ProcessLog(tmp_path / "p.log")
