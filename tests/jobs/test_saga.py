@@ -313,6 +313,43 @@ def test_what_cannot_undo_anything_is_refused_where_it_is_written() -> None:
         Undo("cancel", attempts=0)
 
 
+async def test_what_was_done_beside_a_branch_that_failed_is_undone(clock: Clock, ids: Ids) -> None:
+    """Also where it takes a while to recall what came before it."""
+    undone: list[str] = []
+
+    async def large() -> str:
+        return "x" * 100_000
+
+    async def charge() -> str:
+        return "charged"
+
+    async def refund(name: str) -> None:
+        undone.append(name)
+
+    async def fails() -> None:
+        await clock.sleep(3)
+        raise ValueError("no")
+
+    async def part(job: Job) -> None:
+        await job.step("large", large)
+        await job.step("charge", charge, effect="idempotent", compensate=refund)
+        await job.step("slow", clock.sleep, 100)
+
+    @workflow("pays")
+    async def pays(job: Job) -> None:
+        with pytest.raises(HandlerFailed):
+            await job.gather(job.step("fails", fails), job.branch("part", part(job)), on_missing="raise")
+        await job.sleep(20)
+        raise ValueError("no")
+
+    world = World(clock, ids)
+    await world.host("p", pays)
+    handle = await world.submit_job("pays")
+    state = await handle.watch(timeout=600)
+    await world.close()
+    assert (state.status, undone) == ("compensated", ["charged"])
+
+
 @pytest.mark.parametrize("ends", ["fails", "fails-later", "cancelled", "crash"])
 async def test_what_was_done_in_a_branch_that_ran_out_of_time_is_undone(ends: str, clock: Clock, ids: Ids) -> None:
     """Whoever owns the job by then, and has not seen it done."""

@@ -6,7 +6,7 @@ itself, or that ran out of time before its workflow came to them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,12 +45,14 @@ class Hold:
             return running.done()
         finally:
             self._over.set_exception(Cancelled(f"job {self._job} is being undone"))
-            tasks = (running, settled, *self._aside)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            tasks: Sequence[asyncio.Future[Any]] = (running, settled, *self._aside)
+            while tasks:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                tasks = [each for each in self._aside if not each.done()]
 
-    def aside(self, work: Coroutine[Any, Any, Any]) -> None:
+    def aside(self, work: Awaitable[Any]) -> None:
         """Do this, too, as far as the journal goes. Nobody waits for what comes of it."""
         self._aside.append(asyncio.ensure_future(work))
 

@@ -152,7 +152,8 @@ class Acting(Surroundings):
             return []
         path = current.get().path
         try:
-            results = await gathering.run_all(branches, raise_first=on_missing == "raise")
+            leave = self.hold.aside if self.hold is not None and self.hold.learns else gathering.stop
+            results = await gathering.run_all(branches, raise_first=on_missing == "raise", leave=leave)
         except BaseException:
             for each in branches:
                 self.course.ahead.give_up(path, str(each.key))

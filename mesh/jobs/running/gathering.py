@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from mesh.jobs.authoring.branches import Branch, Missing
@@ -36,12 +36,19 @@ def check_branches(branches: Sequence[object]) -> None:
         seen.add(key)
 
 
-async def run_all(branches: Sequence[Branch[Any]], *, raise_first: bool) -> list[Any]:
+def stop(task: asyncio.Future[Any]) -> None:
+    """What becomes of a branch beside one that has failed."""
+    task.cancel()
+
+
+async def run_all(
+    branches: Sequence[Branch[Any]], *, raise_first: bool, leave: Callable[[asyncio.Future[Any]], None] = stop
+) -> list[Any]:
     """The results, each branch run to its end; an error that can be marked stands in its branch's place.
 
     Raises:
         BaseException: one that must not be marked (a bug, or the job is lost), or with `raise_first` any; the other branches
-            are cancelled, and have ended when this is raised.
+            are left as `leave` says: stopped, they have ended when this is raised.
     """
     tasks = [asyncio.ensure_future(each.start()) for each in branches]
     pending = set(tasks)
@@ -54,8 +61,9 @@ async def run_all(branches: Sequence[Branch[Any]], *, raise_first: bool) -> list
                     raise error
     finally:
         for task in pending:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            leave(task)
+        if leave is stop:
+            await asyncio.gather(*tasks, return_exceptions=True)
     return [task.exception() or task.result() for task in tasks]
 
 
