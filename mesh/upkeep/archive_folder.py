@@ -7,6 +7,7 @@ the next run. One run at a time works on a folder.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ from mesh.upkeep.durable import put_whole, synced
 from mesh.upkeep.policy import Format
 
 INDEX = ".json"
+_OURS = re.compile(r"(tmp_)?\d{8}T\d{6}\.\d+-.+\.(jsonl\.gz|parquet)(\.json(\.new)?)?\Z")
+"""What archives, their indexes, and what a crash leaves of them are called: nothing else in the folder is read or removed."""
 
 
 class BadArchive(BadPayload):
@@ -119,12 +122,12 @@ class ArchiveFolder:
             BadArchive: one cannot be read.
         """
         where = tenant if tenant == "*" else check_name(tenant, "tenant")
-        found = [_read_index(path) for path in self.path.glob(f"{where}/*{INDEX}")]
+        found = [_read_index(path) for path in self._files(where) if path.name.endswith(INDEX)]
         return sorted(found, key=lambda each: (each.made, each.archive))
 
     def latest(self, tenant: str) -> Index | None:
         """What the archive of a tenant that was written last holds: names begin with the time."""
-        paths = sorted(self.path.glob(f"{check_name(tenant, 'tenant')}/*{INDEX}"))
+        paths = [path for path in self._files(check_name(tenant, "tenant")) if path.name.endswith(INDEX)]
         return _read_index(paths[-1]) if paths else None
 
     def find(self, job: str) -> tuple[Index, ArchivedJob]:
@@ -147,9 +150,7 @@ class ArchiveFolder:
     def clean(self) -> list[str]:
         """Remove what a crash left half written; the names of that."""
         gone = [
-            path
-            for path in sorted(self.path.glob("*/*"))
-            if not path.name.endswith(INDEX) and not Path(f"{path}{INDEX}").exists()
+            path for path in self._files("*") if not path.name.endswith(INDEX) and not Path(f"{path}{INDEX}").exists()
         ]
         for path in gone:
             path.unlink()
@@ -158,13 +159,16 @@ class ArchiveFolder:
     def remove(self, tenant: str) -> int:
         """Remove every archive of a tenant, for good; how many those were. Again: 0."""
         indexes = self.indexes(tenant)
-        for path in sorted(
-            self.path.glob(f"{check_name(tenant, 'tenant')}/*"), key=lambda each: each.name, reverse=True
-        ):
+        for path in reversed(self._files(check_name(tenant, "tenant"))):
             path.unlink()  # the index first: what is left of a crash has none
-        if (self.path / tenant).is_dir():
-            (self.path / tenant).rmdir()
+        place = self.path / tenant
+        if place.is_dir() and not any(place.iterdir()):
+            place.rmdir()
         return len(indexes)
+
+    def _files(self, tenant: str) -> list[Path]:
+        """The files of a tenant that are ours, by name: somebody may have named a folder in which other things are, too."""
+        return sorted(path for path in self.path.glob(f"{tenant}/*") if _OURS.match(path.name))
 
     def _lines(self, archive: str) -> Iterator[Line]:
         path = self.path / archive

@@ -173,6 +173,22 @@ async def test_a_crash_while_an_archive_is_written_leaves_the_journal_alone(
     assert [each.name for each in archives.folder.path.glob("*/*.gz")] == [Path(report.archives[0]).name]
 
 
+async def test_what_else_is_in_the_folder_is_neither_read_nor_removed(archives: Archives) -> None:
+    """`--folder .`, in a folder with other folders: one of them may be called as a tenant is."""
+    other = archives.folder.path / "default"
+    other.mkdir(parents=True)
+    for name in ("notes.txt", "package.json", "data.parquet"):
+        (other / name).write_text("mine")
+    half = other / "20260101T000000.000000-abc.jsonl.gz"
+    half.write_text("what a crash has left")
+    await archives.done("hello")
+    await archives.later(2)
+    assert (await archives.archiving().run()).archived == 1
+    assert not half.exists()
+    assert archives.folder.remove("default") == 1
+    assert sorted(each.name for each in other.iterdir()) == ["data.parquet", "notes.txt", "package.json"]
+
+
 async def test_what_is_young_or_not_over_stays_and_tenants_have_days_of_their_own(archives: Archives) -> None:
     slow, quick = await archives.done("a", tenant="slow"), await archives.done("b", tenant="quick")
     open_one = await archives.world.submit_job("echo", "wait", tenant="quick")
