@@ -152,8 +152,9 @@ class Erasing:
         found = {name for index in self._folder.indexes(self._tenant) for job in index.jobs for name in job.objects}
         for stream in await self._store.streams(prefix(self._subjects)):
             for pattern in self._patterns:
-                for each in await self._store.read(stream.name, pattern):
-                    found |= named_in(each.data)
+                for subject in await self._store.counts(stream.name, pattern):  # all at once may be more than memory
+                    for each in await self._store.read(stream.name, subject):
+                        found |= named_in(each.data)
         for spec in await self._store.buckets(prefix(self._subjects)):
             for key in await self._keys(spec):
                 found |= named_in(key.value or b"")

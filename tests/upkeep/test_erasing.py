@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,6 +128,22 @@ async def test_a_tenant_that_is_called_as_another_part_of_a_key_takes_nothing_el
         for each in await (await place.client.store.bucket(spec)).all()
     ]
     assert sorted(left) == ["limit.tool.tenant.calls", "limit.tool.tenant.capability.pay"]
+
+
+async def test_what_a_tenant_names_is_read_a_subject_at_a_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that it ever did may be more than the memory of whoever erases it."""
+    await furnish(place)
+    store, asked = place.client.store, list[str]()
+    read = store.read
+
+    async def noted(stream: str, subject: str, **more: Any) -> Any:
+        asked.append(subject)
+        return await read(stream, subject, **more)
+
+    monkeypatch.setattr(store, "read", noted)
+    await erasing(place).run()
+    assert asked
+    assert [each for each in asked if "*" in each or ">" in each] == []
 
 
 @pytest.mark.parametrize("point", ["_erase_messages", "_erase_keys"])
