@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from job_stage import World
 
 from mesh import Context, Job, agent, workflow
+from mesh.contract_net.calls import Call
 from mesh.jobs.journals.journals import Journals
+from mesh.protocols.acts import Bid
+from mesh.protocols.awards import AwardRecord, Candidate
+from mesh.protocols.errors import HandlerFailed
 from mesh.protocols.ports import Clock, Ids
 from mesh.testing.local import local_mesh
 from mesh.testing.virtual_time import until
@@ -58,3 +64,29 @@ async def test_both_awards_are_journaled_and_the_outcome_is_its_giver_s(clock: C
     assert asked[1] == found
     assert step.by == f"seer.{found}"
     assert len({each.award for each in step.awards}) == 2
+
+
+async def test_a_failure_is_told_of_who_failed_not_of_whoever_was_asked_last(clock: Clock, ids: Ids) -> None:
+    world = World(clock, ids)
+
+    async def contract(call: Call, *, ledger: Any, **heard: Any) -> Any:
+        for name in ("one", "two"):
+            who = Candidate(agent="seer", instance=name, process=name, version=f"{name}.0", bid=Bid())
+            await ledger.award(
+                AwardRecord(
+                    award=name, conversation=name, capability="see", mode="standing", winner=who.key, reason="hedged",
+                    at=clock.now(), effect="pure", candidates=(who,),
+                )
+            )  # fmt: skip
+        raise HandlerFailed("blind", origin="seer.one")
+
+    @workflow("looks")
+    async def looks(job: Job) -> str:
+        return await job.call("see", returns=str)
+
+    world.contractor.contract = contract  # type: ignore[method-assign]
+    await world.host("p", looks)
+    handle = await world.submit_job("looks")
+    state = await handle.watch(timeout=60)
+    await world.close()
+    assert (state.steps["see"].by, state.steps["see"].stamps.agent_version) == ("seer.one", "one.0")

@@ -36,7 +36,7 @@ class Attempt:
         self.stance = stance_of(self.tries)
         self.step = step
         self.by = ""
-        self.stamps = NO_STAMPS
+        self._doers: dict[str, Stamps] = {}
         self.started = False
         self._journal = journal
         self._seat = seat
@@ -104,7 +104,12 @@ class Attempt:
     def _done_by(self, award: AwardRecord) -> None:
         """Who does it, and in which version: a failure is told with that, too."""
         self.by = f"{award.won.agent}.{award.won.instance}"
-        self.stamps = Stamps(agent_version=award.won.version)
+        self._doers[self.by] = Stamps(agent_version=award.won.version)
+
+    def failed_by(self, origin: str) -> tuple[str, Stamps]:
+        """Who failed, and in which version: of the two of a hedge the one that says so, else whoever was given it last."""
+        by = origin if origin in self._doers else self.by
+        return by, self._doers.get(by, NO_STAMPS)
 
     def progress(self, value: Any) -> None:
         """The doer said how far it is: shown to whoever follows, once a second at most."""

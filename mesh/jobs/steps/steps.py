@@ -285,13 +285,12 @@ class Steps:
         if following is not None:
             await self._go_on(step, attempt, error, following, identity)
             raise GoesOn
+        by, stamps = attempt.failed_by(error.origin)
         if attempt.stance.fallback:
             error = _instead_of(error, first_fault(attempt.tries) or error)
         skipped = plan.skips(error)
         await self._journal.append(
-            StepFailed(
-                key=step.key, fault=error.fault(), stamps=attempt.stamps, by=attempt.by, skipped=skipped, **identity
-            )
+            StepFailed(key=step.key, fault=error.fault(), stamps=stamps, by=by, skipped=skipped, **identity)
         )
         self._saw(scope, step.key)
         status = "semantic_failure" if error.error_class == "semantic" else "exception"
