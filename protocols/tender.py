@@ -16,6 +16,8 @@ from mesh.protocols.awards import Candidate
 
 PASSING = frozenset({"capacity", "draining", "expired", "declined", "breaker", "unknown"})
 """Objections that may be gone in the next round."""
+SOONEST = 0.005
+"""Seconds. Whoever says to come back sooner, or before now, is not asked again without end."""
 
 
 class Tender:
@@ -88,7 +90,7 @@ class Tender:
     def hint(self, candidates: tuple[Candidate, ...]) -> float:
         """In how many seconds somebody may have room again, as they say or their figures do; 0 if nobody knows."""
         full = (each.bid for each in candidates if each.rejected_because.startswith("capacity"))
-        told = [each.retry_after for each in self.refusals if each.retry_after]
+        told = [max(SOONEST, each.retry_after) for each in self.refusals if each.retry_after]
         return min([*told, *(bid.latency / max(1, bid.queue) for bid in full)], default=0.0)
 
     def hopeless(self, candidates: tuple[Candidate, ...]) -> bool:

@@ -19,7 +19,7 @@ from mesh.contract_net.track_record import Bidder, TrackRecord
 from mesh.protocols.acts import Bid, CallForProposal, Mode
 from mesh.protocols.conduct import GRAIN
 from mesh.protocols.envelope import Envelope
-from mesh.protocols.errors import Unavailable
+from mesh.protocols.errors import NoBids, Unavailable
 from mesh.protocols.ports import Clock, Ids
 from mesh.protocols.references import LIMIT
 from mesh.testing.virtual_time import until
@@ -189,3 +189,23 @@ def test_what_a_stranger_bids_below_nothing_spoils_no_record() -> None:
     for bid in (Bid(latency=-1.0), Bid(latency=-GRAIN)):
         record.delivered(Bidder("p.a.1", "a", "1"), "do", bid, 0.0, 1.0)
     assert record.about("do", 0.0)["a", "1"].calls == pytest.approx(2.0, abs=0.1)
+
+
+@pytest.mark.parametrize("told", [-1000.0, 1e-9])
+async def test_who_says_to_come_back_at_once_or_before_is_not_asked_without_a_pause(
+    place: MarketPlace, told: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place.worker("a")
+    bids = place.participants["a"].bids
+    monkeypatch.setattr(bids, "retry_after", lambda *given: told)
+    busy = [place.start(30.0, timeout=60.0) for _ in range(2)]
+    await until(lambda: place.seen.count("confirm") == 2)
+    place.seen.clear()
+    at = place.clock.monotonic()
+    with pytest.raises(NoBids, match="capacity"):
+        await place.contract(0.0, timeout=20.0, mode="directed")
+    assert place.seen.count("call-for-proposal") <= 500
+    assert place.clock.monotonic() - at < 10.0
+    for each in busy:
+        each.cancel()
+    await asyncio.gather(*busy, return_exceptions=True)
