@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from mesh.cli.deciding import By, decide
+from mesh.cli.deciding import By, decide, remark
 from mesh.cli.exits import BadInput
 from mesh.cli.options import Options, shared_options
+from mesh.cli.output import note
 from mesh.protocols.errors import Refused
 from mesh.protocols.policies import KINDS, Switch, What, switch_key
 
@@ -29,6 +30,7 @@ def allow(
     kind = cast(What, what)
     key = switch_key(kind, name)
     others: list[Switch] = []
+    narrower: list[Switch] = []
 
     async def work(mesh: Mesh, deciding: Deciding) -> Decided:
         policy = mesh.peer.policy
@@ -36,11 +38,25 @@ def allow(
         if key not in switches and not policy.revision(key):
             known = ", ".join(f"{each.what} {each.name}" for each in switches.values()) or "nothing"
             raise BadInput(f"{what} {name} is not killed by a switch of that name; killed: {known}")
-        decided = await deciding.lift(key, reason)
-        others.extend(each for each in switches.values() if each.key != key and each.what == kind and each.covers(name))
+        decided = await deciding.lift(key, remark(reason))
+        left = [each for each in switches.values() if each.key != key]
+        others.extend(each for each in left if each.what == kind and each.covers(name))
+        narrower.extend(each for each in left if each not in others and _within(each, kind, name))
         return decided
 
     decide(options, by, work, f"{what} {name} is allowed")
+    if narrower:
+        note(
+            f"but not all of it: {', '.join(f'{each.what} {each.name}' for each in narrower)} is killed by a switch of its own"
+        )
     if others:
         left = ", ".join(f"{each.what} {each.name}" for each in others)
         raise Refused(f"it is still killed by another switch: {left}")
+
+
+def _within(switch: Switch, what: What, name: str) -> bool:
+    """Whether what the switch kills is a part of what was allowed."""
+    if switch.what == what:
+        return Switch(what=what, name=name).covers(switch.name)
+    parts = {"version": "@", "instance": "."}
+    return what == "agent" and switch.what in parts and switch.name.partition(parts[switch.what])[0] == name

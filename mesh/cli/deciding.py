@@ -86,14 +86,24 @@ def confirm(question: str, yes: bool) -> None:
 
 
 def why(reason: str) -> str:
-    """The reason, fit to stand in every refusal and in a table.
+    """The reason, which must be there: whoever is refused is told.
 
     Raises:
         BadInput: there is none, or it is a novel.
     """
-    said = " ".join(reason.split())
+    said = remark(reason)
     if not said:
         raise BadInput("--reason: say why; whoever is refused is told")
+    return said
+
+
+def remark(reason: str) -> str:
+    """A reason that may be empty, fit to stand in a refusal and in a table.
+
+    Raises:
+        BadInput: it is a novel.
+    """
+    said = " ".join(reason.split())
     if len(said) > LONGEST_REASON:
         raise BadInput(f"--reason has {len(said)} characters: say it in {LONGEST_REASON}, it stands in every refusal")
     return said

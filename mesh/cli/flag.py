@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from mesh.cli.deciding import By, decide, listed, valued
+from mesh.cli.deciding import By, decide, listed, remark, valued
 from mesh.cli.exits import BadInput
 from mesh.cli.options import Format, Options, shared_options
 from mesh.protocols.errors import Refused
@@ -63,7 +63,7 @@ def set_flag(
 ) -> None:
     """Set a flag: handlers and workflows get VALUE from now on."""
     key = _key(name, tenant, agent)
-    flag = Flag(name=name, value=_value(value), percent=percent, tenant=tenant, agent=agent, reason=reason)
+    flag = Flag(name=name, value=_value(value), percent=percent, tenant=tenant, agent=agent, reason=remark(reason))
 
     async def work(mesh: Mesh, deciding: Deciding) -> Decided:
         return await deciding.decide(key, flag)
@@ -84,7 +84,7 @@ def unset_flag(
 
     async def work(mesh: Mesh, deciding: Deciding) -> Decided:
         try:
-            return await deciding.lift(key, reason)
+            return await deciding.lift(key, remark(reason))
         except Refused:
             raise BadInput(f"flag {name} is not set there; `mesh flag ls` lists those that are") from None
 

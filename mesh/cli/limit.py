@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from mesh.cli.deciding import By, common, decide, entries
+from mesh.cli.deciding import By, common, decide, entries, remark
 from mesh.cli.exits import BadInput
 from mesh.cli.options import Options, shared_options
 from mesh.cli.output import print_rows
@@ -64,7 +64,7 @@ def set_limit(
     limit = RateLimit(
         agent=names.get("agent", ""), tool=names.get("tool", ""), tenant=names.get("tenant", ""),
         capability=names.get("capability", ""), calls=_rate("--calls", calls), tokens=_rate("--tokens", tokens),
-        burst=burst, token_burst=token_burst, reason=reason,
+        burst=burst, token_burst=token_burst, reason=remark(reason),
     )  # fmt: skip
     _check(limit)
 
@@ -83,7 +83,7 @@ def unset_limit(options: Options, scopes: Scopes, reason: Why = "", by: By = "")
 
     async def work(mesh: Mesh, deciding: Deciding) -> Decided:
         try:
-            return await deciding.lift(key, reason)
+            return await deciding.lift(key, remark(reason))
         except Refused:
             raise BadInput(f"there is no limit of {' '.join(scopes)}; `mesh limit ls` lists those that are") from None
 

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from mesh.cli.archive import folder_here, retention_here
-from mesh.cli.deciding import By, decide, entries, listed
+from mesh.cli.deciding import By, decide, entries, listed, remark
 from mesh.cli.exits import BadInput
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_rows, print_value
@@ -71,9 +71,9 @@ def share(
         if not unset:
             found = [entry for at, entry, _ in await entries(mesh) if at == key and isinstance(entry, TenantShare)]
             before = found[0] if found else TenantShare(tenant=tenant)
-            return await deciding.decide(key, msgspec.structs.replace(before, **said, reason=reason, by=""))
+            return await deciding.decide(key, msgspec.structs.replace(before, **said, reason=remark(reason), by=""))
         try:
-            return await deciding.lift(key, reason)
+            return await deciding.lift(key, remark(reason))
         except Refused:
             raise BadInput(f"tenant {tenant} has no share of its own") from None
 

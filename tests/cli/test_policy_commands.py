@@ -80,6 +80,7 @@ async def test_a_client_goes_by_a_switch_though_it_is_not_counted_among_those_th
         (("allow", "planet", "earth"), "planet"),
         (("flag", "set", "a flag", "1"), "letters"),
         (("flag", "set", "a-flag", "1", "--tenant", ""), "--tenant is empty"),
+        (("flag", "set", "a-flag", "1", "--reason", "x" * 501), "say it in 500"),
         (("flag", "unset", "unknown"), "not set"),
         (("limit", "set", "agent", "reviewer"), "--calls"),
         (("limit", "set", "agent", "--calls", "60/min"), "say what and which"),
@@ -114,6 +115,15 @@ async def test_an_allowed_name_may_still_be_killed_by_a_wider_switch(cli: Comman
     assert (code, "capability pay.*" in err) == (5, True)
     await cli.json("allow", "capability", "pay.*")
     assert await cli.json("kill", "ls") == []
+
+
+async def test_what_is_allowed_may_be_killed_in_part_and_is_said_to_be(cli: CommandLine) -> None:
+    await cli.json("kill", "agent", "reviewer", "--reason", "audit")
+    await cli.json("kill", "version", "reviewer@1.2.0", "--reason", "audit")
+    code, _, err = await cli("allow", "agent", "reviewer")
+    assert (code, "but not all of it: version reviewer@1.2.0 is killed by a switch of its own" in err) == (0, True), err
+    _, _, err = await cli("allow", "version", "reviewer@1.2.0")
+    assert "but not all" not in err
 
 
 async def test_a_name_that_nobody_has_is_killed_and_said_to_be_nobody_s(host: Mesh, cli: CommandLine) -> None:
