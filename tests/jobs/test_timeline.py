@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from job_stage import World
 
@@ -13,7 +14,21 @@ from mesh.jobs.authoring.workflow import Job, workflow
 from mesh.jobs.journals.values import Values
 from mesh.jobs.outside.listing import show_job
 from mesh.jobs.outside.timeline import gantt, spans
+from mesh.protocols.acts import Bid
+from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.errors import MeshError, Refused
+from mesh.protocols.job_events import (
+    Awarded,
+    Entry,
+    Event,
+    JobHead,
+    OwnerClaimed,
+    StepSucceeded,
+    Submitted,
+    Unknown,
+    Value,
+)
+from mesh.protocols.job_state import Recorded
 from mesh.protocols.ports import Clock, Ids
 
 pytestmark = pytest.mark.virtual
@@ -105,3 +120,34 @@ def test_what_goes_on_is_drawn_up_to_now() -> None:
 
 def test_nothing_is_drawn_of_nothing() -> None:
     assert draw_timeline([]) == []
+
+
+def test_what_an_earlier_release_does_not_know_is_passed_over() -> None:
+    """An award of a step that was begun in a way of a later release, and an owner that left in one."""
+    head = JobHead(workflow="w", version=1, tenant="t", state="running", owner="p")
+    who = Candidate(agent="a", instance="1", process="q", bid=Bid())
+    award = AwardRecord(
+        award="a", conversation="c", capability="x", mode="standing", winner=who.key, reason="r", at=3.0, effect="pure",
+        candidates=(who,),
+    )  # fmt: skip
+    later = Unknown(type_name="step.begun_anew", content=msgspec.Raw(b"{}"))
+    groups: list[tuple[Event, ...]] = [
+        (Submitted(workflow="w", version=1, input=Value(), digest="d"), OwnerClaimed(process="p")),
+        (later,),
+        (Awarded(key="s", award=award),),
+        (StepSucceeded(key="s", output=Value(), by="a.1"),),
+    ]
+    records = [
+        Recorded(
+            Entry(
+                id=str(place), job="j", tenant="t", head=head, events=events, epoch=1, owner="p", previous=place, at=place + 1.0
+            ),
+            place + 1,
+            place + 1.0,
+        )
+        for place, events in enumerate(groups)
+    ]  # fmt: skip
+    assert [(each.lane, each.name, each.how) for each in spans(records)] == [
+        ("owner", "p", "open"),
+        ("step", "s", "done"),
+    ]

@@ -78,7 +78,9 @@ class _Drawing:
 
     def _let_go(self, record: Recorded) -> None:
         """The owner is no longer that."""
-        span = next(each for (lane, _), each in self._open.items() if lane == "owner")
+        span = next((each for (lane, _), each in self._open.items() if lane == "owner"), None)
+        if span is None:  # it came in a way of a later release
+            return
         lost = self._state.status == "running"
         self._end("owner", span.name, record.at, "lost" if lost else "done", _farewell(record.entry.events, lost=lost))
 
@@ -88,7 +90,7 @@ class _Drawing:
                 self._end("step", event.key, at, "lost", "taken up again")
                 self._begin("step", event.key, at, _award(event.award), event.attempt)
             case Awarded():
-                self._open["step", event.key].text = _award(event.award)
+                self._awarded(event, at)
             case StepRetried():
                 self._retried(event, at)
             case StepSucceeded():
@@ -107,6 +109,12 @@ class _Drawing:
                 self._end("undo", event.key, at, "done", f"said by {event.by}" if event.by else "undone")
             case CompFailed():
                 self._end("undo", event.key, at, "failed", _told(event.fault))
+
+    def _awarded(self, event: Awarded, at: float) -> None:
+        """A later release may have begun the step in a way that this one does not know."""
+        if ("step", event.key) not in self._open:
+            self._begin("step", event.key, at, "")
+        self._open["step", event.key].text = _award(event.award)
 
     def _retried(self, event: StepRetried, at: float) -> None:
         """That attempt is over; the next one is told from here, unless it waits for its time."""
