@@ -110,9 +110,8 @@ class Archiving:
             tombs = [each for each in heads if is_tombstone(each.entry)]
             report.finished = await self._finish(tenant, tombs)
             await self._archive([each for each in heads if self._is_due(each)], report)
+            report.ingress = await self._clear_ingress(tenant)
             report.outlived = await self._bury(tombs)
-            if tenant == "*":
-                report.ingress = await self._clear_ingress()
         return report
 
     async def _heads(self, tenant: str) -> list[Recorded]:
@@ -265,14 +264,15 @@ class Archiving:
             await self._purge_said(each.entry.tenant, each.entry.job)
         return len(old)
 
-    async def _clear_ingress(self) -> int:
+    async def _clear_ingress(self, tenant: str) -> int:
         """Purge what has been taken in; how many messages that were."""
         names = {each.name for each in await KnownWorkflows(self._store, self._subjects).all()}
         stream, gone = self._subjects.stream(INGRESS), 0
         for name in sorted(names):
             done = await self._store.handled(stream, f"in-{name}")
+            where = self._subjects.ingress_filter(name) if tenant == "*" else self._subjects.ingress(tenant, name)
             if done:
-                gone += await self._store.purge(stream, self._subjects.ingress_filter(name), up_to=done)
+                gone += await self._store.purge(stream, where, up_to=done)
         return gone
 
 

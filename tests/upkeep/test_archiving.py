@@ -221,6 +221,19 @@ async def test_a_tombstone_outlives_the_horizon_and_then_the_key_is_free(archive
     assert not (await archives.world.submit_job("echo", "other", key="k1")).duplicate
 
 
+async def test_what_a_tenant_handed_in_is_purged_with_its_jobs_whoever_else_is_left_alone(archives: Archives) -> None:
+    """Nothing of a job may be left in the ingress once its tombstone is gone: it would be taken in again."""
+    client = archives.world.client
+    for tenant in ("acme", "globex"):
+        await client.store.append(client.subjects.ingress(tenant, "echo"), b'"hello"', headers={"Mesh-Key": "k1"})
+        await (await archives.world.submit_job("echo", "hello", tenant=tenant, key="k1")).result(60)
+    await archives.later(2)
+    report = await archives.archiving().run("acme")
+    assert (report.archived, report.ingress) == (1, 1)
+    left = await client.store.counts("mesh_default_IN", client.subjects.ingress_all())
+    assert left == {client.subjects.ingress("globex", "echo"): 1}
+
+
 async def test_parquet_holds_the_same(archives: Archives) -> None:
     pytest.importorskip("duckdb")
     handle = await archives.done('it\'s "quoted" ümläut\n')
