@@ -99,12 +99,19 @@ class Participant:
                 if capability not in self._subscriptions:
                     inbox = self.peer.subjects.cfp_inbox(capability)
                     self._subscriptions[capability] = await self.peer.bus.subscribe(inbox, self.on_call)
+            await self._unsubscribe(capability)  # it may have been taken away meanwhile
 
     async def _unhosted(self, actor: Actor) -> None:
         for capability in self.bids.remove(actor):
-            subscription = self._subscriptions.pop(capability, None)
-            if subscription is not None:
-                await subscription.close()
+            await self._unsubscribe(capability)
+
+    async def _unsubscribe(self, capability: str) -> None:
+        """Nobody here offers it any more, if that is so: then the server is to tell callers at once that nobody listens."""
+        if self.bids.seats(capability):
+            return
+        subscription = self._subscriptions.pop(capability, None)
+        if subscription is not None:
+            await subscription.close()
 
     # -- calls to everybody
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
 from mesh.protocols.acts import CallForProposal, Confirm, InformResult
-from mesh.protocols.errors import Killed
+from mesh.protocols.errors import Killed, NoBids
 from mesh.protocols.policies import Switch, What
 from mesh.protocols.ports import KeyValue
 from mesh.testing.virtual_time import until
@@ -226,3 +228,17 @@ async def test_bad_input_is_a_failure_and_no_reason_to_try_another(place: Market
     [fault] = [envelope.fault for name, _, envelope in initiator.answers if name == "failure"]
     assert fault is not None
     assert fault.code == "bad-payload"
+
+
+async def test_who_is_taken_away_while_it_is_hosted_leaves_nobody_listening(place: MarketPlace) -> None:
+    worker = await place.worker("a")
+    participant = place.participants["a"]
+    await participant._unhosted(worker)
+    hosting = asyncio.ensure_future(participant._hosted(worker))
+    await asyncio.sleep(0)
+    await participant._unhosted(worker)
+    await hosting
+    at = place.clock.monotonic()
+    with pytest.raises(NoBids, match="nobody listens"):
+        await place.contract(0.0, mode="broadcast")
+    assert place.clock.monotonic() - at < 0.1, "the server says so"
