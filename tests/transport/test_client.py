@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Literal
 
 import pytest
 
@@ -191,10 +192,11 @@ async def test_a_server_that_was_given_up_while_dialling_is_gone_to_later() -> N
         await connection.close()
 
 
-async def test_who_gives_up_connecting_leaves_no_connection_behind() -> None:
+@pytest.mark.parametrize("wire", ["fast", "plain"])
+async def test_who_gives_up_connecting_leaves_no_connection_behind(wire: Literal["fast", "plain"]) -> None:
     async with fake_server() as server:
         server.silent = True
-        connecting = asyncio.ensure_future(connect(ServerTarget(url=server.url), wire="fast"))
+        connecting = asyncio.ensure_future(connect(ServerTarget(url=server.url), wire=wire))
         await eventually(lambda: b"PING" in server.heard)
         connecting.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mesh.protocols.errors import MeshError, Unavailable
+from mesh.protocols.errors import Unavailable
 from mesh.protocols.ports import KeyValue, Stored
 from mesh.transport.listeners import call_handler
 from mesh.transport.nats.bus import NatsBus
@@ -121,7 +121,7 @@ async def open_watch(watch: NatsWatch) -> NatsWatch:
     """Start a watch, and hand it out only if it runs."""
     try:
         await watch.open()
-    except MeshError:
+    except BaseException:
         await watch.close()
         raise
     return watch
