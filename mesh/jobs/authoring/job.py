@@ -150,7 +150,8 @@ class Job(abc.ABC):
 
     @abc.abstractmethod
     def branch(self, key: str, work: Coroutine[Any, Any, T], *, timeout: float | None = None) -> Branch[T]:
-        """Several steps as one branch of a `gather`: their keys stand below `key`, and `timeout` (seconds) is for all."""
+        """Several steps as one branch of a `gather`: their keys stand below `key`, and `timeout` (seconds) is for all, also while
+        they wait and nobody holds the job."""
 
     @abc.abstractmethod
     async def gather(
