@@ -23,7 +23,8 @@ class Limits:
     linger: float = 2.0
     """For the rest of a body that was refused, so that whoever sends it reads the answer."""
     write: float = 30.0
-    """Until a reader of an event stream has taken what was written."""
+    """Until a reader has taken some of what was written: of an event stream all of it; anybody else's connection is ended by the
+    kernel (on Linux), soon after."""
     wait: float = 60.0
     """The longest long poll."""
     heartbeat: float = 15.0

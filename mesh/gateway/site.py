@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import sys
+from asyncio.trsock import TransportSocket
 from types import TracebackType
 
 from aiohttp import web
@@ -81,7 +84,15 @@ class Site:
             raise Unavailable(
                 f"the gateway cannot listen on {self._address.host}:{self._address.port}: {error.strerror or error}"
             ) from None
+        for each in self._server.sockets:
+            self._bound_writing(each)
         return self
+
+    def _bound_writing(self, listening: socket.socket | TransportSocket) -> None:
+        """A connection whose other end takes nothing for so long is ended by the kernel, where it can: else whoever asks and
+        never reads holds it for ever. Those that are accepted inherit it."""
+        if sys.platform == "linux":
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._limits.write * 1000))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

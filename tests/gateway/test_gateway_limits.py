@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,20 @@ async def test_one_connection_too_many_is_told_to_come_back(url: str) -> None:
             assert (await reader.read()).startswith(b"HTTP/1.1 503")
         for _, each in (*held, (reader, writer)):
             each.close()
+
+
+@pytest.mark.server
+@pytest.mark.timeout(60)
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel does it")
+async def test_who_asks_and_never_reads_loses_the_connection(url: str) -> None:
+    """Without a token: what nobody reads fills the way back, and the connection would be held for ever."""
+    async with gateway_on(url, limits=Limits(write=0.5, idle=60.0)) as gate:
+        reader, writer = await connect(gate)
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(b"GET /v1/acme/jobs HTTP/1.1\r\nHost: x\r\n\r\n" * 50_000)
+        await until(lambda: gate.site.connections == 1)
+        await until(lambda: gate.site.connections == 0, timeout=40.0, poll=0.1)
+        writer.close()
 
 
 @pytest.mark.server
