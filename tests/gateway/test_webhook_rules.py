@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
+import threading
 from types import SimpleNamespace
 
 import msgspec
@@ -22,6 +24,7 @@ from mesh.protocols.errors import Conflict, Refused
 from mesh.protocols.job_events import Archived, JobHead, Value
 from mesh.protocols.job_state import JobState
 from mesh.settings.errors import BadSettings
+from mesh.testing.virtual_time import until
 from tests.gateway.gate import listen
 
 EVERYWHERE = Targets(["*:*"])
@@ -160,6 +163,29 @@ async def test_who_waits_behind_receivers_that_hang_has_the_whole_time_for_itsel
     assert [type(each) for each in ended] == [NotTaken] * AT_ONE_HOST + [int, int]
     never.set()
     await runner.cleanup()
+
+
+@pytest.mark.timeout(30)
+async def test_names_that_nobody_answers_for_leave_the_loops_own_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the server's name is looked up when the connection to it is lost."""
+    asked: list[object] = []
+    may = threading.Event()
+
+    def hang(host: object, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        may.wait(20)
+        raise socket.gaierror("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    async with Sender(b"k" * 32, EVERYWHERE, SystemClock(), timeout=20.0) as sender:
+        hooks = [SimpleNamespace(url=f"https://n{one}.example.com/", message="msg") for one in range(24)]
+        sent = [asyncio.ensure_future(sender.send(each, b"{}")) for each in hooks]  # type: ignore[arg-type]
+        await until(lambda: len(asked) == 24)
+        async with asyncio.timeout(10):
+            assert await asyncio.to_thread(lambda: "done") == "done"
+        may.set()
+        ended = await asyncio.gather(*sent, return_exceptions=True)
+    assert {type(each) for each in ended} == {NotTaken}
 
 
 def test_however_many_receivers_are_away_there_is_room_for_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
+from typing import Any
 from weakref import WeakValueDictionary
 
 import aiohttp
@@ -22,6 +25,9 @@ TIMEOUT = 15.0
 AT_ONCE = 32
 AT_ONE_HOST = 4
 """Attempts at the same time, in all and at one host."""
+LOOKED_UP_AT_ONCE = 2 * AT_ONCE
+"""Names: a look-up goes on when its attempt has ended. Its threads are its own, for the server's name is looked up in those of
+the loop when the connection to it is lost."""
 GONE = 410
 
 
@@ -49,6 +55,7 @@ class Sender:
         self._targets = targets
         self._clock = clock
         self._timeout = timeout
+        self._threads = ThreadPoolExecutor(LOOKED_UP_AT_ONCE, thread_name_prefix="webhook-names")
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._at_host: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._plain: aiohttp.ClientSession | None = None
@@ -65,6 +72,7 @@ class Sender:
         for session in (self._plain, self._secure):
             if session is not None:
                 await session.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def send(self, hook: Webhook, body: bytes) -> int:
         """Send it once; the status, which is 2xx.
@@ -113,7 +121,7 @@ class Sender:
 
     def _session(self, *, plain: bool) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            resolver=_Resolver(self._targets, plain=plain),
+            resolver=_Resolver(self._targets, self._threads, plain=plain),
             limit=0,  # places are given before the time of an attempt begins
             use_dns_cache=False,
             force_close=True,
@@ -130,21 +138,31 @@ class Sender:
 class _Resolver(AbstractResolver):
     """The usual resolver, with each address checked: what is connected to is what was checked."""
 
-    def __init__(self, targets: Targets, *, plain: bool) -> None:
-        self._inner = aiohttp.ThreadedResolver()
+    def __init__(self, targets: Targets, threads: Executor, *, plain: bool) -> None:
         self._targets = targets
+        self._threads = threads
         self._plain = plain
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
+        look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        rows = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        found = [_resolved(host, each) for each in rows]
         for each in found:
             self._targets.check_address(host, ipaddress.ip_address(each["host"].partition("%")[0]), plain=self._plain)
         return found
 
     async def close(self) -> None:
-        await self._inner.close()
+        """The threads are the sender's."""
+
+
+def _resolved(host: str, row: tuple[Any, ...]) -> ResolveResult:
+    """One row of `getaddrinfo`; a link-local address has its zone in it."""
+    family, _, protocol, _, (address, port, *_) = row
+    return ResolveResult(
+        hostname=host, host=str(address), port=int(port), family=family, proto=protocol, flags=socket.AI_NUMERICHOST
+    )
 
 
 def _seconds(text: str) -> float | None:
