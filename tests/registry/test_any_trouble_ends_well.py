@@ -21,6 +21,7 @@ TROUBLE = st.one_of(
     st.tuples(st.just("restore"), WHO),
     st.tuples(st.just("kill"), WHO),
     st.tuples(st.just("rise"), WHO),
+    st.tuples(st.just("replace"), WHO),
     st.tuples(st.just("purge lease"), WHO, WHO),
     st.tuples(st.just("purge record"), WHO, WHO),
     st.tuples(st.just("forge"), WHO, WHO),
@@ -39,6 +40,7 @@ class World:
         self.crew = Crew(self.server, self.clock, ids)
         self.alive: dict[str, Member] = {}
         self.cut: set[str] = set()
+        self.replaced: dict[str, Member] = {}
 
     async def rise(self, name: str) -> None:
         if name not in self.alive:
@@ -50,7 +52,19 @@ class World:
         if member is not None:
             self.server.kill(name)
             self.cut.discard(name)
+            self.replaced.pop(name, None)
             await member.stop()
+
+    async def replace(self, name: str) -> None:
+        """It is cut off for longer than its lease; meanwhile it is started again, elsewhere. In the end both are there."""
+        old = self.alive.get(name)
+        if old is None or name in self.cut or name in self.replaced:
+            return
+        old.connection.bus.lose()  # type: ignore[attr-defined]
+        await self.clock.sleep(4)
+        del self.alive[name]
+        await self.rise(name)
+        self.replaced[name] = old
 
     async def trouble(self, what: str, *about: object) -> None:
         match what, *about:
@@ -68,6 +82,8 @@ class World:
                 self.server.restore(str(name))
                 self.cut.discard(str(name))
                 await self.rise(str(name))
+            case "replace", name:
+                await self.replace(str(name))
             case "restart", *_:
                 self.server.restart()
                 for name in self.cut:
@@ -114,6 +130,9 @@ def test_when_the_trouble_is_over_everybody_knows_who_is_alive(troubles: list[tu
         for what, *about in troubles:
             await world.trouble(str(what), *about)
         await world.heal()
+        for name, old in world.replaced.items():
+            starts = old, world.alive[name]
+            [world.alive[name]] = [each for each in starts if not each.presence.superseded]
         for member in world.alive.values():
             assert member.sees() == set(world.alive)
             assert {each.process for each in member.directory.lookup("greet")} == set(world.alive)
