@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -59,6 +60,16 @@ def test_twice_the_weight_is_twice_the_jobs() -> None:
     bench.add("heavy", 100)
     bench.add("light", 100)
     assert Counter(bench.take(80)) == {"heavy": 60, "light": 20}
+
+
+def test_beside_one_with_a_small_weight_the_others_still_take_turns() -> None:
+    bench = Bench(least=TenantShare(weight=0.01))
+    for tenant in ("a", "b", "least"):
+        bench.add(tenant, 300)
+    taken = bench.take(201)
+    assert Counter(taken) == {"a": 100, "b": 100, "least": 1}
+    others = [each for each in taken if each != "least"]
+    assert all(first != second for first, second in pairwise(others))
 
 
 def test_who_has_its_share_of_the_places_lets_the_others_go_first() -> None:

@@ -2,9 +2,9 @@
 but for `filled`.
 
 Between tenants: deficit round-robin (M. Shreedhar and G. Varghese, "Efficient Fair Queuing Using Deficit Round-Robin", SIGCOMM
-1995), where a job counts as one whatever it takes: a visit serves `weight / least weight of those that wait` of a tenant's. Who
-drives its share of the places already, `places · weight / sum of the weights`, lets the others go first, and nobody has more
-than its `at_once`.
+1995), where a job counts as one whatever it takes: in each round a tenant has `weight / least weight of those that wait` turns,
+one by one with the others'. Who drives its share of the places already, `places · weight / sum of the weights`, lets the others
+go first, and nobody has more than its `at_once`.
 
 Within a tenant: by when it came, each level of priority counting `AGEING` seconds, so that no job waits for ever.
 """
@@ -118,24 +118,30 @@ class Backlog:
         candidate = lane.waiting.pop().candidate
         self._jobs.discard(candidate.job)
         lane.deficit -= 1.0
-        if not lane.waiting:
-            self._retire(lane)
-        elif lane.deficit < 1.0:
-            lane.deficit += self._quantum(lane)
+        if lane.waiting:
             self._to_the_end(lane)
+        else:
+            self._retire(lane)
         return candidate
 
     # -- lanes
 
     def _next(self) -> Lane | None:
         """The first in turn that has less than its share; else the first that may have a place at all."""
+        able = [each for each in self._turns if self._may_have(each) > 0]
         if len(self._turns) > 1:
             unit = self._places.most / self._weights()
-            for each in self._turns:
-                held = self._places.of(each.tenant)
-                if held < unit * self._weight(each) and self._may_have(each) > 0:
-                    return each
-        return next((each for each in self._turns if self._may_have(each) > 0), None)
+            below = [each for each in able if self._places.of(each.tenant) < unit * self._weight(each)]
+            able = below or able
+        return self._in_turn(able)
+
+    def _in_turn(self, lanes: list[Lane]) -> Lane | None:
+        """The first that has turns left in this round; where none has, another round begins."""
+        if lanes and all(each.deficit < 1.0 for each in lanes):
+            for each in self._turns:  # who could not have its turns has not saved them up
+                quantum = self._quantum(each)
+                each.deficit = min(each.deficit, 1.0) + quantum
+        return next((each for each in lanes if each.deficit >= 1.0), None)
 
     def _may_have(self, lane: Lane) -> int:
         at_once = self._share(lane.tenant).at_once
@@ -153,7 +159,13 @@ class Backlog:
         return self._weight(lane) / min(map(self._weight, self._turns))
 
     def _join(self, tenant: str) -> Lane:
-        lane = self._lanes[tenant] = Lane(tenant)
+        lane = Lane(tenant)
+        longer = min(map(self._weight, self._turns), default=0.0) / self._weight(lane)
+        for (
+            each
+        ) in self._turns:  # beside one with a smaller weight a round has more turns for the others: this one, too
+            each.deficit *= max(1.0, longer)
+        self._lanes[tenant] = lane
         self._turns.append(lane)
         lane.deficit = self._quantum(lane)
         return lane
