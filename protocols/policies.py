@@ -265,7 +265,9 @@ def _checked_limit(limit: RateLimit) -> RateLimit:
     if any(
         each is not None and not 0 < each < 1e12 for each in (limit.calls, limit.tokens, limit.burst, limit.token_burst)
     ):
-        raise Unreadable("the figures of a rate limit are greater than 0 and less than 1e12; `mesh kill` is for none at all")
+        raise Unreadable(
+            "the figures of a rate limit are greater than 0 and less than 1e12; `mesh kill` is for none at all"
+        )
     return limit
 
 
