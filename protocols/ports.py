@@ -80,6 +80,13 @@ class Bus(Protocol):
             Unavailable: the connection is closed or lost meanwhile.
         """
 
+    async def until_connected(self) -> None:
+        """Wait for as long as it takes.
+
+        Raises:
+            Unavailable: the connection is closed for good.
+        """
+
     async def flush(self, timeout: float = 5.0) -> None:
         """Wait until the server has taken everything published so far.
 

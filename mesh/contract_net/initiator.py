@@ -39,6 +39,7 @@ from mesh.protocols.awards import AwardRecord
 from mesh.protocols.conduct import Forgetting
 from mesh.protocols.selection import Chooser, SelectionPolicy, choose
 from mesh.registry.listing import Change, Listing
+from mesh.resilience.deadline import Deadline
 
 if TYPE_CHECKING:
     from mesh.actors.peer import Peer
@@ -116,6 +117,7 @@ class Initiator:
         call = call_of(call)
         if resume is not None and not call.effect:
             call = msgspec.structs.replace(call, effect=resume.effect)  # nobody may be there now who could declare it
+        await self._connected(call.deadline, call.capability)
         call = self.declared.complete(call, conversation)
         policy = policy or self.policy
         if call.rounds is not None:
@@ -131,6 +133,7 @@ class Initiator:
     async def subcontract(self, wanted: Subcontract) -> Contracted:
         """`contract` for the handlers and clients of this peer."""
         conversation = self.peer.ids.uuid()
+        await self._connected(wanted.deadline, wanted.capability)
         effect = wanted.effect or self.declared.effect(wanted.capability)
         keyed = self.declared.keyed(wanted.capability, effect)
         call = subcontracted(wanted, effect, conversation, keyed=keyed)
@@ -138,6 +141,10 @@ class Initiator:
         if hedge and (wanted.effect or self.declared.known(wanted.capability)):
             return await HedgedCall(self, call, conversation, self.policy, hedge).run()
         return await self.give(call, conversation, self.policy)
+
+    async def _connected(self, deadline: Deadline, capability: str) -> None:
+        if not self.peer.bus.connected:
+            await self.peer.exchange.connected(deadline, capability)
 
     def give(
         self,

@@ -99,6 +99,30 @@ async def test_what_has_no_time_left_is_not_sent(neighbours: Neighbours, way: st
     assert slow.tally.whole.handled == 0
 
 
+@pytest.mark.parametrize("way", [ask, stream], ids=lambda way: way.__name__)
+async def test_what_was_asked_while_the_server_was_away_is_not_begun_for_nobody(
+    neighbours: Neighbours, way: Callable[[Peer], Coroutine[Any, Any, None]]
+) -> None:
+    slow = await neighbours.host(Slow)
+    client = await neighbours.client()
+    neighbours.server.cut("client")
+    with pytest.raises(DeadlineExceeded, match="a server in reach"):
+        await way(client)
+    neighbours.server.restore("client")
+    assert await client.ask("slow", "x", command="note", timeout=1.0)
+    assert slow.tally.whole.handled == 1
+
+
+async def test_the_time_that_the_server_is_away_is_not_given_twice(neighbours: Neighbours) -> None:
+    await neighbours.host(Slow)
+    client = await neighbours.client()
+    neighbours.server.cut("client")
+    asked = asyncio.ensure_future(client.ask("slow", "x", command="note", timeout=5.0))
+    await neighbours.clock.sleep(2.0)
+    neighbours.server.restore("client")
+    assert await asked == pytest.approx(3.0, abs=0.1)
+
+
 async def test_the_time_that_a_large_payload_takes_is_not_given_twice(neighbours: Neighbours) -> None:
     await neighbours.host(Slow)
     host, client = await neighbours.peer("host"), await neighbours.client()

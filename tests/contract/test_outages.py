@@ -105,6 +105,23 @@ async def test_what_is_published_meanwhile_leaves_after_the_return(breakable: Pl
     await eventually(lambda: heard == [b"1", b"2"])
 
 
+async def test_whoever_waits_for_the_server_hears_of_its_return_or_of_the_end(breakable: Place) -> None:
+    here = await breakable.connect("here")
+    await here.bus.until_connected()
+    for back in (True, False):
+        await breakable.stop()
+        await eventually(lambda: not here.bus.connected)
+        waiting = asyncio.ensure_future(here.bus.until_connected())
+        if back:
+            await breakable.start()
+            await waiting
+            assert here.bus.connected
+        else:
+            await here.close()
+            with pytest.raises(Unavailable):
+                await waiting
+
+
 async def test_what_waits_for_the_server_is_bounded(breakable: Place) -> None:
     here = await breakable.connect("here")
     await breakable.stop()

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from mesh.protocols.acts import CallForProposal, Confirm, InformResult
-from mesh.protocols.errors import Killed, NoBids
+from mesh.protocols.errors import DeadlineExceeded, Killed, NoBids
 from mesh.protocols.policies import Switch, What
 from mesh.protocols.ports import KeyValue
 from mesh.testing.virtual_time import until
@@ -75,6 +75,17 @@ async def test_calls_that_are_refused_as_killed_are_not_counted_for_retries(
     with pytest.raises(Killed):
         await place.contract()
     assert caller.peer.budgets.of("do").left == left
+
+
+async def test_what_was_called_for_while_the_server_was_away_is_not_begun_for_nobody(place: MarketPlace) -> None:
+    worker = await place.worker("a")
+    await place.caller()
+    place.server.cut("client")
+    with pytest.raises(DeadlineExceeded):
+        await place.contract(timeout=2.0)
+    place.server.restore("client")
+    await place.contract()
+    assert len(worker.target.begun) == 1
 
 
 async def test_a_rejected_proposal_frees_its_capacity_and_cannot_be_awarded(place: MarketPlace) -> None:

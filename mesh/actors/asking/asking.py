@@ -79,6 +79,8 @@ class Asking:
         """As `Peer.stream`."""
         question = Question(self._peer, self._routing, wish)
         question.deadline.check(question)
+        if not self._peer.bus.connected:
+            await self._exchange.connected(question.deadline, question)
         route, envelope = question.route, question.envelope(1, self._peer.clock.monotonic())
         ended, trial = False, None
         try:

@@ -134,6 +134,9 @@ class Question:
             self._take_another_route()
         wish, route, peer = self._wish, self.route, self._peer
         exchange, ask, started = peer.exchange, None, self.started if number == 1 else peer.clock.monotonic()
+        if not peer.bus.connected:
+            await exchange.connected(self.deadline, self)
+            started = peer.clock.monotonic()
         envelope = self.envelope(number, started)
         breaker = peer.breakers.of(route.key, route.what, timeout=route.timeout)
         permit = breaker.admit(started, self.deadline.at)

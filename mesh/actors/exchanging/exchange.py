@@ -105,6 +105,16 @@ class Exchange:
         async with deadline.enforce(f"fetching the answer to {envelope.name}"):
             return await self.payloads.whole(answer)
 
+    async def connected(self, deadline: Deadline, what: object) -> None:
+        """Wait until the server is in reach. What is said before that leaves with the next connection, and might be begun when nobody
+        waits for it any more.
+
+        Raises:
+            DeadlineExceeded: it was out of reach for all the time there was. Unavailable: the connection is closed for good.
+        """
+        async with deadline.enforce(f"waiting for a server in reach ({what})"):
+            await self.bus.until_connected()
+
     def open(
         self,
         subject: str,

@@ -124,6 +124,19 @@ class MemoryBus:
             raise NoResponders(f"nobody listens on {subject}")
         return message
 
+    async def until_connected(self) -> None:
+        """Wait for as long as it takes."""
+        woken = asyncio.Event()
+        self.waking(woken)
+        try:
+            while not self._connected:
+                self.check_open()
+                woken.clear()
+                await woken.wait()
+            self.check_open()
+        finally:
+            self.not_waking(woken)
+
     async def flush(self, timeout: float = 5.0) -> None:
         """Wait until the server has taken everything published so far."""
         try:
