@@ -8,7 +8,7 @@ from mesh.jobs.journals.journals import Journals
 from mesh.jobs.journals.streams import INBOX
 from mesh.jobs.outside.words import in_short
 from mesh.jobs.waiting.echoes import Echoes
-from mesh.protocols.errors import BadPayload
+from mesh.protocols.errors import BadPayload, UnknownJob
 from mesh.protocols.job_events import CancelRequested, Event, How, Paused, PauseRequested, Resumed, WaitResolved, Woken
 from mesh.protocols.job_inbox import (
     ChildEnded,
@@ -116,7 +116,12 @@ class Inbox:
         last = await self._journals.last(tenant, job)
         if last is None or last.entry.head.state not in TERMINAL:
             return None
-        state = await self._journals.state(tenant, job)
+        try:
+            state = await self._journals.state(tenant, job)
+        except UnknownJob:
+            return None
+        if not state.terminal:  # read from a server that lags behind the one that has told of the end
+            return None
         return ChildOutcome(
             output=state.output, fault=state.fault, usage=state.usage, degraded=in_short(state.degraded)
         )
