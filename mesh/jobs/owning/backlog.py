@@ -161,9 +161,8 @@ class Backlog:
     def _join(self, tenant: str) -> Lane:
         lane = Lane(tenant)
         longer = min(map(self._weight, self._turns), default=0.0) / self._weight(lane)
-        for (
-            each
-        ) in self._turns:  # beside one with a smaller weight a round has more turns for the others: this one, too
+        # beside one with a smaller weight a round has more turns for the others: this one, too
+        for each in self._turns:
             each.deficit *= max(1.0, longer)
         self._lanes[tenant] = lane
         self._turns.append(lane)
