@@ -258,7 +258,11 @@ def test_a_server_with_much_in_its_store_gets_the_time_to_read_it(
     folder: MeshFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It greets nobody before: who ended it meanwhile would do so again and again."""
-    late = fake_binary(tmp_path / "late", f'[ "$1" = --version ] || sleep 1.5; exec {find_binary()} "$@"')
+    wait = "import os, sys, time; time.sleep(1.5); os.execv(sys.argv[1], sys.argv[1:])"
+    late = fake_binary(
+        tmp_path / "late",  # no child that would hold the store when its parent is ended
+        f'[ "$1" = --version ] && exec {find_binary()} "$@"; exec {sys.executable} -c "{wait}" {find_binary()} "$@"',
+    )
     monkeypatch.setenv(OVERRIDE, late)
     with pytest.raises(ServerUnusable, match="did not become ready"):
         start_server(folder, timeout=0.5)
