@@ -12,6 +12,7 @@ from mesh.protocols.errors import MeshError, NoResponders, Overloaded, TimedOut,
 from mesh.protocols.ports import Clock, Headers, Ids, Message, Subscription
 from mesh.transport.listeners import Background, Listeners, call_message_handler
 from mesh.transport.matching import check_pattern, check_subject
+from mesh.transport.memory.wakers import Wakers
 from tests.simulation.network import Network, Wire
 
 PENDING_LIMIT = 16 * 1024 * 1024
@@ -66,7 +67,7 @@ class SimulatedBus:
         self._failures = 0
         self._reconnected = Listeners("reconnect", self.background)
         self._disconnected = Listeners("disconnect", self.background)
-        self._wakers: list[asyncio.Event] = []
+        self._wakers = Wakers()
         self._open_wire()
 
     @property
@@ -138,16 +139,7 @@ class SimulatedBus:
 
     async def until_connected(self) -> None:
         """Wait for as long as it takes."""
-        woken = asyncio.Event()
-        self.waking(woken)
-        try:
-            while self._wire is None:
-                self.check_open()
-                woken.clear()
-                await woken.wait()
-            self.check_open()
-        finally:
-            self.not_waking(woken)
+        await self._wakers.until(self._is_connected)
 
     async def flush(self, timeout: float = 5.0) -> None:
         """Wait until the server has taken everything published so far."""
@@ -174,7 +166,7 @@ class SimulatedBus:
         if wire is not None:
             self._network.leave(wire, politely=True)
         self._drop_everything()
-        self._wake()
+        self._wakers.wake()
         await self.background.close()
 
     def die(self) -> None:
@@ -249,12 +241,11 @@ class SimulatedBus:
 
     def waking(self, event: asyncio.Event) -> None:
         """Set the event whenever the connection is lost, back, or closed for good."""
-        self._wakers.append(event)
+        self._wakers.add(event)
 
     def not_waking(self, event: asyncio.Event) -> None:
         """Leave the event alone. Again: nothing happens."""
-        if event in self._wakers:
-            self._wakers.remove(event)
+        self._wakers.discard(event)
 
     # -- the wire
 
@@ -280,7 +271,7 @@ class SimulatedBus:
         self._unsent_bytes = 0
         if not first:
             self._reconnected.fire()
-            self._wake()
+            self._wakers.wake()
 
     def _lost(self) -> None:
         """The connection is gone, as this end has noticed now."""
@@ -289,7 +280,7 @@ class SimulatedBus:
         self._wire = None
         self._drop_everything()
         self._disconnected.fire()
-        self._wake()
+        self._wakers.wake()
         self._later(self._network.random.uniform(0.0, RETRY_FIRST) + self._network.delay(), self._open_wire)
 
     def _later(self, seconds: float, work: Callable[[], None]) -> None:
@@ -336,6 +327,6 @@ class SimulatedBus:
             if not future.done():
                 future.set_exception(Unavailable("the connection was lost meanwhile", detail={"sent": True}))
 
-    def _wake(self) -> None:
-        for event in self._wakers:
-            event.set()
+    def _is_connected(self) -> bool:
+        self.check_open()
+        return self._wire is not None

@@ -16,6 +16,7 @@ from mesh.protocols.ports import Headers, Message, Subscription
 from mesh.transport.listeners import Background, Listeners, call_message_handler
 from mesh.transport.matching import check_pattern, check_subject
 from mesh.transport.memory.router import Interest
+from mesh.transport.memory.wakers import Wakers
 
 if TYPE_CHECKING:
     from mesh.transport.memory.server import MemoryServer
@@ -60,7 +61,7 @@ class MemoryBus:
         self._reconnected = Listeners("reconnect", self.background)
         self._disconnected = Listeners("disconnect", self.background)
         self._ended = Listeners("close", self.background)
-        self._wakers: set[asyncio.Event] = set()
+        self._wakers = Wakers()
         self._listen_for_answers()
 
     @property
@@ -126,16 +127,7 @@ class MemoryBus:
 
     async def until_connected(self) -> None:
         """Wait for as long as it takes."""
-        woken = asyncio.Event()
-        self.waking(woken)
-        try:
-            while not self._connected:
-                self.check_open()
-                woken.clear()
-                await woken.wait()
-            self.check_open()
-        finally:
-            self.not_waking(woken)
+        await self._wakers.until(self._is_connected)
 
     async def flush(self, timeout: float = 5.0) -> None:
         """Wait until the server has taken everything published so far."""
@@ -206,7 +198,7 @@ class MemoryBus:
         self._connected = False
         self._drop_everything()
         self._disconnected.fire()
-        self._wake()
+        self._wakers.wake()
 
     def regain(self) -> None:
         """The connection is back, under a new client id."""
@@ -219,7 +211,7 @@ class MemoryBus:
             self._server.route(self._unsent.popleft(), self)
         self._unsent_bytes = 0
         self._reconnected.fire()
-        self._wake()
+        self._wakers.wake()
 
     def end(self, reason: str) -> None:
         """The client is gone for good, politely or not."""
@@ -228,7 +220,7 @@ class MemoryBus:
         was_connected, self._connected, self.closed = self._connected, False, True
         self._drop_everything()
         self._server.dismiss(self, reason if was_connected else "")
-        self._wake()
+        self._wakers.wake()
         self._ended.fire()
 
     def waking(self, event: asyncio.Event) -> None:
@@ -252,9 +244,9 @@ class MemoryBus:
             if interest.owner == self._identity[1]:
                 interest.deliver(answer)
 
-    def _wake(self) -> None:
-        for event in self._wakers:
-            event.set()
+    def _is_connected(self) -> bool:
+        self.check_open()
+        return self._connected
 
     def _interested(self, subject: str, handler: Callable[[Message], None], queue: str) -> MemorySubscription:
         def deliver(message: Message) -> None:
