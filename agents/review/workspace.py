@@ -108,12 +108,13 @@ def _clashes(name: str, taken: set[str]) -> bool:
 
 
 def plain(path: str) -> bool:
-    """Whether a path may be used as it is: relative, no `..`, no hidden or odd part, not a tool's settings."""
+    """Whether a path may be used as it is: relative, no `..`, no hidden or odd part, not a tool's settings; nor what a tool
+    takes for an option, or for a file of arguments (`@`), when it stands among its arguments."""
     parts = path.split("/")
     return (
         len(path) <= _LONGEST_PATH
         and all(_PLAIN_PART.fullmatch(part) for part in parts)
-        and not parts[0].startswith(("-", "odd_"))
+        and not parts[0].startswith(("-", "@", "odd_"))
         and parts[-1].lower() not in _SETTINGS
     )
 

@@ -178,6 +178,21 @@ async def test_no_code_of_the_reviewed_repository_is_run(tmp_path: Path) -> None
     assert not mark.exists()
 
 
+@pytest.mark.skipif(not installed("mypy"), reason="mypy is not installed")
+async def test_a_file_named_like_a_list_of_arguments_gives_no_tool_any(tmp_path: Path) -> None:
+    """`@args.py` among the arguments of mypy means: more of them stand in `args.py`; a plugin is code that it runs."""
+    mark = tmp_path / "run"
+    files = {
+        "@args.py": "x = 1\n",
+        "args.py": "--config-file=config.py\nother.py\n",
+        "config.py": "[mypy]\nplugins = ./plugin.py\n",
+        "plugin.py": f"open({str(mark)!r}, 'w').write('run')\n",
+        "other.py": "x: int = 1\n",
+    }
+    await inspect(*change_set(*(changed(name, None, text) for name, text in files.items())), [types])
+    assert not mark.exists()
+
+
 async def test_no_settings_of_this_user_have_a_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ruff").mkdir()
     (tmp_path / "ruff" / "ruff.toml").write_text('lint.ignore = ["F", "I"]\n')

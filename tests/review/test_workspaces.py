@@ -24,6 +24,7 @@ HOSTILE = [
     "é.py",
     "a" * 400 + ".py",
     "odd_0.py",
+    "@args.py",
     ".bandit",
     "a/./b.py",
     "",
