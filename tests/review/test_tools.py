@@ -20,7 +20,7 @@ from mesh.agents.review.changes import ChangeSet, Hunk, SettingsFile, digest_of
 from mesh.agents.review.findings import Finding
 from mesh.agents.review.inspection import THOROUGH, Inspected, inspect
 from mesh.agents.review.observation import Analyser, Analysis, Observation
-from mesh.agents.review.processes import TooMuchOutput, TooSlow, bare_environment, run
+from mesh.agents.review.processes import Ended, TooMuchOutput, TooSlow, bare_environment, run
 from mesh.agents.review.workspace import Workspace, workspace
 from tests.review.repositories import change_set, changed
 
@@ -213,6 +213,49 @@ async def test_a_tool_that_is_missing_is_a_note_and_the_others_go_on() -> None:
     assert result.notes == ("vulture is not installed here",)
     with pytest.raises(ToolFailed):
         await inspect(changes, blobs, [missing])  # type: ignore[list-item]
+
+
+PRINTED = (
+    b"",
+    b"Traceback (most recent call last)",
+    b"{}",
+    b"[]",
+    b'{"results": 7, "code": null}',
+    b"[null]",
+    b'[{"x": 1}]',
+)
+
+
+@pytest.mark.usefixtures("without_mypy")
+@pytest.mark.parametrize("printed", PRINTED)
+@pytest.mark.parametrize("part", THOROUGH)
+async def test_a_tool_that_prints_something_else_is_a_note_and_the_others_go_on(
+    part: str, printed: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of another version, or one that broke off."""
+
+    async def strange(place: object, module: str, arguments: object, **options: object) -> Ended:
+        return Ended(0, printed, "")
+
+    async def other(place: object) -> Analysis:
+        return Analysis(notes=("the others went on",))
+
+    monkeypatch.setattr("mesh.agents.review.analysers.tool.run_tool", strange)
+    changes, blobs = change_set(changed("a.py", None, "import os\n"))
+    result = await inspect(changes, blobs, [*THOROUGH[part], other])
+    assert result.findings == []
+    assert "the others went on" in result.notes
+
+
+async def test_a_file_that_ruff_cannot_read_is_said_by_name() -> None:
+    file, blobs = changed("a.py", None, "eval(x)\n")
+    latin = "# -*- coding: latin-1 -*-\n# \xfc\nimport os\n".encode("latin-1")
+    blobs = {digest_of(latin): latin}
+    changes = ChangeSet(files=(msgspec.structs.replace(file, after=digest_of(latin)),))
+    for analyser in (ruff.logic, ruff.style, ruff.security):
+        result = await inspect(changes, blobs, [analyser])
+        assert result.findings == []
+        assert any("ruff could not read a.py" in note for note in result.notes)
 
 
 async def test_a_file_that_a_tool_never_ends_on_is_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.agents.review.analysers.tool import run_over
+from mesh.agents.review.analysers.tool import run_over, understood
 from mesh.agents.review.changes import FileChange
 from mesh.agents.review.findings import Severity
 from mesh.agents.review.observation import Analysis, Observation
@@ -31,10 +31,12 @@ async def bandit(workspace: Workspace) -> Analysis:
         return Analysis()
     arguments = ["--format", "json", "--quiet", "--exit-zero", "--skip", ",".join(LEFT_OUT)]
     runs, notes = await run_over(workspace, "bandit", arguments, files)
-    reports: list[dict[str, Any]] = [msgspec.json.decode(each.output[each.output.index(b"{") :]) for each in runs]
-    unread = {each["filename"] for report in reports for each in report.get("errors", [])}
+    with understood("bandit"):
+        reports: list[dict[str, Any]] = [msgspec.json.decode(each.output[each.output.index(b"{") :]) for each in runs]
+        unread = {each["filename"] for report in reports for each in report.get("errors", [])}
+        observations = tuple(_seen(result) for report in reports for result in report["results"])
     return Analysis(
-        observations=tuple(_seen(result) for report in reports for result in report["results"]),
+        observations=observations,
         notes=(
             *notes,
             *(f"bandit could not read {_original(workspace, name)}" for name in sorted(unread) if "after/" in name),

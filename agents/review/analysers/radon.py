@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.agents.review.analysers.tool import run_over
+from mesh.agents.review.analysers.tool import run_over, understood
 from mesh.agents.review.analysers.vulture import whole
 from mesh.agents.review.findings import Severity
 from mesh.agents.review.observation import Analysis, Observation
@@ -22,13 +22,13 @@ async def radon(workspace: Workspace) -> Analysis:
     if not files:
         return Analysis()
     runs, notes = await run_over(workspace, "radon", ["cc", "--json", "--no-assert"], files)
-    reports: list[dict[str, Any]] = [msgspec.json.decode(ended.output) for ended in runs]
-    lists = [(path, found) for report in reports for path, found in report.items() if isinstance(found, list)]
-    blocks = [(path, block) for path, found in lists for block in found]
-    functions = [(path, block) for path, block in blocks if block["type"] != "class"]
-    return Analysis(
-        observations=tuple(_seen(*each) for each in functions if each[1]["complexity"] > SIMPLE_ENOUGH), notes=notes
-    )
+    with understood("radon"):
+        reports: list[dict[str, Any]] = [msgspec.json.decode(ended.output) for ended in runs]
+        lists = [(path, found) for report in reports for path, found in report.items() if isinstance(found, list)]
+        blocks = [(path, block) for path, found in lists for block in found]
+        functions = [(path, block) for path, block in blocks if block["type"] != "class"]
+        observations = tuple(_seen(*each) for each in functions if each[1]["complexity"] > SIMPLE_ENOUGH)
+    return Analysis(observations=observations, notes=notes)
 
 
 def _seen(path: str, block: dict[str, Any]) -> Observation:

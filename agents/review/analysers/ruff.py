@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from mesh.agents.review.analysers.ruff_settings import lay_out
-from mesh.agents.review.analysers.tool import ToolFailed, run_over
+from mesh.agents.review.analysers.tool import ToolFailed, run_over, understood
 from mesh.agents.review.changes import FileChange
 from mesh.agents.review.findings import Category, Severity
 from mesh.agents.review.observation import Analysis, Observation
@@ -32,22 +32,29 @@ _GRAVE = re.compile(r"F5|F6[23]|F7|F82|PLE|invalid-syntax|E9")
 _MINOR = re.compile(r"F401|F841|B904|B007")
 _ORIGINS = {"S": "bandit", "F": "pyflakes", "B": "bugbear", "E": "pycodestyle", "W": "pycodestyle"}
 
-_COMMON = ("check", "--no-cache", "--no-fix", "--exit-zero", "--output-format=json", "--quiet")
+_NOT_READ = "E902"
+"""It reads UTF-8 alone; of any other file this is all it says, and only if it is asked."""
+_COMMON = (
+    *("check", "--no-cache", "--no-fix", "--exit-zero", "--output-format=json", "--quiet"),
+    f"--extend-select={_NOT_READ}",
+)
 
 
 async def logic(workspace: Workspace) -> Analysis:
     """pyflakes, bugbear and their like. Of a patch alone, what needs the whole file is not asked."""
     found, notes = await _isolated(workspace, LOGIC, LOGIC_LEFT_OUT)
-    kept = (each for each in found if not _reexport(workspace, each) and not _needs_whole(workspace, each))
-    observations = tuple(_seen(each, "logic", _logic_severity(each["code"] or "")) for each in kept)
+    with understood("ruff"):
+        kept = (each for each in found if not _reexport(workspace, each) and not _needs_whole(workspace, each))
+        observations = tuple(_seen(each, "logic", _logic_severity(each["code"] or "")) for each in kept)
     return Analysis(observations=observations, notes=notes)
 
 
 async def security(workspace: Workspace) -> Analysis:
     """ruff's port of bandit's rules: quicker, and a little less thorough."""
     found, notes = await _isolated(workspace, SECURITY, SECURITY_LEFT_OUT)
-    known = (each for each in found if each["code"] and each["code"].startswith("S"))
-    observations = tuple(_seen(each, "security", "medium", confidence=0.7) for each in known)
+    with understood("ruff"):
+        known = (each for each in found if each["code"] and each["code"].startswith("S"))
+        observations = tuple(_seen(each, "security", "medium", confidence=0.7) for each in known)
     return Analysis(observations=observations, notes=notes)
 
 
@@ -72,8 +79,9 @@ async def plain_style(workspace: Workspace) -> Analysis:
 
 
 def _of_style(found: list[dict[str, Any]]) -> tuple[Observation, ...]:
-    kept = (each for each in found if each["code"] and not _NOT_STYLE.match(each["code"]))
-    return tuple(_seen(each, "style", _style_severity(each["code"]), confidence=0.9) for each in kept)
+    with understood("ruff"):
+        kept = (each for each in found if each["code"] and not _NOT_STYLE.match(each["code"]))
+        return tuple(_seen(each, "style", _style_severity(each["code"]), confidence=0.9) for each in kept)
 
 
 def _files(workspace: Workspace) -> list[str]:
@@ -98,7 +106,16 @@ async def _ruff(workspace: Workspace, arguments: Sequence[str], files: Sequence[
     if not files:
         return [], ()
     runs, notes = await run_over(workspace, "ruff", [*_COMMON, *arguments], files)
-    return [each for ended in runs for each in msgspec.json.decode(ended.output or b"[]")], notes
+    with understood("ruff"):
+        rows = [each for ended in runs for each in msgspec.json.decode(ended.output or b"[]")]
+        unread = [each for each in rows if each["code"] == _NOT_READ and workspace.side(each["filename"]) == "after"]
+        notes = (*notes, *(_note(workspace, each) for each in unread))
+        return [each for each in rows if each["code"] != _NOT_READ], notes
+
+
+def _note(workspace: Workspace, each: dict[str, Any]) -> str:
+    file = workspace.change(each["filename"])
+    return f"ruff could not read {file.path if file else each['filename']}: {each['message']}"
 
 
 def _reexport(workspace: Workspace, each: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.agents.review.analysers.tool import run_over
+from mesh.agents.review.analysers.tool import run_over, understood
 from mesh.agents.review.observation import Analysis, Observation
 from mesh.agents.review.workspace import Workspace
 
@@ -34,8 +34,13 @@ async def secrets(workspace: Workspace) -> Analysis:
     cut = [name for name in files if _lay_plain(workspace, name)]
     arguments = ["scan", "--all-files", "--no-verify"]
     runs, notes = await run_over(workspace, "detect_secrets", arguments, files, cwd=PLAIN)
-    reports: list[dict[str, list[dict[str, Any]]]] = [msgspec.json.decode(ended.output)["results"] for ended in runs]
-    observations = tuple(_seen(path, each) for report in reports for path, found in report.items() for each in found)
+    with understood("detect-secrets"):
+        reports: list[dict[str, list[dict[str, Any]]]] = [
+            msgspec.json.decode(ended.output)["results"] for ended in runs
+        ]
+        observations = tuple(
+            _seen(path, each) for report in reports for path, found in report.items() for each in found
+        )
     long = (f"lines of {name.partition('/')[2]} were scanned up to column {WIDTH}" for name in cut if "after/" in name)
     return Analysis(observations=observations, notes=(*notes, *long))
 

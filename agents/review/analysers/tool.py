@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from mesh.agents.review.processes import Ended, TooMuchOutput, TooSlow, bare_environment, python_module, run
 from mesh.agents.review.workspace import Workspace
@@ -37,6 +38,21 @@ class ToolSlow(ToolFailed):
 
 class ToolCrashed(ToolFailed):
     """A tool ended as it should not: one of the files may be to blame."""
+
+
+@contextmanager
+def understood(module: str) -> Iterator[None]:
+    """What a tool has printed is read in here: one that prints something else (another version of it, say) is a tool that
+    failed, and the others go on.
+
+    Raises:
+        ToolFailed: it is not what this tool is known to print.
+    """
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        said = f"{type(error).__name__}: {error}"[:200]
+        raise ToolFailed(f"{module} printed what is not understood here ({said}): {INSTALL}") from error
 
 
 def installed(module: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.agents.review.analysers.tool import ToolFailed, installed, run_over
+from mesh.agents.review.analysers.tool import ToolFailed, installed, run_over, understood
 from mesh.agents.review.analysers.vulture import whole
 from mesh.agents.review.findings import Severity
 from mesh.agents.review.observation import Analysis, Observation
@@ -68,8 +68,9 @@ async def _one(workspace: Workspace, side: Side) -> list[Observation]:
     lines = [line for ended in runs for line in ended.output.splitlines() if line.startswith(b"{")]
     if runs[0].code == 2 and not lines:
         raise ToolFailed(f"mypy: {' '.join(runs[0].errors.split())[:200]}")
-    said: list[dict[str, Any]] = [msgspec.json.decode(line) for line in lines]
-    return [_seen(side, each) for each in said if each["severity"] == "error" and _sees(each)]
+    with understood("mypy"):
+        said: list[dict[str, Any]] = [msgspec.json.decode(line) for line in lines]
+        return [_seen(side, each) for each in said if each["severity"] == "error" and _sees(each)]
 
 
 def _sees(each: dict[str, Any]) -> bool:
