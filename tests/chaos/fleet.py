@@ -18,12 +18,14 @@ from mesh.jobs.journals.journals import Journals
 from mesh.jobs.outside.submission import JobHandle
 from mesh.protocols.errors import MeshError, Transient
 from mesh.protocols.job_rules import TERMINAL
+from mesh.protocols.submission import Terms, headers_of, job_id_for_key
 from tests.chaos import worker
 from tests.chaos.doom import Doom
 from tests.chaos.plans import BLIND, LEDGER, Act
 from tests.chaos.raising import raised_again
 from tests.effect_target import EffectTarget
 from tests.faults.crew import Crew
+from tests.faults.expectations import soon
 
 multiprocessing.get_context("forkserver").set_forkserver_preload(
     ["tests.faults.member", "tests.chaos.worker", "tests.chaos.station"]
@@ -92,6 +94,16 @@ class Fleet(Crew):
                 return await self.hand_in(mesh, acts, **terms)
 
         return list(await asyncio.gather(*(one() for _ in range(jobs))))
+
+    async def publish(self, mesh: Mesh, jobs: int, acts: Sequence[Act], *, tenant: str) -> list[str]:
+        """So many jobs of `chain`, written into the ingress stream, where they wait for somebody to take them in; their ids."""
+        subject, body, published = mesh.peer.subjects.ingress(tenant, "chain"), msgspec.json.encode(acts), list[str]()
+        for number in range(jobs):
+            key = f"published-{len(self.handed)}-{number}"
+            await soon(lambda key=key: mesh.peer.store.append(subject, body, headers=headers_of(Terms(key=key))))  # type: ignore[misc]
+            published.append(job_id_for_key(tenant, key))
+        self.handed += [Handed(job, [each.key for each in acts]) for job in published]
+        return published
 
     def raised_again(self, *names: str) -> AbstractAsyncContextManager[None]:
         """While this runs, whoever of them dies is started again, as a host does."""

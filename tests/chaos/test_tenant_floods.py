@@ -1,4 +1,4 @@
-"""One tenant calls a hundred times as often as the others."""
+"""One tenant asks for a hundred times as much as the others: calls, and jobs while those who take them in die."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import pytest
 from mesh.client.mesh import Mesh
 from mesh.testing.virtual_time import until
 from tests.chaos.crowd import Crowd
+from tests.chaos.evidence import Evidence
+from tests.chaos.fleet import Fleet
+from tests.chaos.plans import acts
 from tests.chaos.scenario import Scenario
 from tests.faults.expectations import listed, soon
 from tests.servers import RealServer
@@ -24,6 +27,8 @@ LOUD = {"target": "target.do", "callers": 300, "timeout": 5.0, "pause": 0.2}
 OVERTAKEN = 10 * CAPACITY
 """So much of the loud one's may be begun while a quiet one waits: far less than its whole backlog."""
 PATIENCE = 60.0
+OWNERS, PLACES = ("one", "two", "three"), 4
+LOUD_JOB, QUIET_JOB = acts(2, ms=150), acts(2, ms=20)
 
 
 async def test_28_one_tenant_floods_the_others(chaos: Scenario, server: RealServer, crowd: Crowd, mesh: Mesh) -> None:
@@ -76,6 +81,42 @@ def _begun_between(crowd: Crowd, since: float, to: float) -> int:
     """How much of the loud one's work the target began in this time."""
     lines = crowd.books("target").read("do", since=since)
     return sum(1 for each in lines if each.sign == "+" and each.caller == "loud" and each.at <= to)
+
+
+async def test_34_who_lets_a_tenant_past_a_flood_is_killed(
+    chaos: Scenario, server: RealServer, fleet: Fleet, mesh: Mesh
+) -> None:
+    """kill -9 owners that let a tenant's jobs past another's in the ingress · none is lost or done twice, and they are let past"""
+    rounds, flood, quiet, kills = chaos.pick((1, 120, 6, 3), (8, 400, 40, 12))
+    await fleet.start(*OWNERS, at_once=PLACES)
+    overtaken = []
+    async with fleet.raised_again(*OWNERS):
+        for _ in range(rounds):
+            loud = await fleet.publish(mesh, flood, LOUD_JOB, tenant="loud")
+            killing = asyncio.ensure_future(_kill(chaos, fleet, kills))
+            theirs = await fleet.publish(mesh, quiet, QUIET_JOB, tenant="quiet")
+            await killing
+            await fleet.over(mesh, within=chaos.pick(60, 240))
+            overtaken.append((loud, theirs))
+    evidence = await chaos.conclude(
+        fleet, server.url, f"{rounds * kills} owners killed, {flood} jobs of one tenant before {quiet} of another",
+        "all done, each effect once",
+    )  # fmt: skip
+    before = [_begun_before_the_last(evidence, theirs, loud) for loud, theirs in overtaken]
+    assert max(before) <= flood * 3 // 4, f"of {flood}, so many were begun before the last of the others': {before}"
+
+
+async def _kill(chaos: Scenario, fleet: Fleet, kills: int) -> None:
+    for _ in range(kills):
+        await asyncio.sleep(chaos.chance.uniform(0.1, 0.5))
+        if victims := fleet.living(*OWNERS):
+            fleet.kill(chaos.chance.choice(victims))
+
+
+def _begun_before_the_last(evidence: Evidence, theirs: list[str], loud: list[str]) -> int:
+    """How many of the loud one's jobs were taken in before the last of these."""
+    last = max(evidence.journals[job][0].time for job in theirs)
+    return sum(1 for job in loud if evidence.journals[job][0].time < last)
 
 
 def _waiting(mesh: Mesh) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +13,12 @@ from job_stage import World
 from test_kill_switches_of_jobs import Operators
 
 from mesh.jobs.authoring.workflow import Job, workflow
+from mesh.jobs.intake.tries import Before, Tries
 from mesh.jobs.journals.streams import ensure_streams
 from mesh.jobs.owning.lanes import MOST_LANES
-from mesh.jobs.owning.overtaking import WITHIN, Overtaking
+from mesh.jobs.owning.overtaking import MOST_LOST, WITHIN, Overtaking
+from mesh.jobs.owning.seat import Incumbent
+from mesh.protocols.errors import BadPayload, Killed, MeshError, Overloaded, Unavailable
 from mesh.protocols.policies import Switch, TenantShare
 from mesh.protocols.ports import Clock, Ids, Stored
 from mesh.testing.virtual_time import until
@@ -201,10 +204,12 @@ class Looked:
         self.share = wanted
         self.gives: int | None = None
         self.taken: list[int] = []
-        self._store = line.store
-        seat = SimpleNamespace(store=self, subjects=line.world.subjects, clock=line.clock, process="p", incarnation="1")
+        self.refuses: MeshError | None = None
+        self.dead: set[str] = set()
+        self._store, self._world = line.store, line.world
+        seat = self.seat("p")
         self.overtaking = Overtaking(
-            seat,  # type: ignore[arg-type]
+            seat,
             "work",
             "none",
             crowded=lambda: True,
@@ -214,6 +219,15 @@ class Looked:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+    def seat(self, process: str) -> Any:
+        return SimpleNamespace(
+            store=self, subjects=self._world.subjects, clock=self._world.clock, process=process, incarnation="1",
+            gone=self._gone,
+        )  # fmt: skip
+
+    async def _gone(self, processes: Collection[Incumbent]) -> Collection[Incumbent]:
+        return [each for each in processes if each.process in self.dead]
 
     async def handled(self, stream: str, durable: str) -> int:
         self.looks += 1
@@ -229,6 +243,8 @@ class Looked:
             yield each
 
     async def _take(self, stored: Stored) -> None:
+        if self.refuses is not None:
+            raise self.refuses
         self.taken.append(stored.sequence)
 
 
@@ -269,6 +285,79 @@ async def test_who_was_let_past_is_so_again_at_once_without_another_look(clock: 
     assert looked.taken == [4, 5, 6, 7, 8], "beyond its share nobody is let past"
     looked.share = 2
     await until(lambda: looked.taken == [4, 5, 6, 7, 8, 9])
+    await looked.overtaking.close()
+    await line.world.close()
+
+
+async def test_who_has_a_message_in_hand_and_is_lost_does_not_leave_it_to_its_turn(clock: Clock, ids: Ids) -> None:
+    """It would be begun behind the whole flood: nothing is wrong with it."""
+    line = Line(clock, ids)
+    await line.publish("flood", 3)
+    await line.publish("b", 2)
+    looked = Looked(line)
+    for lost in ("q", "r"):
+        await Tries(looked.seat(lost)).begin(4)
+        await looked.overtaking.look()
+        await looked.overtaking.look()
+        assert looked.taken == [5], "somebody else takes it"
+        looked.dead.add(lost)
+    await looked.overtaking.look()
+    assert looked.taken == [5, 4]
+    assert await Tries(looked.seat("s")).begin(4) == Before(), "it is accounted for"
+    await looked.overtaking.close()
+    await line.world.close()
+
+
+async def test_what_several_were_lost_over_keeps_its_turn(clock: Clock, ids: Ids) -> None:
+    """It may be what kills them."""
+    line = Line(clock, ids)
+    await line.publish("flood", 3)
+    await line.publish("b", 2)
+    looked = Looked(line)
+    for lost in range(MOST_LOST + 1):
+        await Tries(looked.seat(f"lost-{lost}")).begin(4)
+        looked.dead.add(f"lost-{lost}")
+    for _ in range(3):
+        await looked.overtaking.look()
+    assert looked.taken == [5]
+    assert await Tries(looked.seat("q")).begin(4) == Before(lost=MOST_LOST + 1), "and this look was none of them"
+    await looked.overtaking.close()
+    await line.world.close()
+
+
+async def test_what_the_store_does_not_let_us_take_is_looked_at_again(clock: Clock, ids: Ids) -> None:
+    line = Line(clock, ids)
+    await line.publish("flood", 3)
+    await line.publish("b", 4)
+    looked = Looked(line)
+    looked.refuses = Unavailable("the journal has no leader")
+    with pytest.raises(Unavailable):
+        await looked.overtaking.look()
+    looked.refuses = None
+    await looked.overtaking._lanes.close()
+    await looked.overtaking.look()
+    await looked.overtaking.look()
+    assert looked.taken == [4, 5, 6, 7]
+    await looked.overtaking.close()
+    await line.world.close()
+
+
+@pytest.mark.parametrize(
+    "refusal", [Overloaded("its queue is full"), Killed("by an operator"), BadPayload("no number")]
+)
+async def test_what_must_stay_in_the_stream_does_not_hold_up_what_is_behind_it(
+    clock: Clock, ids: Ids, refusal: MeshError
+) -> None:
+    line = Line(clock, ids)
+    await line.publish("flood", 3)
+    await line.publish("b", 3)
+    looked = Looked(line)
+    looked.refuses = refusal
+    await looked.overtaking.look()
+    looked.refuses = None
+    for _ in range(3):
+        await looked.overtaking.look()
+    assert looked.taken == [6]
     await looked.overtaking.close()
     await line.world.close()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from job_stage import Stage
 
-from mesh.jobs.intake.tries import Before, Tries
+from mesh.jobs.intake.tries import KEPT, Before, Tries
 from mesh.jobs.owning.seat import Incumbent, Seat
 from mesh.protocols.errors import Conflict, TimedOut
 from mesh.protocols.ports import Bucket, Clock, Ids
@@ -88,8 +88,10 @@ async def test_who_is_there_does_not_count_though_it_could_not_say_so(processes:
     mine, theirs = processes.tries("p"), processes.tries("q")
     for _ in range(5):
         assert await mine.begin(7) == Before(0)
+    with pytest.raises(Conflict, match="p may have message 7 in hand"):
+        await theirs.begin_alone(7)
     before = await theirs.begin(7)
-    assert (before, before.suspect) == (Before(0, Incumbent("p", "1")), True)
+    assert before == Before(0, Incumbent("p", "1"))
     await theirs.came_back(7, before)
     processes.dead.add("p")
     assert await theirs.begin(7) == Before(1)
@@ -108,6 +110,14 @@ async def test_what_an_earlier_release_has_counted_stands(processes: Processes) 
     tries = processes.tries("p")
     await (await tries._bucket()).put("7", b"2")
     assert await tries.begin(7) == Before(2)
+
+
+async def test_what_nobody_takes_any_more_is_forgotten(processes: Processes) -> None:
+    """Others accounted for it in its turn, and did not have to look here."""
+    await processes.tries("p").begin(7)
+    processes.dead.add("p")
+    await processes.clock.sleep(KEPT + 60)
+    assert await (await processes.tries("q")._bucket()).all() == []
 
 
 async def test_two_that_take_it_at_once_do_not_both_have_it(processes: Processes) -> None:

@@ -12,9 +12,12 @@ from typing import NamedTuple
 import msgspec
 
 from mesh.jobs.owning.seat import Incumbent, Seat
+from mesh.protocols.errors import Conflict
 from mesh.protocols.ports import Bucket, BucketSpec, KeyValue
 
 NOBODY = Incumbent("", "")
+KEPT = 7 * 24 * 3600
+"""Seconds after the last try; who was lost over a message that was then accounted for by others does not take it out of here."""
 
 
 class Try(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -31,11 +34,6 @@ class Before(NamedTuple):
 
     lost: int = 0
     holder: Incumbent = NOBODY
-
-    @property
-    def suspect(self) -> bool:
-        """Whether it is better left to its turn."""
-        return self.lost > 0 or self.holder != NOBODY
 
 
 class Tries:
@@ -55,19 +53,35 @@ class Tries:
             Conflict: somebody else takes it at this moment. Transient: the store is out of reach.
         """
         bucket = await self._bucket()
-        found = await bucket.get(str(sequence))
-        before = await self._weighed(_read(found))
-        revision = found.revision if found is not None and found.value is not None else 0
-        await bucket.put(str(sequence), _written(before.lost, self._me), revision=revision)
-        return before
+        return await self._begin(bucket, sequence, *await self._before(bucket, sequence))
+
+    async def begin_alone(self, sequence: int) -> Before:
+        """As `begin`, but only where nobody else who is there may have it in hand: else `Conflict`."""
+        bucket = await self._bucket()
+        before, revision = await self._before(bucket, sequence)
+        if before.holder != NOBODY:
+            raise Conflict(f"{before.holder.process} may have message {sequence} in hand")
+        return await self._begin(bucket, sequence, before, revision)
 
     async def came_back(self, sequence: int, before: Before) -> None:
         """This process is still there: its try does not count."""
-        await (await self._bucket()).put(str(sequence), _written(before.lost, before.holder))
+        if before == Before():
+            await self.over(sequence)
+        else:
+            await (await self._bucket()).put(str(sequence), _written(before.lost, before.holder), ttl=KEPT)
 
     async def over(self, sequence: int) -> None:
         """It is accounted for."""
         await (await self._bucket()).delete(str(sequence))
+
+    async def _before(self, bucket: Bucket, sequence: int) -> tuple[Before, int]:
+        found = await bucket.get(str(sequence))
+        revision = found.revision if found is not None and found.value is not None else 0
+        return await self._weighed(_read(found)), revision
+
+    async def _begin(self, bucket: Bucket, sequence: int, before: Before, revision: int) -> Before:
+        await bucket.put(str(sequence), _written(before.lost, self._me), ttl=KEPT, revision=revision)
+        return before
 
     async def _weighed(self, last: Try) -> Before:
         holder = Incumbent(last.process, last.incarnation)

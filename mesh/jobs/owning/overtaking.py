@@ -2,8 +2,9 @@
 wait for all of them. While this process has no room for more, it looks past them: of each tenant that has messages there and less
 than its share of the places here, the next ones are taken in, out of turn.
 
-What was taken in so is met again later, in its turn, and known by its sequence: a job is a job once. A message that somebody was
-lost over, or is taking at this moment, keeps its turn (`Tries`); so does what cannot become a job.
+What was taken in so is met again later, in its turn, and known by its sequence: a job is a job once. A message that somebody else
+is taking at this moment is looked at again: that process may be lost. What several were lost over keeps its turn (`Tries`), and so
+does what cannot become a job, or must stay in the stream for now.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
-from mesh.jobs.intake.tries import Tries
+from mesh.jobs.intake.tries import Before, Tries
 from mesh.jobs.journals.streams import INGRESS
 from mesh.jobs.owning.lanes import MOST_LANES, Lanes
 from mesh.jobs.owning.seat import Seat
-from mesh.protocols.errors import Conflict, InvalidName, MeshError
+from mesh.protocols.errors import Conflict, InvalidName, Killed, MeshError, Overloaded, Transient
 from mesh.protocols.ports import Stored
 
 logger = logging.getLogger("mesh.jobs")
@@ -25,6 +26,8 @@ EVERY, AT_LEAST_EVERY = 0.25, 1.0
 """Seconds between two looks: as many as the last one took, within these."""
 WITHIN = 2.0
 """Seconds for one message: it is known to be there."""
+MOST_LOST = 2
+"""Processes that may be lost over a message, for whatever reason, before it is left to its turn: it may be what kills them."""
 
 
 class Overtaking:
@@ -53,6 +56,8 @@ class Overtaking:
         """Who had messages in the line at the last look."""
         self._taken: dict[str, int] = {}
         """Up to which sequence each tenant's messages have been taken in."""
+        self._left: dict[int, Stored] = {}
+        """Those before that which somebody else had in hand, by sequence."""
         self._stirred = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._watch(), name=f"overtaking {workflow}")
 
@@ -113,13 +118,26 @@ class Overtaking:
         last.pop("", None)
         self._tenants = list(last)
         self._taken = {tenant: at for tenant, at in self._taken.items() if at > handled}
+        self._left = {sequence: each for sequence, each in self._left.items() if sequence > handled}
         if len(last) < 2:
             return
+        await self._take_in_left()
         wanted = self._wanted(self._tenants)
         waiting = [each for each in last if wanted[each] > 0 and last[each] > self._taken.get(each, 0)]
         chosen = waiting[:MOST_LANES]
         await self._lanes.make_room(chosen)
         await _all(self._let_past(each, wanted[each], last[each], handled) for each in chosen)
+
+    async def _take_in_left(self) -> None:
+        """What others had in hand, within the tenants' shares: they may be lost."""
+        free = self._wanted(self._tenants)
+        chosen = []
+        for each in self._left.values():
+            tenant = self._tenant(each)
+            if free.get(tenant, 0) > 0:
+                free[tenant] -= 1
+                chosen.append(each)
+        await _all(map(self._take_in, chosen))
 
     async def _let_past(self, tenant: str, count: int, last: int | None = None, handled: int = 0) -> None:
         """The tenant's next messages, up to that sequence. A lane that the line has caught up with is opened anew: it would give
@@ -138,20 +156,33 @@ class Overtaking:
         return self._seat.store.follow(self._stream, self._seat.subjects.ingress(tenant, self._workflow), after=after)
 
     async def _take_in(self, stored: Stored) -> None:
-        """Or leave it, to be taken in its turn."""
+        """Or leave it: to another look, or to its turn.
+
+        Raises:
+            Transient: the store does not let us. The tenant's lane is to begin here again.
+        """
+        sequence, tenant = stored.sequence, self._tenant(stored)
+        self._left.pop(sequence, None)
         try:
-            before = await self._tries.begin(stored.sequence)
+            await self._try(stored)
         except Conflict:
-            return
-        if before.suspect:
-            await self._tries.came_back(stored.sequence, before)
-            return
-        try:
-            await self._take(stored)
+            self._left[sequence] = stored
+        except (Overloaded, Killed) as error:
+            logger.info("message %d of the ingress stays there for now: %s", sequence, error)
+        except Transient:
+            self._taken[tenant] = min(sequence - 1, self._taken.get(tenant, sequence))
+            raise
         except MeshError as error:
-            logger.info("message %d of the ingress keeps its turn: %s", stored.sequence, error)
+            logger.info("message %d of the ingress keeps its turn: %s", sequence, error)
+
+    async def _try(self, stored: Stored) -> None:
+        before = await self._tries.begin_alone(stored.sequence)
+        try:
+            if before.lost <= MOST_LOST:
+                await self._take(stored)
+                before = Before()  # accounted for: who was lost over it counts no more
         finally:
-            await self._tries.over(stored.sequence)
+            await self._tries.came_back(stored.sequence, before)
 
     def _tenant(self, stored: Stored) -> str:
         try:
