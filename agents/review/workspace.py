@@ -120,8 +120,12 @@ def plain(path: str) -> bool:
 
 
 def plain_folder(path: str) -> bool:
-    """Whether a folder of the repository may be made under its own name; `.` is the top."""
-    return path == "." or (len(path) <= _LONGEST_PATH and all(_PLAIN_PART.fullmatch(part) for part in path.split("/")))
+    """Whether a folder of the repository may be made under its own name; `.` is the top. No stand-in is in its way."""
+    return path == "." or (
+        len(path) <= _LONGEST_PATH
+        and all(_PLAIN_PART.fullmatch(part) for part in path.split("/"))
+        and not path.startswith("odd_")
+    )
 
 
 def _suffix(path: str) -> str:

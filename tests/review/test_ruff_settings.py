@@ -72,6 +72,22 @@ async def test_settings_that_ruff_cannot_use_are_a_note_and_ours_apply(text: str
     assert any("not honoured" in note for note in result.notes)
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("tool = 5\n", False),
+        ("x = " + "9" * 5000 + "\n", True),
+        (".".join(["a"] * 60_000) + " = 1\n", True),
+    ],
+    ids=["no-table", "long-number", "deep-key"],
+)
+async def test_settings_made_to_break_or_to_hold_up_whoever_reads_them_leave_ours(text: str, refused: bool) -> None:
+    result = await styled({"pyproject.toml": text, "odd_0.py/ruff.toml": "line-length = 60\n"}, path="é.py")
+    assert "I001" in rules(result)
+    assert any("pyproject.toml was not honoured" in note for note in result.notes) == refused
+
+
 async def test_files_that_the_repository_excludes_are_not_styled() -> None:
     assert rules(await styled({"ruff.toml": 'extend-exclude = ["pkg"]\nlint.select = ["I"]\n'})) == set()
 

@@ -15,6 +15,9 @@ from typing import Any
 
 from mesh.agents.review.workspace import Workspace, plain_folder
 
+_MOST_DOTS = 1_000
+"""In one line: a key of many parts takes the parser the square of their number, minutes for a small file."""
+
 
 def lay_out(workspace: Workspace, select: Sequence[str]) -> list[str]:
     """Write the settings that may be honoured beside both sides, and ours above them. What was refused comes back."""
@@ -45,12 +48,18 @@ def _parsed(workspace: Workspace) -> tuple[dict[str, dict[str, Any]], list[str]]
     for each in workspace.changes.settings:
         if not plain_folder(str(PurePosixPath(each.path).parent)) or each.digest not in workspace.blobs:
             continue
+        data = workspace.blobs[each.digest]
+        if any(line.count(b".") > _MOST_DOTS for line in data.split(b"\n")):
+            notes.append(f"{each.path} was not honoured: a line of it has more than {_MOST_DOTS} dots")
+            continue
         try:
-            whole = tomllib.loads(workspace.blobs[each.digest].decode("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
+            whole = tomllib.loads(data.decode("utf-8"))
+        except (ValueError, RecursionError):  # a number of too many digits is no TOMLDecodeError
             notes.append(f"{each.path} was not honoured: it is not valid TOML")
             continue
-        table = whole.get("tool", {}).get("ruff") if each.path.endswith("pyproject.toml") else whole
+        tools = whole.get("tool")
+        own = tools.get("ruff") if isinstance(tools, dict) else None
+        table = own if each.path.endswith("pyproject.toml") else whole
         if isinstance(table, dict):
             tables[each.path] = table
     return tables, notes
