@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-READY_WITHIN = 15.0
+READY_WITHIN = 30.0
 _CONFIG = """
 server_name: {name}
 host: "127.0.0.1"
@@ -78,10 +81,30 @@ def server_binary() -> str:
 
 
 def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on right now, and that nobody else is given before it is used, or while its server is down.
+
+    It lies below those that the system gives to connections and to whoever asks for any; each process that runs tests beside
+    others has a share of its own, of which it gives one after the other.
+    """
+    for _ in range(_SHARE):
+        port = next(_ports)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
+
+
+_SHARE = 680
+"""Ports in each of sixteen shares; odd ones, as the even ones go to connections first where the system starts lower."""
+
+
+def _shares() -> Iterator[int]:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw15").removeprefix("gw")
+    begin, first = 10_001 + 2 * _SHARE * (int(worker) % 16), random.SystemRandom().randrange(_SHARE)
+    return itertools.cycle(begin + 2 * ((first + number) % _SHARE) for number in range(_SHARE))
+
+
+_ports = _shares()
 
 
 class RealServer:

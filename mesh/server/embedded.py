@@ -70,7 +70,7 @@ def stop_server(folder: MeshFolder, *, grace: float = _GRACE) -> ServerRecord | 
         record = read_record(folder.server_file)
         if record is not None and record.mark.signal(signal.SIGTERM) and not record.mark.wait(grace):
             record.mark.signal(signal.SIGKILL)
-            if not record.mark.wait(grace):
+            if not record.mark.wait(_GRACE):
                 raise ServerUnusable(f"process {record.pid} cannot be killed; look at `ps -p {record.pid}`")
         folder.server_file.unlink(missing_ok=True)
         return record

@@ -27,7 +27,7 @@ class ProcessMark(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def alive(self) -> bool:
-        """Whether this very process still runs; a zombie does not."""
+        """Whether this very process still runs, or still holds something while it ends; a zombie does not."""
         return mark_of(self.pid) == self
 
     def signal(self, number: signal.Signals) -> bool:
@@ -79,8 +79,11 @@ def _from_proc(pid: int) -> str:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:
         return ""
-    state, ticks = fields[0], fields[19]
-    return "" if state in "ZX" else f"{_boot()}-{ticks}"
+    state, threads, ticks = fields[0], fields[17], fields[19]
+    ended = state == "X" or (
+        state == "Z" and int(threads) <= 1
+    )  # while other threads end it has its files and ports still
+    return "" if ended else f"{_boot()}-{ticks}"
 
 
 def _from_ps(pid: int) -> str:

@@ -149,7 +149,7 @@ def run_virtual(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return runner.run(main())
 
 
-async def until(condition: Callable[[], bool], *, timeout: float = 10.0, poll: float = 0.01) -> None:
+async def until(condition: Callable[[], bool], *, timeout: float = 30.0, poll: float = 0.01) -> None:
     """Wait until `condition()` holds; costs no real time under virtual time.
 
     Raises:

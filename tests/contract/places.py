@@ -116,14 +116,14 @@ def own_server(kind: Literal["memory", "simulated", "fast", "plain"], folder: Pa
     return SimulatedPlace() if kind == "simulated" else RealPlace(RealServer(folder).start(), kind)
 
 
-async def eventually(condition: Callable[[], object], timeout: float = 10.0) -> None:
+async def eventually(condition: Callable[[], object], timeout: float = 30.0) -> None:
     """Wait until the condition holds; a test that needs this names what it waits for in the condition itself."""
     async with asyncio.timeout(timeout):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
-async def eventually_none(read: Callable[[], Awaitable[object]], timeout: float = 10.0) -> None:
+async def eventually_none(read: Callable[[], Awaitable[object]], timeout: float = 30.0) -> None:
     """Wait until reading finds nothing any more."""
     async with asyncio.timeout(timeout):
         while await read():  # noqa: ASYNC110

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import resource
 import signal
 import socket
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -23,13 +25,14 @@ from mesh.server import configuration, embedded
 from mesh.server.binary import MINIMUM, OVERRIDE, ServerUnusable, find_binary, parse_version, too_old
 from mesh.server.embedded import server_status, start_server, stop_server
 from mesh.server.greeting import greet
-from mesh.server.launch import PortTaken
-from mesh.server.ports import any_free, candidates, remember
+from mesh.server.launch import Launched, PortTaken, detached
+from mesh.server.ports import candidates, remember
 from mesh.server.process_mark import mark_of
 from mesh.server.waiting import wait_until
 from mesh.settings.finding import find_server
 from mesh.settings.folder import MeshFolder
 from mesh.settings.target import DEFAULT_PORT
+from tests.servers import free_port
 
 pytestmark = pytest.mark.server
 
@@ -38,7 +41,7 @@ pytestmark = pytest.mark.server
 def folder(tmp_path: Path) -> Iterator[MeshFolder]:
     """A folder whose server is stopped at the end, and which does not fight over port 4222."""
     mesh = MeshFolder.of(tmp_path).create()
-    remember(mesh.server / "port", any_free())
+    remember(mesh.server / "port", free_port())
     yield mesh
     stop_server(mesh)
 
@@ -77,7 +80,7 @@ def test_twelve_that_start_at_once_get_one_server(folder: MeshFolder) -> None:
     barrier = threading.Barrier(12)
 
     def start(_: int) -> int:
-        barrier.wait(10)
+        barrier.wait(30)
         return start_server(folder).pid
 
     with ThreadPoolExecutor(12) as pool:
@@ -91,7 +94,7 @@ def test_processes_that_start_at_once_get_one_server(folder: MeshFolder) -> None
     )
     command = [sys.executable, "-c", code, str(folder.path)]
     starters = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    assert len({starter.communicate(timeout=30)[0] for starter in starters}) == 1
+    assert len({starter.communicate(timeout=50)[0] for starter in starters}) == 1
 
 
 def test_port_and_store_stay_over_a_restart(folder: MeshFolder) -> None:
@@ -112,7 +115,7 @@ def test_stopping_again_does_nothing(folder: MeshFolder) -> None:
 def test_a_crashed_server_leaves_no_record_behind_that_misleads(folder: MeshFolder) -> None:
     first = start_server(folder)
     os.kill(first.pid, signal.SIGKILL)
-    first.mark.wait(5)
+    assert first.mark.wait(30)
     assert server_status(folder) is None
     assert start_server(folder).port == first.port
 
@@ -126,9 +129,9 @@ def test_a_pid_that_now_belongs_to_somebody_else_is_left_alone(folder: MeshFolde
         assert mine.poll() is None
     finally:
         mine.kill()
-        mine.wait(5)
+        mine.wait(30)
         first.mark.signal(signal.SIGKILL)
-        first.mark.wait(5)
+        assert first.mark.wait(30)
 
 
 def test_a_server_whose_record_was_lost_keeps_its_store_to_itself(folder: MeshFolder) -> None:
@@ -137,7 +140,7 @@ def test_a_server_whose_record_was_lost_keeps_its_store_to_itself(folder: MeshFo
     with pytest.raises(ServerUnusable, match=f"process {first.pid}"):
         start_server(folder)
     first.mark.signal(signal.SIGTERM)
-    first.mark.wait(5)
+    assert first.mark.wait(30)
 
 
 def test_a_server_that_cannot_be_recorded_is_ended(folder: MeshFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +169,7 @@ def test_a_process_is_waited_for_by_who_has_many_files_open() -> None:
             held.append(os.open(os.devnull, os.O_RDONLY))
         assert not mark.wait(0.01)
         child.kill()
-        assert mark.wait(10)
+        assert mark.wait(30)
     finally:
         for each in held:
             os.close(each)
@@ -175,10 +178,30 @@ def test_a_process_is_waited_for_by_who_has_many_files_open() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
+def test_a_process_that_still_has_its_files_open_has_not_ended() -> None:
+    """Its first thread is gone and looks like a zombie; what the others hold, be it a lock or a port, nobody can have yet."""
+    code = "import ctypes, sys, threading; threading.Thread(target=input).start(); ctypes.CDLL(None).syscall(int(sys.argv[1]), 0)"
+    leave = {"x86_64": "60", "aarch64": "93"}.get(platform.machine())  # the system call that ends one thread alone
+    if sys.platform != "linux" or leave is None:
+        pytest.skip("only Linux shows such a process, and only here it is known how to make one")
+    child = subprocess.Popen([sys.executable, "-c", code, leave], stdin=subprocess.PIPE)
+    try:
+        state = Path(f"/proc/{child.pid}/stat")
+        assert wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "Z", 30)
+        mark = mark_of(child.pid)
+        assert mark is not None
+        assert not mark.wait(0.01)
+        child.kill()
+        assert mark.wait(30)
+    finally:
+        child.kill()
+        child.communicate()
+
+
 def test_a_frozen_server_is_told_apart_and_can_be_stopped(folder: MeshFolder) -> None:
     record = start_server(folder)
     os.kill(record.pid, signal.SIGSTOP)
-    assert wait_until(lambda: psutil.Process(record.pid).status() == psutil.STATUS_STOPPED, 10.0)
+    assert wait_until(lambda: psutil.Process(record.pid).status() == psutil.STATUS_STOPPED, 30.0)
     with pytest.raises(ServerUnusable, match="does not answer"):
         server_status(folder)
     stop_server(folder, grace=0.2)
@@ -201,7 +224,7 @@ def test_a_remembered_port_that_is_taken_gives_way_to_a_free_one(folder: MeshFol
 def test_another_port_is_refused_while_the_server_runs(folder: MeshFolder) -> None:
     start_server(folder)
     with pytest.raises(PortTaken, match="mesh server stop"):
-        start_server(folder, port=any_free())
+        start_server(folder, port=free_port())
 
 
 def test_port_4222_is_tried_first_in_a_new_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,26 +271,35 @@ def test_an_old_binary_that_knows_no_such_settings_says_what_is_needed(
 def test_a_binary_that_never_gets_ready_is_ended(
     folder: MeshFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(OVERRIDE, fake_binary(tmp_path / "slow", f"echo $$ >{tmp_path}/pid; exec sleep 60"))
+    launched: list[Launched] = []
+
+    def launch(*given: Any) -> Launched:
+        launched.append(detached(*given))
+        return launched[-1]
+
+    monkeypatch.setattr(embedded, "detached", launch)
+    monkeypatch.setenv(OVERRIDE, fake_binary(tmp_path / "slow", "exec sleep 60"))
     with pytest.raises(ServerUnusable, match="did not become ready"):
         start_server(folder, timeout=0.5)
-    assert mark_of(int((tmp_path / "pid").read_text())) is None
+    assert [mark_of(each.pid) for each in launched] == [None]
 
 
 def test_a_server_with_much_in_its_store_gets_the_time_to_read_it(
     folder: MeshFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It greets nobody before: who ended it meanwhile would do so again and again."""
-    wait = "import os, sys, time; time.sleep(1.5); os.execv(sys.argv[1], sys.argv[1:])"
+    wait = "import os, sys, time; time.sleep(float(os.environ['LATE'])); os.execv(sys.argv[1], sys.argv[1:])"
     late = fake_binary(
         tmp_path / "late",  # no child that would hold the store when its parent is ended
         f'[ "$1" = --version ] && exec {find_binary()} "$@"; exec {sys.executable} -c "{wait}" {find_binary()} "$@"',
     )
     monkeypatch.setenv(OVERRIDE, late)
+    monkeypatch.setenv("LATE", "60")
     with pytest.raises(ServerUnusable, match="did not become ready"):
         start_server(folder, timeout=0.5)
     with (folder.store / "much.blk").open("wb") as file:
-        file.truncate(500 * 1024 * 1024)
+        file.truncate(1500 * 1024 * 1024)
+    monkeypatch.setenv("LATE", "1.5")
     assert start_server(folder, timeout=0.5).pid
 
 
@@ -275,7 +307,7 @@ def test_the_configuration_is_valid_even_in_a_folder_with_an_awkward_name(tmp_pa
     awkward = tmp_path / "a \"quoted\" \\ földer '$HOME'"
     awkward.mkdir()
     path = configuration.write(port=-1, store=awkward / "store", folder=awkward)
-    checked = subprocess.run([find_binary(), "-t", "-c", path], capture_output=True, text=True, check=False, timeout=10)
+    checked = subprocess.run([find_binary(), "-t", "-c", path], capture_output=True, text=True, check=False, timeout=50)
     assert checked.returncode == 0, checked.stderr
 
 
@@ -287,7 +319,7 @@ def test_versions_are_compared_as_numbers() -> None:
 
 def test_the_greeting_says_that_jetstream_is_on(folder: MeshFolder) -> None:
     record = start_server(folder)
-    greeting = greet("127.0.0.1", record.port, 1.0)
+    greeting = greet("127.0.0.1", record.port, 30.0)
     assert greeting.jetstream
     assert not greeting.auth_required
     assert not too_old(greeting.version)

@@ -111,7 +111,7 @@ class Crew:
 
     async def did(self, what: str, times: int = 1) -> list[str]:
         """The processes that did it, as soon as it has been done so often."""
-        await until(lambda: len(self.effects(what)) >= times, timeout=15)
+        await until(lambda: len(self.effects(what)) >= times)
         return self.effects(what)
 
     def lines(self) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from mesh.testing.virtual_time import until
 T = TypeVar("T")
 
 
-async def listed(mesh: Mesh, *processes: str, agent: str = "worker", within: float = 15.0) -> None:
+async def listed(mesh: Mesh, *processes: str, agent: str = "worker", within: float = 30.0) -> None:
     """Until exactly these processes are listed with the agent."""
     try:
         await until(lambda: processes_of(mesh, agent) == sorted(processes), timeout=within)
@@ -37,7 +37,7 @@ async def outcomes(work: Iterable[Awaitable[Any]]) -> list[Any]:
     return found
 
 
-async def soon(attempt: Callable[[], Awaitable[Any]], within: float = 15.0) -> Any:
+async def soon(attempt: Callable[[], Awaitable[Any]], within: float = 30.0) -> Any:
     """What the attempt gives, made again while it fails in a way that passes (typed, transient)."""
     async with asyncio.timeout(within):
         while True:
