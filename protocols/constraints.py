@@ -67,8 +67,8 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"budget {name} must not be negative, got {value}")
+            if value is not None and not value >= 0:  # nor NaN, which would be null on the wire: no limit
+                raise ValueError(f"budget {name} must be a number that is not negative, got {value}")
 
     def narrow(self, other: Budget) -> Budget:
         """The tighter of both in every kind: a child's budget never widens its parent's."""

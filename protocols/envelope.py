@@ -117,8 +117,7 @@ def decode(data: bytes) -> Envelope:
     try:
         envelope = _msgpack_decoder.decode(data) if packed else _json_decoder.decode(data)
         if packed:
-            plain = msgspec.json.encode(msgspec.msgpack.decode(envelope.payload))
-            envelope = msgspec.structs.replace(envelope, payload=msgspec.Raw(plain))
+            envelope = _unpacked(envelope)
         elif not data.isascii():
             data.decode()  # a raw payload may hold anything: text that is none must not get further
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
@@ -126,6 +125,14 @@ def decode(data: bytes) -> Envelope:
     if envelope.v not in READABLE:
         raise _unsupported(envelope.v)
     return envelope
+
+
+def _unpacked(envelope: Envelope) -> Envelope:
+    """As it would be had it come as JSON: what that cannot say (NaN, bytes, extensions), nobody further in has to expect."""
+    if envelope.payload is not NULL:
+        plain = msgspec.json.encode(msgspec.msgpack.decode(envelope.payload))
+        envelope = msgspec.structs.replace(envelope, payload=msgspec.Raw(plain))
+    return _json_decoder.decode(_json_encoder.encode(envelope))
 
 
 def value_of(envelope: Envelope) -> Any:

@@ -52,6 +52,8 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from mesh.protocols.sayable import sayable_detail, sayable_text
+
 ErrorClass = Literal["transient", "semantic", "catastrophic"]
 Blame = Literal["target", "caller", "nobody"]
 
@@ -92,14 +94,14 @@ class MeshError(Exception):
         self.detail: dict[str, Any] = dict(detail or {})
 
     def fault(self, origin: str = "") -> Fault:
-        """This error as it goes on the wire; an origin already known is kept."""
+        """This error as it goes on the wire, as much of it as can (`sayable.py`); an origin already known is kept."""
         return Fault(
             code=self.code,
             error_class=self.error_class,
-            message=self.message,
+            message=sayable_text(self.message),
             retry_after=self.retry_after,
             origin=self.origin or origin,
-            detail=self.detail,
+            detail=sayable_detail(self.detail) if self.detail else {},
         )
 
 

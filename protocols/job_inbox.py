@@ -28,6 +28,7 @@ from mesh.protocols.job_events import (
 from mesh.protocols.job_state import JobState
 from mesh.protocols.job_wait_state import WaitState
 from mesh.protocols.references import LIMIT, Reference
+from mesh.protocols.submission import read_input
 
 MOST_BYTES = LIMIT + 16 * 1024
 """Of a message: what a value may have that stands in it, and room for the rest."""
@@ -110,14 +111,17 @@ def read_said(data: bytes) -> Said:
     """What a message says.
 
     Raises:
-        BadPayload: nothing that a job understands, or more than it takes.
+        BadPayload: nothing that a job understands, more than it takes, or a value that whoever waits could not read.
     """
     if len(data) > MOST_BYTES:
         raise BadPayload(f"{len(data)} bytes, {MOST_BYTES} are allowed: a large value goes by reference (`ref`)")
     try:
-        return _decoder.decode(data)
+        said = _decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadPayload(f"no message for a job: {error}") from None
+    if isinstance(said, Telling):
+        read_input(bytes(said.value))
+    return said
 
 
 class ChildOutcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -282,7 +282,7 @@ def _checked_share(share: TenantShare) -> TenantShare:
 def _decoded(value: bytes, kind: type[E], **names: str) -> E:
     try:
         found = msgspec.json.decode(value or b"{}", type=kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Unreadable(f"its value is no {kind.__name__}: {error}") from None
     return msgspec.structs.replace(found, **names)
 
@@ -299,10 +299,15 @@ def _scopes(rest: str) -> tuple[str, dict[str, str]]:
 
 
 def _escape(name: str, *, dots: bool = False) -> str:
-    return "".join(
-        each if _PLAIN.match(each) or (each == "." and not dots) else "".join(f"={byte:02X}" for byte in each.encode())
-        for each in name
-    )
+    try:
+        return "".join(
+            each
+            if _PLAIN.match(each) or (each == "." and not dots)
+            else "".join(f"={byte:02X}" for byte in each.encode())
+            for each in name
+        )
+    except UnicodeError:
+        raise InvalidName(f"{name!r} is no name: it is not UTF-8") from None
 
 
 def readable(key: str) -> str:

@@ -66,3 +66,10 @@ def test_an_instance_without_the_boundary_label_may_not_see_bounded_data() -> No
 def test_usage_adds_up() -> None:
     both = Usage(tokens_in=1, money=0.5) + Usage(tokens_in=2, tool_calls=1, exit_status="success")
     assert (both.tokens_in, both.money, both.tool_calls, both.exit_status) == (3, 0.5, 1, "success")
+
+
+@pytest.mark.parametrize("limit", ["money", "wall_time"])
+def test_no_number_at_all_is_no_limit_but_a_mistake(limit: str) -> None:
+    """On the wire it would be null: no limit."""
+    with pytest.raises(ValueError, match=limit):
+        Budget(**{limit: float("nan")})  # type: ignore[arg-type]

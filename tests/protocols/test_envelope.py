@@ -109,3 +109,23 @@ def test_a_damaged_envelope_is_read_or_refused_but_never_worse(place: int, byte:
     data[place % len(data)] = byte
     with suppress(MeshError):
         decode(bytes(data))
+
+
+def packed(**fields: object) -> bytes:
+    """As another client would write it in msgpack, that leaves out what has a default."""
+    sender = {"agent": "greeter", "instance": "i1", "process": "p1"}
+    whole = {"v": VERSION, "id": "m1", "kind": "command", "name": "greet", "sender": sender, "correlation": "c1"}
+    return msgspec.msgpack.encode({**whole, **fields})
+
+
+def test_an_envelope_in_msgpack_may_leave_its_payload_out_as_one_in_json_may() -> None:
+    assert bytes(decode(packed()).payload) == b"null"
+    assert bytes(decode(packed(payload={"a": [1]})).payload) == b'{"a":[1]}'
+
+
+def test_what_json_cannot_say_nobody_says_in_msgpack() -> None:
+    assert decode(packed(remaining=float("nan"))).remaining is None, "no deadline was told"
+    assert decode(packed(ext={"at": b"raw"})).ext == {"at": "cmF3"}
+    for hostile in ({"usage": {"money": float("nan")}}, {"ext": {"a": msgspec.msgpack.Ext(5, b"x")}}):
+        with pytest.raises(BadEnvelope):
+            decode(packed(**hostile))

@@ -40,3 +40,31 @@ def test_the_tree_at_the_top_of_the_file_names_every_error() -> None:
 def test_an_error_that_was_passed_on_keeps_its_first_origin() -> None:
     first = from_fault(errors.HandlerFailed("boom").fault(origin="inner"))
     assert first.fault(origin="outer").origin == "inner"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.Refused("no", detail={"order": object(), "reason": "sold out"}),
+        errors.Refused("no", detail={"reason": "sold out", "half": "\udc80"}),
+        errors.Refused("the file \udc80 is missing", detail={"reason": "sold out"}),
+        errors.Refused("x" * 2_000_000, detail={"reason": "sold out"}),
+        errors.Refused("no", detail={"page": "x" * 2_000_000, "reason": "sold out"}),
+        errors.Refused("no", detail={"reason": "sold out", "pages": {str(each): "x" * 1000 for each in range(2000)}}),
+    ],
+    ids=["an-object", "half-a-pair", "half-a-pair-said", "a-long-message", "a-long-detail", "much-of-it"],
+)
+def test_whatever_an_error_is_made_with_it_can_be_told(error: MeshError) -> None:
+    data = msgspec.json.encode(error.fault("shop"))
+    assert len(data) < 512 * 1024
+    arrived = from_fault(msgspec.json.decode(data, type=Fault))
+    assert type(arrived) is errors.Refused
+    assert arrived.detail["reason"] == "sold out"
+    assert arrived.message[:2] == error.message[:2]
+
+
+def test_a_fault_is_not_changed_with_the_error_that_it_was_told_of() -> None:
+    error = errors.Refused("no", detail={"begun": False})
+    fault = error.fault()
+    error.detail.clear()
+    assert fault.detail == {"begun": False}
