@@ -77,7 +77,7 @@ async def test_a_key_with_a_ttl_expires_is_heard_of_and_can_be_claimed_again(buc
     heard: list[KeyValue] = []
     watch = await bucket.watch(heard.append)
     await bucket.put("lease", b"1", ttl=1, revision=0)
-    await eventually(lambda: _said(heard) == [("lease", b"1"), ("lease", None)], timeout=5)
+    await eventually(lambda: _said(heard) == [("lease", b"1"), ("lease", None)])
     assert await bucket.get("lease") is None
     assert await bucket.all() == []
     assert await bucket.put("lease", b"2", ttl=1, revision=0) > 0
@@ -86,8 +86,8 @@ async def test_a_key_with_a_ttl_expires_is_heard_of_and_can_be_claimed_again(buc
 
 async def test_renewing_a_key_postpones_its_expiry(bucket: Bucket) -> None:
     revision = await bucket.put("lease", b"1", ttl=2, revision=0)
-    for _ in range(3):
-        await asyncio.sleep(1.0)
+    for _ in range(24):
+        await asyncio.sleep(0.1)
         revision = await bucket.put("lease", b"1", ttl=2, revision=revision)
     assert await bucket.get("lease") is not None
 
@@ -117,7 +117,7 @@ async def test_a_watch_tells_what_is_there_then_what_changes(bucket: Bucket) -> 
     await bucket.delete("b")
     heard: list[KeyValue] = []
     watch = await bucket.watch(heard.append)
-    await asyncio.wait_for(watch.current, 5)
+    await asyncio.wait_for(watch.current, 30)
     assert _said(heard) == [("a", b"1")]
     await bucket.put("a", b"2")
     await eventually(lambda: _said(heard) == [("a", b"1"), ("a", b"2")])
@@ -129,7 +129,7 @@ async def test_a_watch_tells_what_is_there_then_what_changes(bucket: Bucket) -> 
 async def test_a_watch_on_an_empty_bucket_is_current_at_once(bucket: Bucket) -> None:
     heard: list[KeyValue] = []
     watch = await bucket.watch(heard.append)
-    await asyncio.wait_for(watch.current, 5)
+    await asyncio.wait_for(watch.current, 30)
     assert heard == []
     await watch.close()
 
@@ -183,7 +183,7 @@ async def test_who_waits_for_what_is_there_hears_of_the_end_of_the_connection(
     watch = await (await connection.store.bucket(BucketSpec(name=space))).watch(lambda entry: None)
     current = asyncio.ensure_future(watch.current)
     await connection.close()
-    await asyncio.wait({current}, timeout=2)
+    await asyncio.wait({current}, timeout=30)
     assert current.done()
     with suppress(Unavailable):
         await current

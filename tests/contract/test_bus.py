@@ -73,19 +73,19 @@ async def test_each_message_goes_to_one_member_of_a_queue_group(
 
 async def test_a_request_is_answered(here: Connection, there: Connection, space: str) -> None:
     await there.bus.subscribe(space, lambda m: there.bus.publish(m.reply, m.data + b"!", headers={"H": "1"}))
-    answer = await here.bus.request(space, b"hello", timeout=2)
+    answer = await here.bus.request(space, b"hello", timeout=20)
     assert (answer.data, answer.headers) == (b"hello!", {"H": "1"})
 
 
 async def test_many_requests_at_once_get_their_own_answers(here: Connection, there: Connection, space: str) -> None:
     await there.bus.subscribe(space, lambda m: there.bus.publish(m.reply, m.data))
-    answers = await asyncio.gather(*(here.bus.request(space, b"%d" % n, timeout=5) for n in range(200)))
+    answers = await asyncio.gather(*(here.bus.request(space, b"%d" % n, timeout=20) for n in range(200)))
     assert [answer.data for answer in answers] == [b"%d" % n for n in range(200)]
 
 
 async def test_a_request_to_nobody_fails_at_once(here: Connection, space: str) -> None:
     with pytest.raises(NoResponders, match=space):
-        await asyncio.wait_for(here.bus.request(space, b"", timeout=30), 5)
+        await asyncio.wait_for(here.bus.request(space, b"", timeout=30), 25)
 
 
 async def test_every_subscription_that_matches_hears_that_nobody_listens(here: Connection, space: str) -> None:
@@ -116,6 +116,7 @@ async def test_a_late_answer_disturbs_nobody(here: Connection, there: Connection
     await there.bus.subscribe(space, asked.append)
     with pytest.raises(TimedOut):
         await here.bus.request(space, b"", timeout=0.05)
+    await eventually(lambda: asked)
     there.bus.publish(asked[0].reply, b"late")
     await there.bus.flush()
     await here.bus.flush()
@@ -203,7 +204,7 @@ async def test_a_request_in_flight_fails_when_the_connection_is_closed(
     await connection.bus.flush()
     await connection.close()
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(question, 5)
+        await asyncio.wait_for(question, 25)
 
 
 async def test_every_connection_has_an_identity_of_its_own(here: Connection, there: Connection) -> None:

@@ -18,7 +18,7 @@ async def store(here: Connection, space: str) -> Store:
 
 
 async def _take(followed: AsyncIterator[Stored], count: int) -> list[bytes]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return [(await anext(followed)).data for _ in range(count)]
 
 
@@ -72,7 +72,7 @@ async def test_a_slow_reader_gets_everything(store: Store, space: str) -> None:
     await asyncio.gather(*(store.append(f"{space}.a", b"%06d" % n + bytes(2000)) for n in range(1000)))
     followed = store.follow(space, f"{space}.a")
     sequences = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         async for stored in followed:
             sequences.append(stored.sequence)
             if len(sequences) % 100 == 0:
@@ -97,4 +97,4 @@ async def test_a_closed_connection_ends_the_following(place: Place, store: Store
     await asyncio.sleep(0)
     await connection.close()
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 30)

@@ -38,7 +38,7 @@ async def test_what_a_consumer_is_done_with_counts_without_gaps(here: Connection
     consumer = await here.store.consumer(space, "worker", (f"{space}.>",))
     for number in range(3):
         await here.store.append(f"{space}.{number}", b"")
-    first, second, third = [await consumer.next(5) for _ in range(3)]
+    first, second, third = [await consumer.next(30) for _ in range(3)]
     assert first is not None
     assert second is not None
     assert third is not None

@@ -69,7 +69,7 @@ async def test_timers_wait_through_a_crash_and_are_gone_once_they_are_dealt_with
     await breakable.start()
     timers = await opened(here.store, stream, subjects)
     async with asyncio.timeout(20):
-        while (delivery := await timers.next(5)) is None:
+        while (delivery := await timers.next(30)) is None:
             pass
     assert subjects.parse_timer(delivery.message.subject) == ("acme", "j1", "near")
     await delivery.ack()

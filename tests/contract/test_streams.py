@@ -178,7 +178,7 @@ async def test_a_plain_publish_is_stored_and_heard(
 async def test_a_request_into_a_stream_is_answered_by_its_acknowledgement(
     here: Connection, store: Store, space: str
 ) -> None:
-    answer = await here.bus.request(f"{space}.a", b"1", timeout=2)
+    answer = await here.bus.request(f"{space}.a", b"1", timeout=20)
     assert msgspec.json.decode(answer.data) == {"stream": space, "seq": 1}
 
 
@@ -219,7 +219,7 @@ async def test_what_was_purged_is_not_delivered_any_more(store: Store, space: st
     await store.append(f"{space}.b", b"kept")
     await store.purge(space, f"{space}.a")
     consumer = await store.consumer(space, "work", (f"{space}.>",))
-    delivery = await consumer.next(5)
+    delivery = await consumer.next(30)
     assert delivery is not None
     assert delivery.message.data == b"kept"
     await consumer.close()
@@ -240,12 +240,12 @@ async def test_an_empty_message_that_poses_as_the_servers_own_words_is_read_and_
     assert [stored.data for stored in await store.read(space, f"{space}.a")] == [b"1", b"", b"3"]
     assert [stored.subject for stored in await store.read(space, f"{space}.a")] == [f"{space}.a"] * 3
     followed = store.follow(space, f"{space}.a")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert [(await anext(followed)).data for _ in range(3)] == [b"1", b"", b"3"]
     await followed.aclose()  # type: ignore[attr-defined]
     consumer = await store.consumer(space, "work", (f"{space}.a",))
     for body in (b"1", b"", b"3"):
-        delivery = await consumer.next(5)
+        delivery = await consumer.next(30)
         assert delivery is not None
         assert delivery.message.data == body
         await delivery.ack()
