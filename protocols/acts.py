@@ -13,13 +13,15 @@ and is call and award in one. The result's content is the envelope's `usage`, `f
 
 from __future__ import annotations
 
-from math import inf
 from typing import Literal
 
 import msgspec
 
 from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.envelope import NULL
+
+ABSURD = 1e12
+"""Money or seconds. Nobody means as much, and sums with it stay finite: infinity is null on the wire, and in the journal."""
 
 Performative = Literal[
     "call-for-proposal",
@@ -72,8 +74,9 @@ class Bid(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def sane(self) -> bool:
-        """Whether anybody could mean these figures: nothing is done for less than nothing, or before it is asked for."""
-        return 0.0 <= self.price < inf and 0.0 <= self.latency < inf and 0.0 <= self.success <= 1.0
+        """Whether anybody could mean these figures: nothing is done for less than nothing, or before it is asked for, and
+        whoever bids more than there is does not want to."""
+        return 0.0 <= self.price < ABSURD and 0.0 <= self.latency < ABSURD and 0.0 <= self.success <= 1.0
 
 
 class CallForProposal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -34,7 +34,7 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
     def each(self, calls: float) -> float:
         """What each of so many calls counts on the average once all have come: the last one fully, those before it less."""
         one = 2.0 ** (-1.0 / self.calls)
-        return float((1.0 - one**calls) / (calls * (1.0 - one)))
+        return float((1.0 - one**calls) / (calls * (1.0 - one))) if one < 1.0 else 1.0
 
 
 class Conduct(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
@@ -96,6 +96,7 @@ class Conduct(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
             self.logs += log
             self.squares += log * log
         if money > 0.0:
+            money = min(money, LARGEST)
             if bid.price > 0.0:
                 self.priced += 1.0
                 self.asked += bid.price

@@ -122,8 +122,8 @@ def departs(own: Conduct, whole: Conduct, common: Learned) -> Learned | None:
     Time and commitments are its own: those depend on where it runs. Money and quality are its version's.
     """
     latency, reputation = common.latency, common.reputation
-    ratio = own.ratio
-    if ratio is not None and whole.ratio is not None and _sure(ratio / whole.ratio, own.calls, own.spread):
+    ratio, usual = own.ratio, whole.ratio  # 0 of what is so nearly forgotten that the seconds do not count any more
+    if ratio and usual and _sure(ratio / usual, own.calls, own.spread):
         latency = believed([(own.calls, _cut(ratio, OWN))], latency)
     if own.broken > 0.05:
         reputation = min(reputation, believed([_commitments(own)], reputation, PRIOR / 2.0))

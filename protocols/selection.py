@@ -28,7 +28,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from mesh.protocols.acts import Bid
+from mesh.protocols.acts import ABSURD, Bid
 from mesh.protocols.awards import Candidate, Score
 from mesh.protocols.constraints import Constraints
 from mesh.protocols.learned import Learned
@@ -164,7 +164,7 @@ def rank(
         bid, taken = offer.bid, offer.taken
         if offer.objection or bid.capacity <= taken or bid.latency > remaining or bid.success < floor:
             continue
-        if bid.price < 0.0 or bid.latency < 0.0 or bid.success > 1.0:  # not `sane`, as far as it can come from the wire
+        if not (0.0 <= bid.price < ABSURD and 0.0 <= bid.latency < ABSURD) or bid.success > 1.0:  # not `sane`
             continue
         if demanding and breach(spent(bid, taken), offer.labels, constraints, remaining, floor):
             continue
@@ -176,11 +176,12 @@ def rank(
 def judge(
     candidates: Iterable[Candidate], constraints: Constraints, remaining: float, policy: SelectionPolicy
 ) -> tuple[Candidate, ...]:
-    """Each candidate with its score, and with the reason where it is not acceptable. Earlier objections are kept."""
+    """Each candidate with its score, if it has one, and with the reason where it is not acceptable. Earlier objections are
+    kept."""
     return tuple(
         msgspec.structs.replace(
             each,
-            score=score(each, policy, constraints, remaining),
+            score=score(each, policy, constraints, remaining) if each.bid.sane else None,
             rejected_because=objection(each, constraints, remaining, policy),
         )
         for each in candidates

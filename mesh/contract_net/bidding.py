@@ -63,3 +63,16 @@ def bid(load: Load) -> Bid:
         queue=load.running + load.waiting,
         tier=load.tier,
     )
+
+
+def as_read(offer: Bid) -> Bid | None:
+    """A bid out of somebody's own code, as whoever is told it will read it; None: nobody could, or could mean it. Figures of
+    the wrong types would make whatever they are told in, heartbeats and results, a message that nobody can read."""
+    try:
+        read = _reader.decode(msgspec.json.encode(offer))
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
+        return None
+    return read if read.sane else None
+
+
+_reader = msgspec.json.Decoder(Bid)

@@ -14,7 +14,7 @@ from mesh.actors.admitting.returning import Line
 from mesh.actors.declaring.handler import Handler
 from mesh.actors.exchanging.inbound import Inbound
 from mesh.actors.running.actor import Actor
-from mesh.contract_net.bidding import LINE, Load, bid, places
+from mesh.contract_net.bidding import LINE, Load, as_read, bid, places
 from mesh.contract_net.second_chances import TOO_LATE, SecondChances
 from mesh.contract_net.wants import Wants
 from mesh.protocols.acts import AcceptProposal, Bid, CallForProposal, Proposal, Refusal, RefusalReason
@@ -264,10 +264,10 @@ class Bids:
             return "declined", f"its bid failed with {type(error).__name__}"
         if not isinstance(offer, Bid):
             return "declined", "it does not want to bid for this"
-        if not offer.sane:
+        if (read := as_read(offer)) is None:
             self._peer.count("bid-hook-failed", agent=seat.key, error=f"a bid that makes no sense: {offer}")
             return "declined", "its bid makes no sense"
-        return offer
+        return read
 
     def _propose(self, inbound: Inbound, call: CallForProposal, seat: Seat, offer: Bid, now: float) -> Proposal:
         actor, left = seat.actor, inbound.envelope.remaining

@@ -13,6 +13,8 @@ from mesh.contract_net.track_record import Bidder, TrackRecord
 from mesh.protocols.acts import Bid
 from mesh.protocols.conduct import GRAIN, Conduct, Forgetting
 from mesh.protocols.learned import HEARD, OWN, PRIOR, WORD, Evidence, Learned, believed, departs, learn
+from mesh.protocols.scoring import cost
+from mesh.protocols.selection import SelectionPolicy
 
 SECOND = Bid(latency=1.0)
 amounts = st.floats(0.0, 1e4)
@@ -247,3 +249,29 @@ def test_what_somebody_asked_for_is_news_to_the_others_still() -> None:
     assert len(record.testify(9, 0.0, changed=False)) == 1
     assert len(record.testify(9, 0.0, changed=True)) == 1
     assert record.testify(9, 0.0, changed=True) == ()
+
+
+@pytest.mark.parametrize("price", [0.0, 1.0])
+def test_a_cost_beyond_all_measure_is_believed_only_so_far(price: float) -> None:
+    """Else each choice with this bidder in it would be among infinite costs."""
+    conduct = Conduct()
+    for _ in range(100):
+        conduct.fade(Forgetting().kept(0.0))
+        conduct.deliver(Bid(price=price, latency=1.0), 1.0, money=1.7e308)
+    learned = learn(Evidence(conduct))
+    assert cost(SECOND, SelectionPolicy(), learned) < math.inf
+
+
+@pytest.mark.parametrize("idle", [1070.0, 1073.5, 1074.0, 1074.5, 1075.0, 1076.0, 1080.0])
+def test_of_what_is_nearly_forgotten_nothing_is_believed(idle: float) -> None:
+    """There comes a moment in which the calls still count a little, and the seconds they took do not any more."""
+    forgetting = Forgetting()
+    own = after(0.01, 0.01, 0.01, 0.01, 0.01).faded(forgetting.kept(idle * forgetting.seconds, 0))
+    assert departs(own, own, Learned()) is None
+    assert learn(Evidence(own, (own, own))).latency == 1.0
+
+
+def test_a_half_life_without_end_is_one_too() -> None:
+    forgetting = Forgetting(calls=1e300, seconds=1e300)
+    assert forgetting.each(5.0) == 1.0
+    assert forgetting.kept(10.0) == 1.0

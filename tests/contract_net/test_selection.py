@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from random import Random
 
+import msgspec
 import pytest
 
 from mesh.protocols.acts import Bid
-from mesh.protocols.awards import Candidate
+from mesh.protocols.awards import AwardRecord, Candidate
 from mesh.protocols.constraints import Budget, Constraints
 from mesh.protocols.scoring import score
-from mesh.protocols.selection import Choice, SelectionPolicy, choose
+from mesh.protocols.selection import Choice, Offer, SelectionPolicy, choose, rank
 
 ANY = Constraints()
 
@@ -112,3 +114,32 @@ def test_if_none_is_acceptable_the_reason_says_why_of_each() -> None:
         "agent.b: deadline: it expects 99.00 s, 10.00 s are left"
     )
     assert chosen().reason == "nobody made a proposal"
+
+
+MOST = sys.float_info.max
+"""What somebody bids who would rather not have the work."""
+
+
+@pytest.mark.parametrize("figure", ["price", "latency"])
+@pytest.mark.parametrize("value", [MOST, -MOST, 1e12])
+@pytest.mark.parametrize("proposal", ["", "p"])
+def test_a_bid_beyond_all_measure_wins_nothing_and_its_record_can_be_read(
+    figure: str, value: float, proposal: str
+) -> None:
+    """Its cost was infinite: that made the draw fall on it, and an award in a journal that nobody could read."""
+    absurd, fitting = (
+        candidate("x", proposal=proposal, **{figure: value}),
+        candidate("ok", proposal=proposal, price=0.1),
+    )
+    for seed in range(10):
+        choice = chosen(absurd, fitting, seed=seed, remaining=MOST)
+        assert choice.winner is not None
+        assert choice.winner.instance == "ok"
+        assert choice.candidates[0].rejected_because.startswith("declined: its bid makes no sense")
+        record = AwardRecord(
+            award="a", conversation="c", capability="do", mode="directed", winner=choice.winner.key,
+            reason=choice.reason, at=0.0, candidates=choice.candidates,
+        )  # fmt: skip
+        assert msgspec.json.decode(msgspec.json.encode(record), type=AwardRecord) == record
+    offers = [Offer(each.bid, {}) for each in (absurd, fitting)]
+    assert [place for _, place in rank(offers, ANY, MOST, SelectionPolicy())] == [1]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -161,7 +163,14 @@ async def _silent(envelope: Envelope) -> Envelope:
     return await asyncio.get_running_loop().create_future()
 
 
-@pytest.mark.parametrize("nonsense", [Bid(latency=-1.0), Bid(price=-0.5), Bid(success=1.5), Bid(latency=math.nan)])
+NONSENSE: list[dict[str, Any]] = [
+    {"latency": -1.0}, {"price": -0.5}, {"success": 1.5}, {"latency": math.nan}, {"price": sys.float_info.max},
+    {"price": "0.5"}, {"price": Decimal("0.5")}, {"latency": None}, {"capacity": 2.5}, {"queue": object()},
+]  # fmt: skip
+"""Nothing keeps an agent's own code from filling in the wrong types: nobody could read its whole process's heartbeats then."""
+
+
+@pytest.mark.parametrize("nonsense", [Bid(**each) for each in NONSENSE], ids=[str(list(each)) for each in NONSENSE])
 async def test_a_bid_that_makes_no_sense_is_told_its_author_and_takes_no_award(
     place: MarketPlace, nonsense: Bid
 ) -> None:
