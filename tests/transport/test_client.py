@@ -201,7 +201,7 @@ async def test_who_gives_up_connecting_leaves_no_connection_behind(wire: Literal
         connecting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await connecting
-        await eventually(lambda: server.ended == 1, timeout=1)
+        await eventually(lambda: server.ended == 1)
 
 
 @pytest.mark.parametrize("while_flushing", [True, False])
@@ -219,7 +219,7 @@ async def test_a_close_that_is_cancelled_closes_all_the_same(while_flushing: boo
         with pytest.raises(asyncio.CancelledError):
             await closing
         assert bus.closed
-        await eventually(lambda: server.ended == 1, timeout=5)
+        await eventually(lambda: server.ended == 1)
         stubborn.cancel()
 
 

@@ -56,7 +56,7 @@ async def test_a_read_in_hand_ends_with_the_connection(connection: Connection, m
     await asyncio.sleep(0)
     await connection.close()
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(reading, 5)
+        await asyncio.wait_for(reading, 30)
 
 
 async def test_a_long_read_ends_with_the_connection(connection: Connection) -> None:
@@ -67,7 +67,7 @@ async def test_a_long_read_ends_with_the_connection(connection: Connection) -> N
     await eventually(lambda: collection.found)
     await connection.close()
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(reading, 5)
+        await asyncio.wait_for(reading, 30)
 
 
 async def test_a_watch_that_nobody_closed_ends_with_the_connection(
@@ -80,7 +80,7 @@ async def test_a_watch_that_nobody_closed_ends_with_the_connection(
         gc.collect()
         return left() is None
 
-    await eventually(is_gone, timeout=5)
+    await eventually(is_gone)
 
 
 async def _closed_with_a_watch_on_it(server: RealServer) -> Callable[[], object]:

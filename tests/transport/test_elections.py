@@ -47,7 +47,7 @@ async def a_stream_of_another_shape(connection: Connection) -> None:
 async def a_consumer(connection: Connection) -> None:
     consumer = await connection.store.consumer("IN", "all", ("in.>",))
     await connection.store.append("in.a", b"1")
-    delivery = await consumer.next(5.0)
+    delivery = await consumer.next(30.0)
     assert delivery is not None
     assert delivery.message.data == b"1"
     await consumer.close()

@@ -44,9 +44,9 @@ async def test_a_pull_that_cannot_be_sent_now_is_sent_later(
 
     was = NatsBus.publish
     monkeypatch.setattr(NatsBus, "publish", publish)
-    waiting = asyncio.ensure_future(consumer.next(30))
+    waiting = asyncio.ensure_future(consumer.next(50))
     await connection.store.append("s.a", b"1")
-    delivery = await asyncio.wait_for(waiting, 10)
+    delivery = await asyncio.wait_for(waiting, 45)
     assert delivery is not None
     await delivery.ack()
     await consumer.close()

@@ -66,7 +66,7 @@ def test_who_publishes_in_every_turn_notices_nothing_when_the_server_dies(tmp_pa
             await asyncio.sleep(0)
         bus.publish("a", b"the last")
         server.start()
-        await eventually(lambda: bus.connected and bus.client != before, timeout=20)
+        await eventually(lambda: bus.connected and bus.client != before, timeout=40)
         await eventually(lambda: b"the last" in heard)
         server.kill()
         bus.publish("a", b"nowhere")

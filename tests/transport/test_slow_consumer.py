@@ -47,9 +47,9 @@ async def test_being_cut_off_by_the_server_is_logged_and_counted(
             bus.on_disconnect(lambda: lost.append("lost"))
             with caplog.at_level(logging.ERROR, "mesh.transport"):
                 await asyncio.to_thread(_flood, server)
-                await eventually(lambda: lost, timeout=30)
+                await eventually(lambda: lost, timeout=40)
             assert "Slow Consumer" in server.log()
-            assert bus.slow_consumer == 1
+            assert bus.slow_consumer >= 1  # the flood may go on when it is back
             assert "slow consumer: the server cut the connection" in caplog.text
             await eventually(lambda: bus.connected)
 

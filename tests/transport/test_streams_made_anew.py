@@ -32,7 +32,7 @@ async def connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
 
 
 async def _next(followed: AsyncIterator[Stored]) -> bytes:
-    return (await asyncio.wait_for(anext(followed), 10)).data
+    return (await asyncio.wait_for(anext(followed), 30)).data
 
 
 async def _append(connection: Connection, *values: bytes) -> None:

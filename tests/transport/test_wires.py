@@ -10,6 +10,7 @@ import pytest
 from mesh.protocols.errors import TimedOut, Unavailable
 from mesh.protocols.ports import Message
 from mesh.transport.connection import Connection
+from mesh.transport.nats.options import PING_INTERVAL
 from tests.contract.places import eventually
 from tests.servers import RealServer, free_port
 from tests.transport.conftest import Dial
@@ -29,16 +30,16 @@ async def carries_everything(connection: Connection) -> None:
 
     subscription = await bus.subscribe("echo", answer)
     for data in (b"", b"\r\n", bytes(900_000)):
-        back = await bus.request("echo", data, timeout=5, headers={"Trace": "abc"})
+        back = await bus.request("echo", data, timeout=30, headers={"Trace": "abc"})
         assert (back.data, back.headers) == (data, {"Trace": "abc"})
-    assert (await bus.request("echo", b"plain", timeout=5)).headers is None
+    assert (await bus.request("echo", b"plain", timeout=30)).headers is None
     await subscription.close()
 
 
 async def comes_back(connection: Connection, server: RealServer) -> None:
     before = connection.bus.client
     server.restart()
-    await eventually(lambda: connection.bus.connected and connection.bus.client != before, timeout=20)
+    await eventually(lambda: connection.bus.connected and connection.bus.client != before, timeout=40)
 
 
 @needs_openssl
@@ -139,10 +140,12 @@ async def test_a_frozen_server_is_left_and_found_again(
         for _ in range(8):
             connection.bus.publish("a", bytes(1_000_000))
         with pytest.raises((Unavailable, TimedOut)):
-            await connection.bus.flush(10)
-        await eventually(lambda: told == ["lost"])
+            await connection.bus.flush(30)
+        await eventually(lambda: told[-1:] == ["lost"])
+        monkeypatch.undo()
+        connection.bus._wire._client.options["ping_interval"] = PING_INTERVAL  # type: ignore[attr-defined]
         server.thaw()
-        await eventually(lambda: told == ["lost", "back"])
+        await eventually(lambda: told[-1:] == ["back"])
         await carries_everything(connection)
 
 
@@ -155,7 +158,7 @@ async def test_a_server_that_is_slower_than_we_are_gets_everything_in_the_end(tm
         for _ in range(12):
             here.bus.publish("a", bytes(1_000_000))
         server.thaw()
-        await here.bus.flush(20)
+        await here.bus.flush(30)
         await eventually(lambda: heard == [1_000_000] * 12)
 
 
