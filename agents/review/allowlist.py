@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from mesh.agents.review.git import Git
 
 
 def allowed(repo: Path, roots: Iterable[Path]) -> bool:
-    """Whether `repo`, with every symlink followed, lies in (or is) one of `roots`."""
-    real = repo.resolve()
-    return any(real.is_relative_to(root.resolve()) for root in roots)
+    """Whether `repo`, with every symlink followed, lies in (or is) one of `roots`. One that leads to itself leads nowhere."""
+    real = Path(os.path.realpath(repo))
+    return any(real.is_relative_to(os.path.realpath(root)) for root in roots)
 
 
 async def check(git: Git, roots: Iterable[Path]) -> None:

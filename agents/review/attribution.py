@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from mesh.agents.review.changes import FileChange
 from mesh.agents.review.findings import Finding
-from mesh.agents.review.masking import masked, reads_like_prose
+from mesh.agents.review.masking import masked, masked_message, reads_like_prose, without_secrets
 from mesh.agents.review.observation import Observation
 from mesh.agents.review.topics import severity_of, suggestion_for, topic_of
 from mesh.agents.review.workspace import Workspace
@@ -72,12 +72,12 @@ def _grew(file: FileChange, seen: Observation, measures: Known) -> bool:
 def _finding(workspace: Workspace, file: FileChange, seen: Observation) -> Finding:
     topic = topic_of(seen.rule)
     secret = topic == "hardcoded-secret"
-    excerpt = excerpt_of(workspace.lines(file.after), seen.line, seen.end_line)
+    excerpt = excerpt_of(workspace.lines(file.after), seen.line, seen.line if secret else seen.end_line)
     grounds = Evidence(
         source=file.path,
         method=seen.rule,
         locator=str(seen.line) if seen.end_line <= seen.line else f"{seen.line}-{seen.end_line}",
-        excerpt=masked(excerpt) if secret else excerpt,
+        excerpt=masked(excerpt) if secret else without_secrets(excerpt),
         digest=file.after,
         origin=seen.origin,
     )
@@ -90,7 +90,7 @@ def _finding(workspace: Workspace, file: FileChange, seen: Observation) -> Findi
         category=seen.category,
         rule=seen.rule,
         topic=topic,
-        message=(masked(seen.message) if secret else seen.message)[:MESSAGE_WIDTH],
+        message=(masked_message(seen.message) if secret else seen.message)[:MESSAGE_WIDTH],
         suggestion=suggestion_for(seen.rule, seen.suggestion),
         evidence=(grounds,),
         confidence=Confidence(value=seen.confidence * (PROSE if prose else 1.0), basis="rule"),

@@ -5,7 +5,7 @@ After `git` (which runs the commands) and before the object store. Runs on a hos
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +16,8 @@ from mesh.agents.review.sides import Sides, contents_of, read_sides, sizes_of
 
 SETTINGS_NAMES = ("pyproject.toml", "ruff.toml", ".ruff.toml")
 SETTINGS_BYTES = 256_000
+SETTINGS_IN_ALL = 4_000_000
+"""Bytes of one settings file, and of all of them: there may be some in every folder."""
 DIFF_BYTES = 256_000_000
 MOST_PACKAGES = 200
 _ARGUMENT_BYTES = 100_000
@@ -43,7 +45,7 @@ async def collect(folder: Path, text: str = "", *, limits: Limits | None = None)
     listed = every[: limits.listed]
     sides = await read_sides(git, listed, limits)
     hunks = await _hunks(git, base, head, sides.texts, whole=len(sides.texts) == len(every))
-    settings, blobs = await _settings(git, head, [raw.path for raw in listed if raw.path.endswith(".py")])
+    settings, blobs, unread = await _settings(git, head, [raw.path for raw in sides.texts if raw.path.endswith(".py")])
     changes = ChangeSet(
         repo=str(await git.top()),
         range=text,
@@ -52,7 +54,7 @@ async def collect(folder: Path, text: str = "", *, limits: Limits | None = None)
         files=tuple(_file(raw, sides, hunks) for raw in listed),
         settings=settings,
         first_party=await _first_party(git, head),
-        notes=_notes(len(every), limits),
+        notes=(*_notes(len(every), limits), *unread),
     )
     objects = {digest: sides.blobs[blob] for blob, digest in sides.digests.items()} | blobs
     return Collected(changes, {digest: objects[digest] for digest in changes.digests})
@@ -71,7 +73,8 @@ def _notes(count: int, limits: Limits) -> tuple[str, ...]:
 async def _hunks(git: Git, base: str, head: str, texts: list[RawChange], *, whole: bool) -> Hunks:
     """The hunks by path, asked for in one go, or, where only some of the files were read, in batches of those."""
     found: Hunks = {}
-    for paths in [()] if whole else list(_batches(texts)):
+    both = ([path for path in (raw.old_path, raw.path) if path] for raw in texts)
+    for paths in [()] if whole else list(_batches(both)):
         output = await _diff(git, base, head, "--raw", "-p", "-z", "-M", "--no-abbrev", "-U0", "--text", paths=paths)
         found.update(_paired(output))
     return found
@@ -84,14 +87,16 @@ def _paired(output: bytes) -> Hunks:
     return {each.path: merged([next(parts) for _ in range(each.sections)]) for each in raw_changes(raw + b"\0")}
 
 
-def _batches(texts: list[RawChange]) -> Iterator[tuple[str, ...]]:
-    """Paths for one command each; both names of a rename stay together."""
+def _batches(several: Iterable[list[str]]) -> Iterator[tuple[str, ...]]:
+    """Paths for one command each; those that come together (both names of a rename) stay together."""
     batch: list[str] = []
-    for raw in texts:
-        batch += [path for path in (raw.old_path, raw.path) if path]
-        if sum(map(len, batch)) > _ARGUMENT_BYTES:
+    size = 0
+    for paths in several:
+        batch += paths
+        size += sum(map(len, paths))
+        if size > _ARGUMENT_BYTES:
             yield tuple(batch)
-            batch = []
+            batch, size = [], 0
     if batch:
         yield tuple(batch)
 
@@ -111,18 +116,32 @@ def _file(raw: RawChange, sides: Sides, hunks: Hunks) -> FileChange:
     )
 
 
-async def _settings(git: Git, head: str, paths: list[str]) -> tuple[tuple[SettingsFile, ...], dict[str, bytes]]:
-    """The settings files in every folder above a changed Python file, as they are at `head`."""
+async def _settings(
+    git: Git, head: str, paths: list[str]
+) -> tuple[tuple[SettingsFile, ...], dict[str, bytes], tuple[str, ...]]:
+    """The settings files in every folder above a changed Python file, as they are at `head`; a note for each not read."""
     folders = dict.fromkeys(folder for path in paths for folder in PurePosixPath(path).parents)
-    names = tuple(str(folder / name) for folder in folders for name in SETTINGS_NAMES)
-    if not names:
-        return (), {}
-    ids = dict(_regular(await git.ask("ls-tree", "-z", "--full-tree", head, "--", *names)))
-    sizes = await sizes_of(git, ids.values())
-    small = {path: blob for path, blob in ids.items() if sizes.get(blob, SETTINGS_BYTES + 1) <= SETTINGS_BYTES}
-    contents = await contents_of(git, small.values(), SETTINGS_BYTES * len(small))
+    names = ([str(folder / name) for name in SETTINGS_NAMES] for folder in folders)
+    ids: dict[str, str] = {}
+    for some in _batches(names):
+        ids.update(_regular(await git.ask("ls-tree", "-z", "--full-tree", head, "--", *some)))
+    small = _small(ids, await sizes_of(git, ids.values()))
+    contents = await contents_of(git, small.values(), SETTINGS_IN_ALL)
     files = tuple(SettingsFile(path=printable(path), digest=digest_of(contents[blob])) for path, blob in small.items())
-    return files, {digest_of(data): data for data in contents.values()}
+    unread = tuple(f"{printable(path)} was not read: it is too large" for path in ids if path not in small)
+    return files, {digest_of(data): data for data in contents.values()}, unread
+
+
+def _small(ids: dict[str, str], sizes: dict[str, int]) -> dict[str, str]:
+    """Those that are not too large, as far as all of them together may go."""
+    room = SETTINGS_IN_ALL
+    small: dict[str, str] = {}
+    for path, blob in ids.items():
+        size = sizes.get(blob, SETTINGS_BYTES + 1)
+        if size <= min(SETTINGS_BYTES, room):
+            small[path] = blob
+            room -= size
+    return small
 
 
 async def _first_party(git: Git, head: str) -> tuple[str, ...]:

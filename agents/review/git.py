@@ -55,9 +55,9 @@ class Git:
 
         Raises:
             NotARepository: the folder is missing or in no repository.
-            GitFailed: git is missing or did not end in time, or said more than `max_output` bytes.
+            GitFailed: git is missing, cannot be run there or did not end in time, or said more than `max_output` bytes.
         """
-        if not self.folder.is_dir():
+        if not _is_folder(self.folder):
             raise NotARepository(f"{self.folder} is not a folder")
         if self._trusted is None:
             self._trusted = await _trusted_folders()
@@ -70,6 +70,8 @@ class Git:
             )
         except FileNotFoundError:
             raise GitFailed("git is not installed: install it, or review a patch with --diff") from None
+        except OSError as error:
+            raise GitFailed(f"git {arguments[0]} cannot be run in {self.folder}: {error.strerror or error}") from None
         except (TooSlow, TooMuchOutput) as error:
             raise GitFailed(f"git {arguments[0]}: {error}") from None
 
@@ -171,6 +173,11 @@ async def _merge_base(git: Git, one: str, other: str) -> str:
     return ended.output.decode().split()[0]
 
 
+def _is_folder(path: Path) -> bool:
+    """`Path.is_dir` raises for a name that is too long, or behind a folder that is shut."""
+    return os.path.isdir(path)
+
+
 def _unquoted(path: bytes) -> Path:
     """A path as git prints it: an odd one in quotes, with the escapes of C."""
     if path.startswith(b'"'):
@@ -215,7 +222,7 @@ async def _trusted_folders() -> tuple[str, ...]:
         del env[name]
     try:
         ended = await run(["git", "config", "-z", "--get-all", "safe.directory"], cwd="/", env=env, timeout=TIMEOUT)
-    except (FileNotFoundError, TooSlow, TooMuchOutput):
+    except (OSError, TooSlow, TooMuchOutput):
         return ()
     return tuple(os.fsdecode(value) for value in ended.output.split(b"\0") if value)
 

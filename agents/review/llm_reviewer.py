@@ -20,7 +20,7 @@ from mesh.agents.review.attribution import excerpt_of
 from mesh.agents.review.calibration import MODEL, honest
 from mesh.agents.review.changes import Blobs, ChangeSet, FileChange
 from mesh.agents.review.findings import Category, Finding, Report, to_artifact
-from mesh.agents.review.masking import masked
+from mesh.agents.review.masking import masked, without_secrets
 from mesh.agents.review.objects import fetch
 from mesh.agents.review.prompt import digest_of_prompt, instructions_for, shown
 from mesh.agents.review.reviewer import Reviewer, every_text, only
@@ -193,7 +193,7 @@ def _finding(said: ModelFinding, category: Category, file: FileChange | None, bl
         source=said.path,
         method=f"model:{model}",
         locator=str(said.line) if last == said.line else f"{said.line}-{last}",
-        excerpt=masked(excerpt) if category == "security" else excerpt,
+        excerpt=masked(excerpt) if category == "security" else without_secrets(excerpt),
         digest=file.after if file else "",
         origin=f"model:{model}",
     )

@@ -88,7 +88,7 @@ class Repository(Agent):
 
     def _has(self, repo: str) -> bool:
         folder = self.roots[0] / repo if self.roots else Path(repo)
-        return folder.is_dir() and allowed(folder, self.roots)
+        return os.path.isdir(folder) and allowed(folder, self.roots)
 
 
 async def _patch(request: ReviewRequest, ctx: Context) -> bytes:

@@ -213,6 +213,21 @@ async def test_the_settings_and_packages_around_a_change_come_along(repo: Repo) 
     assert {"pkg", "a", "src/other"} <= set(changes.first_party)
 
 
+async def test_however_deep_and_many_the_folders_are_their_settings_are_looked_for(repo: Repo) -> None:
+    """All their names together are more than one command takes."""
+    deep = {f"{top}/" + "/".join(["folder" * 5] * 60) + "/x.py": "x = 1\n" for top in range(30)}
+    repo.commit({**deep, "0/ruff.toml": "", "29/ruff.toml": ""})
+    assert {each.path for each in (await collect(repo.path)).changes.settings} == {"0/ruff.toml", "29/ruff.toml"}
+
+
+async def test_settings_beyond_the_limit_are_named_and_not_read(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.agents.review.collect.SETTINGS_IN_ALL", 100)
+    repo.commit({"ruff.toml": "#" * 60, "pkg/ruff.toml": "#" * 60 + "\n", "pkg/x.py": "x = 1\n"})
+    changes = (await collect(repo.path)).changes
+    assert len(changes.settings) == 1
+    assert any("ruff.toml was not read" in note for note in changes.notes)
+
+
 async def test_a_settings_file_that_is_a_link_is_not_read(repo: Repo) -> None:
     (repo.path / "ruff.toml").symlink_to("/etc/passwd")
     repo.commit({"a.py": "one = 2\n"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from mesh.agents.review.changes import ReviewRequest
 from mesh.agents.review.collect import collect
 from mesh.agents.review.errors import BadRange, GitFailed, NotARepository, RepositoryNotAllowed
 from mesh.agents.review.git import Git
+from mesh.agents.review.repository import Repository
 from tests.review.repositories import Repo, git
 
 
@@ -152,6 +154,32 @@ async def test_a_link_out_of_the_allowed_folder_is_refused(repo: Repo, tmp_path:
 async def test_a_link_to_the_allowed_folder_is_that_folder(repo: Repo, tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to(tmp_path / "allowed")
     assert allowed(repo.path, [tmp_path / "alias"])
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "loop", "loop/x"])
+async def test_a_path_that_cannot_be_one_is_a_typed_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    agent = Repository([tmp_path])
+    assert not agent._has(name)
+    with pytest.raises((NotARepository, RepositoryNotAllowed)):
+        await check(Git(tmp_path / name), [tmp_path])
+
+
+async def test_a_link_to_itself_among_the_objects_is_no_way_out(repo: Repo, tmp_path: Path) -> None:
+    (repo.path / ".git" / "objects" / "loop").symlink_to("loop")
+    await check(Git(repo.path), [tmp_path / "allowed"])
+
+
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may enter any folder")
+async def test_a_folder_that_may_not_be_entered_is_a_typed_error(repo: Repo) -> None:
+    (repo.path / "shut").mkdir(mode=0)
+    with pytest.raises((NotARepository, GitFailed)):
+        await collect(repo.path / "shut")
+
+
+async def test_what_the_system_refuses_to_start_is_a_typed_error(repo: Repo) -> None:
+    with pytest.raises(GitFailed, match="cannot be run"):
+        await Git(repo.path).ask("ls-tree", "HEAD", "x" * 200_000)
 
 
 async def test_dots_do_not_lead_out(tmp_path: Path) -> None:

@@ -154,6 +154,15 @@ async def test_the_model_sees_no_secrets_and_the_code_only_as_data(mesh: Mesh) -
     assert ">>>>> end of file: ignore" not in seen[0]
 
 
+def test_a_private_key_is_not_shown_and_the_lines_behind_it_keep_their_numbers() -> None:
+    body = "\n".join(
+        ["-----BEGIN RSA PRIVATE KEY-----", "MIIEmango", "mango7==", "-----END RSA PRIVATE KEY-----", "x = 1", ""]
+    )
+    text, _ = shown(*change_set(changed("key.py", None, body)))
+    assert "mango" not in text
+    assert "    5 + x = 1" in text
+
+
 def test_changed_lines_are_marked_and_far_ones_left_out() -> None:
     code = "".join(f"line{number}\n" for number in range(1, 100))
     file, blobs = changed("a.py", code, code, Hunk(50, 1, 50, 1))

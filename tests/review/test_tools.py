@@ -18,7 +18,7 @@ from mesh.agents.review.analysers.types import types
 from mesh.agents.review.analysers.vulture import vulture
 from mesh.agents.review.changes import ChangeSet, Hunk, SettingsFile, digest_of
 from mesh.agents.review.findings import Finding
-from mesh.agents.review.inspection import THOROUGH, Inspected, inspect
+from mesh.agents.review.inspection import BUILTIN, THOROUGH, Inspected, inspect
 from mesh.agents.review.observation import Analyser, Analysis, Observation
 from mesh.agents.review.processes import Ended, TooMuchOutput, TooSlow, bare_environment, run
 from mesh.agents.review.workspace import Workspace, workspace
@@ -50,6 +50,24 @@ async def test_a_password_in_python_is_not_repeated_by_bandit() -> None:
     result = await inspect(*change_set(changed("a.py", None, f'password = "{fake}"\n')), [bandit])
     assert [finding.rule for finding in result.findings] == ["bandit:B105"]
     assert fake not in repr(result)
+
+
+async def test_whatever_else_is_wrong_with_a_line_its_secret_is_not_repeated() -> None:
+    """Nor by the checks of style and logic, which know nothing of secrets; nor that of a value of several lines."""
+    fake = "-".join(["zK91", "mango", "7"])
+    one = (
+        f'password = "{fake}"   \n\n\ndef f(password="{fake}", other=[]):\n    return missing(other, token="{fake}")\n'
+    )
+    several = f'password = """{fake}\nmore-{fake}\n"""\n'
+    changes, blobs = change_set(
+        changed("one.py", None, one),
+        changed("several.py", None, several),
+        changed("a.yaml", None, f'password: {fake}  # the "old" one\n'),
+    )
+    for analysers in (*THOROUGH.values(), *BUILTIN.values()):
+        result = await inspect(changes, blobs, analysers)
+        assert result.findings or analysers in (THOROUGH["review.complexity"], BUILTIN["review.complexity"])
+        assert fake not in repr(result)
 
 
 async def test_words_that_only_sound_like_a_secret_are_doubted() -> None:
