@@ -81,6 +81,39 @@ async def test_what_waits_for_the_registry(clock: Clock, ids: Ids, operators: Op
     assert calls == ["work"]
 
 
+@pytest.mark.parametrize("how", ["step", "call"])
+async def test_what_is_being_journaled(clock: Clock, ids: Ids, operators: Operators, how: str) -> None:
+    """The switch comes while the store writes that the step begins."""
+    calls: list[str] = []
+
+    def called(_: Any) -> str:
+        calls.append("work")
+        return "done"
+
+    async def work() -> str:
+        return called(None)
+
+    @workflow("flow")
+    async def flow(job: Job) -> str:
+        if how == "step":
+            return await job.step("work", work, effect="idempotent")
+        return await job.call("work", returns=str, effect="idempotent")
+
+    world = World(clock, ids, policy=operators, work=called)
+    host = await world.host("p", flow, look_every=1.0)
+    append, decisions = host.seat.store.append, [KILLED]
+
+    async def slow(subject: str, data: bytes, **given: Any) -> Any:
+        if b"step.started" in data and decisions:
+            operators.decide(decisions.pop())
+        return await append(subject, data, **given)
+
+    host.seat.store.append = slow  # type: ignore[method-assign]
+    handle = await world.submit_job("flow")
+    await is_held_back_and_goes_on(world, handle, operators, calls)
+    assert calls == ["work"]
+
+
 async def test_what_nobody_has_taken_yet(clock: Clock, ids: Ids, operators: Operators) -> None:
     calls: list[str] = []
 

@@ -57,6 +57,7 @@ class Attempt:
         """
         self._must_be_allowed()
         await self._begin()
+        self._must_still_be_allowed()
 
     async def _begin(self, award: AwardRecord | None = None) -> None:
         step = self._step
@@ -85,6 +86,7 @@ class Attempt:
             await self._journal.append(Awarded(key=self._step.key, award=record))
         else:
             await self._begin(record)
+        self._must_still_be_allowed(record.capability)
 
     async def take_up(self, award: AwardRecord) -> None:
         """Journal that the step goes on under this owner; the award stays as it is."""
@@ -100,6 +102,12 @@ class Attempt:
             )
             if switch is not None:
                 raise switch.error()
+
+    def _must_still_be_allowed(self, capability: str = "") -> None:
+        """It may have been killed while its beginning was journaled. What may be done at most once is begun all the same: with an
+        owner lost now, it would be in doubt."""
+        if not self.at_most_once:
+            self._must_be_allowed(capability)
 
     def _done_by(self, award: AwardRecord) -> None:
         """Who does it, and in which version: a failure is told with that, too."""
