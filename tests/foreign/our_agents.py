@@ -8,6 +8,13 @@ from typing import Any
 
 from mesh import Agent, Context, Job, command, workflow
 
+DOORS: dict[str, asyncio.Event] = {}
+
+
+def door(name: str) -> asyncio.Event:
+    """What `text.held` waits for."""
+    return DOORS.setdefault(name, asyncio.Event())
+
 
 class Clerk(Agent):
     """Does simple things."""
@@ -26,12 +33,17 @@ class Clerk(Agent):
         await asyncio.sleep(0.1)
         return text
 
+    @command(capability="text.held", timeout=60)
+    async def held(self, text: str) -> str:
+        await door(text).wait()
+        return text
+
     @command(effect="pure")
     async def count(self, until: int) -> AsyncIterator[int]:
         for number in range(until):
             yield number
 
-    @command(capability="text.sleep", effect="pure")
+    @command(capability="text.sleep", effect="pure", timeout=60)
     async def sleep(self, seconds: float) -> str:
         await asyncio.sleep(seconds)
         return "slept"

@@ -34,7 +34,7 @@ class Answers:
         self.token = token
         self._speaker = speaker
 
-    async def next(self, timeout: float = 5.0) -> Envelope:
+    async def next(self, timeout: float = 30.0) -> Envelope:
         """The next one, its payload fetched if it is kept elsewhere."""
         async with asyncio.timeout(timeout):
             envelope = await self.envelopes.get()
@@ -79,14 +79,14 @@ class Speaker:
         return self.say(f"{self.ns}.rpc.{seat}", envelope, seat.partition(".")[0])
 
     def ask(self, seat: str, command: str, payload: Any = None, **fields: Any) -> Answers:
-        return self.to(seat, self.envelope("command", command, payload, **{"remaining": 5.0, **fields}))
+        return self.to(seat, self.envelope("command", command, payload, **{"remaining": 30.0, **fields}))
 
     def act(self, seat: str, performative: str, content: Envelope, **fields: Any) -> Answers:
-        return self.to(seat, self.envelope("act", performative, content, **{"remaining": 5.0, **fields}))
+        return self.to(seat, self.envelope("act", performative, content, **{"remaining": 30.0, **fields}))
 
     def call(self, capability: str, content: Envelope) -> Answers:
         """A call for proposals to everybody."""
-        envelope = self.envelope("act", "call-for-proposal", {"capability": capability, **content}, remaining=5.0)
+        envelope = self.envelope("act", "call-for-proposal", {"capability": capability, **content}, remaining=30.0)
         return self.say(f"{self.ns}.cfp.{capability.replace('.', '_')}", envelope)
 
     def award(self, seat: str, award: str, capability: str, payload: Any, **more: Any) -> Answers:

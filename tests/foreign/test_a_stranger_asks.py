@@ -93,7 +93,7 @@ async def test_a_probe_tells_how_the_instance_is(stranger: Speaker) -> None:
 
 
 async def test_a_cancel_names_a_command_of_the_same_process_and_stops_it(stranger: Speaker) -> None:
-    question = stranger.envelope("command", "sleep", {"seconds": 4}, remaining=5.0)
+    question = stranger.envelope("command", "sleep", {"seconds": 40}, remaining=50.0)
     sleeping = stranger.to(CLERK, question)
     stopped = await stranger.to(CLERK, stranger.envelope("control", "cancel", {"id": question["id"]})).next()
     assert stopped["payload"] is True

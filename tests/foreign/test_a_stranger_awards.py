@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.client.mesh import Mesh
-from tests.foreign.our_agents import Clerk
+from tests.foreign.our_agents import Clerk, door
 from tests.foreign.speech import Nobody, Speaker
 
 pytestmark = pytest.mark.server
@@ -38,13 +38,15 @@ async def test_work_that_takes_longer_is_confirmed_and_then_tells_its_progress(s
 
 
 async def test_a_copy_is_answered_with_what_there_is(stranger: Speaker) -> None:
-    first = stranger.award(CLERK, "a1", "text.slowly", {"text": "x"})
+    held = {"text": stranger.ns}
+    first = stranger.award(CLERK, "a1", "text.held", held)
     await first.until("confirm")
-    copy = stranger.award(CLERK, "a1", "text.slowly", {"text": "x"})
+    copy = stranger.award(CLERK, "a1", "text.held", held)
     assert (await copy.next())["name"] == "confirm"
-    assert (await copy.until("inform-result"))[-1]["payload"]["content"] == "x"
-    again = await stranger.award(CLERK, "a1", "text.slowly", {"text": "x"}).next()
-    assert (again["name"], again["payload"]["content"]) == ("inform-result", "x")
+    door(stranger.ns).set()
+    assert (await copy.until("inform-result"))[-1]["payload"]["content"] == stranger.ns
+    again = await stranger.award(CLERK, "a1", "text.held", held).next()
+    assert (again["name"], again["payload"]["content"]) == ("inform-result", stranger.ns)
     probe = await stranger.to(CLERK, stranger.envelope("control", "probe")).next()
     assert probe["payload"]["figures"]["handled"] == 1
 
@@ -55,7 +57,7 @@ async def test_work_that_fails_is_a_failure_with_its_fault(stranger: Speaker) ->
 
 
 async def test_a_cancelled_award_is_stopped_and_done(stranger: Speaker) -> None:
-    working = stranger.award(CLERK, "a1", "text.sleep", {"seconds": 4})
+    working = stranger.award(CLERK, "a1", "text.sleep", {"seconds": 40})
     await working.until("confirm")
     stopped = stranger.act(CLERK, "cancel", {"conversation": "talk", "award": "a1", "reason": "changed my mind"})
     assert (await stopped.next())["name"] == "inform-done"
@@ -72,10 +74,10 @@ async def test_a_declined_award_says_why_and_how_it_stands(stranger: Speaker) ->
 
 
 async def test_more_awards_than_there_is_room_for_are_declined_with_a_time_to_come_back(stranger: Speaker) -> None:
-    working = [stranger.award(CLERK, f"a{number}", "text.sleep", {"seconds": 4}) for number in range(8)]
+    working = [stranger.award(CLERK, f"a{number}", "text.sleep", {"seconds": 40}) for number in range(8)]
     for each in working:
         await each.until("confirm")
-    refuse = await stranger.award(CLERK, "one-more", "text.sleep", {"seconds": 4}).next()
+    refuse = await stranger.award(CLERK, "one-more", "text.sleep", {"seconds": 40}).next()
     (refusal,) = refuse["payload"]["refusals"]
     assert refusal["reason"] == "capacity"
     assert refusal["retry_after"] > 0
@@ -96,7 +98,7 @@ async def test_an_award_of_an_older_owner_is_fenced(stranger: Speaker) -> None:
 
 
 async def test_a_directed_call_is_answered_with_a_proposal_that_can_be_awarded(stranger: Speaker) -> None:
-    call = {"conversation": "talk", "capability": "text.upper", "window": 0.25}
+    call = {"conversation": "talk", "capability": "text.upper", "window": 20.0}
     propose = await stranger.act(CLERK, "call-for-proposal", call).next()
     (proposal,) = propose["payload"]["proposals"]
     assert (proposal["process"], proposal["agent"], proposal["instance"]) == ("ours", "clerk", "desk")
@@ -110,7 +112,7 @@ async def test_a_broadcast_is_answered_by_every_process_and_the_losers_are_told(
 ) -> None:
     async with Mesh.connect(server.url, namespace=namespace, process="others") as others:  # type: ignore[attr-defined]
         await others.host(Clerk, instance="desk")
-        call = stranger.call("text.upper", {"conversation": "talk", "window": 0.25})
+        call = stranger.call("text.upper", {"conversation": "talk", "window": 20.0})
         offers = {}
         for _ in range(2):
             propose = await call.next()
@@ -127,11 +129,11 @@ async def test_a_broadcast_is_answered_by_every_process_and_the_losers_are_told(
 
 async def test_a_call_that_nobody_listens_to_is_told_at_once(stranger: Speaker) -> None:
     with pytest.raises(Nobody):
-        await stranger.call("text.sing", {"conversation": "talk", "window": 0.25}).next()
+        await stranger.call("text.sing", {"conversation": "talk", "window": 20.0}).next()
 
 
 async def test_who_cannot_do_it_says_so_in_the_proposal(stranger: Speaker) -> None:
-    call = {"conversation": "talk", "capability": "text.upper", "window": 0.25}
+    call = {"conversation": "talk", "capability": "text.upper", "window": 20.0}
     constraints = {"boundary": "eu"}
     propose = await stranger.act(CLERK, "call-for-proposal", call, constraints=constraints).next()
     assert "proposals" not in propose["payload"]
@@ -159,7 +161,7 @@ async def test_an_act_that_makes_no_sense_is_answered_with_a_fault(
 
 
 async def test_a_call_that_makes_no_sense_is_not_understood_and_says_why(stranger: Speaker) -> None:
-    answer = await stranger.call("text.upper", {"window": 0.25}).next()
+    answer = await stranger.call("text.upper", {"window": 20.0}).next()
     assert (answer["kind"], answer["name"], answer["sender"]["process"]) == ("act", "not-understood", "ours")
     assert "conversation" in answer["payload"]["reason"]
     assert answer["fault"]["code"] == "bad-envelope"

@@ -67,10 +67,10 @@ async def test_a_stranger_hears_events_and_reads_those_it_missed(stranger: Speak
     heard: asyncio.Queue[Any] = asyncio.Queue()
     stranger.wire.subscribe(f"{stranger.ns}.evt.default.*.tea.>", heard.put_nowait)
     await stranger.wire.flush()
-    missed = await asyncio.wait_for(stored.get(), 5)
+    missed = await asyncio.wait_for(stored.get(), 30)
     assert (json.loads(missed.data)["name"], missed.reply.split(".")[5]) == ("tea.ready", str(sequence))
     await ours.emit("tea.cold")
-    assert json.loads((await asyncio.wait_for(heard.get(), 5)).data)["kind"] == "event"
+    assert json.loads((await asyncio.wait_for(heard.get(), 30)).data)["kind"] == "event"
 
 
 async def test_unstored_events_of_a_stranger_are_heard_alone_and_many_in_a_message(
@@ -140,7 +140,7 @@ async def to_the_end(stranger: Speaker, job: str, tenant: str = "default") -> li
     entries: list[dict[str, Any]] = []
     journal = await kept.journal(stranger.wire, stranger.ns.removeprefix("mesh."), tenant, job)
     while not entries or entries[-1]["head"]["state"] in ("submitted", "running", "waiting", "paused"):
-        entries.append(json.loads((await asyncio.wait_for(journal.get(), 5)).data))
+        entries.append(json.loads((await asyncio.wait_for(journal.get(), 30)).data))
     return entries
 
 
@@ -206,7 +206,7 @@ async def test_a_request_is_answered_with_the_job_or_with_why_not(stranger: Spea
 async def test_what_can_never_be_a_job_is_found_among_the_dead_letters(stranger: Speaker, hosted: Mesh) -> None:
     stored = await kept.append(stranger.wire, f"{stranger.ns}.in.default.letter", b'{"text": ')
     letters = await kept.follow(stranger.wire, f"{stranger.names}DLQ", f"{stranger.ns}.dlq.default")
-    dead = json.loads((await asyncio.wait_for(letters.get(), 5)).data)
+    dead = json.loads((await asyncio.wait_for(letters.get(), 30)).data)
     assert (dead["reason"]["code"], dead["payload"]) == ("bad-payload", '{"text": ')
     assert (dead["source"]["stream"], dead["source"]["sequence"]) == (stored["stream"], stored["seq"])
     entries = await to_the_end(stranger, dead["job"])
@@ -217,7 +217,7 @@ async def until_it_waits(stranger: Speaker, job: str, name: str) -> dict[str, An
     """What the job waits for, by the head of its journal's last entry."""
     journal = await kept.journal(stranger.wire, stranger.ns.removeprefix("mesh."), "default", job)
     while True:
-        head = json.loads((await asyncio.wait_for(journal.get(), 5)).data)["head"]
+        head = json.loads((await asyncio.wait_for(journal.get(), 30)).data)["head"]
         for wait in head.get("waits", ()):
             if wait["name"] == name:
                 return dict(wait)

@@ -83,7 +83,7 @@ class Wire:
     async def flush(self) -> None:
         """Until the server has taken everything that was said so far: a subscription is in force from then on."""
         self._writer.write(b"PING\r\n")
-        await asyncio.wait_for(self._pongs.get(), 5)
+        await asyncio.wait_for(self._pongs.get(), 30)
 
     async def request(
         self, subject: str, data: bytes = b"", headers: Mapping[str, str] | None = None, *, until: str = ""
@@ -94,7 +94,7 @@ class Wire:
         self.publish(subject, data, f"{self._inbox}.{token}", headers)
         found: list[Message] = []
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not found or (until and found[-1].status not in (until, "404")):
                     found.append(await answers.get())
         finally:
