@@ -47,6 +47,23 @@ def test_control_and_direction_characters_become_visible(form: ReviewFormat) -> 
     assert "\\x1b" in text
 
 
+@pytest.mark.parametrize("form", [ReviewFormat.JSON, ReviewFormat.SARIF])
+def test_what_a_terminal_would_obey_is_an_escape_for_parsers_too(form: ReviewFormat) -> None:
+    """JSON itself asks that only of the oldest control characters: not of U+009B, which begins a command as ESC [ does."""
+    hostile = "\x9b31mred \x7f \u202eevil \u2066 \u2028 é 漢"
+    text = render(review(hostile), form)
+    assert not [char for char in text if not char.isprintable() and char != "\n"]
+    assert "é 漢" in text
+    assert json.dumps(hostile) in json.dumps(json.loads(text))
+
+
+def test_no_address_in_a_finding_becomes_a_link() -> None:
+    text = render(review("see www.example.com and WWW.example.com, http://example.com"), ReviewFormat.MARKDOWN)
+    outside = re.sub(r"^(`{3,}).*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+    outside = re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", outside)
+    assert not re.search(r"(?i)www\.|http:", outside)
+
+
 def test_rich_markup_is_text_in_a_table() -> None:
     text = render(review("[bold]markup[/bold] [/] [link=x]y[/link]"), ReviewFormat.TABLE, width=300, colour=True)
     assert "[bold]markup[/bold]" in text

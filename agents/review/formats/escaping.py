@@ -1,10 +1,15 @@
-"""Making text from a stranger harmless: for a terminal, and for Markdown."""
+"""Making text from a stranger harmless: for a terminal, for Markdown, and for a terminal that shows JSON."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
+
+import msgspec
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-!|~>:])")
+_WWW = re.compile(r"(www)\.", re.IGNORECASE)
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7e]")
 _HTML = {"&": "&amp;", "<": "&lt;", "@": "&#64;"}
 
 
@@ -28,9 +33,21 @@ def _escape(char: str) -> str:
     return f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
 
 
+def json_text(value: Any) -> str:
+    """Indented JSON. Other scripts stay readable; every control and direction character is an escape, not only those that
+    JSON demands it of."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return _BEYOND_ASCII.sub(lambda match: match[0] if match[0].isprintable() else _json_escape(match[0]), text)
+
+
+def _json_escape(char: str) -> str:
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
 def markdown_text(text: str) -> str:
-    """The text as it reads, whatever Markdown or HTML it contains; nobody is mentioned by it."""
-    quiet = _MARKDOWN.sub(r"\\\1", visible(text))
+    """The text as it reads, whatever Markdown or HTML it contains; nobody is mentioned, and nothing linked by it."""
+    quiet = _WWW.sub(r"\1\.", _MARKDOWN.sub(r"\\\1", visible(text)))
     return "".join(_HTML.get(char, char) for char in quiet)
 
 

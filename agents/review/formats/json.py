@@ -1,13 +1,11 @@
-"""A review as JSON: every field, and the counts that a script asks for first. Non-ASCII text stays readable; control
-characters are escapes, as JSON has them."""
+"""A review as JSON: every field, and the counts that a script asks for first."""
 
 from __future__ import annotations
 
-import msgspec
-
 from mesh.agents.review.findings import Review, as_json
+from mesh.agents.review.formats.escaping import json_text
 
 
 def json(review: Review) -> str:
     """The review, indented."""
-    return msgspec.json.format(msgspec.json.encode(as_json(review)), indent=2).decode() + "\n"
+    return json_text(as_json(review)) + "\n"

@@ -6,9 +6,8 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
 from mesh.agents.review.findings import Finding, Review, Severity
+from mesh.agents.review.formats.escaping import json_text
 from mesh.agents.review.formats.summary import remarks
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -35,7 +34,7 @@ def sarif(review: Review) -> str:
         "properties": {"base": review.base, "head": review.head, "repo": review.repo},
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
-    return msgspec.json.format(msgspec.json.encode(log), indent=2).decode() + "\n"
+    return json_text(log) + "\n"
 
 
 def _rule(finding: Finding) -> dict[str, Any]:
