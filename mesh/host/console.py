@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import IO, Any
 
 import msgspec
+
+from mesh.host.process_log import ProcessLog
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 _DULL = ("time", "event", "level", "process", "message")
@@ -55,6 +58,21 @@ class Silent(Console):
 
     def _write(self, text: str) -> None:
         return
+
+
+class OwnLines(Console):
+    """Only what the host itself says, in a log that is kept small."""
+
+    def __init__(self, log: ProcessLog) -> None:
+        super().__init__(colour=False)
+        self._log = log
+
+    def line(self, name: str, text: str) -> None:
+        """Not here: it stands in the process's own log."""
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):  # as above: a full disk
+            self._log.write(text.encode())
 
 
 def escaped(text: str) -> str:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from mesh.host.console import Console
+from mesh.host.console import Console, OwnLines
 from mesh.host.foreground import UpRequest, run_host
 from mesh.host.host_record import HostRecord
-from mesh.host.process_log import last_lines
+from mesh.host.process_log import ProcessLog, last_lines
 from mesh.protocols.errors import Fault, MeshError, Unavailable, every_error, from_fault
 from mesh.settings.folder import MeshFolder
 
@@ -110,15 +110,7 @@ class _LogConsole:
         self._folder = folder
 
     def __call__(self, record: HostRecord) -> Console:
-        path = self._folder.logs / f"{record.name}.log"
-        return _OwnLines(path.open("a", encoding="utf-8"), colour=False)
-
-
-class _OwnLines(Console):
-    """Only what the host itself says."""
-
-    def line(self, name: str, text: str) -> None:
-        """Not here: it stands in the process's own log."""
+        return OwnLines(ProcessLog(self._folder.logs / f"{record.name}.log"))
 
 
 def _report(channel: socket.socket, *, ready: HostRecord | None = None, fault: Fault | None = None) -> None:

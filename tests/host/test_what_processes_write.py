@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.host.console import Console, escaped, shortened
+from mesh.host.console import Console, OwnLines, escaped, shortened
 from mesh.host.lines import LineSplitter
 from mesh.host.process_log import ProcessLog, last_lines
 
@@ -107,3 +107,12 @@ def test_a_console_on_a_full_disk_drops_lines_and_goes_on_when_there_is_room() -
     screen.room = True
     console.line("a", "three")
     assert screen.getvalue().endswith("a │ three\n")
+
+
+def test_what_a_detached_host_says_itself_is_kept_small_and_apart_from_what_its_processes_say(tmp_path: Path) -> None:
+    said = OwnLines(ProcessLog(tmp_path / "host.log", max_bytes=20, kept=1))
+    for number in range(5):
+        said.say(f"restart {number}", loud=True)
+        said.line("worker", "not here")
+    assert (tmp_path / "host.log.1").read_text() == "restart 2\nrestart 3\n"
+    assert (tmp_path / "host.log").read_text() == "restart 4\n"
