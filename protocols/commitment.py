@@ -88,12 +88,13 @@ class AwardReceived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
     """What came of it: a result, or a fault. A cancelled award has neither. `degraded` says why a result is less than it
-    should be."""
+    should be; `items` is how many were streamed before it."""
 
     content: msgspec.Raw = NULL
     usage: Usage = Usage()
     fault: Fault | None = None
     degraded: str = ""
+    items: int = 0
 
 
 class Commitment:

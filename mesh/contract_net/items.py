@@ -36,6 +36,16 @@ class Items:
             if self._on_item is not None:
                 self._on_item(envelope.payload)
 
+    def check(self, award: str, envelope: Envelope) -> None:
+        """This result says how many there were; nothing, where nobody counted.
+
+        Raises:
+            TimedOut: one of them was lost.
+        """
+        found = len(self._found) if award == self._award else 0
+        if envelope.seq > found:
+            raise TimedOut(f"item {found} of {envelope.sender.agent} was lost")
+
     def all(self) -> tuple[msgspec.Raw, ...]:
         """Every one that came of the present award."""
         return tuple(self._found)

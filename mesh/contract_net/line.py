@@ -36,6 +36,9 @@ class Hears(Protocol):
     def part(self, award: str, by: str, envelope: Envelope) -> None:
         """An item or progress came."""
 
+    def whole(self, award: str, envelope: Envelope) -> bool:
+        """Whether every item came of which this result is the end. If not, the negotiation breaks."""
+
     def learn(self, process: str, agent: str, instance: str, bid: Bid | None) -> None:
         """A fresh bid came along."""
 
@@ -147,13 +150,40 @@ class CallLine(Line):
 
 
 class AwardLine(Line):
-    """One copy of an award."""
+    """One copy of an award. Its answers are understood in the order in which they came: what follows an item whose payload is
+    being fetched waits for that."""
 
     def __init__(self, hears: Hears, winner: Candidate, award: str, attempt: int) -> None:
         super().__init__(hears, winner.process)
         self.winner = winner
         self.award = award
         self.attempt = attempt
+        self._behind: list[Inbound] | None = None
+
+    def heard(self, answer: Inbound) -> None:
+        """As `Line.heard`, in its turn."""
+        if self._behind is not None:
+            self._behind.append(answer)
+        elif answer.envelope.ref is not None:
+            self._behind = []
+            self.hears.fetch(answer, self._fetched, self._unfetched)
+        else:
+            super().heard(answer)
+
+    def _fetched(self, answer: Inbound) -> None:
+        try:
+            super().heard(answer)
+        finally:
+            self._go_on()
+
+    def _unfetched(self, answer: Inbound) -> None:
+        self.unread(answer)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        behind, self._behind = self._behind or (), None
+        for each in behind:
+            self.heard(each)
 
     def understand(self, answer: Inbound) -> None:
         """A decline, a confirm, a part, or the end."""
@@ -175,6 +205,8 @@ class AwardLine(Line):
             else getattr(content, "bid", None)
         )
         self.hears.learn(by, self.winner.agent, self.winner.instance, bid)
+        if isinstance(content, InformResult) and not self.hears.whole(self.award, envelope):
+            return
         self.hears.event(self._event(content, by, envelope))
 
     def _event(

@@ -272,6 +272,17 @@ class Negotiation:
             self._on_progress(msgspec.json.decode(envelope.payload))
         self.event(m.Progressed(award, by))
 
+    def whole(self, award: str, envelope: Envelope) -> bool:
+        """Whether every item came of which this result is the end; if not, the call breaks, as by a gap among them."""
+        record = self.auction.record
+        if record is not None and award == record.award and not self.auction.over:
+            try:
+                self._items.check(award, envelope)
+            except TimedOut as error:
+                self.broken(error)
+                return False
+        return True
+
     def learn(self, process: str, agent: str, instance: str, bid: Bid | None) -> None:
         """A fresh bid came along."""
         if bid is not None:

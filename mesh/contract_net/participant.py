@@ -288,14 +288,14 @@ class Participant:
     # -- what comes of it
 
     def finished(
-        self, commitment: Commitment, cause: Envelope, seat: Seat, finished: Finished, items: int
+        self, commitment: Commitment, cause: Envelope, seat: Seat, finished: Finished
     ) -> Awaitable[None] | None:
         """The handler has ended. Told once, now or, if it is large, when what this returns is awaited; copies of the award
         are answered with it until its deadline.
         """
         award = commitment.award
         self._works.pop(award, None)
-        return self.telling.outcome(cause, commitment, seat, items) if self.book.finish(award, finished) else None
+        return self.telling.outcome(cause, commitment, seat) if self.book.finish(award, finished) else None
 
     def hand_back(self, commitment: Commitment, cause: Envelope, seat: Seat, error: MeshError) -> bool:
         """The work was never begun: decline it after all. False if it is too late for that."""

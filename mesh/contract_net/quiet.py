@@ -167,7 +167,7 @@ class QuietAward:
 
     def answered(self, envelope: Envelope) -> None:
         """The result ends it; anything else is for the auction."""
-        if self._line is None and (result := result_in(envelope)) is not None:
+        if self._line is None and not envelope.seq and (result := result_in(envelope)) is not None:
             self._deliver(envelope, result)
         else:
             self._loud().heard(Inbound(envelope=envelope, sender=self.responder, token=self.token))

@@ -125,7 +125,8 @@ class QuietCall:
             self.loud()
             return
         for each in asked.answer.proposals:
-            self._learn(each.process, each.agent, each.instance, each.bid)
+            if each.process == asked.responder:
+                self._learn(each.process, each.agent, each.instance, each.bid)
         for refusal in asked.answer.refusals:
             if refusal.bid is not None:
                 self._learn(asked.responder, refusal.agent, refusal.instance, refusal.bid)

@@ -103,21 +103,19 @@ class Telling:
         if commitment.asker.token:
             self._leave(commitment.asker, self._outcome(cause, commitment, self._bids.fresh(seat), seat))
 
-    def outcome(self, cause: Envelope, commitment: Commitment, seat: Seat, items: int) -> Awaitable[None] | None:
-        """What came of it, as the handler ends; after `items` items of a stream. A large one leaves when it is awaited."""
+    def outcome(self, cause: Envelope, commitment: Commitment, seat: Seat) -> Awaitable[None] | None:
+        """What came of it, as the handler ends. A large one leaves when it is awaited."""
         asker = commitment.asker
         if not asker.token:
             return None
-        envelope = self._outcome(cause, commitment, self._bids.fresh(seat, ending=1), seat, items)
+        envelope = self._outcome(cause, commitment, self._bids.fresh(seat, ending=1), seat)
         data = encode(envelope)
         if len(data) > LIMIT:
             return self._peer.exchange.send(self._subject(asker), envelope)
         self._peer.bus.publish(self._subject(asker), data)
         return None
 
-    def _outcome(
-        self, cause: Envelope, commitment: Commitment, bid: Bid | None, seat: Seat, items: int = 0
-    ) -> Envelope:
+    def _outcome(self, cause: Envelope, commitment: Commitment, bid: Bid | None, seat: Seat) -> Envelope:
         conversation, award, finished = commitment.conversation, commitment.award, commitment.finished
         if finished is None:
             done = InformDone(conversation=conversation, award=award, bid=bid)
@@ -130,7 +128,7 @@ class Telling:
         name, payload = payload_of(content)
         return reply(
             cause, seat.actor.sender, self._peer.ids.uuid(), name=name, payload=payload, epoch=commitment.asker.epoch,
-            seq=items, usage=finished.usage, fault=finished.fault, degraded=finished.degraded, stamps=seat.stamps,
+            seq=finished.items, usage=finished.usage, fault=finished.fault, degraded=finished.degraded, stamps=seat.stamps,
         )  # fmt: skip
 
     def _envelope(
@@ -179,7 +177,7 @@ class AwardResponder:
 
     def result(self, value: msgspec.Raw, usage: Usage, degraded: str = "") -> Awaitable[None] | None:
         """It is done."""
-        return self._finished(Finished(value, usage, degraded=degraded))
+        return self._finished(Finished(value, usage, degraded=degraded, items=self._items))
 
     def failure(self, error: MeshError, usage: Usage) -> Awaitable[None] | None:
         """It is not; what was never begun is handed back, for somebody else to do."""
@@ -187,7 +185,7 @@ class AwardResponder:
         if unbegun and self._participant.hand_back(self._commitment, self._cause, self._seat, error):
             return None
         fault: Fault = error.fault(self._seat.key)
-        return self._finished(Finished(usage=usage, fault=fault))
+        return self._finished(Finished(usage=usage, fault=fault, items=self._items))
 
     def _finished(self, finished: Finished) -> Awaitable[None] | None:
-        return self._participant.finished(self._commitment, self._cause, self._seat, finished, self._items)
+        return self._participant.finished(self._commitment, self._cause, self._seat, finished)

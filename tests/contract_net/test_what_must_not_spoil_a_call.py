@@ -15,10 +15,12 @@ from mesh.actors.declaring.definition import Agent
 from mesh.actors.declaring.handler import command
 from mesh.actors.exchanging.inbound import Inbound
 from mesh.actors.running.context import Context
+from mesh.contract_net.composing import content_of
 from mesh.contract_net.initiator import Initiator
 from mesh.contract_net.quiet_call import Asked, QuietCall
 from mesh.contract_net.track_record import Bidder, TrackRecord
-from mesh.protocols.acts import Bid, CallForProposal, Mode
+from mesh.protocols.acts import Bid, CallForProposal, Mode, Proposal, Propose
+from mesh.protocols.commitment import Asker
 from mesh.protocols.conduct import GRAIN
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import NoBids, Unavailable
@@ -218,3 +220,23 @@ async def test_who_says_to_come_back_at_once_or_before_is_not_asked_without_a_pa
     for each in busy:
         each.cancel()
     await asyncio.gather(*busy, return_exceptions=True)
+
+
+@pytest.mark.parametrize("mode", ["directed", "broadcast"])
+async def test_nobody_bids_for_another_process(place: MarketPlace, mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        await place.worker(name)
+    caller, liar, learned = await place.caller(), place.participants["a"], list[Bid]()
+    honest = next(each for each in caller.peer.directory.lookup("do") if each.process == "b")
+
+    def lies(inbound: Inbound) -> None:
+        agent, instance = honest.agent, honest.record.instance
+        theirs = Proposal(id="x", agent=agent, instance=instance, process="b", version="1", bid=Bid(price=99.0))
+        content = Propose(conversation=content_of(inbound.envelope).conversation, proposals=(theirs,))
+        liar.telling.say(inbound.envelope, Asker(inbound.sender, inbound.token), content)
+
+    monkeypatch.setattr(liar, "_propose", lambda inbound, act, seats: lies(inbound))
+    monkeypatch.setattr(caller.market, "learn", lambda key, capability, bid: learned.append(bid))
+    assert (await place.contract(0.0, mode=mode)).winner.process == "b"
+    assert learned
+    assert all(each.price == 0.0 for each in learned)
