@@ -7,7 +7,7 @@ digest, and the objects that hold them (`objects`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -16,6 +16,8 @@ Status = Literal["added", "modified", "deleted", "renamed", "retyped"]
 Content = Literal["text", "binary", "symlink", "submodule"]
 
 PYTHON_SUFFIXES = (".py", ".pyi", ".pyw")
+
+_AGAIN = "another change has the same path, and only the first is looked at: make one diff of several commits"
 
 Blobs = Mapping[str, bytes]
 """Bytes by digest (`sha256:<hex>`)."""
@@ -120,6 +122,18 @@ class FileChange(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return line + shift
 
 
+def told_apart(files: Iterable[FileChange]) -> tuple[FileChange, ...]:
+    """The files, of which no two of one path are analysed: a finding names its file by that alone."""
+    known: set[str] = set()
+    found = []
+    for file in files:
+        again = bool(file.after) and file.path in known
+        if file.after:
+            known.add(file.path)
+        found.append(msgspec.structs.replace(file, before="", after="", hunks=(), skipped=_AGAIN) if again else file)
+    return tuple(found)
+
+
 class SettingsFile(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A declarative settings file of the after side that an analyser may honour (`pyproject.toml`, `ruff.toml`)."""
 
@@ -158,8 +172,9 @@ class ChangeSet(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return tuple(file for file in self.files if file.after and not file.skipped)
 
     def file(self, path: str) -> FileChange | None:
-        """The change of the file that is now at `path`, or None."""
-        return next((file for file in self.files if file.path == path), None)
+        """The change of the file that is now at `path`, or None; of several (a link that became a file) the one analysed."""
+        found = [file for file in self.files if file.path == path]
+        return next((file for file in found if file.after), found[0] if found else None)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

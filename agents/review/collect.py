@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mesh.agents.review.changes import ChangeSet, Content, FileChange, Hunk, Limits, SettingsFile, digest_of
+from mesh.agents.review.changes import ChangeSet, Content, FileChange, Hunk, Limits, SettingsFile, digest_of, told_apart
 from mesh.agents.review.git import DIFF_FLAGS, Git, resolve
 from mesh.agents.review.raw_diff import RawChange, merged, printable, raw_changes, sections
 from mesh.agents.review.sides import Sides, contents_of, read_sides, sizes_of
@@ -51,7 +51,7 @@ async def collect(folder: Path, text: str = "", *, limits: Limits | None = None)
         range=text,
         base=base,
         head=head,
-        files=tuple(_file(raw, sides, hunks) for raw in listed),
+        files=told_apart(_file(raw, sides, hunks) for raw in listed),
         settings=settings,
         first_party=await _first_party(git, head),
         notes=(*_notes(len(every), limits), *unread),

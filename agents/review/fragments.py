@@ -7,10 +7,38 @@ parses. Line numbers stay what they were.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Sequence
 
 MOST_TRIMMED = 8
 """Lines that may be given up at each end. Each pair of ends is tried once, so this bounds the work."""
+
+
+MOST_PARSED = 8_000_000
+"""Characters that are parsed for one patch, all tries together: some fifteen seconds where nothing parses."""
+
+
+class Parses:
+    """Says whether a text parses, until it was asked about too much: from then on nothing does, and it is `exhausted`."""
+
+    def __init__(self) -> None:
+        self._room = MOST_PARSED
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it has given up."""
+        return self._room <= 0
+
+    def __call__(self, text: str) -> bool:
+        """Whether it does."""
+        if self.exhausted:
+            return False
+        self._room -= len(text)
+        try:
+            ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False
+        return True
 
 
 def parsing_fragment(lines: Sequence[str], parses: Callable[[str], bool]) -> list[str]:

@@ -7,7 +7,6 @@ marked `partial`, and analysers that need whole files leave it alone.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 
@@ -15,10 +14,20 @@ from unidiff.errors import UnidiffParseError
 from unidiff.patch import Hunk as PatchHunk
 from unidiff.patch import PatchedFile, PatchSet
 
-from mesh.agents.review.changes import PYTHON_SUFFIXES, ChangeSet, Content, FileChange, Hunk, Limits, Status, digest_of
+from mesh.agents.review.changes import (
+    PYTHON_SUFFIXES,
+    ChangeSet,
+    Content,
+    FileChange,
+    Hunk,
+    Limits,
+    Status,
+    digest_of,
+    told_apart,
+)
 from mesh.agents.review.collect import Collected
 from mesh.agents.review.errors import BadPatch
-from mesh.agents.review.fragments import parsing_fragment
+from mesh.agents.review.fragments import Parses, parsing_fragment
 
 _MODES: dict[str | None, Content] = {"120000": "symlink", "160000": "submodule"}
 _ESCAPE = re.compile(rb'\\([0-7]{3}|[abtnvfr"\\])')
@@ -43,13 +52,17 @@ def from_patch(patch: bytes | str, *, limits: Limits | None = None) -> Collected
     if not parsed and text.strip():
         raise BadPatch("this is not a unified diff: no file header was found (make one with `git diff`)")
     blobs: dict[str, bytes] = {}
-    files = tuple(
-        _file(each, blobs, full=number >= limits.files or sum(map(len, blobs.values())) > limits.total_bytes)
+    parses = Parses()
+    files = told_apart(
+        _file(each, blobs, parses, full=number >= limits.files or sum(map(len, blobs.values())) > limits.total_bytes)
         for number, each in enumerate(parsed[: limits.listed])
     )
-    dropped = len(parsed) - len(files)
-    notes = (f"the patch has {len(parsed)} files; only the first {limits.listed} are listed",) if dropped else ()
-    return Collected(ChangeSet(files=files, notes=("reviewed from a patch alone", *notes)), blobs)
+    notes = ["reviewed from a patch alone"]
+    if len(parsed) > len(files):
+        notes.append(f"the patch has {len(parsed)} files; only the first {limits.listed} are listed")
+    if parses.exhausted:
+        notes.append("the patch is too large to be taken to pieces that parse: not all of it was read as Python")
+    return Collected(ChangeSet(files=files, notes=tuple(notes)), blobs)
 
 
 _COMBINED = re.compile(r"^(diff --(cc|combined) |@@@ )", re.MULTILINE)
@@ -77,15 +90,15 @@ def _parsed(text: str) -> PatchSet:
         raise BadPatch(f"this is not a unified diff: {str(error).strip()[:200]}") from None
 
 
-def _file(patched: PatchedFile, blobs: dict[str, bytes], *, full: bool) -> FileChange:
+def _file(patched: PatchedFile, blobs: dict[str, bytes], parses: Parses, *, full: bool) -> FileChange:
     path, old_path = (clean_path(name) for name in (patched.target_file, patched.source_file))
     status, whole = _status(patched)
     skipped = _why_not(patched, full=full)
     hunks = tuple(each for hunk in patched for each in _hunks(hunk))
     before = after = ""
     if not skipped:
-        before = "" if status == "added" else _kept(patched, blobs, path or old_path, new=False)
-        after = "" if status == "deleted" else _kept(patched, blobs, path, new=True)
+        before = "" if status == "added" else _kept(patched, blobs, path or old_path, parses, new=False)
+        after = "" if status == "deleted" else _kept(patched, blobs, path, parses, new=True)
     return FileChange(
         path=path or old_path,
         status=status,
@@ -159,7 +172,7 @@ def _run(old: int, removed: int, new: int, added: int) -> Hunk:
     return Hunk(old if removed else max(0, old - 1), removed, new if added else max(0, new - 1), added)
 
 
-def _kept(patched: PatchedFile, blobs: dict[str, bytes], path: str, *, new: bool) -> str:
+def _kept(patched: PatchedFile, blobs: dict[str, bytes], path: str, parses: Parses, *, new: bool) -> str:
     """Put one side together, keep its bytes, and name them."""
     lines: list[str] = []
     for hunk in patched:
@@ -168,21 +181,13 @@ def _kept(patched: PatchedFile, blobs: dict[str, bytes], path: str, *, new: bool
             line.value.rstrip("\n") for line in hunk if (line.is_added if new else line.is_removed) or line.is_context
         ]
         lines += [""] * (start - 1 - len(lines))
-        lines += body if patched.is_added_file or patched.is_removed_file else _fitted(body, path)
+        lines += body if patched.is_added_file or patched.is_removed_file else _fitted(body, path, parses)
     data = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
     digest = digest_of(data)
     blobs[digest] = data
     return digest
 
 
-def _fitted(body: list[str], path: str) -> list[str]:
+def _fitted(body: list[str], path: str, parses: Parses) -> list[str]:
     python = path.endswith(PYTHON_SUFFIXES)
-    return parsing_fragment(body, _parses) if python and len(body) <= _LONGEST_FITTED else body
-
-
-def _parses(text: str) -> bool:
-    try:
-        ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+    return parsing_fragment(body, parses) if python and len(body) <= _LONGEST_FITTED else body

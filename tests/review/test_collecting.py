@@ -161,6 +161,13 @@ async def test_any_file_name_comes_through_as_printable_text(repo: Repo, name: b
     assert file.path.encode() == name or "\\xff" in file.path
 
 
+async def test_names_that_read_alike_hide_no_file(repo: Repo) -> None:
+    repo.commit({"odd/\udcff.py": "x = 1\n", r"odd/\xff.py": "x = 2\n"})
+    one, other = [file for file in (await collect(repo.path)).changes.files if file.path.startswith("odd/")]
+    assert one.path == other.path
+    assert (bool(one.skipped), bool(other.skipped)) == (False, True)
+
+
 async def test_bytes_that_are_not_utf8_are_kept(repo: Repo) -> None:
     repo.commit({"latin.py": "# -*- coding: latin-1 -*-\nname = 'é'\n".encode("latin-1")})
     collected = await collect(repo.path)

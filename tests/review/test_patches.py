@@ -16,6 +16,7 @@ from mesh.agents.review.collect import collect
 from mesh.agents.review.errors import BadPatch
 from mesh.agents.review.fragments import parsing_fragment
 from mesh.agents.review.patch import clean_path, from_patch
+from mesh.agents.review.workspace import workspace
 from tests.review.repositories import Repo, git
 
 MODIFIED = """\
@@ -101,6 +102,38 @@ def test_any_text_is_a_patch_or_a_typed_error(text: str) -> None:
 def test_a_patch_with_the_line_ends_of_another_system_is_read() -> None:
     collected = from_patch(MODIFIED.replace("\n", "\r\n"))
     assert collected.changes.files[0].hunks == (Hunk(13, 1, 13, 2),)
+
+
+def test_a_file_that_several_commits_of_a_patch_change_is_looked_at_once_and_that_is_said() -> None:
+    """As `git format-patch --stdout` makes them: one after the other, in one file."""
+    later = MODIFIED.replace("+                total += 2", "+                exec(item)")
+    first, second = from_patch(MODIFIED + later).changes.files
+    assert (first.skipped, second.path) == ("", first.path)
+    assert "same path" in second.skipped
+    assert not second.after
+
+
+def test_a_link_that_becomes_a_file_is_looked_at_as_the_file() -> None:
+    """Two parts of one path: the link goes, the file comes."""
+    link = "diff --git a/a.py b/a.py\ndeleted file mode 120000\n--- a/a.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-elsewhere\n"
+    file = "diff --git a/a.py b/a.py\nnew file mode 100644\n--- /dev/null\n+++ b/a.py\n@@ -0,0 +1 @@\n+x = 1\n"
+    for first in (link, link.replace("120000", "100644")):
+        collected = from_patch(first + file)
+        with workspace(collected.changes, collected.blobs) as place:
+            assert [(place.root / name).read_text() for name in place.files("after")] == ["x = 1\n"]
+
+
+def test_pieces_that_do_not_parse_end_the_patience_and_not_the_review(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece of a thousand lines that breaks off in the middle of a statement takes a tenth of a second a try."""
+    monkeypatch.setattr("mesh.agents.review.fragments.MOST_PARSED", 2_000)
+    parsed: list[str] = []
+    parse = ast.parse
+    monkeypatch.setattr(ast, "parse", lambda text: (parsed.append(text), parse(text))[1])
+    broken = MODIFIED.replace("                print(eval(item))", '                """ and so on')
+    collected = from_patch("".join(broken.replace("pkg/a.py", f"pkg/{n}.py") for n in range(100)))
+    assert sum(map(len, parsed)) < 3_000
+    assert any("too large to be taken to pieces" in note for note in collected.changes.notes)
+    assert len(collected.changes.analysed) == 100
 
 
 def test_a_hunk_far_down_does_not_fill_the_memory() -> None:
