@@ -16,7 +16,8 @@ from mesh.transport.memory.server import MemoryServer
 from tests.servers import RealServer
 from tests.simulation.client import SimulatedBus
 from tests.simulation.network import Network, Weather
-from tests.simulation.server import Quirks, SimulatedServer
+from tests.simulation.server import SimulatedServer
+from tests.simulation.storage import Quirks
 from tests.simulation.store import SimulatedStore
 
 

@@ -12,7 +12,7 @@ from tests.simulation.faults import Fault, Kind
 from tests.simulation.network import Weather
 from tests.simulation.ordeal import AGENTS, ordeal
 from tests.simulation.questions import Question, questions
-from tests.simulation.server import Quirks
+from tests.simulation.storage import Quirks
 from tests.simulation.strain import ROOM, orphans, strain
 
 KINDS: tuple[tuple[Kind, int], ...] = (

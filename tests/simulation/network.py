@@ -21,7 +21,8 @@ from tests.simulation.place import HERE, Place
 from tests.simulation.step import Step
 
 if TYPE_CHECKING:
-    from tests.simulation.server import Session, SimulatedServer
+    from tests.simulation.server import SimulatedServer
+    from tests.simulation.session import Session
 
 Receive = Callable[..., None]
 

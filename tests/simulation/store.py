@@ -24,7 +24,8 @@ from mesh.transport.matching import check_subject
 from tests.simulation.client import SimulatedBus
 from tests.simulation.consumer import SimulatedConsumer
 from tests.simulation.feeds import SimulatedWatch, follow
-from tests.simulation.server import LateSpace, SimulatedServer
+from tests.simulation.server import SimulatedServer
+from tests.simulation.storage import LateSpace
 
 if TYPE_CHECKING:
     from mesh.protocols.snapshots import Snapshots
