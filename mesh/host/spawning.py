@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 WORKER = (sys.executable, "-P", "-m", "mesh.host.worker")
+_LINE = 64 * 1024
 
 
 class Spawned(Protocol):
@@ -50,23 +51,42 @@ class Spawner(Protocol):
         """Start no more. Workers that run are not touched. Again: nothing happens."""
 
 
+class _Heard(asyncio.subprocess.SubprocessStreamProtocol):
+    """Tells of the end of the process as soon as it comes. The `wait` of asyncio waits for the end of what it writes as well,
+    which is not there for as long as something that it started lives."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=_LINE, loop=loop)
+        self.ended = asyncio.Event()
+
+    def process_exited(self) -> None:
+        """What asyncio calls."""
+        super().process_exited()
+        self.ended.set()
+
+
 class PlainProcess:
     """A child of our own."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self._process = process
-        self.pid = process.pid
-        self.stdout = process.stdout
-        self.stderr = process.stderr
+    def __init__(self, transport: asyncio.SubprocessTransport, heard: _Heard) -> None:
+        assert heard.stdout is not None
+        assert heard.stderr is not None
+        self._transport = transport
+        self._heard = heard
+        self.pid = transport.get_pid()
+        self.stdout = heard.stdout
+        self.stderr = heard.stderr
 
     async def wait(self) -> int:
         """Wait for its end: its exit status, negative for a signal."""
-        return await self._process.wait()
+        await self._heard.ended.wait()
+        status = self._transport.get_returncode()
+        assert status is not None
+        return status
 
     def close(self) -> None:
-        """asyncio does it when the process has ended."""
+        """Listen no more to what it writes, whoever else may still do so in its place. Again: nothing happens."""
+        self._transport.close()
 
 
 class PlainSpawner:
@@ -81,7 +101,9 @@ class PlainSpawner:
         Raises:
             OSError: the system cannot.
         """
-        process = await asyncio.create_subprocess_exec(
+        loop = asyncio.get_running_loop()
+        transport, heard = await loop.subprocess_exec(
+            lambda: _Heard(loop),
             *self._command,
             str(channel),
             stdin=asyncio.subprocess.DEVNULL,
@@ -92,7 +114,7 @@ class PlainSpawner:
             pass_fds=(channel,),
             start_new_session=True,
         )
-        return PlainProcess(process)
+        return PlainProcess(transport, heard)
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -86,8 +86,11 @@ async def test_its_bid_competes_with_ours(mirror: ForeignAgent, ours: Mesh) -> N
 @pytest.mark.parametrize("mode", ["standing", "directed", "broadcast"])
 async def test_when_it_refuses_the_work_goes_to_another(mirror: ForeignAgent, ours: Mesh, mode: Mode) -> None:
     mirror.refuses = "capacity"
-    with pytest.raises(NoBids, match="not today"):
-        await ours.call("text.reverse", mode=mode, text="abc", timeout=30)
+    said = ""
+    while "not today" not in said:  # of a round in which it was too slow it is said that nobody answered
+        with pytest.raises(NoBids) as caught:
+            await ours.call("text.reverse", mode=mode, text="abc", timeout=30)
+        said = str(caught.value)
     await ours.host(Understudy)
     await until(lambda: len(ours.directory.lookup("text.reverse")) == 2)
     assert await ours.call("text.reverse", mode=mode, text="abc") == "understudy"

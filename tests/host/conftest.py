@@ -40,7 +40,7 @@ async def supervise(folder: MeshFolder) -> AsyncIterator[MakeSupervisor]:
     made: list[Supervisor] = []
 
     def make(*agents: AgentEntry, **settings: object) -> Supervisor:
-        host = HostTable(**{"restarts": QUICK, "hung_after": 2.0, "grace": 2.0, **settings})  # type: ignore[arg-type]
+        host = HostTable(**{"restarts": QUICK, "hung_after": 20.0, "grace": 5.0, **settings})  # type: ignore[arg-type]
         clock = SystemClock()
         screen = io.StringIO()
         supervisor = Supervisor(

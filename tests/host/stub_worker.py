@@ -52,6 +52,8 @@ if do == "once" and not os.path.exists(orders["labels"]["mark"]):
     open(orders["labels"]["mark"], "w").close()
     ready()
     os.kill(os.getpid(), signal.SIGKILL)
+if do == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 ready()
 if do == "crash":
     sys.exit(7)
@@ -59,8 +61,6 @@ if do == "hang":
     live(0.3)
     print("hanging", flush=True)
     time.sleep(60)
-if do == "stubborn":
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if do == "children":
     child = subprocess.Popen(["sleep", "60"])
     print("child", child.pid, flush=True)

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from mesh.server.embedded import stop_server
-from mesh.server.ports import any_free, remember
+from mesh.server.ports import remember
 from mesh.server.temporary import TemporaryServer
 from mesh.settings.folder import MeshFolder
 from tests.command_line import run_mesh
+from tests.servers import free_port
 
 pytestmark = pytest.mark.server
 
@@ -24,7 +25,7 @@ MeshCommand = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def mesh(tmp_path: Path) -> Iterator[MeshCommand]:
     folder = MeshFolder.of(tmp_path).create()
-    remember(folder.server / "port", any_free())
+    remember(folder.server / "port", free_port())
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return run_mesh(*arguments, folder=tmp_path, **environment)
@@ -97,13 +98,13 @@ def test_a_plain_server_without_jetstream_or_advisories_is_seen_through(mesh: Me
     from mesh.server.ports import is_free
     from mesh.server.waiting import wait_until
 
-    port = any_free()
+    port = free_port()
     server = subprocess.Popen([find_binary(), "-a", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL)
     try:
-        assert wait_until(lambda: not is_free(port), 10)
+        assert wait_until(lambda: not is_free(port), 30)
         ran = mesh("doctor", "-o", "json", "--server", f"127.0.0.1:{port}")
     finally:
         server.kill()
-        server.wait(5)
+        server.wait(30)
     assert (ran.returncode, states(ran, "login", "jetstream", "crash advisories")) == (1, ["ok", "fail", "warn"])
     assert "deploy/nats-server.conf" in findings(ran)["jetstream"]["do"]

@@ -31,7 +31,7 @@ except CannotLoad as error:
 
 def loading(use: str, folder: Path) -> dict[str, object]:
     command = [sys.executable, "-P", "-c", PROGRAM, use, str(folder)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=50)
     return dict(json.loads(ran.stdout))
 
 

@@ -19,12 +19,13 @@ from mesh.client.mesh import Mesh
 from mesh.host.host_record import HostRecord, live_hosts
 from mesh.host.stopping import stop_hosts
 from mesh.server.embedded import server_status
-from mesh.server.ports import any_free, remember
+from mesh.server.ports import remember
 from mesh.server.process_mark import mark_of
 from mesh.server.temporary import TemporaryServer
 from mesh.server.waiting import wait_until
 from mesh.settings.folder import MeshFolder
 from tests.command_line import MESH_PROCESS, run_mesh
+from tests.servers import free_port
 
 pytestmark = [pytest.mark.server, pytest.mark.fault, pytest.mark.timeout(120)]
 
@@ -49,7 +50,6 @@ class Echo(Agent):
 """
 MANIFEST = """
 [host]
-hung_after = 2.0
 grace = 5.0
 [[agents]]
 use = "echo.py"
@@ -121,7 +121,7 @@ async def ask(server: TemporaryServer, mesh: MeshCommand, target: str, **more: A
 async def until_listed(client: Mesh, agent: str) -> None:
     changed = asyncio.Event()
     client.directory.on_change(lambda _: changed.set())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         while agent not in client.directory.agents():
             changed.clear()
             await changed.wait()
@@ -156,8 +156,8 @@ async def test_a_killed_worker_is_off_the_list_at_once_and_soon_back(
     before = workers(team)
     async with Mesh.connect(server.target, namespace=mesh.namespace) as client:  # type: ignore[attr-defined]
         os.kill(before[0], signal.SIGKILL)
-        assert await asyncio.to_thread(wait_until, lambda: workers(team)[0] not in (0, before[0]), 20)
-        assert await asyncio.to_thread(wait_until, lambda: host_in(team).state == "ready", 20)
+        assert await asyncio.to_thread(wait_until, lambda: workers(team)[0] not in (0, before[0]), 40)
+        assert await asyncio.to_thread(wait_until, lambda: host_in(team).state == "ready", 40)
         assert workers(team)[1] == before[1]
         assert await client.ask("echo.1", command="say", text="again") == "heard again"
 
@@ -165,11 +165,12 @@ async def test_a_killed_worker_is_off_the_list_at_once_and_soon_back(
 async def test_a_worker_whose_event_loop_hangs_is_restarted_and_its_log_says_where_it_hung(
     mesh: MeshCommand, team: Path, server: TemporaryServer
 ) -> None:
+    (team / "mesh.toml").write_text(MANIFEST.replace("[host]", "[host]\nhung_after = 2.0"))
     up(mesh, "--host-name", "blue")
     before = workers(team)
     async with Mesh.connect(server.target, namespace=mesh.namespace) as client:  # type: ignore[attr-defined]
         await client.tell("echo.1", command="block")
-        assert await asyncio.to_thread(wait_until, lambda: workers(team)[0] not in (0, before[0]), 30)
+        assert await asyncio.to_thread(wait_until, lambda: workers(team)[0] not in (0, before[0]), 40)
     log = (team / ".mesh" / "logs" / "blue-echo-1.log").read_text()
     assert "no heartbeat for" in log
     assert re.search(r'File ".*echo\.py", line \d+ in block', log)
@@ -238,8 +239,8 @@ async def test_a_process_whose_agent_was_given_up_is_started_anew(
     before = workers(team)
     async with Mesh.connect(server.target, namespace=mesh.namespace) as client:  # type: ignore[attr-defined]
         await client.tell("echo.1", command="spoil")
-        assert await asyncio.to_thread(wait_until, lambda: workers(team)[0] not in (0, before[0]), 30)
-        assert await asyncio.to_thread(wait_until, lambda: host_in(team).state == "ready", 30)
+        assert await asyncio.to_thread(wait_until, lambda: workers(team)[0] not in (0, before[0]), 40)
+        assert await asyncio.to_thread(wait_until, lambda: host_in(team).state == "ready", 40)
         await until_listed(client, "echo")
         assert await client.ask("echo.1", command="pid") == workers(team)[0]
     assert "crashed too often, the last time of Poisoned" in (team / ".mesh/logs/blue-echo-1.log").read_text()
@@ -251,14 +252,14 @@ async def test_a_host_answers_for_itself_in_the_mesh(mesh: MeshCommand, team: Pa
         await client.ask("echo", command="say", text="hi")
         record = await client.ask("host.blue", command="ps")
         assert [process["process"] for process in record["processes"]] == ["blue-echo-1", "blue-echo-2"]
-        assert await asyncio.to_thread(wait_until, lambda: '"agent.call"' in logs_of(team), 10)
+        assert await asyncio.to_thread(wait_until, lambda: '"agent.call"' in logs_of(team), 30)
         (line,) = await client.ask("host.blue", command="logs", agent="echo")
         assert (line["command"], line["exit_status"]) == ("say", "success")
         assert await client.ask("host.blue", command="logs", correlation="other") == []
         pid = host_in(team).pid
         await client.ask("host.blue", command="drain")
     mark = mark_of(pid)
-    assert mark is None or mark.wait(20)
+    assert mark is None or mark.wait(40)
     assert live_hosts(MeshFolder.of(team)) == []
 
 
@@ -281,7 +282,7 @@ def test_a_host_in_the_foreground_drains_on_a_signal_and_ends_with_zero(
         pids = workers(team)
         host.send_signal(number)
         said = host.stderr.read()
-    assert host.wait(20) == 0, said
+    assert host.wait(60) == 0, said
     assert [mark_of(pid) for pid in pids] == [None, None]
 
 
@@ -320,15 +321,15 @@ async def test_without_a_configured_server_the_embedded_one_is_started_kept_aliv
     mesh: MeshCommand, team: Path
 ) -> None:
     folder = MeshFolder.of(team).create()
-    remember(folder.server / "port", any_free())
+    remember(folder.server / "port", free_port())
     up(mesh, "--namespace", "default", NATS_URL="")
     before = server_status(folder)
     assert before is not None
     os.kill(before.pid, signal.SIGKILL)
-    assert await asyncio.to_thread(wait_until, lambda: _another(folder, before.pid), 20)
+    assert await asyncio.to_thread(wait_until, lambda: _another(folder, before.pid), 40)
     async with Mesh.connect(before.url) as client:
         await until_listed(client, "echo")
-        assert await client.ask("echo", command="say", text="back", timeout=20) == "heard back"
+        assert await client.ask("echo", command="say", text="back", timeout=40) == "heard back"
     assert mesh("down", NATS_URL="").returncode == 0
     assert server_status(folder) is None
     assert not folder.server_file.exists()
@@ -344,7 +345,7 @@ async def test_changed_code_is_loaded_anew_with_reload(mesh: MeshCommand, team: 
     before = workers(team)
     (team / "echo.py").write_text(ECHO.replace("WORD", "newly heard"))
     assert await asyncio.to_thread(
-        wait_until, lambda: not set(workers(team)) & {0, *before} and host_in(team).state == "ready", 30
+        wait_until, lambda: not set(workers(team)) & {0, *before} and host_in(team).state == "ready", 40
     )
     assert await ask(server, mesh, "echo", command="say", text="hi") == "newly heard hi"
 
@@ -355,8 +356,8 @@ async def test_a_host_that_is_killed_leaves_no_orphan_and_can_be_started_again_a
     up(mesh, "--host-name", "blue")
     host, before = host_in(team), workers(team)
     os.kill(host.pid, signal.SIGKILL)
-    host.mark.wait(10)
+    host.mark.wait(40)
     up(mesh, "--host-name", "blue")
     assert not set(before) & set(workers(team))
-    assert [mark is None or mark.wait(20) for mark in map(mark_of, before)] == [True, True]
+    assert [mark is None or mark.wait(40) for mark in map(mark_of, before)] == [True, True]
     assert await ask(server, mesh, "echo.1", command="say", text="hi") == "heard hi"

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.fault
 FULL_DISK = Path("/dev/full")
 
 
-async def until(condition: Callable[[], bool], supervisor: Supervisor, timeout: float = 15.0) -> None:
+async def until(condition: Callable[[], bool], supervisor: Supervisor, timeout: float = 40.0) -> None:
     """Wait for a condition, looking after every change."""
     changed = asyncio.Event()
     supervisor.on_change(changed.set)
@@ -35,7 +35,7 @@ async def until(condition: Callable[[], bool], supervisor: Supervisor, timeout: 
 
 
 async def until_it_beats(supervisor: Supervisor) -> None:
-    await until_true(lambda: supervisor.keepers[0].last is not None, timeout=15)
+    await until_true(lambda: supervisor.keepers[0].last is not None)
 
 
 def full_disk() -> TextIO:
@@ -43,7 +43,7 @@ def full_disk() -> TextIO:
 
 
 async def until_logged(folder: MeshFolder, token: str, pattern: str) -> re.Match[str]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(40):
         while True:
             found = re.search(pattern, "\n".join(last_lines(folder.logs / f"{token}.log", 50)))
             if found:
@@ -54,7 +54,7 @@ async def until_logged(folder: MeshFolder, token: str, pattern: str) -> re.Match
 async def test_every_process_becomes_ready_under_its_stable_token(supervise: MakeSupervisor) -> None:
     supervisor = supervise(entry(instances=3, processes=2), entry(name="other"))
     supervisor.start()
-    await supervisor.until_ready(15)
+    await supervisor.until_ready(40)
     told = {keeper.plan.token: [each.instance for each in keeper.hosted] for keeper in supervisor.keepers}
     assert told == {"h-stub-1": ["1", "3"], "h-stub-2": ["2"], "h-other-1": ["1"]}
 
@@ -62,9 +62,9 @@ async def test_every_process_becomes_ready_under_its_stable_token(supervise: Mak
 async def test_draining_lets_everybody_finish_and_leaves_nobody(supervise: MakeSupervisor) -> None:
     supervisor = supervise(entry(instances=2))
     supervisor.start()
-    await supervisor.until_ready(15)
+    await supervisor.until_ready(40)
     pids = [keeper.pid for keeper in supervisor.keepers]
-    await supervisor.drain(5)
+    await supervisor.drain(30)
     assert [keeper.state for keeper in supervisor.keepers] == ["stopped", "stopped"]
     assert [mark_of(pid) for pid in pids] == [None, None]
 
@@ -72,7 +72,7 @@ async def test_draining_lets_everybody_finish_and_leaves_nobody(supervise: MakeS
 async def test_a_killed_process_is_started_again_and_its_sibling_never_notices(supervise: MakeSupervisor) -> None:
     supervisor = supervise(entry(instances=2))
     supervisor.start()
-    await supervisor.until_ready(15)
+    await supervisor.until_ready(40)
     victim, sibling = supervisor.keepers
     first, second = victim.pid, sibling.pid
     os.kill(first, signal.SIGKILL)
@@ -84,7 +84,7 @@ async def test_a_process_that_keeps_crashing_is_given_up_loudly(supervise: MakeS
     supervisor = supervise(entry("crash-before-ready"))
     supervisor.start()
     with pytest.raises(NotReady, match=r"h-stub-1 is given-up: ended 4 times within 10 s.*exit status 3"):
-        await supervisor.until_ready(15)
+        await supervisor.until_ready(40)
     await supervisor.until_hopeless()
     assert "GIVEN UP" in supervisor.screen.getvalue()  # type: ignore[attr-defined]
 
@@ -93,7 +93,7 @@ async def test_a_process_that_says_it_is_hopeless_is_not_tried_again(supervise: 
     supervisor = supervise(entry("fail"))
     supervisor.start()
     with pytest.raises(NotReady, match="cannot load x"):
-        await supervisor.until_ready(15)
+        await supervisor.until_ready(40)
     assert supervisor.keepers[0].restarts.count == 0
 
 
@@ -101,13 +101,13 @@ async def test_a_process_that_is_never_ready_is_killed_and_tried_again(supervise
     supervisor = supervise(entry("never-ready"), start_timeout=0.3)
     supervisor.start()
     with pytest.raises(NotReady, match=r"not ready within 0\.3 s"):
-        await supervisor.until_ready(15)
+        await supervisor.until_ready(40)
 
 
 async def test_a_hung_process_is_killed_and_started_again(supervise: MakeSupervisor, tmp_path: Path) -> None:
     supervisor = supervise(entry("hang"), hung_after=0.6)
     supervisor.start()
-    await supervisor.until_ready(15)
+    await supervisor.until_ready(40)
     keeper = supervisor.keepers[0]
     await until(lambda: keeper.state == "waiting", supervisor)
     assert "no heartbeat" in keeper.reason
@@ -117,7 +117,7 @@ async def test_a_hung_process_is_killed_and_started_again(supervise: MakeSupervi
 async def test_a_frozen_process_is_killed_and_started_again(supervise: MakeSupervisor) -> None:
     supervisor = supervise(entry(), hung_after=0.6)
     supervisor.start()
-    await supervisor.until_ready(15)
+    await supervisor.until_ready(40)
     keeper = supervisor.keepers[0]
     frozen = keeper.pid
     os.kill(frozen, signal.SIGSTOP)
@@ -128,7 +128,7 @@ async def test_a_frozen_process_is_killed_and_started_again(supervise: MakeSuper
 async def test_a_process_that_will_not_go_is_killed_after_its_grace(supervise: MakeSupervisor) -> None:
     supervisor = supervise(entry("stubborn"))
     supervisor.start()
-    await supervisor.until_ready(15)
+    await supervisor.until_ready(40)
     pid = supervisor.keepers[0].pid
     await supervisor.drain(0.3)
     assert mark_of(pid) is None
@@ -137,11 +137,14 @@ async def test_a_process_that_will_not_go_is_killed_after_its_grace(supervise: M
 async def test_what_a_process_started_dies_with_it(supervise: MakeSupervisor, folder: MeshFolder) -> None:
     supervisor = supervise(entry("children"))
     supervisor.start()
-    await supervisor.until_ready(15)
+    await supervisor.until_ready(40)
     grandchild = mark_of(int((await until_logged(folder, "h-stub-1", r"child (\d+)"))[1]))
     assert grandchild is not None
     os.kill(supervisor.keepers[0].pid, signal.SIGKILL)
-    assert await asyncio.to_thread(grandchild.wait, 5)
+    assert await asyncio.to_thread(grandchild.wait, 30)
+    await until_logged(
+        folder, "h-stub-1", r"waiting: was killed by SIGKILL"
+    )  # and not found to hang: its child held its pipes
 
 
 async def test_lines_are_prefixed_on_the_screen_and_kept_in_a_log(
@@ -149,7 +152,7 @@ async def test_lines_are_prefixed_on_the_screen_and_kept_in_a_log(
 ) -> None:
     supervisor = supervise(entry())
     supervisor.start()
-    await supervisor.until_ready(15)
+    await supervisor.until_ready(40)
     await until_logged(folder, "h-stub-1", "hello from h-stub-1")
     await until_logged(folder, "h-stub-1", "and on stderr")
     assert "h-stub-1 │ hello from h-stub-1" in supervisor.screen.getvalue()  # type: ignore[attr-defined]
@@ -158,7 +161,7 @@ async def test_lines_are_prefixed_on_the_screen_and_kept_in_a_log(
 async def test_an_endless_line_and_control_characters_do_no_harm(supervise: MakeSupervisor, folder: MeshFolder) -> None:
     supervisor = supervise(entry("shout"))
     supervisor.start()
-    await supervisor.until_ready(15)
+    await supervisor.until_ready(40)
     await until_logged(folder, "h-stub-1", re.escape("\x1b[2J"))
     screen = supervisor.screen.getvalue()  # type: ignore[attr-defined]
     assert "\x1b" not in screen
@@ -170,7 +173,7 @@ async def test_the_log_says_what_the_supervisor_did(
 ) -> None:
     supervisor = supervise(entry("once", labels={"mark": str(tmp_path / "mark")}))
     supervisor.start()
-    await supervisor.until_ready(15)
+    await supervisor.until_ready(40)
     await until(lambda: supervisor.keepers[0].restarts.count == 1 and supervisor.ready, supervisor)
     await until_logged(folder, "h-stub-1", r"mesh: waiting: was killed by SIGKILL; again in")
 
@@ -178,10 +181,10 @@ async def test_the_log_says_what_the_supervisor_did(
 async def test_renewing_drains_and_starts_anew_without_counting_a_crash(supervise: MakeSupervisor) -> None:
     supervisor = supervise(entry())
     supervisor.start()
-    await supervisor.until_ready(15)
+    await supervisor.until_ready(40)
     keeper = supervisor.keepers[0]
     before = keeper.pid
-    await keeper.renew(5)
+    await keeper.renew(30)
     await until(lambda: keeper.state == "ready" and keeper.pid != before, supervisor)
     assert keeper.restarts.count == 0
 
@@ -198,11 +201,10 @@ async def test_renewing_brings_back_what_was_given_up(supervise: MakeSupervisor)
 async def test_figures_of_the_last_heartbeat_are_known(supervise: MakeSupervisor) -> None:
     supervisor = supervise(entry())
     supervisor.start()
-    await supervisor.until_ready(15)
+    await supervisor.until_ready(40)
     keeper = supervisor.keepers[0]
-    async with asyncio.timeout(5):
-        while keeper.last is None:  # noqa: ASYNC110 (heartbeats are no change)
-            await asyncio.sleep(0.01)
+    await until_it_beats(supervisor)
+    assert keeper.last is not None
     assert (keeper.last.lag, keeper.last.handled, keeper.last.idle) == (0.001, 3, 1.5)
 
 
@@ -211,8 +213,8 @@ async def test_draining_while_a_process_waits_to_be_started_again_ends_at_once(s
     supervisor.start()
     keeper = supervisor.keepers[0]
     await until(lambda: keeper.state == "waiting", supervisor)
-    async with asyncio.timeout(5):
-        await supervisor.drain(5)
+    async with asyncio.timeout(30):
+        await supervisor.drain(60)
     assert keeper.state == "stopped"
 
 
@@ -222,7 +224,7 @@ async def test_a_full_disk_stops_no_process(supervise: MakeSupervisor, folder: M
     supervisor = supervise(entry("shout"))
     supervisor._console = Console(full_disk())
     supervisor.start()
-    await supervisor.until_ready(15)
+    await supervisor.until_ready(40)
     await until_it_beats(supervisor)  # so what it shouted was read
 
 
@@ -230,7 +232,7 @@ async def test_that_a_log_cannot_be_written_is_said_once(supervise: MakeSupervis
     (folder.logs / "h-stub-1.log").mkdir()
     supervisor = supervise(entry())
     supervisor.start()
-    await supervisor.until_ready(15)
+    await supervisor.until_ready(40)
     await until_it_beats(supervisor)
     assert supervisor.screen.getvalue().count("cannot be written") == 1  # type: ignore[attr-defined]
 
@@ -238,5 +240,5 @@ async def test_that_a_log_cannot_be_written_is_said_once(supervise: MakeSupervis
 async def test_what_cannot_be_spawned_at_all_is_tried_again_and_given_up(supervise: MakeSupervisor) -> None:
     supervisor = supervise(entry(environment={"A=B": "no system takes this name"}))
     supervisor.start()
-    await asyncio.wait_for(supervisor.until_hopeless(), 15)
+    await asyncio.wait_for(supervisor.until_hopeless(), 40)
     assert "cannot be started: illegal environment variable name" in supervisor.keepers[0].reason
