@@ -68,11 +68,11 @@ def worker(terms: Terms) -> type[Agent]:
         async def echo(self, ctx: Context, text: str) -> tuple[str, str]:
             return ctx.process, text
 
-        @command(capability="work.hold", effect=terms.effect, timeout=30)
+        @command(capability="work.hold", effect=terms.effect, timeout=50)
         async def hold(self, name: str) -> str:
             return await held(terms, name)
 
-        @command(timeout=30)
+        @command(timeout=50)
         async def count(self, to: int, name: str = "") -> AsyncIterator[int]:
             for number in range(to):
                 yield number
@@ -96,11 +96,11 @@ class Foreman(Agent):
     name = "foreman"
     capacity = 8
 
-    @command(capability="foreman.subcontract", timeout=20)
+    @command(capability="foreman.subcontract", timeout=50)
     async def subcontract(self, ctx: Context, name: str) -> str:
         return str(await ctx.call("work.hold", name, returns=str))
 
-    @command(capability="foreman.ask", timeout=20)
+    @command(capability="foreman.ask", timeout=50)
     async def ask(self, ctx: Context, name: str) -> str:
         return await ctx.ask("worker", name, command="hold", returns=str)
 
@@ -108,7 +108,7 @@ class Foreman(Agent):
     async def announce(self, ctx: Context, text: str) -> None:
         await ctx.emit("shop.opened", text)
 
-    @command(timeout=20)
+    @command(timeout=50)
     async def direct(self, ctx: Context, worker: str, text: str) -> list[str]:
         """Ask one worker in every way there is; tell who answered."""
         asked = await ctx.ask(f"worker.{worker}", text, command="echo", returns=tuple[str, str])

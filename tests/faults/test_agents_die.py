@@ -19,8 +19,9 @@ from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
 
-AT_ONCE = 2.5
+AT_ONCE = 15.0
 """Seconds: generous for a machine that is busy, and far from every deadline here."""
+DEADLINE = 40.0
 
 
 async def test_who_asked_through_another_agent_hears_of_a_death_at_once(crew: Crew, mesh: Mesh) -> None:
@@ -28,7 +29,7 @@ async def test_who_asked_through_another_agent_hears_of_a_death_at_once(crew: Cr
     await crew.start("boss", agents=("foreman",))
     await listed(mesh, "one")
     await listed(mesh, "boss", agent="foreman")
-    asked = asyncio.ensure_future(mesh.ask("foreman.ask", "held", timeout=20))
+    asked = asyncio.ensure_future(mesh.ask("foreman.ask", "held", timeout=DEADLINE))
     await crew.did("begun-held")
     elapsed = elapsed_since(mesh)
     crew.kill("one")
@@ -42,7 +43,7 @@ async def test_a_subcontract_whose_winner_is_killed_is_given_to_another(crew: Cr
     await crew.start("boss", agents=("foreman",))
     await listed(mesh, "one", "two")
     await listed(mesh, "boss", agent="foreman")
-    asked = asyncio.ensure_future(mesh.call("foreman.subcontract", "held"))
+    asked = asyncio.ensure_future(mesh.call("foreman.subcontract", "held", timeout=DEADLINE))
     [winner] = await crew.did("begun-held")
     elapsed = elapsed_since(mesh)
     crew.kill(winner)
@@ -55,7 +56,7 @@ async def test_a_subcontract_whose_winner_is_killed_is_given_to_another(crew: Cr
 async def test_a_stream_of_a_killed_agent_ends_at_once(crew: Crew, mesh: Mesh) -> None:
     await crew.start("one")
     await listed(mesh, "one")
-    items = mesh.stream("worker", {"to": 2, "name": "held"}, command="count")
+    items = mesh.stream("worker", {"to": 2, "name": "held"}, command="count", timeout=DEADLINE)
     assert [await anext(items), await anext(items)] == [0, 1]
     elapsed = elapsed_since(mesh)
     crew.kill("one")
@@ -110,7 +111,7 @@ async def test_killing_the_owner_and_its_winner_together_loses_no_job_and_does_n
     for name in doomed:
         crew.kill(name)
     crew.let("second")
-    result = await job.result(20)
+    result = await job.result(40)
     assert len(crew.effects("step")) == len(crew.effects("done-first")) == len(crew.effects("done-second")) == 1
     assert result == [*crew.effects("step"), *crew.effects("done-first"), *crew.effects("done-second")]
     assert result[-1] not in doomed
@@ -125,7 +126,7 @@ async def test_a_step_whose_winner_is_killed_is_done_by_another_and_the_ledger_s
     crew.kill(winner)
     crew.let("held")
     other = ({"one", "two"} - {winner}).pop()
-    assert (await job.result(20))[1:] == [other]
+    assert (await job.result(40))[1:] == [other]
     state: JobState = await job.state()
     awards = state.steps["held"].awards
     assert [each.winner.partition(".")[0] for each in awards] == [winner, other]

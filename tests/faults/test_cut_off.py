@@ -33,13 +33,11 @@ async def test_the_work_of_an_agent_that_is_cut_off_is_done_elsewhere_and_it_com
     await crew.start("far", url=cable.url)
     await listed(mesh, "far")
     called = asyncio.ensure_future(mesh.call("work.hold", "held"))
-    asked = asyncio.ensure_future(mesh.ask("worker.far", "held", command="hold", timeout=20))
+    asked = asyncio.ensure_future(mesh.ask("worker.far", "held", command="hold", timeout=50))
     await crew.did("begun-held")
     await crew.start("near")
     cable.sever()
-    elapsed = elapsed_since(mesh)
-    await listed(mesh, "near")
-    assert elapsed() < 8
+    await listed(mesh, "near", within=20)  # by its lease: the server's own pings would take thirty seconds
     with pytest.raises(MeshError):
         await asked
     crew.let("held")
@@ -63,15 +61,15 @@ async def test_an_owner_that_is_cut_off_is_replaced_and_adds_nothing_when_it_is_
     cable.sever()
     await listed(mesh, "near", agent="jobs")
     crew.let("first", "second")
-    result = await job.result(20)
+    result = await job.result(40)
     cable.mend()
     await listed(mesh, "far", "near", agent="jobs")
     state = await job.state()
     assert (state.status, [each.process for each in state.claims]) == ("completed", ["far", "near"])
-    assert await job.result(5) == result == ["far", "worker", "worker"]
+    assert await job.result(30) == result == ["far", "worker", "worker"]
     assert [len(crew.effects(each)) for each in ("step", "done-first", "done-second")] == [1, 1, 1]
     again = await mesh.submit("walk", [])
-    assert len(await again.result(10)) == 1
+    assert len(await again.result(30)) == 1
 
 
 async def test_a_caller_that_is_cut_off_waits_no_longer_than_its_deadlines(crew: Crew, cable: Cable) -> None:
@@ -82,9 +80,9 @@ async def test_a_caller_that_is_cut_off_waits_no_longer_than_its_deadlines(crew:
         elapsed = elapsed_since(far)
         for attempt in (far.ask, far.call):
             with pytest.raises(MeshError):
-                await attempt("work.echo", "x", timeout=0.7)
+                await attempt("work.hold", "x", timeout=0.7)
         with pytest.raises(DeadlineExceeded):
-            await far.ask("worker", "x", command="echo", timeout=0.2)
-        assert elapsed() < 5
+            await far.ask("worker", "x", command="hold", timeout=0.2)
+        assert elapsed() < 25, "far less than the fifty seconds of each command itself"
         cable.mend()
         assert await soon(lambda: far.ask("work.echo", "x")) == ["one", "x"]

@@ -28,7 +28,7 @@ async def test_everything_goes_on_after_the_server_was_killed_in_the_middle_of_i
     heard: list[str] = []
     await mesh.subscribe(lambda event: heard.append(event.payload))
     job = await mesh.submit("walk", ["first", "second"])
-    asks = [asyncio.ensure_future(mesh.ask("worker", "asked", command="hold", timeout=3)) for _ in range(6)]
+    asks = [asyncio.ensure_future(mesh.ask("worker", "asked", command="hold", timeout=6)) for _ in range(6)]
     await crew.did("begun-asked", 6)
     await crew.did("begun-first")
 
@@ -37,7 +37,7 @@ async def test_everything_goes_on_after_the_server_was_killed_in_the_middle_of_i
 
     found = await outcomes(asks)
     assert all(each in ("one", "two", "boss") or isinstance(each, MeshError) for each in found), found
-    result = await job.result(20)
+    result = await job.result(40)
     assert result[1:] == [crew.effects("done-first")[-1], crew.effects("done-second")[-1]]
     assert len(crew.effects("step")) == 1
     await listed(mesh, "one", "two", "boss")
@@ -79,16 +79,16 @@ async def test_what_waits_for_an_answer_never_waits_longer_than_its_deadline(
     await crew.start("one", capacity=8, agents=("worker", "foreman"))
     await listed(mesh, "one")
     elapsed = elapsed_since(mesh)
-    asked = asyncio.ensure_future(mesh.ask("worker", "a", command="hold", timeout=2.5))
-    called = asyncio.ensure_future(mesh.call("work.hold", "b", timeout=2.5))
-    subcontracted = asyncio.ensure_future(mesh.ask("foreman.subcontract", "c", timeout=2.5))
-    stream = mesh.stream("worker", {"to": 1, "name": "d"}, command="count", timeout=2.5)
+    asked = asyncio.ensure_future(mesh.ask("worker", "a", command="hold", timeout=4.0))
+    called = asyncio.ensure_future(mesh.call("work.hold", "b", timeout=4.0))
+    subcontracted = asyncio.ensure_future(mesh.ask("foreman.subcontract", "c", timeout=4.0))
+    stream = mesh.stream("worker", {"to": 1, "name": "d"}, command="count", timeout=4.0)
     assert await anext(stream) == 0
     await asyncio.gather(*(crew.did(f"begun-{name}") for name in "abcd"))
     server.kill()
     found = await outcomes([asked, called, subcontracted, anext(stream)])
     assert [type(each).__mro__[-4] for each in found] == [MeshError] * 4, found
-    assert elapsed() < 5
+    assert elapsed() < 25, "far less than the fifty seconds of each command itself"
     await asyncio.to_thread(server.start)
     crew.let(*"abcd")
     assert (await soon(lambda: mesh.ask("work.echo", "x")))[1] == "x"
@@ -112,7 +112,7 @@ async def test_an_outage_longer_than_a_lease_costs_nobody_its_place(server: Real
 async def test_a_server_that_hangs_and_goes_on_ends_nothing(server: RealServer, crew: Crew, mesh: Mesh) -> None:
     await crew.start("one", "two")
     await listed(mesh, "one", "two")
-    asked = asyncio.ensure_future(mesh.ask("worker", "held", command="hold", timeout=10))
+    asked = asyncio.ensure_future(mesh.ask("worker", "held", command="hold", timeout=40))
     await crew.did("begun-held")
     server.freeze()
     await stopped(server.pid)

@@ -54,7 +54,7 @@ class Foreigner:
         await self.client.publish(
             f"{ROOT}.rpc.{process}.worker.{process}.foreigner", data, reply=f"{ROOT}.rep.foreigner.{process}.{token}"
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             answer = await answers.get()
         await heard.unsubscribe()
         self.seen.append(json.loads(answer))
@@ -171,7 +171,7 @@ async def test_journal_entries_with_fields_that_nobody_knows_are_read(crew: Crew
     await listed(mesh, "one")
     crew.let("held")
     job = await mesh.submit("walk", ["held"])
-    result = await job.result(10)
+    result = await job.result(30)
     subjects = mesh.peer.subjects
     stored = await mesh.peer.store.read(subjects.job_stream(shard_of(job.id)), subjects.job("default", job.id))
     previous = 0
@@ -182,7 +182,7 @@ async def test_journal_entries_with_fields_that_nobody_knows_are_read(crew: Crew
         acked = await raw.jetstream().publish(subjects.job("default", "copy"), json.dumps(entry).encode())
         previous = acked.seq
     copy = mesh.job("copy")
-    assert await copy.result(5) == result
+    assert await copy.result(30) == result
     state, original = await copy.state(), await job.state()
     assert (state.status, list(state.steps), state.void) == (original.status, list(original.steps), original.void)
 
@@ -228,6 +228,6 @@ async def test_jobs_go_on_across_releases_and_events_are_heard_by_both(both: Non
     crew.kill(owner)
     crew.let("second")
     other = ({"old", "new"} - {owner}).pop()
-    result = await job.result(20)
+    result = await job.result(40)
     assert (result[0], result[2]) == (owner, other) or result[2] == other
     assert len(crew.effects("step")) == len(crew.effects("done-first")) == len(crew.effects("done-second")) == 1
