@@ -164,16 +164,25 @@ class Review(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 def confirmed(reports: Iterable[Report]) -> tuple[list[Finding], list[Artifact]]:
-    """The findings that a gate has passed, and the artifacts that none has."""
+    """The findings that a gate has passed, and the artifacts that none has, or that are no findings."""
     passed: list[Finding] = []
     doubted: list[Artifact] = []
     for report in reports:
         for artifact in report.findings:
-            if artifact.verified:
-                passed.append(from_artifact(artifact))
+            finding = _confirmed(artifact)
+            if finding is not None:
+                passed.append(finding)
             else:
                 doubted.append(artifact)
     return passed, doubted
+
+
+def _confirmed(artifact: Artifact) -> Finding | None:
+    """Whoever won a part of the review may be of another version, or somebody else's altogether."""
+    try:
+        return from_artifact(artifact) if artifact.verified else None
+    except ValueError:
+        return None
 
 
 def as_json(review: Review) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ KILLED = 5.0
 CHUNK = 65_536
 MEMORY = 4 * 1024**3
 """Bytes of address space for one program."""
+CORES = os.cpu_count() or 1
 
 
 class TooSlow(Exception):
@@ -81,7 +83,7 @@ async def run(
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
-    _limit(process.pid)
+    _limit(process.pid, timeout)
     try:
         async with asyncio.timeout(timeout):
             _, output, errors = await _all_of(
@@ -97,13 +99,16 @@ async def run(
     return Ended(code, output, errors.decode("utf-8", "replace"))
 
 
-def _limit(pid: int) -> None:
-    """A program that a strange file drives mad ends by itself, not by taking the host's memory. Where prlimit exists."""
+def _limit(pid: int, timeout: float) -> None:
+    """A program that a strange file drives mad ends by itself, not by taking the host's memory, nor by computing for ever when
+    we are killed before we kill it. Where prlimit exists."""
     if sys.platform == "linux":
         import resource
 
         with contextlib.suppress(ProcessLookupError, PermissionError):
             resource.prlimit(pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
+            seconds = math.ceil(timeout * CORES) + 1
+            resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds))
             resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
 
 

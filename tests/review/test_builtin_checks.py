@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from mesh.actors.declaring.definition import Agent
 from mesh.agents.review import specialists, team
 from mesh.agents.review.analysers.builtin import builtin
+from mesh.agents.review.builtin import secrets, security
 from mesh.agents.review.calibration import BUILTIN as BUILTIN_BIDS
 from mesh.agents.review.calibration import QUICK as QUICK_BIDS
 from mesh.agents.review.changes import ChangeSet, Hunk, ReviewRequest
@@ -176,6 +179,31 @@ async def test_secrets_are_seen_in_any_kind_of_file_and_never_shown(line: str) -
     result = await inspect(*change_set(changed("deploy.yaml", None, f"{line}\n")), [builtin("security")])
     assert [finding.topic for finding in result.findings] == ["hardcoded-secret"]
     assert FAKE not in repr(result)
+
+
+@pytest.mark.timeout(20)
+def test_a_line_of_telling_words_without_a_value_takes_no_time() -> None:
+    assert list(secrets.check_text(("token" * 400 + "\n") * 600, python=False)) == []
+
+
+def test_a_long_sum_is_walked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each of its terms is a minute and a half for two hundred kilobytes."""
+    tree, walk, walked = ast.parse("x = " + "a + " * 500 + "a\n"), ast.walk, 0
+
+    def counted(node: ast.AST) -> Iterator[ast.AST]:
+        nonlocal walked
+        for each in walk(node):
+            walked += 1
+            yield each
+
+    monkeypatch.setattr(security.ast, "walk", counted)  # type: ignore[attr-defined]
+    assert list(security.check(tree)) == []
+    assert walked < 20_000
+
+
+async def test_a_line_ends_where_python_has_it_end() -> None:
+    """A lone carriage return does, too: what is behind a remark then is code, though nobody sees it."""
+    assert await found("logic", "import sys  # used below\rimport os\rprint(sys)\r") == ["unused-import"]
 
 
 @pytest.mark.parametrize(

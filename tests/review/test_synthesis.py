@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,6 +122,18 @@ def test_a_model_that_agrees_adds_weight_and_its_other_way_out_is_kept_on_record
     (joined,) = made.findings
     assert (joined.rule, joined.suggestion, joined.confidence.basis) == ("ruff:B006", "Default to None.", "rule")
     assert [conflict.dropped for conflict in made.conflicts] == ["Use a tuple. (model:review)"]
+
+
+@pytest.mark.parametrize("content", [{}, {"severity": "worst"}, None, "text", {"line": "x"}])
+def test_an_artifact_that_is_no_finding_is_kept_apart_and_the_rest_is_a_review(content: object) -> None:
+    """Any agent may win a part of a review; one of another version must not cost the others' findings."""
+    good = report("security", finding("bandit:B602"))
+    (artifact,) = good.findings
+    bad = msgspec.structs.replace(artifact, content=content)
+    other = msgspec.structs.replace(artifact, kind="poem")
+    made = review(good, msgspec.structs.replace(good, findings=(bad, other)))
+    assert len(made.findings) == 1
+    assert made.quarantined == (bad, other)
 
 
 def test_what_no_gate_has_passed_is_kept_apart() -> None:

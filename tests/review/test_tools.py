@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import os
 import sys
 import threading
 from pathlib import Path
@@ -346,6 +348,15 @@ async def test_a_program_that_wants_all_memory_gets_an_error(tmp_path: Path) -> 
     script = "import time; time.sleep(0.2); bytearray(6 * 1024**3)"
     ended = await run([sys.executable, "-c", script], cwd=tmp_path, env=bare_environment(tmp_path), timeout=20)
     assert "MemoryError" in ended.errors
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are set with prlimit")
+async def test_a_program_that_outlives_us_does_not_compute_for_ever(tmp_path: Path) -> None:
+    """Whoever started it may be killed, and it is in a session of its own: nobody else ends it."""
+    script = "import resource, time; time.sleep(0.2); print(resource.getrlimit(resource.RLIMIT_CPU))"
+    ended = await run([sys.executable, "-c", script], cwd=tmp_path, env=bare_environment(tmp_path), timeout=20)
+    soft, _ = ast.literal_eval(ended.output.decode())
+    assert 20 <= soft <= 20 * ((os.cpu_count() or 1) + 1)
 
 
 async def test_a_program_that_says_too_much_is_killed(tmp_path: Path) -> None:

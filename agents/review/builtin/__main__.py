@@ -52,7 +52,7 @@ def seen(part: str, path: str, text: str) -> Iterator[Seen]:
 
 def rows(part: str, path: str) -> Iterator[dict[str, object]]:
     """One file's lines of output."""
-    text = Path(path).read_bytes().decode("utf-8-sig", "replace").replace("\r\n", "\n")
+    text = Path(path).read_bytes().decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
     try:
         lines = text.split("\n")
         for each in seen(part, path, text):

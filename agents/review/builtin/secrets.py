@@ -20,8 +20,9 @@ _WORDS = r"passwd|password|passphrase|pwd|secret|token|api[_-]?key|access[_-]?ke
 _NAME = re.compile(rf"(?:^|[_.-]|(?<=[a-z]))(?:{_WORDS})s?(?:$|[_.-])", re.I)
 _SURE = re.compile(r"pass|pwd|secret", re.I)
 """Words beside which any text is believed; a token or a key must look like one."""
+_WORD = re.compile(_WORDS, re.I)
 _ASSIGNED = re.compile(
-    rf"""^\s*(?:export\s+|-\s+)?["']?(?P<name>[\w.-]*(?:{_WORDS})[\w.-]*)["']?\s*[:=]\s*(?P<quote>["']?)(?P<value>[^\s"'#,]{{4,}})""",
+    r"""^\s*(?:export\s+|-\s+)?["']?(?P<name>[\w.-]+)["']?\s*[:=]\s*(?P<quote>["']?)(?P<value>[^\s"'#,]{4,})""",
     re.I,
 )
 _PLACEHOLDER = re.compile(
@@ -48,7 +49,7 @@ def check_text(text: str, *, python: bool) -> Iterator[Seen]:
         form = next((what for what, pattern in _FORMS.items() if pattern.search(line)), None)
         if form is not None:
             yield Seen(RULE, number, f"It looks like {form}", "high", confidence=0.9)
-        elif not python and (match := _ASSIGNED.match(line)) and _plausible(match["value"], any_text=_sure(match)):
+        elif not python and (match := _ASSIGNED.match(line)) and _tells(match):
             yield Seen(RULE, number, f"Possible secret in the source: {match['name']}", "high", confidence=0.7)
 
 
@@ -61,8 +62,9 @@ def check_python(tree: ast.Module) -> Iterator[Seen]:
                 yield at(value, RULE, f"Possible secret in the source: {name}", "high", confidence=0.75)
 
 
-def _sure(match: re.Match[str]) -> bool:
-    return bool(match["quote"] and _SURE.search(match["name"]))
+def _tells(match: re.Match[str]) -> bool:
+    sure = bool(match["quote"] and _SURE.search(match["name"]))
+    return bool(_WORD.search(match["name"])) and _plausible(match["value"], any_text=sure)
 
 
 def _pairs(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:

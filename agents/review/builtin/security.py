@@ -33,8 +33,8 @@ def check(tree: ast.Module) -> Iterator[Seen]:
             yield at(node, "bind-all", "It listens on every address of the machine")
         if node not in inner:
             yield from _query(node)
-        if isinstance(node, ast.BinOp | ast.JoinedStr):
-            inner.update(ast.walk(node))
+            if isinstance(node, ast.BinOp | ast.JoinedStr):
+                inner.update(ast.walk(node))
 
 
 def is_text(node: ast.AST, text: str) -> bool:
