@@ -21,7 +21,7 @@ from mesh.protocols.commitment import AwardReceived, Commitment, Finished
 from mesh.protocols.errors import Unavailable
 
 REMEMBERED = 100_000
-"""Awards kept at most; a book that is full of awards whose deadline has not come takes no more."""
+"""Awards kept at most; a book that is full of awards whose deadline has not come takes no more, and forgets whom it tells so."""
 CONTENT = 64 * 1024 * 1024
 """Bytes of results kept at most."""
 GRACE = 1.0
@@ -87,6 +87,8 @@ class Commitments:
         proposal = received.proposal
         bid = self.bids.take(proposal, received.seat, received.asker.process, now) if proposal else None
         why = self._obstacle(received, bid, room, now)
+        if why is not None and len(self._awards) >= self._remembered:
+            return [Decline(received, *why)]
         if bid is None:
             bid = Commitment.standing(received, now)
         else:

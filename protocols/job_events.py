@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from mesh.protocols.envelope import NULL
 from mesh.protocols.errors import JournalCorrupt
 from mesh.protocols.job_facts import JobEvent, JobStatus, Onward, StepKind, Value
 from mesh.protocols.job_history_events import Archived, FlagRead, Forked, PatchMarker, Snapshot
@@ -159,7 +160,8 @@ def encode_entry(entry: Entry) -> bytes:
 
 
 def decode_entry(data: bytes) -> Entry:
-    """The entry in `data`; events that this release does not know become `Unknown`.
+    """The entry in `data`; events that this release does not know become `Unknown`, and the head is without waits of a kind
+    that it does not know.
 
     Raises:
         JournalCorrupt: it is no entry at all.
@@ -172,10 +174,27 @@ def decode_entry(data: bytes) -> Entry:
         plain = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
         events = tuple(_known(each) for each in _loose_decoder.decode(data).events)
         plain["events"] = msgspec.Raw(b"[]")
+        plain["head"] = _known_head(plain.get("head", NULL))
         entry = _decoder.decode(_encoder.encode(plain))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise JournalCorrupt(f"a stored message is not a journal entry: {error}") from None
     return msgspec.structs.replace(entry, events=events)
+
+
+def _known_head(data: msgspec.Raw) -> msgspec.Raw:
+    head = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    if "waits" in head:
+        waits = msgspec.json.decode(head["waits"], type=list[msgspec.Raw])
+        head["waits"] = msgspec.Raw(_encoder.encode([each for each in waits if _is_known(each)]))
+    return msgspec.Raw(_encoder.encode(head))
+
+
+def _is_known(wait: msgspec.Raw) -> bool:
+    try:
+        msgspec.json.decode(wait, type=OpenWait)
+    except (msgspec.MsgspecError, ValueError):
+        return False
+    return True
 
 
 def _known(data: msgspec.Raw) -> Event:

@@ -184,6 +184,8 @@ def misplaced(head: JobHead | None, job: str, sequence: int, epoch: int, entry: 
     """Why the entry cannot stand at this place of the journal, or nothing."""
     if entry.previous != sequence:
         return f"it follows message {entry.previous}, the last one is {sequence}"
+    if not entry.events:
+        return "it has no events"
     claims = [event.process for event in entry.events if isinstance(event, OwnerClaimed)]
     if len(claims) > 1 or (claims and claims[0] != entry.owner):
         return f"{entry.owner or 'nobody'} cannot claim for {' and '.join(claims)}"
@@ -201,8 +203,6 @@ def misplaced(head: JobHead | None, job: str, sequence: int, epoch: int, entry: 
 def illegal(status: str, known: Callable[[Family, str], str | None], events: tuple[Event, ...]) -> str:
     """Which of the events may not follow, and why, or nothing. `known` tells where a step, a wait or a compensation is, by its
     key; None before it began."""
-    if not events:
-        return "it has no events"
     changed: dict[tuple[Family, str], str] = {}
     for event in events:
         tag = tag_of(event)

@@ -253,6 +253,8 @@ class Participant:
     def _not_taken(
         self, commitment: Commitment, inbound: Inbound, act: AcceptProposal, seat: Seat, error: MeshError
     ) -> None:
+        if not commitment.active:  # it was cancelled while it waited
+            return
         if isinstance(error, CallCycle | TooManyHops):
             self._failed(commitment, inbound.envelope, seat, error)
             return

@@ -9,7 +9,7 @@ import pytest
 
 from mesh.protocols.acts import CallForProposal, Confirm, InformResult
 from mesh.protocols.errors import DeadlineExceeded, Killed, NoBids
-from mesh.protocols.policies import Switch, What
+from mesh.protocols.policies import RateLimit, Switch, What
 from mesh.protocols.ports import KeyValue
 from mesh.testing.virtual_time import until
 from tests.contract_net.market_place import MarketPlace
@@ -253,3 +253,25 @@ async def test_who_is_taken_away_while_it_is_hosted_leaves_nobody_listening(plac
     with pytest.raises(NoBids, match="nobody listens"):
         await place.contract(0.0, mode="broadcast")
     assert place.clock.monotonic() - at < 0.1, "the server says so"
+
+
+async def test_what_is_cancelled_while_it_waits_for_its_ration_is_out_of_everybodys_way(
+    place: MarketPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever leaves tells all that wait so; one that was not waiting any more kept the others from hearing of it."""
+    worker, initiator = await place.worker("a"), await stranger(place)
+    limit = RateLimit(agent="worker", calls=600.0)
+    worker.peer.policy._heard(KeyValue(key=limit.key, value=msgspec.json.encode(limit), revision=1))
+
+    async def away(**names: str) -> None:
+        await asyncio.sleep(60.0)
+
+    monkeypatch.setattr(worker.peer.limiter, "take", away)
+    for award in ("w1", "w2"):
+        initiator.accept(award, token=award)
+    await until(lambda: len(worker.peer.rationing._works) == 2)
+    initiator.cancel("w1", token="enough")
+    await initiator.until("inform-done")
+    await place.stop("a")
+    assert (await initiator.until("refuse")).refusals[0].reason == "draining"
+    assert initiator.names() == ["inform-done", "refuse"]
