@@ -303,6 +303,18 @@ def test_a_server_with_much_in_its_store_gets_the_time_to_read_it(
     assert start_server(folder, timeout=0.5).pid
 
 
+def test_the_store_is_looked_through_before_the_server_changes_it(
+    folder: MeshFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that starts removes folders of accounts without streams: who walks through them meanwhile fails."""
+    order: list[str] = []
+    held, launch = embedded._held, detached
+    monkeypatch.setattr(embedded, "_held", lambda store: order.append("looked") or held(store))
+    monkeypatch.setattr(embedded, "detached", lambda *given: order.append("launched") or launch(*given))
+    start_server(folder)
+    assert order == ["looked", "launched"]
+
+
 def test_the_configuration_is_valid_even_in_a_folder_with_an_awkward_name(tmp_path: Path) -> None:
     awkward = tmp_path / "a \"quoted\" \\ földer '$HOME'"
     awkward.mkdir()
