@@ -5,6 +5,7 @@ Constraints travel on commands and calls, usage travels on replies. Down a chain
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -44,6 +45,19 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     tool_calls: int = 0
     duration: float = 0.0
     exit_status: Literal["", "success", "semantic_failure", "exception"] = ""
+
+    @classmethod
+    def told(cls, *, tokens_in: int = 0, tokens_out: int = 0, money: float = 0.0, tool_calls: int = 0) -> Usage:
+        """What somebody's own code says it consumed, in the types of the wire: an answer with others could not be read.
+
+        Raises:
+            ValueError: less than nothing, or no number; says which.
+        """
+        said = {"tokens_in": tokens_in, "tokens_out": tokens_out, "money": money, "tool_calls": tool_calls}
+        wrong = [f"{name}={value}" for name, value in said.items() if not 0 <= value < inf]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: what was used is a number of at least 0")
+        return cls(tokens_in=int(tokens_in), tokens_out=int(tokens_out), money=float(money), tool_calls=int(tool_calls))
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

@@ -112,6 +112,20 @@ async def test_the_error_of_a_subcontract_arrives_as_its_own_type(place: MarketP
         await place.contract("x", capability="pass-on")
 
 
+async def test_a_use_that_cannot_be_told_fails_where_it_is_reported(place: MarketPlace) -> None:
+    """And not as an answer that whoever waits cannot read."""
+
+    @agent(capability="priced")
+    async def priced(ctx: Context, price: str) -> str:
+        ctx.use(tokens_in=len(price) / 2, money=float(price))  # type: ignore[arg-type]
+        return price
+
+    await place.host(priced, process="a")
+    assert (await place.contract("0.50", capability="priced")).usage.tokens_in == 2
+    with pytest.raises(HandlerFailed, match="ValueError: money"):
+        await place.contract("nan", capability="priced")
+
+
 @agent(capability="count", timeout=5.0)
 async def count(ctx: Context, upto: int) -> AsyncIterator[int]:
     ctx.progress({"of": upto})

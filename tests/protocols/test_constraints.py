@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,3 +76,25 @@ def test_no_number_at_all_is_no_limit_but_a_mistake(limit: str) -> None:
     """On the wire it would be null: no limit."""
     with pytest.raises(ValueError, match=limit):
         Budget(**{limit: float("nan")})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"money": float("nan")},
+        {"money": -0.1},
+        {"money": float("inf")},
+        {"tokens_in": -1},
+        {"tokens_out": float("nan")},
+    ],
+)
+def test_whoever_tells_of_a_use_that_cannot_be_is_told_so(told: dict[str, float]) -> None:
+    """On the wire no number is null, and the answer in which it stands could not be read."""
+    with pytest.raises(ValueError, match=r"money|tokens"):
+        Usage.told(**told)  # type: ignore[arg-type]
+
+
+def test_what_is_told_of_a_use_is_read_as_that() -> None:
+    usage = Usage.told(tokens_in=12.0, money=Decimal("0.25"), tool_calls=True)  # type: ignore[arg-type]
+    assert usage == Usage(tokens_in=12, money=0.25, tool_calls=1)
+    assert msgspec.json.decode(msgspec.json.encode(usage), type=Usage) == usage

@@ -131,8 +131,12 @@ class Context:
     # -- tell what happens
 
     def use(self, *, tokens_in: int = 0, tokens_out: int = 0, money: float = 0.0, tool_calls: int = 0) -> None:
-        """Report what was consumed; it adds up, and travels with the reply."""
-        self.usage += Usage(tokens_in=tokens_in, tokens_out=tokens_out, money=money, tool_calls=tool_calls)
+        """Report what was consumed; it adds up, and travels with the reply.
+
+        Raises:
+            ValueError: less than nothing, or no number.
+        """
+        self.usage += Usage.told(tokens_in=tokens_in, tokens_out=tokens_out, money=money, tool_calls=tool_calls)
 
     def tool(self, name: str, *, timeout: float = TOOL_TIMEOUT, ignore: Ignore = ()) -> ToolCall:
         """Around one call of something outside the mesh: `async with ctx.tool("stripe.charge"): …`.
