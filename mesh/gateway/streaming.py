@@ -53,8 +53,8 @@ async def _follow(gateway: Gateway, response: web.StreamResponse, handle: JobHan
     It is folded from its first entry, for only then is it known which entries are void.
     """
     state = JobState()
-    async with aclosing(handle.follow(state)) as records:
-        async for record in _or_silence(gateway, records):
+    async with aclosing(handle.follow(state)) as records, aclosing(_or_silence(gateway, records)) as heard:
+        async for record in heard:
             await _write(gateway, response, b"".join(blocks(record, read)) if record is not None else HEARTBEAT)
     if not state.terminal:
         await _write(gateway, response, LEAVING)

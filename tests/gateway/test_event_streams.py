@@ -125,6 +125,22 @@ async def test_what_goes_wrong_in_the_middle_ends_the_stream_and_nothing_else_st
     assert job["job"] in said.getMessage()
 
 
+async def test_whoever_hangs_up_while_nothing_happens_is_no_news(
+    url: str, workers: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The journal is being waited for at that moment: it is let go of first, and then closed."""
+    async with gateway_on(url, limits=Limits(heartbeat=0.05, grace=5.0)) as gate:
+        job = await gate.submit("acme", "hold", "hung-up")
+        answer = await gate.client.get(gate.site.url + job["links"]["events"])
+        heard = ""
+        while ": still here" not in heard:
+            heard += (await answer.content.readany()).decode()
+        answer.close()
+        await until(lambda: gate.gateway.waiting == 0)
+        door("hung-up").set()
+    assert [each for each in caplog.records if each.name == "mesh.gateway"] == []
+
+
 async def test_no_more_may_wait_than_there_are_places(url: str, workers: object) -> None:
     async with gateway_on(url, limits=Limits(streams=1, grace=5.0)) as gate:
         job = await gate.submit("acme", "hold", "places")
