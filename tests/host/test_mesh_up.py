@@ -175,7 +175,7 @@ async def test_a_worker_whose_event_loop_hangs_is_restarted_and_its_log_says_whe
             assert await asyncio.to_thread(wait_until, lambda: host_in(team).state == "ready", 40)
             before = workers(team)
             await client.tell("echo.1", command="block")
-            assert await asyncio.to_thread(wait_until, lambda: workers(team)[0] not in (0, *before), 40)
+            assert await asyncio.to_thread(wait_until, lambda was=before: workers(team)[0] not in (0, *was), 40)
             log = (team / ".mesh" / "logs" / "blue-echo-1.log").read_text()
         assert "no heartbeat for" in log
 
