@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from mesh.actors.admitting.returning import Line
+from mesh.actors.declaring.definition import agent
 from mesh.contract_net.bidding import LINE, Load, bid
 
 
@@ -44,3 +47,14 @@ def test_those_who_are_declined_come_back_one_after_the_other() -> None:
 def test_the_line_has_an_end_for_those_who_gave_up_do_not_say_so() -> None:
     line = Line(LINE)
     assert max(line.place(1.0, now=10.0) for _ in range(100)) == pytest.approx(LINE)
+
+
+@pytest.mark.parametrize("price", [-0.01, math.nan, math.inf, 1e12])
+def test_a_price_that_nobody_could_bid_fails_at_its_definition(price: float) -> None:
+    """Bid after bid would be none; and with no number in it, no heartbeat of its process could be read."""
+
+    async def sell(what: str) -> str:
+        return what
+
+    with pytest.raises(TypeError, match="price"):
+        agent(capability="sell", price=price)(sell)

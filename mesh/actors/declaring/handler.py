@@ -16,6 +16,7 @@ from mesh.actors.declaring.marks import command as command
 from mesh.actors.declaring.marks import every as every
 from mesh.actors.declaring.marks import on_event as on_event
 from mesh.actors.declaring.parameters import Parameters, resolve_hints, where
+from mesh.protocols.acts import ABSURD
 from mesh.protocols.constraints import Effect
 from mesh.protocols.naming.names import check_capability, check_token
 from mesh.registry.records import Capability
@@ -59,6 +60,8 @@ class Handler:
             check_capability(options.capability)
         if not options.seconds > 0:
             raise TypeError(f"{where(function)}: timeout must be more than 0 seconds; every wait ends.")
+        if not 0.0 <= options.price < ABSURD:
+            raise TypeError(f"{where(function)}: price={options.price!r}: money per call is a number of at least 0.")
         way = way_of(function)
         if options.hedge and (options.effect != "pure" or way == "stream"):
             raise TypeError(f"{where(function)}: hedge=True may have it done twice: only effect='pure', and no stream.")
