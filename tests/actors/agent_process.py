@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from mesh.actors.declaring.definition import Agent
 from mesh.actors.declaring.handler import command
 from mesh.actors.peer import Identity, Peer
+from mesh.actors.running.context import Context
 from mesh.clock import SystemClock, SystemIds
 from mesh.settings.target import ServerTarget
 from mesh.transport.connection import connect
@@ -26,6 +27,12 @@ class Worker(Agent):
     async def sleep(self, seconds: float) -> str:
         await asyncio.sleep(seconds)
         return "slept"
+
+    @command(timeout=60)
+    async def doze(self, seconds: float, ctx: Context) -> None:
+        """Says when it begins."""
+        ctx.progress("begun")
+        await asyncio.sleep(seconds)
 
     @command(timeout=30)
     async def count(self, to: int) -> AsyncIterator[int]:

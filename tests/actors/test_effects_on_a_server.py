@@ -85,9 +85,9 @@ async def test_an_outcome_is_gone_after_its_horizon(mesh: Mesh) -> None:
         calls.append(key)
         return len(calls)
 
-    assert await effects.once("k", call, horizon=1) == 1
-    assert await effects.once("k", call, horizon=1) == 1
-    for _ in range(100):
+    assert await effects.once("k", call, horizon=2) == 1
+    assert await effects.once("k", call, horizon=2) == 1
+    for _ in range(300):
         if await effects.look("k") is None:
             break
         await asyncio.sleep(0.1)

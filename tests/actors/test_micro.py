@@ -50,7 +50,7 @@ async def answers(client: Any, subject: str, count: int) -> list[dict[str, Any]]
     inbox = client.new_inbox()
     subscription = await client.subscribe(inbox)
     await client.publish(subject, b"", reply=inbox)
-    found = [msgspec.json.decode((await subscription.next_msg(timeout=5)).data) for _ in range(count)]
+    found = [msgspec.json.decode((await subscription.next_msg(timeout=30)).data) for _ in range(count)]
     with pytest.raises(nats.errors.TimeoutError):
         await subscription.next_msg(timeout=0.05)
     await subscription.unsubscribe()

