@@ -22,6 +22,9 @@ OPEN = ("/healthz", "/readyz")
 LASTING = (get_result, stream_events)
 """These end by themselves: they wait for a job."""
 
+HUNG_UP = 499
+"""What is told of a request whose sender was gone before there was an answer; nobody reads it."""
+
 logger = logging.getLogger("mesh.gateway")
 
 
@@ -53,11 +56,15 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         return problem(error, request.path)
     except web.HTTPException as error:
         return problem(_known(error), request.path)
-    except ConnectionError:
-        raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ConnectionError) and _gone(request):
+            return web.Response(status=HUNG_UP)
         logger.exception("%s %s failed", request.method, request.path)
         return problem(MeshError("something went wrong in the gateway; its log says what"), request.path)
+
+
+def _gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 def _known(error: web.HTTPException) -> MeshError:

@@ -114,7 +114,7 @@ class Gate:
         return dict(answer)
 
     async def result(self, tenant: str, job: str) -> dict[str, Any]:
-        status, answer = await self.ask("GET", f"/v1/{tenant}/jobs/{job}/result?wait=20")
+        status, answer = await self.ask("GET", f"/v1/{tenant}/jobs/{job}/result?wait=30")
         assert status == 200, answer
         return dict(answer)
 

@@ -105,7 +105,7 @@ async def test_a_job_is_kept_while_no_host_of_its_workflow_is_up(gate: Gate, url
     assert "no host of its workflow" in problem["detail"]
     async with Mesh.connect(url, name="seldom") as worker:
         await worker.host_workflow(seldom)
-        state = await gate.mesh.job(job["job"], tenant="late").watch(timeout=20)
+        state = await gate.mesh.job(job["job"], tenant="late").watch(timeout=40)
         assert (state.job, state.status) == (job["job"], "completed")
 
 

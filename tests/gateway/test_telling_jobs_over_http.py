@@ -15,13 +15,13 @@ MINE = f"gateway token {digest_of(TOKEN)[7:15]}"
 
 async def awaited(gate: Gate, job: str) -> None:
     """Wait until the job waits for somebody."""
-    await gate.mesh.job(job, tenant="acme").watch(timeout=20, until=lambda state: bool(state.open_waits))
+    await gate.mesh.job(job, tenant="acme").watch(timeout=40, until=lambda state: bool(state.open_waits))
 
 
 async def test_a_job_is_paused_resumed_and_cancelled(gate: Gate) -> None:
     job = await gate.submit("acme", "hold", "telling")
     path = job["links"]["self"]
-    await gate.mesh.job(job["job"], tenant="acme").watch(timeout=20, until=lambda state: "first" in state.steps)
+    await gate.mesh.job(job["job"], tenant="acme").watch(timeout=40, until=lambda state: "first" in state.steps)
     status, paused = await gate.ask("POST", f"{path}/pause", json={"reason": "lunch", "now": True, "by": "ada"})
     assert (status, paused["job"], paused["event"]) == (200, job["job"], "pause.requested")
     status, resumed = await gate.ask("POST", f"{path}/resume")
@@ -78,7 +78,7 @@ async def test_a_signal_is_said_once_for_its_key_to_each_job(gate: Gate, workers
 async def test_a_pause_said_again_with_its_key_does_not_follow_the_resume(gate: Gate) -> None:
     job = await gate.submit("acme", "hold", "keyed")
     path = f"{gate.site.url}{job['links']['self']}"
-    await gate.mesh.job(job["job"], tenant="acme").watch(timeout=20, until=lambda state: "first" in state.steps)
+    await gate.mesh.job(job["job"], tenant="acme").watch(timeout=40, until=lambda state: "first" in state.steps)
     told = []
     for verb in ("pause", "resume", "pause"):
         async with gate.client.post(f"{path}/{verb}", headers={"Idempotency-Key": "mine"}) as answer:
@@ -91,7 +91,7 @@ async def test_a_pause_said_again_with_its_key_does_not_follow_the_resume(gate: 
 
 async def test_nobody_tells_another_tenants_job_anything(gate: Gate) -> None:
     job = (await gate.submit("acme", "hold", "others"))["job"]
-    await gate.mesh.job(job, tenant="acme").watch(timeout=20, until=lambda state: "first" in state.steps)
+    await gate.mesh.job(job, tenant="acme").watch(timeout=40, until=lambda state: "first" in state.steps)
     for rest in ("cancel", "pause", "resume", "signals/word"):
         status, problem = await gate.ask("POST", f"/v1/globex/jobs/{job}/{rest}")
         assert (status, problem["code"]) == (404, "unknown-job")

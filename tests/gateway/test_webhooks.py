@@ -28,7 +28,7 @@ async def hooks(gate: Gate, job: str) -> list[Webhook]:
 
 async def once(gate: Gate, job: str, state: str) -> Webhook:
     """The job's only webhook, as soon as it is in that state."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         while True:
             (hook,) = await hooks(gate, job)
             if hook.state == state:
@@ -125,7 +125,7 @@ async def test_a_webhook_left_by_another_submission_is_not_told_of_the_job(gate:
     await gate.ledger.register(left)
     gone = asyncio.Event()
     watch = await (await gate.ledger.bucket()).watch(lambda change: None if change.value else gone.set())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         await gone.wait()
     await watch.close()
     assert await hooks(gate, job["job"]) == []
