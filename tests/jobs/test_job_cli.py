@@ -23,7 +23,7 @@ async def upper(text: str) -> str:
     if text == "no":
         raise Refused("I will not")
     if text == "wait":
-        await asyncio.sleep(3)
+        await asyncio.sleep(4)
     return text.upper()
 
 

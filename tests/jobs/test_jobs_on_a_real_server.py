@@ -40,7 +40,7 @@ class Workers:
             command = [sys.executable, str(WORKER), self.server.url, name, str(self.folder)]
             self.processes[name] = subprocess.Popen(command)  # noqa: ASYNC220 - it returns at once
         for name in names:
-            await until((self.folder / f"{name}.ready").exists, timeout=30)
+            await until((self.folder / f"{name}.ready").exists, timeout=60)
 
     def kill(self, name: str) -> None:
         process = self.processes.pop(name)
@@ -83,7 +83,7 @@ async def client(server: RealServer) -> AsyncIterator[Mesh]:
 
 async def once(handle: JobHandle, condition: Callable[[JobState], bool]) -> JobState:
     """The job's state as soon as it meets the condition."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for _ in handle.follow(state := JobState()):
             if condition(state):
                 return state
@@ -105,7 +105,7 @@ async def test_killing_the_owner_between_steps_loses_nothing_and_repeats_no_step
     first = await owner_once(handle, "first")
     workers.kill(first)
     workers.tell("second")
-    assert await handle.result(30) == ["first", "second", "near"]
+    assert await handle.result(60) == ["first", "second", "near"]
     assert workers.effects() == ["first", "second"]
     state = await handle.state()
     assert [each.process for each in state.claims] == [first, ({"flow-1", "flow-2"} - {first}).pop()]
@@ -118,7 +118,7 @@ async def test_an_owner_that_comes_back_under_its_name_takes_its_job_up_again(cl
     workers.kill("flow-1")
     await workers.start("flow-1")
     workers.tell("second")
-    assert await handle.result(30) == ["first", "second", "near"]
+    assert await handle.result(60) == ["first", "second", "near"]
     assert workers.effects() == ["first", "second"]
 
 
@@ -131,7 +131,7 @@ async def test_the_work_an_agent_holds_when_the_owner_dies_is_not_done_twice(cli
     workers.kill(first)
     await once(handle, lambda state: state.epoch == 2)
     workers.tell("third")
-    assert await handle.result(30) == ["first", "second", "third"]
+    assert await handle.result(60) == ["first", "second", "third"]
     assert workers.effects() == ["first", "second", "third"]
     assert len((await handle.state()).steps["third"].awards) == 1
 
@@ -165,7 +165,7 @@ async def test_a_plain_publish_is_done_also_when_no_peer_was_up(client: Mesh, wo
     await workers.start("flow-2")
     journals = Journals(client.peer.store, client.peer.subjects)
     jobs = [job_id_for_message("mesh_default_IN", sequence) for sequence in (1, 2)]
-    states = [await client.job(job).watch(timeout=20) for job in jobs]
+    states = [await client.job(job).watch(timeout=60) for job in jobs]
     assert [each.status for each in states] == ["completed", "dead_lettered"]
     assert {each["id"] for each in await list_jobs(journals)} == set(jobs)
     assert workers.effects() == ["first", "second"]
@@ -181,4 +181,4 @@ async def test_two_tenants_may_use_the_same_message_id(client: Mesh, workers: Wo
         await asyncio.sleep(0.3)  # longer than the shortest window there is
     for tenant in ("acme", "globex"):
         handle = client.job(job_id_for_key(tenant, "order-1"), tenant=tenant)
-        assert await handle.result(30) == ["first", "second", "near"]
+        assert await handle.result(60) == ["first", "second", "near"]

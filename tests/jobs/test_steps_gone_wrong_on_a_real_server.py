@@ -58,7 +58,7 @@ def cli(url: str) -> CommandLine:
 
 
 async def becomes(handle: JobHandle, status: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (state := await handle.state()).status != status:
             assert not state.terminal, state.fault
             await asyncio.sleep(0.05)

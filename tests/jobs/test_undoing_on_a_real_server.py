@@ -12,7 +12,7 @@ from mesh import Job, Mesh, agent, workflow
 from mesh.protocols.errors import Cancelled, Refused
 from tests.servers import RealServer
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 
 DONE: list[str] = []
 
@@ -34,7 +34,7 @@ async def cancel(name: str) -> None:
 async def wait(name: str) -> None:
     DONE.append(f"begin {name}")
     try:
-        await asyncio.sleep(60)
+        await asyncio.sleep(110)
     except asyncio.CancelledError:
         DONE.append(f"stopped {name}")
         raise
@@ -42,7 +42,7 @@ async def wait(name: str) -> None:
 
 @workflow("inner")
 async def inner(job: Job, name: str) -> None:
-    await job.call("room.wait", name, key="wait", timeout=50)
+    await job.call("room.wait", name, key="wait", timeout=110)
 
 
 @workflow("outer")
@@ -66,9 +66,9 @@ async def test_a_cancel_reaches_the_childs_handler_and_undoes_the_rest(tmp_path:
             await mesh.host_workflow(inner)
             handle = await mesh.submit("outer", "one")
             await seen("begin inner")
-            assert (await handle.cancel(by="ann", timeout=20)).taken
+            assert (await handle.cancel(by="ann", timeout=60)).taken
             with pytest.raises(Cancelled):
-                await handle.result(20)
+                await handle.result(60)
             assert (await handle.state()).status == "compensated"
             await seen("stopped inner")
             assert [each for each in DONE if each.startswith(("book", "cancel"))] == [
@@ -78,14 +78,14 @@ async def test_a_cancel_reaches_the_childs_handler_and_undoes_the_rest(tmp_path:
             stuck = await mesh.submit("outer", "stuck")
             DONE.clear()
             await seen("begin inner")
-            await stuck.cancel(by="ann", timeout=20)
-            state = await stuck.watch(timeout=20, until=lambda state: state.status == "parked")
+            await stuck.cancel(by="ann", timeout=60)
+            state = await stuck.watch(timeout=60, until=lambda state: state.status == "parked")
             assert "the hotel is closed" in state.parked
             found: list[Any] = [each async for each in _first(mesh)]
             assert found[0].payload["job"] == stuck.id
-            assert (await stuck.resolve("room.book/stuck", "succeeded", by="ann", timeout=20)).taken
+            assert (await stuck.resolve("room.book/stuck", "succeeded", by="ann", timeout=60)).taken
             with pytest.raises(Cancelled):
-                await stuck.result(20)
+                await stuck.result(60)
 
 
 async def _first(mesh: Mesh) -> Any:

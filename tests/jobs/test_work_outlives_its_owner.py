@@ -38,7 +38,7 @@ class Crew:
             command = [sys.executable, str(WORKER), self.server.url, name, str(self.folder)]
             self._processes[name] = subprocess.Popen(command)  # noqa: ASYNC220 - it returns at once
         for name in names:
-            await until((self.folder / f"{name}.ready").exists, timeout=30)
+            await until((self.folder / f"{name}.ready").exists, timeout=60)
 
     def kill(self, name: str) -> None:
         process = self._processes.pop(name)
@@ -83,7 +83,7 @@ async def begun(client: Mesh, crew: Crew) -> JobHandle:
 
 async def applied_once(client: Mesh, crew: Crew, handle: JobHandle) -> None:
     """Every handler ran once, under one award, and what came of it stands in the journal once, written by the second owner."""
-    *done, missing = await handle.result(30)
+    *done, missing = await handle.result(60)
     assert done == ["careful done", "easy done"]
     assert missing["error"]["message"] == "refused is not done here"
     assert set(crew.ledger.counts().values()) == {1}

@@ -34,7 +34,7 @@ class HostProcess:
         self._process.wait(10)
 
     async def ready(self) -> None:
-        await until((self._folder / f"{self._name}.ready").exists, timeout=30)
+        await until((self._folder / f"{self._name}.ready").exists, timeout=60)
 
     def effects(self) -> list[str]:
         return (self._folder / "effects").read_text().split()
