@@ -58,6 +58,14 @@ def _refuse() -> str:
     raise BadSettings("--tls-key has a password: give a key without one, in a file that only its owner can read")
 
 
+def _is_host(host: str) -> bool:
+    """Whether it can be looked up at all: what the system's resolver is given has labels of 1 to 63 characters."""
+    try:
+        return bool(host) and host.isprintable() and bool(host.encode("idna"))
+    except UnicodeError:
+        return False
+
+
 def read_address(
     listen: str = DEFAULT, *, certificate: Path | None = None, key: Path | None = None, insecure: bool = False
 ) -> Address:
@@ -68,7 +76,7 @@ def read_address(
     """
     host, _, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not _is_host(host) or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise BadSettings(f"--listen {listen!r} is no address; write HOST:PORT, such as {DEFAULT}")
     if (certificate is None) != (key is None):
         raise BadSettings("--tls-cert and --tls-key go together")

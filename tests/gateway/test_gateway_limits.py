@@ -137,7 +137,10 @@ def test_beyond_loopback_it_is_tls_or_said_to_be_insecure(listen: str) -> None:
         read_address(listen, certificate=Path("c"))
 
 
-@pytest.mark.parametrize("listen", ["", "8787", ":8787", "localhost:", "localhost:http", "localhost:99999", "a..b:80", "x" * 64 + ":80", "a\0b:80"])
+@pytest.mark.parametrize(
+    "listen",
+    ["", "8787", ":8787", "localhost:", "localhost:http", "localhost:99999", "a..b:80", "x" * 64 + ":80", "a\0b:80"],
+)
 def test_an_address_that_is_none_says_what_to_write(listen: str) -> None:
     with pytest.raises(BadSettings, match="HOST:PORT"):
         read_address(listen)

@@ -17,7 +17,7 @@ from mesh.gateway.webhooks import courier
 from mesh.gateway.webhooks.courier import Courier
 from mesh.gateway.webhooks.hook import Webhook, concerns
 from mesh.gateway.webhooks.message import message_of
-from mesh.gateway.webhooks.sender import AT_ONE_HOST, NotTaken, Sender
+from mesh.gateway.webhooks.sender import AT_ONE_HOST, NeverTaken, NotTaken, Sender
 from mesh.gateway.webhooks.signing import key_of, new_secret, signature
 from mesh.gateway.webhooks.targets import Targets, read_pattern
 from mesh.protocols.errors import Conflict, Refused
@@ -163,6 +163,20 @@ async def test_who_waits_behind_receivers_that_hang_has_the_whole_time_for_itsel
     assert [type(each) for each in ended] == [NotTaken] * AT_ONE_HOST + [int, int]
     never.set()
     await runner.cleanup()
+
+
+async def test_why_a_webhook_was_given_up_does_not_repeat_its_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is behind the host is often the receiver's secret, and the reason is logged and listed."""
+
+    def refuse(*_: object, **__: object) -> list[object]:
+        raise UnicodeError("label too long")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    async with Sender(b"k" * 32, EVERYWHERE, SystemClock()) as sender:
+        hook = SimpleNamespace(url="https://example.com/hook/mango", message="msg")
+        with pytest.raises(NeverTaken, match=r"example\.com cannot be looked up") as refused:
+            await sender.send(hook, b"{}")  # type: ignore[arg-type]
+    assert "mango" not in str(refused.value)
 
 
 @pytest.mark.timeout(30)

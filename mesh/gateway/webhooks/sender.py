@@ -86,7 +86,7 @@ class Sender:
         except Refused as error:
             raise NeverTaken(error.message) from None
         except UnicodeError as error:
-            raise NeverTaken(f"{hook.url} cannot be looked up: {error}"[:300]) from None
+            raise NeverTaken(f"{URL(hook.url).raw_host} cannot be looked up: {error}"[:300]) from None
         except TimeoutError:
             raise NotTaken(f"no answer within {self._timeout:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
