@@ -15,7 +15,7 @@ from tests.command_line import MESH_PROCESS
 
 ROOT = Path(__file__).parents[2]
 READY_WITHIN = 60.0
-GONE_WITHIN = 30.0
+GONE_WITHIN = 60.0
 
 
 class Household:

@@ -117,7 +117,7 @@ def _waits(since: Sequence[float], times: list[float]) -> list[float]:
     return [times[place] - moment for place, moment in zip(places, since, strict=True) if place < len(times)]
 
 
-async def until_owned(mesh: Mesh, job: str, *, by: str = "", timeout: float = 15.0) -> str:
+async def until_owned(mesh: Mesh, job: str, *, by: str = "", timeout: float = 60.0) -> str:
     """Who drives the job, as soon as somebody does (or `by` does)."""
     handle: Any = mesh.job(job)
     async with asyncio.timeout(timeout):

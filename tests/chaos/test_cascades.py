@@ -34,7 +34,7 @@ async def test_23_the_last_of_five_agents_is_ill(chaos: Scenario, crowd: Crowd, 
     await crowd.start(*CHAIN, roles=("link",))
     for each in CHAIN:
         await listed(mesh, each, agent=each)
-    assert await _ask(mesh) == "e"
+    assert await _ask(mesh, AFTERWARDS) == "e"
     back = []
     for way in chaos.pick(("hangs", "frozen"), ("hangs", "frozen", "fails", "hangs", "frozen", "fails")):
         began = time.time()
@@ -71,18 +71,20 @@ def _begun(crowd: Crowd, agent: str, since: float) -> list[Line]:
 async def _served_again(mesh: Mesh) -> None:
     """Until every breaker on the way has closed: each lets three through before it does."""
     for _ in range(4):
-        await soon(lambda: _ask(mesh), AFTERWARDS)
+        await soon(lambda: _ask(mesh, AFTERWARDS), AFTERWARDS)
 
 
-async def _ask(mesh: Mesh) -> str:
-    return str(await mesh.ask("a", {"to": list(CHAIN[1:])}, command="pass_on", timeout=FIRST_DEADLINE))
+async def _ask(mesh: Mesh, within: float = FIRST_DEADLINE) -> str:
+    return str(await mesh.ask("a", {"to": list(CHAIN[1:])}, command="pass_on", timeout=within))
 
 
 async def _while_others_are_served(mesh: Mesh, callers: int) -> list[MeshError]:
     """What came of the callers, while b, c and d do other things."""
     asked = [asyncio.ensure_future(_ask(mesh)) for _ in range(callers)]
     for agent in "bcd":
-        assert await soon(lambda agent=agent: mesh.ask(agent, "x", command="echo", timeout=10), AFTERWARDS) == "x"
+        assert (
+            await soon(lambda agent=agent: mesh.ask(agent, "x", command="echo", timeout=AFTERWARDS), AFTERWARDS) == "x"
+        )
     async with asyncio.timeout(FIRST_DEADLINE + AFTERWARDS):
         return await outcomes(asked)
 

@@ -32,7 +32,7 @@ async def test_06_two_peers_claim_together(chaos: Scenario, server: RealServer, 
         fleet.handed += [Handed(name, ["step-0"]) for name in names]
         for name in names:
             _hint(mesh, name)
-        await fleet.over(mesh, within=30)
+        await fleet.over(mesh, within=60)
     refused = fleet.refused(*PEERS, point="owner.claimed")
     assert len(refused) > jobs / 10, "they hardly ever met"
     evidence = await chaos.conclude(

@@ -19,7 +19,7 @@ from tests.servers import RealServer
 pytestmark = [pytest.mark.server, pytest.mark.fault]
 
 TEN_MINUTES = 600.0
-DEADLINE = 30.0
+DEADLINE = 120.0
 
 
 async def test_13_a_peers_clock_is_wrong(chaos: Scenario, server: RealServer, fleet: Fleet, mesh: Mesh) -> None:
@@ -45,8 +45,8 @@ async def test_13_a_peers_clock_is_wrong(chaos: Scenario, server: RealServer, fl
         elapsed = elapsed_since(mesh)
         late = await fleet.hand_in(mesh, [Act(key="held", hold="never")], deadline=1.5)
         with pytest.raises(DeadlineExceeded):
-            await late.result(20)
-        assert 1.2 < elapsed() < 10
+            await late.result(60)
+        assert 1.2 < elapsed() < 55
     done = f"clocks ±10 min, jumping, {kills} owners killed"
     await chaos.conclude(fleet, server.url, done, "only what was late expired", states=("completed", "failed"))
     failed = [each.job for each in fleet.handed if (await mesh.job(each.job).state()).status == "failed"]

@@ -98,7 +98,7 @@ async def test_14_the_disk_is_full(
     """the server's disk is full; room is made, the server restarted · nothing acknowledged is lost, no job fails of it"""
     await fleet.start("one", "two")
     await fleet.hand_in_all(mesh, 8, acts(3))
-    await fleet.over(mesh, within=20)
+    await fleet.over(mesh, within=60)
     plan = [Act(key="first"), Act(key="second", hold="second"), Act(key="third")]
     held = [await fleet.hand_in(mesh, plan) for _ in range(4)]
     await until(lambda: all(fleet.ledger.asked(f"{job.id}/second") for job in held))

@@ -37,7 +37,7 @@ async def test_01_the_owner_is_killed_between_steps(
             await asyncio.sleep(chaos.chance.uniform(0.1, 0.5))
         fleet.doom.withdraw()
         await loading
-        await fleet.over(mesh, within=chaos.pick(20, 120))
+        await fleet.over(mesh, within=chaos.pick(60, 120))
     evidence = await chaos.conclude(
         fleet, server.url, f"{len(fleet.doom.deaths)} owners killed", "no ended step ran again"
     )

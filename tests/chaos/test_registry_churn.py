@@ -17,7 +17,7 @@ from tests.faults.expectations import listed, soon
 pytestmark = [pytest.mark.server, pytest.mark.fault]
 
 WITHIN = 90.0
-LOAD = {"target": "target.do", "callers": 20, "timeout": 5.0, "pause": 0.2}
+LOAD = {"target": "target.do", "callers": 20, "timeout": 30.0, "pause": 0.2}
 
 
 async def test_33_hundreds_come_and_go(chaos: Scenario, crowd: Crowd, mesh: Mesh) -> None:

@@ -40,7 +40,7 @@ async def test_17_a_saga_is_killed_during_compensation(
                 await fleet.hand_in(mesh, plan, workflow="saga")
                 await until(lambda: fleet.doom.left() < len(OWNERS), timeout=30)
                 fleet.doom.withdraw()
-                await fleet.over(mesh, within=40)
+                await fleet.over(mesh, within=60)
     done = f"{len(fleet.doom.deaths)} owners killed in {len(fleet.handed)} jobs"
     await chaos.conclude(fleet, server.url, done, "undone once, in reverse order", states=("compensated",))
     order = [each.key for each in fleet.ledger.effects()]
