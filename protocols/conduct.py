@@ -146,9 +146,9 @@ class Conduct(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 
     @property
     def sane(self) -> bool:
-        """Whether these can be sums of anything."""
-        values = msgspec.structs.astuple(self)
-        return all(-LARGEST <= each <= LARGEST for each in values) and min(values) >= min(0.0, self.logs)
+        """Whether these can be sums of anything: only that of the logarithms may be less than nothing."""
+        values = msgspec.structs.astuple(msgspec.structs.replace(self, logs=abs(self.logs)))
+        return all(0.0 <= each <= LARGEST for each in values)
 
     @property
     def weight(self) -> float:

@@ -13,6 +13,7 @@ from mesh.contract_net.track_record import Bidder, TrackRecord
 from mesh.protocols.acts import Bid
 from mesh.protocols.conduct import GRAIN, Conduct, Forgetting
 from mesh.protocols.learned import HEARD, OWN, PRIOR, WORD, Evidence, Learned, believed, departs, learn
+from mesh.protocols.newcomers import bonus
 from mesh.protocols.scoring import cost
 from mesh.protocols.selection import SelectionPolicy
 
@@ -72,9 +73,36 @@ def test_every_record_that_was_measured_is_sane_and_comes_through_a_beat(happene
     assert record_of(happened).sane
 
 
-@pytest.mark.parametrize("nonsense", [{"calls": -1.0}, {"delivered": 1e300}, {"kept": -5.0}, {"tried": float("inf")}])
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"calls": -1.0},
+        {"delivered": 1e300},
+        {"kept": -5.0},
+        {"tried": float("inf")},
+        {"logs": -1e9, "calls": -50.0},
+        {"logs": -1e9, "kept": -50.0},
+        {"logs": -1e13},
+        {"logs": float("nan")},
+    ],
+)
 def test_sums_that_nothing_can_add_up_to_are_told_from_others(nonsense: dict[str, float]) -> None:
     assert not Conduct(**nonsense).sane
+
+
+sums = st.sampled_from([0.0, 5e-324, 1e-300, 1e-9, 1.0, 50.0, 1e12])
+words = st.builds(
+    Conduct, **dict.fromkeys(Conduct.__struct_fields__, sums) | {"logs": sums | sums.map(float.__neg__)}
+)
+
+
+@given(words, st.lists(words, max_size=3))
+def test_whatever_others_can_say_a_choice_can_be_made(own: Conduct, told: list[Conduct]) -> None:
+    assert all(each.sane for each in (own, *told))
+    learned = learn(Evidence(own, tuple(told)), learn(Evidence(None, (own,))))
+    for each in (learned, departs(own, own, learned) or learned):
+        assert 0.0 <= cost(SECOND, SelectionPolicy(), each) < math.inf
+        assert 0.0 <= bonus(1.0, each.calls) <= 1.0
 
 
 def test_the_weight_of_what_was_seen_halves_with_the_calls_and_with_the_time() -> None:
