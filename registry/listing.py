@@ -33,9 +33,8 @@ class Listing(msgspec.Struct, eq=False, gc=False):
 
     def hear_bid(self, capability: str, bid: Bid, now: float) -> None:
         """A fresh bid for one capability came with an answer; the other figures stay what they are."""
-        figures = self.figures
-        bids = {capability: bid} if len(figures.bids) < 2 else {**figures.bids, capability: bid}
-        self.figures, self.seen_at = msgspec.structs.replace(figures, bids=bids), now
+        bids = {**self.figures.bids, capability: bid}
+        self.figures, self.seen_at = msgspec.structs.replace(self.figures, bids=bids), now
 
     @property
     def agent(self) -> str:

@@ -91,9 +91,7 @@ def test_sums_that_nothing_can_add_up_to_are_told_from_others(nonsense: dict[str
 
 
 sums = st.sampled_from([0.0, 5e-324, 1e-300, 1e-9, 1.0, 50.0, 1e12])
-words = st.builds(
-    Conduct, **dict.fromkeys(Conduct.__struct_fields__, sums) | {"logs": sums | sums.map(float.__neg__)}
-)
+words = st.builds(Conduct, **dict.fromkeys(Conduct.__struct_fields__, sums) | {"logs": sums | sums.map(float.__neg__)})
 
 
 @given(words, st.lists(words, max_size=3))

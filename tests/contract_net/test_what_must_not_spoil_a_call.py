@@ -240,3 +240,30 @@ async def test_nobody_bids_for_another_process(place: MarketPlace, mode: Mode, m
     assert (await place.contract(0.0, mode=mode)).winner.process == "b"
     assert learned
     assert all(each.price == 0.0 for each in learned)
+
+
+class Shy(Agent):
+    """Bids for `sing` only when somebody asks."""
+
+    name = "shy"
+
+    @command(capability="do")
+    async def do(self, seconds: float) -> str:
+        return "done"
+
+    @command(capability="sing")
+    async def sing(self, seconds: float) -> str:
+        return "sung"
+
+    @sing.bid
+    def offer(self, call: CallForProposal, computed: Bid) -> Bid | None:
+        return computed if call.conversation else None
+
+
+async def test_a_bid_for_one_capability_does_not_stand_in_place_of_another(place: MarketPlace) -> None:
+    await place.host(Shy, process="a")
+    caller = await place.caller()
+    [listing] = caller.peer.directory.lookup("do")
+    await until(lambda: "do" in listing.figures.bids)
+    await place.contract(0.0, capability="sing", mode="broadcast")
+    assert "do" in listing.figures.bids
