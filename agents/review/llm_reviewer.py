@@ -7,6 +7,7 @@ finding must point at lines that the change touched. One that does not is kept a
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +30,8 @@ from mesh.protocols.acts import Bid, CallForProposal
 from mesh.protocols.artifacts import Artifact, Confidence, Evidence, Provenance, Verdict
 from mesh.protocols.errors import HandlerFailed, Refused
 from mesh.protocols.ports import Clock
+from mesh.settings.errors import BadSettings
+from mesh.telemetry.redaction import redacted
 
 if TYPE_CHECKING:
     from pydantic_ai import Agent as Asker
@@ -71,9 +74,14 @@ class LlmReviewer(Reviewer):
     def __init__(
         self, model: Model | str | None = None, *, price: float | None = None, clock: Clock | None = None
     ) -> None:
+        """What is not given is read from the environment.
+
+        Raises:
+            BadSettings: MESH_MODEL_PRICE is no price.
+        """
         super().__init__(clock)
         self.model = model or os.environ.get(MODEL_VARIABLE, "")
-        self.price = float(os.environ.get(PRICE_VARIABLE, PRICE)) if price is None else price
+        self.price = _price(os.environ.get(PRICE_VARIABLE)) if price is None else price
         self._askers: dict[Category, Asker[None, ModelReport]] = {}
 
     @command(capability="review.security", effect="costly", timeout=TIMEOUT, reasoning=True, price=PRICE, tier=2)
@@ -132,7 +140,7 @@ class LlmReviewer(Reviewer):
             result = await asker.run(text, usage_limits=UsageLimits(request_limit=REQUESTS))
         except (AgentRunError, UserError, ImportError) as error:
             raise HandlerFailed(
-                f"the model {self._name()} could not review: {type(error).__name__}: {error}"
+                f"the model {self._name()} could not review: {type(error).__name__}: {redacted(str(error))}"
             ) from error
         used = _usage_of(result)
         ctx.use(tokens_in=used.input_tokens or 0, tokens_out=used.output_tokens or 0, money=self.price)
@@ -173,6 +181,16 @@ class LlmReviewer(Reviewer):
             inputs=(file.after,) if file else (),
         )
         return to_artifact(finding, who, verdicts=(verdict,), made_at=self.clock.now())
+
+
+def _price(text: str | None) -> float:
+    try:
+        price = PRICE if text is None else float(text)
+    except ValueError:
+        price = math.nan
+    if not 0 <= price < math.inf:
+        raise BadSettings(f"{PRICE_VARIABLE} must be a number of at least 0, such as {PRICE}, not {text!r}")
+    return price
 
 
 def doubt(said: ModelFinding, file: FileChange | None, blobs: Blobs) -> str:

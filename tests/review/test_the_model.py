@@ -15,11 +15,13 @@ from mesh.agents.review.prompt import MOST_CHARACTERS, shown
 from mesh.agents.review.specialists import SecurityReviewer
 from mesh.client.mesh import Mesh
 from mesh.protocols.errors import HandlerFailed, NoBids
+from mesh.settings.errors import BadSettings
 from mesh.testing.local import local_mesh
 from tests.review.repositories import change_set, changed
 
 pytest.importorskip("pydantic_ai")
 
+from pydantic_ai.exceptions import UnexpectedModelBehavior
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
@@ -123,6 +125,14 @@ async def test_the_model_is_named_by_the_environment(mesh: Mesh, monkeypatch: py
     assert (await report(mesh, await stored(mesh))).agent == "llm-reviewer"
 
 
+@pytest.mark.parametrize("text", ["dear", "", "nan", "inf", "-1"])
+def test_a_price_that_is_none_says_what_to_write(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """One that is no number of JSON would make every bid of it unreadable."""
+    monkeypatch.setenv("MESH_MODEL_PRICE", text)
+    with pytest.raises(BadSettings, match="MESH_MODEL_PRICE"):
+        LlmReviewer()
+
+
 async def test_the_librarys_own_test_model_gives_a_valid_report(mesh: Mesh) -> None:
     await mesh.host(LlmReviewer(TestModel()))
     assert (await report(mesh, await stored(mesh))).agent == "llm-reviewer"
@@ -135,6 +145,18 @@ async def test_a_model_that_gives_no_usable_answer_is_a_typed_failure(mesh: Mesh
     await mesh.host(LlmReviewer(FunctionModel(nonsense)))
     with pytest.raises(HandlerFailed, match="could not review"):
         await report(mesh, await stored(mesh))
+
+
+async def test_what_a_models_error_repeats_of_a_key_is_not_passed_on(mesh: Mesh) -> None:
+    key = "sk-" + "mango7" * 5
+
+    def refusing(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        raise UnexpectedModelBehavior(f"the key {key} is not good")
+
+    await mesh.host(LlmReviewer(FunctionModel(refusing)))
+    with pytest.raises(HandlerFailed, match="is not good") as failed:
+        await report(mesh, await stored(mesh))
+    assert key not in str(failed.value)
 
 
 async def test_a_model_that_is_not_known_is_a_typed_failure(mesh: Mesh) -> None:

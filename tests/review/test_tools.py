@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import os
 import sys
 import threading
@@ -15,7 +16,7 @@ from mesh.agents.review.analysers import ruff
 from mesh.agents.review.analysers.bandit import bandit
 from mesh.agents.review.analysers.radon import radon
 from mesh.agents.review.analysers.secrets import secrets
-from mesh.agents.review.analysers.tool import ToolFailed, ToolSlow, installed, run_tool
+from mesh.agents.review.analysers.tool import IN_ALL, SHORTEST, ToolFailed, ToolSlow, installed, run_tool
 from mesh.agents.review.analysers.types import types
 from mesh.agents.review.analysers.vulture import vulture
 from mesh.agents.review.changes import ChangeSet, Hunk, SettingsFile, digest_of
@@ -285,6 +286,31 @@ async def test_a_file_that_a_tool_never_ends_on_is_left_out_by_name(monkeypatch:
     result = await inspect(changes, blobs, [ruff.logic])
     assert {finding.path for finding in result.findings} == {"b.py", "c.py", "d.py", "e.py", "f.py"}
     assert result.notes == ("ruff could not read a.py",)
+
+
+@pytest.mark.virtual
+@pytest.mark.usefixtures("with_mypy")
+async def test_both_sides_of_types_together_take_no_longer_than_any_other_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the part is given up for its sake, and what the other tools had found with it."""
+    row = {"file": "a.py", "line": 1, "message": "wrong", "code": "misc-error", "severity": "error"}
+
+    async def slow(place: object, module: str, arguments: list[str], *, timeout: float, **options: object) -> Ended:
+        if "slow.py" in arguments:
+            await asyncio.sleep(timeout)
+            raise ToolSlow(f"{module} did not finish")
+        return Ended(1, msgspec.json.encode(row), "")
+
+    monkeypatch.setattr("mesh.agents.review.analysers.tool.run_tool", slow)
+    unchanged = Hunk(2, 1, 2, 1)
+    changes, blobs = change_set(
+        *(changed(f"{name}.py", "x = 1\ny = 2\n", "x = 1\ny = 3\n", unchanged) for name in ("a", "slow"))
+    )
+    began = asyncio.get_running_loop().time()
+    with workspace(changes, blobs) as place:
+        seen = await types(place)
+    assert asyncio.get_running_loop().time() - began <= IN_ALL + SHORTEST
+    assert seen.observations == ()
+    assert any("types were checked on changed lines alone" in note for note in seen.notes)
 
 
 def endless_on(name: str) -> object:

@@ -99,11 +99,13 @@ async def run_over(
     accept: tuple[int, ...] = (0,),
     cwd: str = ".",
     prefix: str = "",
+    until: float | None = None,
 ) -> tuple[list[Ended], tuple[str, ...]]:
     """Run a tool over files. Where it crashes or does not end, the files are halved, and the time with them, until the one
     that it cannot stand is found and left out: one strange file must not keep the others from being read.
 
-    Gives what came out, and a note for each file left out; `prefix` makes their names those of the workspace.
+    Gives what came out, and a note for each file left out; `prefix` makes their names those of the workspace. It ends `until`
+    a time of the loop; where none is given, `IN_ALL` seconds from now.
 
     Raises:
         ToolFailed: as `run_tool`, where nothing at all could be read.
@@ -112,10 +114,10 @@ async def run_over(
     ended: list[Ended] = []
     left_out: list[str] = []
     loop = asyncio.get_running_loop()
-    until = loop.time() + IN_ALL
+    until = loop.time() + IN_ALL if until is None else until
     while waiting and loop.time() < until and len(ended) + len(left_out) < MOST_RUNS:
         some = waiting.pop()
-        timeout = max(SHORTEST, TIMEOUT * len(some) / len(files))
+        timeout = max(SHORTEST, min(TIMEOUT * len(some) / len(files), until - loop.time()))
         try:
             ended.append(
                 await run_tool(workspace, module, [*arguments, *some], accept=accept, cwd=cwd, timeout=timeout)

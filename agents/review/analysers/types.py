@@ -6,12 +6,13 @@ there, a cache that lives as long as the workspace. What it says about modules t
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
 import msgspec
 
-from mesh.agents.review.analysers.tool import ToolFailed, installed, run_over, understood
+from mesh.agents.review.analysers.tool import IN_ALL, ToolFailed, installed, run_over, understood
 from mesh.agents.review.analysers.vulture import whole
 from mesh.agents.review.findings import Severity
 from mesh.agents.review.observation import Analysis, Observation
@@ -43,12 +44,24 @@ async def types(workspace: Workspace) -> Analysis:
     """
     if not installed("mypy"):
         return Analysis()
+    until = asyncio.get_running_loop().time() + IN_ALL
     try:
-        after = [seen for seen in await _one(workspace, "after") if not _of_pyflakes(workspace, seen)]
-        before = await _one(workspace, "before") if not all(_new(workspace, seen) for seen in after) else []
+        found, notes = await _one(workspace, "after", until)
     except ToolFailed as error:
         return Analysis(notes=(f"types were not checked: {error}",))
-    return Analysis(observations=(*after, *before))
+    after = tuple(seen for seen in found if not _of_pyflakes(workspace, seen))
+    new = tuple(seen for seen in after if _new(workspace, seen))
+    if len(new) == len(after):
+        return Analysis(observations=after, notes=notes)
+    try:
+        before, missed = await _one(workspace, "before", until)
+    except ToolFailed as error:
+        before, missed = [], (str(error),)
+    if missed:  # what may have been there before is nobody's to report
+        return Analysis(
+            observations=new, notes=(*notes, *(f"types were checked on changed lines alone: {why}" for why in missed))
+        )
+    return Analysis(observations=(*after, *before), notes=notes)
 
 
 def _new(workspace: Workspace, seen: Observation) -> bool:
@@ -60,17 +73,19 @@ def _of_pyflakes(workspace: Workspace, seen: Observation) -> bool:
     return seen.rule == "mypy:name-defined" and not _new(workspace, seen)
 
 
-async def _one(workspace: Workspace, side: Side) -> list[Observation]:
+async def _one(workspace: Workspace, side: Side, until: float) -> tuple[list[Observation], tuple[str, ...]]:
     files = [name.removeprefix(f"{side}/") for name in workspace.files(side, whole)]
     if not files:
-        return []
-    runs, _ = await run_over(workspace, "mypy", FLAGS, files, accept=(0, 1, 2), cwd=side, prefix=f"{side}/")
+        return [], ()
+    runs, notes = await run_over(
+        workspace, "mypy", FLAGS, files, accept=(0, 1, 2), cwd=side, prefix=f"{side}/", until=until
+    )
     lines = [line for ended in runs for line in ended.output.splitlines() if line.startswith(b"{")]
     if runs[0].code == 2 and not lines:
         raise ToolFailed(f"mypy: {' '.join(runs[0].errors.split())[:200]}")
     with understood("mypy"):
         said: list[dict[str, Any]] = [msgspec.json.decode(line) for line in lines]
-        return [_seen(side, each) for each in said if each["severity"] == "error" and _sees(each)]
+        return [_seen(side, each) for each in said if each["severity"] == "error" and _sees(each)], notes
 
 
 def _sees(each: dict[str, Any]) -> bool:
