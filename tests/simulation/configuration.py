@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
 
 from tests.simulation.faults import Fault, Kind
 from tests.simulation.network import Weather
 from tests.simulation.ordeal import AGENTS, ordeal
+from tests.simulation.orders import Order, orders, plan_words
+from tests.simulation.press import PLACES, press
 from tests.simulation.questions import Question, questions
 from tests.simulation.storage import Quirks
 from tests.simulation.strain import ROOM, orphans, strain
@@ -20,21 +21,6 @@ KINDS: tuple[tuple[Kind, int], ...] = (
     ("server", 3), ("leaderless", 2), ("clock", 2), ("storm", 2), ("disk", 3), ("drain", 2),
 )  # fmt: skip
 """What may happen, and how often beside the others."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """One job that the client hands in `at` so many seconds after everything is up. `plan` is what its workflow does."""
-
-    at: float
-    number: int
-    tenant: str
-    plan: tuple[dict[str, Any], ...]
-    key: str
-    published: bool = False
-    """Into the ingress stream, as any NATS client would; else it is asked for."""
-    words: tuple[dict[str, Any], ...] = ()
-    """What is said to it: `{"at": …, "say": "cancel"|"pause"|"resume"}`."""
 
 
 @dataclass
@@ -57,6 +43,8 @@ class Configuration:
     """Events of a job between two snapshots."""
     room: int = ROOM
     """So many messages may wait for a worker."""
+    places: int = PLACES
+    """So many jobs a process drives at once."""
     guests: frozenset[str] = frozenset()
     """The kinds of guests that are there: see `guests.py`."""
     looks_back: bool = False
@@ -67,20 +55,13 @@ class Configuration:
             f"processes: {', '.join(f'{name} ({chr(32).join(does)})' for name, does in self.processes.items())}",
             f"network: {self.weather}",
             f"server: {self.quirks}",
-            f"room for {self.room} in a mailbox",
+            f"room for {self.room} in a mailbox, places for {self.places} jobs",
             f"clocks: {', '.join(f'{name} {skew:+.1f}s' for name, skew in self.skews.items() if skew) or 'true'}",
             *(f"job {each.number} (+{each.at:.2f}s, {each.tenant}): {plan_words(each)}" for each in self.orders),
             *map(str, self.questions),
             *(f"fault {number}: {fault}" for number, fault in enumerate(self.faults)),
         ]
         return "\n".join(lines)
-
-
-def plan_words(order: Order) -> str:
-    """The plan in one line."""
-    steps = ", ".join(f"{step['do']}({step['key']})" for step in order.plan)
-    said = "".join(f"; {each['say']} at +{each['at']:.2f}s" for each in order.words)
-    return steps + said
 
 
 def draw(seed: int) -> Configuration:
@@ -95,13 +76,14 @@ def draw(seed: int) -> Configuration:
     if random.random() < 0.4:
         made.skews = {name: random.choice((-3600.0, -5.0, -0.5, 0.0, 0.7, 5.0, 86400.0)) for name in names}
     made.offsets = {name: random.choice((0.0, 1000.0, 123456.789)) for name in names}
-    made.orders = _orders(random, made.chaos)
+    made.orders = orders(random, made.chaos)
     made.faults = _faults(random, made)
     made.questions = questions(seed, made.chaos)
     made.looks_back = seed % 3 == 0
     made.snapshot_every = Random(f"snapshots {seed}").choice((500, 500, 4, 9))
     _strain(made)
     _ordeal(made)
+    _press(made)
     return made
 
 
@@ -130,6 +112,14 @@ def _ordeal(made: Configuration) -> None:
     if drawn.steps:
         first, *others = made.orders
         made.orders = (replace(first, plan=(*drawn.steps, *first.plan)), *others)
+
+
+def _press(made: Configuration) -> None:
+    """As `_strain`."""
+    drawn = press(made.seed, made.chaos, len(made.orders))
+    made.places = drawn.places
+    made.orders += drawn.orders
+    made.faults += drawn.faults
 
 
 def _processes(random: Random) -> dict[str, tuple[str, ...]]:
@@ -170,51 +160,6 @@ def _quirks(random: Random) -> Quirks:
     if quirks.replicas == 3 and random.random() < 0.6:
         quirks.lag = random.choice((0.01, 0.1, 1.0))
     return quirks
-
-
-STEPS = (
-    ("local", 3), ("once", 2), ("call", 4), ("pay", 3), ("charge", 3), ("both", 2), ("sleep", 2), ("approval", 2),
-    ("signal", 2), ("child", 1), ("saga", 2), ("fail", 1),
-)  # fmt: skip
-
-
-def _orders(random: Random, chaos: float) -> tuple[Order, ...]:
-    kinds = [each for each in STEPS if random.random() < 0.6] or [STEPS[2], STEPS[3]]
-    orders = []
-    for number in range(random.choice((1, 2, 2, 3, 4))):
-        plan = tuple(
-            _step(random, random.choices([k for k, _ in kinds], [w for _, w in kinds])[0], place)
-            for place in range(random.choice((1, 2, 3, 4, 6)))
-        )
-        words: tuple[dict[str, Any], ...] = ()
-        if random.random() < 0.15:
-            words = ({"at": random.random() * chaos, "say": "cancel"},)
-        elif random.random() < 0.15:
-            at = random.random() * chaos
-            words = ({"at": at, "say": "pause"}, {"at": at + random.random() * 3, "say": "resume"})
-        orders.append(
-            Order(
-                at=random.random() * chaos * 0.6,
-                number=number,
-                tenant=random.choice(("red", "blue")),
-                plan=plan,
-                key=f"order-{number}",
-                published=random.random() < 0.4,
-                words=words,
-            )
-        )
-    return tuple(orders)
-
-
-def _step(random: Random, kind: str, place: int) -> dict[str, Any]:
-    step: dict[str, Any] = {"do": kind, "key": f"{kind}-{place}", "takes": random.choice((0.0, 0.001, 0.02, 0.3))}
-    if kind in ("sleep",):
-        step["seconds"] = random.choice((0.5, 1.5, 4.0))
-    if kind in ("pay", "once"):
-        step["reconcile"] = random.random() < 0.5
-    if kind == "call":
-        step["mode"] = random.choice(("standing", "standing", "directed", "broadcast"))
-    return step
 
 
 def _faults(random: Random, made: Configuration) -> tuple[Fault, ...]:

@@ -12,7 +12,7 @@ from mesh.client.mesh import Mesh
 from mesh.jobs.outside.submission import JobHandle
 from mesh.protocols.errors import MeshError
 from mesh.protocols.submission import job_id_for_key
-from tests.simulation.configuration import Order
+from tests.simulation.orders import Order
 from tests.simulation.world import World
 
 TRIES = 200

@@ -33,7 +33,7 @@ from mesh.protocols.awards import Candidate
 from mesh.protocols.job_events import StepSucceeded
 from mesh.protocols.job_state import JobState
 from mesh.protocols.submission import Answer, job_id_for_key, terms_of
-from tests.simulation import planted_ordeal, planted_strain  # noqa: F401 - those of all that is not jobs and awards
+from tests.simulation import planted_ordeal, planted_press, planted_strain  # noqa: F401 - those of all that is not jobs and awards
 from tests.simulation.plant import PLANTS as PLANTS
 from tests.simulation.plant import planted
 from tests.simulation.server import EXPECTED_SUBJECT

@@ -13,6 +13,7 @@ from typing import Any
 
 from mesh.client.mesh import Mesh
 from mesh.clock import SeededIds
+from mesh.jobs.host import JobHost
 from mesh.protocols.errors import MeshError
 from mesh.protocols.job_events import decode_entry
 from mesh.protocols.ports import Stored
@@ -108,6 +109,7 @@ class Process:
     async def _host(self, mesh: Mesh) -> None:
         for each in self.does:
             if each == "flows":
+                mesh._jobs = JobHost(mesh.peer, mesh.initiator, at_once=self.world.configuration.places)
                 await mesh.host_workflow(self.world.workflows)
             else:
                 await mesh.host(self.world.agents[each])
