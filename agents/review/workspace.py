@@ -10,19 +10,25 @@ Nothing is executable, nothing is a link, and no settings file is written except
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from mesh.agents.review.changes import Blobs, ChangeSet, FileChange
+from mesh.clock import SystemClock
 
 Side = Literal["after", "before"]
 
+PREFIX = "mesh-review-"
+LEFT = 3600.0
+"""Seconds after which a folder has been left behind: a review is done, or given up, in a few minutes."""
 _PLAIN_PART = re.compile(r"[A-Za-z0-9_+=@,()\[\] -][A-Za-z0-9_.+=@,()\[\] -]{0,120}")
 _LONGEST_PATH = 300
 _SETTINGS = {"pyproject.toml", "ruff.toml", "setup.cfg", "tox.ini", "mypy.ini", "radon.cfg", ".bandit", "conftest.py"}
@@ -76,7 +82,8 @@ class Workspace:
 @contextmanager
 def workspace(changes: ChangeSet, blobs: Blobs) -> Iterator[Workspace]:
     """Lay the change set out; everything is gone when the block ends."""
-    root = Path(tempfile.mkdtemp(prefix="mesh-review-")).resolve()
+    _sweep(Path(tempfile.gettempdir()))
+    root = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
     try:
         made = Workspace(root, changes, blobs, _names(changes))
         made.home.mkdir()
@@ -86,6 +93,19 @@ def workspace(changes: ChangeSet, blobs: Blobs) -> Iterator[Workspace]:
         yield made
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _sweep(place: Path) -> None:
+    """Remove what an agent of ours left that was killed in the middle of a review."""
+    for left in place.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            found = left.lstat()
+            if (
+                stat.S_ISDIR(found.st_mode)
+                and found.st_uid == os.getuid()
+                and SystemClock().now() - found.st_mtime > LEFT
+            ):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _names(changes: ChangeSet) -> dict[str, str]:

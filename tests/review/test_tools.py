@@ -16,7 +16,7 @@ from mesh.agents.review.analysers import ruff
 from mesh.agents.review.analysers.bandit import bandit
 from mesh.agents.review.analysers.radon import radon
 from mesh.agents.review.analysers.secrets import secrets
-from mesh.agents.review.analysers.tool import IN_ALL, SHORTEST, ToolFailed, ToolSlow, installed, run_tool
+from mesh.agents.review.analysers.tool import IN_ALL, SHORTEST, ToolCrashed, ToolFailed, ToolSlow, installed, run_tool
 from mesh.agents.review.analysers.types import types
 from mesh.agents.review.analysers.vulture import vulture
 from mesh.agents.review.changes import ChangeSet, Hunk, SettingsFile, digest_of
@@ -286,6 +286,16 @@ async def test_a_file_that_a_tool_never_ends_on_is_left_out_by_name(monkeypatch:
     result = await inspect(changes, blobs, [ruff.logic])
     assert {finding.path for finding in result.findings} == {"b.py", "c.py", "d.py", "e.py", "f.py"}
     assert result.notes == ("ruff could not read a.py",)
+
+
+async def test_a_tool_that_breaks_on_every_file_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(place: object, module: str, *_: object, **__: object) -> Ended:
+        raise ToolCrashed(f"{module} failed (exit 1): No module named 'yaml'")
+
+    monkeypatch.setattr("mesh.agents.review.analysers.tool.run_tool", broken)
+    changes, blobs = change_set(*(changed(f"{name}.py", None, "import os\n") for name in "ab"))
+    with pytest.raises(ToolFailed, match="No module named 'yaml'"):
+        await inspect(changes, blobs, [bandit])
 
 
 @pytest.mark.virtual

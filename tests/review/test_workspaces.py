@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,22 @@ def test_the_folder_is_gone_afterwards_also_after_an_error() -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert not roots[0].exists()
+
+
+def test_what_a_killed_agent_has_left_goes_with_the_next_review(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both sides of somebody's files: nobody else would remove them."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("mesh-review-old", "mesh-review-new", "other"):
+        (tmp_path / name / "after").mkdir(parents=True)
+    (tmp_path / "mesh-review-link").symlink_to(tmp_path / "other")
+    for name in ("mesh-review-old", "other"):
+        os.utime(tmp_path / name, (1.0, 1.0))
+    with workspace(*change_set(changed("a.py", None, "x = 1\n"))):
+        pass
+    assert {each.name for each in tmp_path.iterdir()} == {"mesh-review-new", "mesh-review-link", "other"}
+    assert (tmp_path / "other" / "after").is_dir()
 
 
 def test_a_file_and_a_folder_of_one_name_are_kept_apart() -> None:

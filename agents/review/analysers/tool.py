@@ -113,6 +113,7 @@ async def run_over(
     waiting = [list(files)]
     ended: list[Ended] = []
     left_out: list[str] = []
+    why: ToolFailed | None = None
     loop = asyncio.get_running_loop()
     until = loop.time() + IN_ALL if until is None else until
     while waiting and loop.time() < until and len(ended) + len(left_out) < MOST_RUNS:
@@ -122,9 +123,10 @@ async def run_over(
             ended.append(
                 await run_tool(workspace, module, [*arguments, *some], accept=accept, cwd=cwd, timeout=timeout)
             )
-        except (ToolCrashed, ToolSlow):
+        except (ToolCrashed, ToolSlow) as error:
             if len(files) == 1:
                 raise
+            why = error
             if len(some) == 1:
                 left_out += some
             else:
@@ -132,7 +134,7 @@ async def run_over(
                 waiting += [some[middle:], some[:middle]]
     left_out += [name for some in waiting for name in some]
     if not ended:
-        raise ToolCrashed(f"{module} could read none of {len(files)} files")
+        raise ToolCrashed(f"{module} could read none of {len(files)} files: {why}")
     original = dict.fromkeys(_original(workspace, prefix + name) for name in left_out)
     return ended, tuple(f"{module} could not read {path}" for path in original)
 
