@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from mesh.agents.review.changes import Blobs, digest_of
-from mesh.protocols.errors import Unavailable
+from mesh.protocols.errors import BadPayload, Unavailable
 from mesh.protocols.ports import Objects
 
 BUNDLE_BYTES = 2_000_000
@@ -42,7 +42,7 @@ async def fetch(objects: Objects, bundles: Iterable[str], wanted: Iterable[str])
     """The bytes behind each wanted digest.
 
     Raises:
-        Unavailable: one of them, or its bundle, is not in the store.
+        Unavailable: one of them, or its bundle, is not in the store. BadPayload: what is named as a bundle is none.
     """
     needed = set(wanted)
     if not needed:
@@ -61,3 +61,5 @@ async def _get(objects: Objects, digest: str) -> list[bytes]:
         return _decoder.decode(await objects.get(digest))
     except KeyError:
         raise Unavailable(f"the bundle {digest} of the change set is not in the object store") from None
+    except msgspec.MsgspecError as error:
+        raise BadPayload(f"{digest} is no bundle of a change set: {error}") from None

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.agents.review.objects import fetch
 from mesh.agents.review.workspace import plain, workspace
+from mesh.protocols.errors import BadPayload
 from tests.review.repositories import change_set, changed
 
 HOSTILE = [
@@ -86,6 +88,17 @@ def test_what_a_killed_agent_has_left_goes_with_the_next_review(
         pass
     assert {each.name for each in tmp_path.iterdir()} == {"mesh-review-new", "mesh-review-link", "other"}
     assert (tmp_path / "other" / "after").is_dir()
+
+
+async def test_an_object_that_is_no_bundle_is_the_callers_mistake() -> None:
+    """It counts against nobody's breaker: else whoever may call a reviewer could take it from all others."""
+
+    class Anything:
+        async def get(self, digest: str) -> bytes:
+            return b"\xc1 no bundle"
+
+    with pytest.raises(BadPayload, match="no bundle"):
+        await fetch(Anything(), ["sha256:x"], ["sha256:y"])  # type: ignore[arg-type]
 
 
 def test_a_file_and_a_folder_of_one_name_are_kept_apart() -> None:
