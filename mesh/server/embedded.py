@@ -23,6 +23,8 @@ from mesh.server.record import ServerRecord, read_record, write_record
 from mesh.settings.folder import MeshFolder
 
 _GRACE = 10.0
+_TO_END = 5.0
+"""Seconds that a server whose port is closed already may take to be gone: it was killed a moment ago."""
 _READS = 50 * 1024 * 1024
 """Bytes of its store that a server gets through in a second: it looks at all of them after a crash, before it greets anybody."""
 
@@ -196,7 +198,7 @@ def _answers(record: ServerRecord) -> bool:
     except NotNats:
         return False
     except OSError as error:
-        if not record.mark.alive:
+        if record.mark.wait(_TO_END if isinstance(error, ConnectionError) else 0.0):
             return False
         raise ServerUnusable(
             f"nats-server (process {record.pid}) runs but does not answer on {record.url} ({error}): `mesh server stop` ends it"

@@ -120,6 +120,22 @@ def test_a_crashed_server_leaves_no_record_behind_that_misleads(folder: MeshFold
     assert start_server(folder).port == first.port
 
 
+def test_a_server_that_is_just_ending_is_not_said_to_run_without_answering(folder: MeshFolder) -> None:
+    """It was killed a moment ago: its port is closed, and the process still there."""
+    first = start_server(folder)
+    ending = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.3)"])
+    mark = mark_of(ending.pid)
+    assert mark is not None
+    try:
+        rewrite(folder, pid=mark.pid, process_started=mark.started, port=free_port())
+        assert server_status(folder) is None
+    finally:
+        ending.kill()
+        ending.wait(30)
+        first.mark.signal(signal.SIGKILL)
+        assert first.mark.wait(30)
+
+
 def test_a_pid_that_now_belongs_to_somebody_else_is_left_alone(folder: MeshFolder) -> None:
     first = start_server(folder)
     mine = subprocess.Popen(["sleep", "60"])

@@ -276,13 +276,15 @@ async def mesh(scene: Scene, *arguments: str) -> tuple[int, str, str]:
 
 async def test_the_command_line_shows_who_is_there(scene: Scene) -> None:
     await scene.launch("one", "two")
-    code, out, _ = await mesh(scene, "ls", "-o", "json", "--capability", "greet", "--label", "tier=gold")
-    listed = json.loads(out)
-    assert code == 0
-    assert [(each["process"], each["state"], each["load"], each["latency_ms"]) for each in listed] == [
-        ("one", "ready", 0.5, 125.0),
-        ("two", "ready", 0.5, 125.0),
-    ]
+
+    async def listed() -> list[tuple[object, ...]]:
+        code, out, _ = await mesh(scene, "ls", "-o", "json", "--capability", "greet", "--label", "tier=gold")
+        assert code == 0
+        return [tuple(each[name] for name in ("process", "state", "load", "latency_ms")) for each in json.loads(out)]
+
+    await until_async(
+        listed, [("one", "ready", 0.5, 125.0), ("two", "ready", 0.5, 125.0)]
+    )  # suspect: it answered too late
     code, out, _ = await mesh(scene, "ls", "--state", "draining", "-o", "json")
     assert (code, json.loads(out)) == (0, [])
     code, out, _ = await mesh(scene, "ls")
@@ -312,13 +314,15 @@ async def test_the_command_line_shows_one_and_its_schema_and_draws_all(scene: Sc
 
 async def test_the_command_line_pings_and_says_who_is_silent(scene: Scene) -> None:
     await scene.launch("one", "two")
-    code, out, _ = await mesh(scene, "ping", "-o", "json")
-    assert (code, [each["answer"] for each in json.loads(out)]) == (0, ["alive", "alive"])
+
+    async def pinged(*names: str) -> tuple[int, list[tuple[str, str]]]:
+        code, out, _ = await mesh(scene, "ping", *names, "-o", "json")
+        return code, [(each["process"], each["answer"]) for each in json.loads(out)]
+
+    await until_async(pinged, (0, [("one", "alive"), ("two", "alive")]))
     os.kill(scene.processes["two"].pid, signal.SIGSTOP)
-    code, out, _ = await mesh(scene, "ping", "-o", "json")
-    assert (code, [each["answer"] for each in json.loads(out)]) == (1, ["alive", "silent"])
-    code, out, _ = await mesh(scene, "ping", "one", "-o", "json")
-    assert (code, [each["process"] for each in json.loads(out)]) == (0, ["one"])
+    await until_async(pinged, (1, [("one", "alive"), ("two", "silent")]))
+    await until_async(lambda: pinged("one"), (0, [("one", "alive")]))
 
 
 async def test_the_command_line_watches_one_object_a_line(scene: Scene) -> None:
