@@ -153,9 +153,7 @@ def _on_some_port(folder: MeshFolder, asked: int | None, timeout: float, lock: i
 
 def _launch(folder: MeshFolder, port: int, timeout: float, lock: int) -> tuple[Launched, Greeting, int]:
     path = configuration.write(port=port, store=folder.store, folder=folder.server)
-    patience = (
-        timeout + _held(folder.store) / _READS
-    )  # looked at now: a server that starts removes folders under who looks
+    patience = timeout + _held(folder.store) / _READS  # a server that starts removes folders under whoever looks later
     launched = detached(path, folder.store, port, lock)
     try:
         greeting, port = await_ready(launched, patience)

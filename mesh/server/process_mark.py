@@ -80,10 +80,8 @@ def _from_proc(pid: int) -> str:
     except OSError:
         return ""
     state, threads, ticks = fields[0], fields[17], fields[19]
-    ended = state == "X" or (
-        state == "Z" and int(threads) <= 1
-    )  # while other threads end it has its files and ports still
-    return "" if ended else f"{_boot()}-{ticks}"
+    holds_on = state == "Z" and int(threads) > 1  # while its other threads end, it has its files and ports
+    return "" if state in "ZX" and not holds_on else f"{_boot()}-{ticks}"
 
 
 def _from_ps(pid: int) -> str:
