@@ -55,6 +55,7 @@ async def test_a_password_in_python_is_not_repeated_by_bandit() -> None:
     assert fake not in repr(result)
 
 
+@pytest.mark.usefixtures("without_mypy")
 async def test_whatever_else_is_wrong_with_a_line_its_secret_is_not_repeated() -> None:
     """Nor by the checks of style and logic, which know nothing of secrets; nor that of a value of several lines."""
     fake = "-".join(["zK91", "mango", "7"])
@@ -379,9 +380,17 @@ async def test_a_program_that_does_not_end_is_killed_with_its_children(tmp_path:
         await run([sys.executable, "-c", script], cwd=tmp_path, env=bare_environment(tmp_path), timeout=0.5)
 
 
+LIMITED = """
+import resource, time
+while resource.getrlimit(resource.{})[0] == resource.RLIM_INFINITY:
+    time.sleep(0.01)
+"""
+"""A program that waits until it has been given that limit: that is done once it runs."""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are set with prlimit")
 async def test_a_program_that_wants_all_memory_gets_an_error(tmp_path: Path) -> None:
-    script = "import time; time.sleep(0.2); bytearray(6 * 1024**3)"
+    script = LIMITED.format("RLIMIT_AS") + "bytearray(6 * 1024**3)"
     ended = await run([sys.executable, "-c", script], cwd=tmp_path, env=bare_environment(tmp_path), timeout=20)
     assert "MemoryError" in ended.errors
 
@@ -389,7 +398,7 @@ async def test_a_program_that_wants_all_memory_gets_an_error(tmp_path: Path) -> 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are set with prlimit")
 async def test_a_program_that_outlives_us_does_not_compute_for_ever(tmp_path: Path) -> None:
     """Whoever started it may be killed, and it is in a session of its own: nobody else ends it."""
-    script = "import resource, time; time.sleep(0.2); print(resource.getrlimit(resource.RLIMIT_CPU))"
+    script = LIMITED.format("RLIMIT_CPU") + "print(resource.getrlimit(resource.RLIMIT_CPU))"
     ended = await run([sys.executable, "-c", script], cwd=tmp_path, env=bare_environment(tmp_path), timeout=20)
     soft, _ = ast.literal_eval(ended.output.decode())
     assert 20 <= soft <= 20 * ((os.cpu_count() or 1) + 1)

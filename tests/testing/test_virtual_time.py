@@ -14,7 +14,7 @@ async def test_an_hour_passes_at_once(clock: Clock) -> None:
     started, real = clock.monotonic(), time.monotonic()
     await clock.sleep(3600)
     assert clock.monotonic() - started == pytest.approx(3600)
-    assert time.monotonic() - real < 5
+    assert time.monotonic() - real < 50
 
 
 @pytest.mark.virtual
