@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -86,6 +89,20 @@ async def test_settings_made_to_break_or_to_hold_up_whoever_reads_them_leave_our
     result = await styled({"pyproject.toml": text, "odd_0.py/ruff.toml": "line-length = 60\n"}, path="é.py")
     assert "I001" in rules(result)
     assert any("pyproject.toml was not honoured" in note for note in result.notes) == refused
+
+
+async def test_the_agent_goes_on_listening_while_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parser is slow, and there may be some megabytes of them."""
+    where: list[threading.Thread] = []
+
+    def loads(text: str) -> dict[str, Any]:
+        where.append(threading.current_thread())
+        return {}
+
+    monkeypatch.setattr("mesh.agents.review.analysers.ruff_settings.tomllib.loads", loads)
+    await styled({"ruff.toml": "line-length = 60\n"})
+    assert where
+    assert threading.current_thread() not in where
 
 
 async def test_files_that_the_repository_excludes_are_not_styled() -> None:

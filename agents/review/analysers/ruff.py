@@ -6,13 +6,14 @@ reviewed repository, as far as `ruff_settings` lets them in.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from mesh.agents.review.analysers.ruff_settings import lay_out
+from mesh.agents.review.analysers.ruff_settings import lay_out, read
 from mesh.agents.review.analysers.tool import ToolFailed, run_over, understood
 from mesh.agents.review.changes import FileChange
 from mesh.agents.review.findings import Category, Severity
@@ -63,7 +64,8 @@ async def style(workspace: Workspace) -> Analysis:
     files = _files(workspace)
     if not files:
         return Analysis()
-    notes = list(lay_out(workspace, STYLE))
+    settings, notes = await asyncio.to_thread(read, workspace)
+    notes += lay_out(workspace, STYLE, settings)
     try:
         found, unread = await _ruff(workspace, ["--force-exclude"], files)
     except ToolFailed as error:

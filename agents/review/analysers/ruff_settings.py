@@ -15,15 +15,17 @@ from typing import Any
 
 from mesh.agents.review.workspace import Workspace, plain_folder
 
-_MOST_DOTS = 1_000
+Table = dict[str, Any]
+
+_MOST_DOTS = 200
 """In one line: a key of many parts takes the parser the square of their number, minutes for a small file."""
 
 
-def lay_out(workspace: Workspace, select: Sequence[str]) -> list[str]:
+def lay_out(workspace: Workspace, select: Sequence[str], parsed: dict[str, Table]) -> list[str]:
     """Write the settings that may be honoured beside both sides, and ours above them. What was refused comes back."""
     rules = ", ".join(f'"{rule}"' for rule in select)
     (workspace.root / "ruff.toml").write_text(f"line-length = 120\n[lint]\nselect = [{rules}]\n")
-    parsed, notes = _parsed(workspace)
+    notes = []
     for path, table in parsed.items():
         reason = _refused(path, table, parsed)
         if reason:
@@ -41,9 +43,10 @@ def _source(workspace: Workspace, path: str) -> bytes:
     return next(workspace.blobs[each.digest] for each in workspace.changes.settings if each.path == path)
 
 
-def _parsed(workspace: Workspace) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """The ruff table of every settings file that has one, by path."""
-    tables: dict[str, dict[str, Any]] = {}
+def read(workspace: Workspace) -> tuple[dict[str, Table], list[str]]:
+    """The ruff table of every settings file that has one, by path; a note for each that cannot be read. For a thread: it may
+    take seconds, and writes nothing."""
+    tables: dict[str, Table] = {}
     notes: list[str] = []
     for each in workspace.changes.settings:
         if not plain_folder(str(PurePosixPath(each.path).parent)) or each.digest not in workspace.blobs:
@@ -65,7 +68,7 @@ def _parsed(workspace: Workspace) -> tuple[dict[str, dict[str, Any]], list[str]]
     return tables, notes
 
 
-def _refused(path: str, table: dict[str, Any], known: dict[str, dict[str, Any]]) -> str:
+def _refused(path: str, table: Table, known: dict[str, Table]) -> str:
     """Why a settings file is refused, or nothing. `extend` may only name another file that is copied."""
     seen = {path}
     while "extend" in table:
