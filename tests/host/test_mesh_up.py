@@ -24,6 +24,7 @@ from mesh.server.process_mark import mark_of
 from mesh.server.temporary import TemporaryServer
 from mesh.server.waiting import wait_until
 from mesh.settings.folder import MeshFolder
+from mesh.testing.virtual_time import until
 from tests.command_line import MESH_PROCESS, run_mesh
 from tests.servers import free_port
 
@@ -118,6 +119,11 @@ async def ask(server: TemporaryServer, mesh: MeshCommand, target: str, **more: A
         return await client.ask(target, **more)
 
 
+async def until_there(client: Mesh, pid: int) -> None:
+    """Until the client knows of the agent in this process, too."""
+    await until(lambda: any(each.record.pid == pid for each in client.directory.instances("echo")))
+
+
 async def until_listed(client: Mesh, agent: str) -> None:
     changed = asyncio.Event()
     client.directory.on_change(lambda _: changed.set())
@@ -159,6 +165,7 @@ async def test_a_killed_worker_is_off_the_list_at_once_and_soon_back(
         assert await asyncio.to_thread(wait_until, lambda: workers(team)[0] not in (0, before[0]), 40)
         assert await asyncio.to_thread(wait_until, lambda: host_in(team).state == "ready", 40)
         assert workers(team)[1] == before[1]
+        await until_there(client, workers(team)[0])
         assert await client.ask("echo.1", command="say", text="again") == "heard again"
 
 
@@ -245,7 +252,7 @@ async def test_a_process_whose_agent_was_given_up_is_started_anew(
         await client.tell("echo.1", command="spoil")
         assert await asyncio.to_thread(wait_until, lambda: workers(team)[0] not in (0, before[0]), 40)
         assert await asyncio.to_thread(wait_until, lambda: host_in(team).state == "ready", 40)
-        await until_listed(client, "echo")
+        await until_there(client, workers(team)[0])
         assert await client.ask("echo.1", command="pid") == workers(team)[0]
     assert "crashed too often, the last time of Poisoned" in (team / ".mesh/logs/blue-echo-1.log").read_text()
 
