@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mesh.contract_net.participant import Participant
 
 
+NOTHING_STREAMED = msgspec.Raw(b"[]")
+"""The result of a stream that ended before its first item: `null` would be no list to whoever called for one."""
 ROOTS = 10_000
 """Processes whose reply subject is remembered, at most."""
 
@@ -176,7 +178,9 @@ class AwardResponder:
         await telling.send(asker, part)
 
     def result(self, value: msgspec.Raw, usage: Usage, degraded: str = "") -> Awaitable[None] | None:
-        """It is done."""
+        """It is done. The result of a stream is all that was streamed: initiators put that together, where there was any."""
+        if not self._items and self._seat.handler.way == "stream":
+            value = NOTHING_STREAMED
         return self._finished(Finished(value, usage, degraded=degraded, items=self._items))
 
     def failure(self, error: MeshError, usage: Usage) -> Awaitable[None] | None:

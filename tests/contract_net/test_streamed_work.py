@@ -85,3 +85,10 @@ async def test_a_lost_result_of_a_stream_is_fetched_by_the_probe(place: MarketPl
     place.server.faults.filter = losing(result)
     contracted = await place.contract([False, False], capability="tell", timeout=30.0)
     assert msgspec.json.decode(contracted.content) == ["0", "1"]
+
+
+async def test_a_stream_without_items_is_an_empty_list_and_not_nothing(place: MarketPlace) -> None:
+    await place.host(tell, process="a")
+    contracted = await place.contract([], capability="tell")
+    assert msgspec.json.decode(contracted.content) == []
+    assert contracted.items == ()
