@@ -96,6 +96,22 @@ async def test_the_agent_goes_on_listening_while_much_is_sorted_out(monkeypatch:
     assert where != [threading.current_thread()]
 
 
+async def test_the_agent_goes_on_listening_while_copies_are_made_for_the_search_for_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    where: list[threading.Thread] = []
+
+    class Spaces:
+        def sub(self, by: bytes, line: bytes) -> bytes:
+            where.append(threading.current_thread())
+            return line
+
+    monkeypatch.setattr("mesh.agents.review.analysers.secrets._SPACES", Spaces())
+    await inspect(*change_set(changed("a.py", None, "x = 1\n")), [secrets])
+    assert where
+    assert threading.current_thread() not in where
+
+
 async def test_pyflakes_and_bugbear_see_mistakes() -> None:
     text = "import os\n\n\ndef f(items=[]):\n    return missing\n"
     assert await found(ruff.logic, text) == ["ruff:B006", "ruff:F401", "ruff:F821"]

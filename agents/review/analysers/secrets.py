@@ -5,6 +5,7 @@ Its patterns take minutes over long blanks and long lines, so it reads copies wi
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -31,7 +32,7 @@ async def secrets(workspace: Workspace) -> Analysis:
     files = [*workspace.files("after"), *workspace.files("before")]
     if not files:
         return Analysis()
-    cut = [name for name in files if _lay_plain(workspace, name)]
+    cut = [name for name in files if await _lay_plain(workspace, name)]
     arguments = ["scan", "--all-files", "--no-verify"]
     runs, notes = await run_over(workspace, "detect_secrets", arguments, files, cwd=PLAIN)
     with understood("detect-secrets"):
@@ -45,13 +46,19 @@ async def secrets(workspace: Workspace) -> Analysis:
     return Analysis(observations=observations, notes=(*notes, *long))
 
 
-def _lay_plain(workspace: Workspace, name: str) -> bool:
+async def _lay_plain(workspace: Workspace, name: str) -> bool:
     """Copy a file for scanning, and say whether a line had to be cut."""
-    lines = [_SPACES.sub(b" ", line) for line in (workspace.root / name).read_bytes().split(b"\n")]
+    data, cut = await asyncio.to_thread(_plain, (workspace.root / name).read_bytes())
     target = workspace.root / PLAIN / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(b"\n".join(line[:WIDTH] for line in lines))
-    return any(len(line) > WIDTH for line in lines)
+    target.write_bytes(data)
+    return cut
+
+
+def _plain(data: bytes) -> tuple[bytes, bool]:
+    """What is scanned instead, and whether a line was cut: seconds for a large change, so for a thread, which writes nothing."""
+    lines = [_SPACES.sub(b" ", line) for line in data.split(b"\n")]
+    return b"\n".join(line[:WIDTH] for line in lines), any(len(line) > WIDTH for line in lines)
 
 
 def _seen(path: str, found: dict[str, Any]) -> Observation:
