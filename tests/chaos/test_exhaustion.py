@@ -58,7 +58,7 @@ async def test_an_agent_takes_all_that_there_is(
             before = await soon(lambda victim=victim: mesh.ask(victim, command="pid"), BACK_WITHIN)
             began = time.time()
             with pytest.raises(Transient):
-                await mesh.ask(victim, {"what": greed}, command="take", timeout=20)
+                await mesh.ask(victim, {"what": greed}, command="take", timeout=60)
             await passes(
                 lambda victim=victim: soon(lambda: mesh.ask(victim, command="pid"), BACK_WITHIN),
                 lambda pid, before=before: pid != before,

@@ -18,7 +18,7 @@ import psutil
 from mesh.testing.virtual_time import until
 from tests.faults.member import Terms, forked
 
-READY_WITHIN = 30.0
+READY_WITHIN = 60.0
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tests.faults.member"])
 

@@ -38,13 +38,17 @@ async def outcomes(work: Iterable[Awaitable[Any]]) -> list[Any]:
 
 
 async def soon(attempt: Callable[[], Awaitable[Any]], within: float = 30.0) -> Any:
-    """What the attempt gives, made again while it fails in a way that passes (typed, transient)."""
+    """What the attempt gives, made again while it fails in a way that passes (typed, transient, or its own deadline was too short)."""
     async with asyncio.timeout(within):
         while True:
             try:
                 return await attempt()
             except MeshError as error:
-                if error.error_class != "transient" and error.code not in ("unknown-agent", "no-bids"):
+                if error.error_class != "transient" and error.code not in (
+                    "unknown-agent",
+                    "no-bids",
+                    "deadline-exceeded",
+                ):
                     raise
                 await asyncio.sleep(0.02)
 
