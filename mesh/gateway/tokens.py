@@ -106,9 +106,16 @@ def bind(path: Path, token: str, tenants: tuple[str, ...]) -> None:
     """Add a token to the file. Again: its tenants are those given last.
 
     Raises:
-        BadSettings · InvalidName: the file, or a tenant, is not what it should be.
+        BadSettings · InvalidName: the file, or a tenant, is not what it should be, or it cannot be written.
     """
     mine = {digest_of(token): frozenset(check_name(each, "tenant") for each in tenants)}
+    try:
+        _add(path, mine)
+    except OSError as error:
+        raise BadSettings(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _add(path: Path, mine: dict[str, frozenset[str]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(
         path.with_name(f".{path.name}.lock")

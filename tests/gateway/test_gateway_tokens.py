@@ -100,6 +100,12 @@ def test_binding_again_changes_the_tenants_and_keeps_the_others(tmp_path: Path) 
         bind(path, "three", ("Not A Tenant",))
 
 
+def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
+    (tmp_path / "gateway").write_text("a file stands here")
+    with pytest.raises(BadSettings, match=r"tokens\.toml cannot be written"):
+        bind(tmp_path / "gateway" / "tokens.toml", "one", ("acme",))
+
+
 @pytest.mark.parametrize(
     "text",
     ["[tokens]\nabc = ['acme']", "[other]", "tokens = 1", f"[tokens]\n'{digest_of('x')}' = []", f"[tokens]\n'{digest_of('x')}' = ['A B']", "["],
