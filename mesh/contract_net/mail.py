@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 ADDRESSES = 10_000
 """Subjects that are remembered, at most."""
+
+COPIES = 16
+"""Copies of an award whose answers are still expected: the latest. A participant answers whoever asked last, so that nothing
+comes for those before any more, and work that takes hours is asked after a thousand times."""
 
 RejectReason = Literal["outbid", "late", "unacceptable", "cancelled"]
 SendLater = Callable[[Callable[[], Awaitable[None]], Line], None]
@@ -71,6 +76,7 @@ class Mail:
         self._later = later
         self._sender = call.sender or Sender("", "", peer.process)
         self._tokens: list[str] = []
+        self._copies: deque[str] = deque()
 
     def to_everybody(self, capability: str, content: msgspec.Struct, line: Line) -> None:
         """Send an act to everyone who offers the capability."""
@@ -80,7 +86,7 @@ class Mail:
         self, whom: Addressee, content: msgspec.Struct, line: Line, *, key: str = "", attempt: int = 1
     ) -> bool:
         """Send an act to one instance. False: it is large, and leaves a little later."""
-        return self._send(self._addresses.of(whom), self._envelope(content, key, attempt), line)
+        return self._send(self._addresses.of(whom), self._envelope(content, key, attempt), line, copy=attempt > 1)
 
     def tell(self, whom: Addressee, content: msgspec.Struct) -> None:
         """Send what nobody answers, and what may as well get lost: leases and deadlines do the same, later."""
@@ -99,17 +105,20 @@ class Mail:
 
     def close(self) -> None:
         """Expect no more answers. Again: nothing happens."""
-        for token in self._tokens:
+        for token in (*self._tokens, *self._copies):
             self._peer.exchange.forget(token)
         self._tokens.clear()
+        self._copies.clear()
 
     def _envelope(self, content: msgspec.Struct, key: str = "", attempt: int = 1) -> Envelope:
         version = self._peer.tongue.version
         return act(self._call, self._sender, self._peer.ids, content, key=key, attempt=attempt, version=version)
 
-    def _send(self, subject: str, envelope: Envelope, line: Line) -> bool:
+    def _send(self, subject: str, envelope: Envelope, line: Line, *, copy: bool = False) -> bool:
         line.token = self._peer.exchange.expect(line)
-        self._tokens.append(line.token)
+        (self._copies if copy else self._tokens).append(line.token)
+        if len(self._copies) > COPIES:
+            self._peer.exchange.forget(self._copies.popleft())
         data = encode(envelope)
         if len(data) <= LIMIT:
             self._peer.bus.publish(subject, data, reply=line.reply)

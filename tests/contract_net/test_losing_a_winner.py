@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from mesh.contract_net.mail import COPIES
 from mesh.contract_net.track_record import Bidder
 from mesh.protocols.auction_messages import Suspected
 from mesh.protocols.errors import AgentLost, DeadlineExceeded, InDoubt, NoBids
@@ -239,3 +240,15 @@ async def test_who_has_handed_the_work_over_decides_nothing_more(place: MarketPl
     await place.clock.sleep(30.0)
     assert begun(workers) == [first]
     assert caller.watching.everybody() == []
+
+
+async def test_work_that_takes_long_is_asked_after_without_end_and_waited_for_in_few_places(place: MarketPlace) -> None:
+    """Each copy of an award is answered to a token of its own; those of an hour were kept until the call was over."""
+    await place.worker("a")
+    caller = await place.caller()
+    call = place.start(600.0, timeout=1000.0)
+    await place.clock.sleep(550.0)
+    assert place.seen.count("accept-proposal") > 100
+    assert len(caller.peer.exchange._waiting) <= COPIES + 1
+    assert (await call).winner.process == "a"
+    assert not caller.peer.exchange._waiting
