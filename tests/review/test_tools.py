@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import errno
 import os
 import sys
 import threading
@@ -303,6 +304,17 @@ async def test_a_file_that_a_tool_never_ends_on_is_left_out_by_name(monkeypatch:
     result = await inspect(changes, blobs, [ruff.logic])
     assert {finding.path for finding in result.findings} == {"b.py", "c.py", "d.py", "e.py", "f.py"}
     assert result.notes == ("ruff could not read a.py",)
+
+
+async def test_a_tool_that_the_system_will_not_start_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No memory, or no process left for it: what the built-in checks would find, say, is a review all the same."""
+
+    async def refused(*_: object, **__: object) -> Ended:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("mesh.agents.review.analysers.tool.run", refused)
+    with pytest.raises(ToolFailed, match="bandit could not be started"):
+        await inspect(*change_set(changed("a.py", None, "import os\n")), [bandit])
 
 
 async def test_a_tool_that_breaks_on_every_file_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

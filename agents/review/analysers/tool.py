@@ -72,7 +72,7 @@ async def run_tool(
     """Run `python -I -m module` in the workspace.
 
     Raises:
-        ToolFailed: not installed, no end in time, too much output, or an exit code that `accept` does not list.
+        ToolFailed: not installed, not to be started, no end in time, too much output, or an exit code that `accept` does not list.
     """
     if not installed(module):
         raise ToolFailed(f"{module} is not installed here: {INSTALL}")
@@ -82,6 +82,8 @@ async def run_tool(
         ended = await run(argv, cwd=workspace.root / cwd, env=env, timeout=timeout, max_output=MAX_OUTPUT)
     except TooSlow:
         raise ToolSlow(f"{module} did not finish within {timeout:g} s") from None
+    except OSError as error:
+        raise ToolFailed(f"{module} could not be started: {error.strerror or error}") from None
     except TooMuchOutput as error:
         raise ToolFailed(f"{module} wrote {error}") from None
     if ended.code not in accept:
