@@ -152,6 +152,7 @@ class Market:
         ranked = sorted(
             range(len(drawn)),
             key=lambda each: (
+                not offers[each].bid.sane,
                 offers[each].bid.capacity <= offers[each].taken,
                 cost(offers[each].bid, policy, offers[each].learned),
             ),

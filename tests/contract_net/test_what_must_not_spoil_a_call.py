@@ -22,6 +22,7 @@ from mesh.contract_net.track_record import Bidder, TrackRecord
 from mesh.protocols.acts import Bid, CallForProposal, Mode, Proposal, Propose
 from mesh.protocols.commitment import Asker
 from mesh.protocols.conduct import GRAIN
+from mesh.protocols.constraints import Constraints
 from mesh.protocols.envelope import Envelope
 from mesh.protocols.errors import NoBids, Unavailable
 from mesh.protocols.ports import Clock, Ids
@@ -267,3 +268,16 @@ async def test_a_bid_for_one_capability_does_not_stand_in_place_of_another(place
     await until(lambda: "do" in listing.figures.bids)
     await place.contract(0.0, capability="sing", mode="broadcast")
     assert "do" in listing.figures.bids
+
+
+async def test_who_bids_less_than_nothing_is_not_asked_before_everybody_else(place: MarketPlace) -> None:
+    """A stranger's heartbeat may say so: as the cheapest of all it would be asked each time, and nobody who means it."""
+    for name in "abcd":
+        await place.worker(name)
+    caller = await place.caller()
+    for listing in caller.peer.directory.lookup("do"):
+        if listing.process != "d":
+            caller.peer.directory.learn(listing.key, Bid(price=-1e9), "do")
+    asked, known = caller.market.directed("do", Constraints(), caller.policy)
+    assert next(iter(asked)) == "d"
+    assert known == 4
