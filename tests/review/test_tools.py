@@ -41,6 +41,20 @@ async def test_bandit_sees_danger() -> None:
     assert await found(bandit, "import subprocess\nsubprocess.call('x', shell=True)\n") == ["bandit:B602"]
 
 
+async def test_no_name_keeps_a_file_from_bandit() -> None:
+    """It passes over a path in which `CVS` or `.git` stands anywhere, and says nothing."""
+    names = ("CVSx.py", "a.git.py", "a.hg/x.py", "__pycache__/x.py", "a.eggs/b.py", "plain.py")
+    changes, blobs = change_set(*(changed(name, None, "eval(input())\n") for name in names))
+    assert {finding.path for finding in (await inspect(changes, blobs, [bandit])).findings} == set(names)
+
+
+async def test_a_file_about_swagger_is_searched_for_secrets() -> None:
+    fake = "-".join(["zK91", "harbour", "mango", "77"])
+    names = ("swagger_keys.py", "docs/my-swagger.yaml")
+    changes, blobs = change_set(*(changed(name, None, f'password: "{fake}"\n') for name in names))
+    assert {finding.path for finding in (await inspect(changes, blobs, [secrets])).findings} == set(names)
+
+
 async def test_detect_secrets_sees_secrets_in_any_kind_of_file_and_never_shows_them() -> None:
     fake = "-".join(["zK91", "harbour", "mango", "77"])
     result = await inspect(*change_set(changed("settings.yaml", None, f'password: "{fake}"\n')), [secrets])

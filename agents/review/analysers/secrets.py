@@ -21,6 +21,9 @@ PLAIN = "plain"
 WIDTH = 2_000
 """Bytes of a line that are scanned."""
 
+BY_NAME = "detect_secrets.filters.heuristic.is_swagger_file"
+"""It passes over every path in which `swagger` stands, and says nothing."""
+
 _SPACES = re.compile(rb"[ \t]{8,}")
 
 GUESSES = {"Base64 High Entropy String": 0.55, "Hex High Entropy String": 0.5, "Secret Keyword": 0.75}
@@ -33,7 +36,7 @@ async def secrets(workspace: Workspace) -> Analysis:
     if not files:
         return Analysis()
     cut = [name for name in files if await _lay_plain(workspace, name)]
-    arguments = ["scan", "--all-files", "--no-verify"]
+    arguments = ["scan", "--all-files", "--no-verify", f"--disable-filter={BY_NAME}"]
     runs, notes = await run_over(workspace, "detect_secrets", arguments, files, cwd=PLAIN)
     with understood("detect-secrets"):
         reports: list[dict[str, list[dict[str, Any]]]] = [
