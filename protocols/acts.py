@@ -19,6 +19,7 @@ import msgspec
 
 from mesh.protocols.constraints import Constraints, Effect
 from mesh.protocols.envelope import NULL
+from mesh.protocols.naming.names import is_token
 
 ABSURD = 1e12
 """Money or seconds. Nobody means as much, and sums with it stay finite: infinity is null on the wire, and in the journal."""
@@ -112,6 +113,10 @@ class Proposal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     valid_for: float = 5.0
     labels: dict[str, str] = {}
     effect: Effect = "costly"
+
+    def counts(self, process: str) -> bool:
+        """Whether it is a proposal at all, coming from this process: for an instance of its own, that can be written to."""
+        return self.process == process and is_token(self.agent) and is_token(self.instance)
 
 
 class Refusal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -116,7 +116,7 @@ class CallLine(Line):
             candidates = tuple(
                 self.hears.judged(Candidate.of(each, self.hears.learned(each)))
                 for each in content.proposals
-                if each.process == answer.sender
+                if each.counts(answer.sender)
             )
             for each in candidates:
                 self.hears.learn(each.process, each.agent, each.instance, each.bid)

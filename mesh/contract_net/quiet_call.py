@@ -125,7 +125,7 @@ class QuietCall:
             self.loud()
             return
         for each in asked.answer.proposals:
-            if each.process == asked.responder:
+            if each.counts(asked.responder):
                 self._learn(each.process, each.agent, each.instance, each.bid)
         for refusal in asked.answer.refusals:
             if refusal.bid is not None:

@@ -159,9 +159,7 @@ class Proposals:
         self.proposal = ""
         self.explored = False
         self._answers = answers
-        self._made = [
-            each for process, answer in answers.items() for each in answer.proposals if each.process == process
-        ]
+        self._made = [each for process, answer in answers.items() for each in answer.proposals if each.counts(process)]
         self._learned = [learned(bidder(each)) for each in self._made]
 
     def choose(self, constraints: Constraints, until: float, policy: SelectionPolicy, random: Random) -> bool:

@@ -29,6 +29,11 @@ def check_token(token: str, what: str = "token") -> str:
     return token
 
 
+def is_token(token: str) -> bool:
+    """Whether `check_token` has nothing against it."""
+    return _TOKEN.match(token) is not None
+
+
 def check_name(name: str, what: str = "name") -> str:
     """The name itself, if it can name an agent, workflow, tenant, host or namespace: lower case, digits and `-`."""
     if not _NAME.match(name):

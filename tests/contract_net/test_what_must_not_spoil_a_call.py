@@ -281,3 +281,21 @@ async def test_who_bids_less_than_nothing_is_not_asked_before_everybody_else(pla
     asked, known = caller.market.directed("do", Constraints(), caller.policy)
     assert next(iter(asked)) == "d"
     assert known == 4
+
+
+@pytest.mark.parametrize("mode", ["directed", "broadcast"])
+@pytest.mark.parametrize("name", ["a.b", "*", "", "one two"])
+async def test_a_proposal_of_somebody_who_cannot_be_written_to_is_none(
+    place: MarketPlace, mode: Mode, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in ("a", "b"):
+        await place.worker(each)
+    odd = place.participants["a"]
+
+    def propose(inbound: Inbound, act: CallForProposal, seats: object) -> None:
+        proposal = Proposal(id="x", agent="worker", instance=name, process="a", version="1", bid=Bid(capacity=9))
+        content = Propose(conversation=act.conversation, proposals=(proposal,))
+        odd.telling.say(inbound.envelope, Asker(inbound.sender, inbound.token), content)
+
+    monkeypatch.setattr(odd, "_propose", propose)
+    assert (await place.contract(0.0, mode=mode)).winner.process == "b"
