@@ -178,10 +178,15 @@ STRANGE = {
 }
 
 
+ALONE = (("parentheses",), ("signs",), ("lists",), tuple(STRANGE)[3:])
+"""What may exhaust a parser is read alone; whatever is left, in one go."""
+
+
 @pytest.mark.usefixtures("without_mypy")
-@pytest.mark.parametrize("kind", STRANGE)
-async def test_strange_files_end_in_findings_or_notes(kind: str) -> None:
-    changes, blobs = change_set(changed("a.py", None, STRANGE[kind]), changed("b.py", None, "import os\n"))
+@pytest.mark.parametrize("kinds", ALONE, ids=",".join)
+async def test_strange_files_end_in_findings_or_notes(kinds: tuple[str, ...]) -> None:
+    strange = [changed(f"{kind}.py", None, STRANGE[kind]) for kind in kinds]
+    changes, blobs = change_set(*strange, changed("b.py", None, "import os\n"))
     for part, analysers in THOROUGH.items():
         result = await tolerant(changes, blobs, analysers)
         if part == "review.logic":
@@ -189,9 +194,8 @@ async def test_strange_files_end_in_findings_or_notes(kind: str) -> None:
 
 
 @pytest.mark.skipif(not installed("mypy"), reason="mypy is not installed")
-@pytest.mark.parametrize("kinds", [("parentheses",), ("signs",), ("lists",), tuple(STRANGE)[3:]], ids=",".join)
+@pytest.mark.parametrize("kinds", ALONE, ids=",".join)
 async def test_mypy_ends_on_strange_files_in_findings_or_notes(kinds: tuple[str, ...]) -> None:
-    """What may exhaust a parser is read alone; whatever is left, in one go."""
     strange = [changed(f"{kind}.py", None, STRANGE[kind]) for kind in kinds]
     await tolerant(*change_set(*strange, changed("b.py", None, "x: int = ''\n")), (types,))
 
