@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import random
@@ -13,11 +14,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 READY_WITHIN = 30.0
 _CONFIG = """
@@ -30,6 +34,7 @@ max_pending: 64MB
 write_deadline: "10s"
 ping_interval: "{ping}"
 ping_max: 2
+authorization {{ timeout: 30 }}
 lame_duck_duration: "30s"
 lame_duck_grace_period: "2s"
 jetstream {{
@@ -83,28 +88,42 @@ def server_binary() -> str:
 def free_port() -> int:
     """A port that nobody listens on right now, and that nobody else is given before it is used, or while its server is down.
 
-    It lies below those that the system gives to connections and to whoever asks for any; each process that runs tests beside
-    others has a share of its own, of which it gives one after the other.
+    It lies below those that the system gives to connections and to whoever asks for any; each process that runs tests has a
+    share of its own, of which it gives one after the other.
     """
+    ports = _ports()
     for _ in range(_SHARE):
-        port = next(_ports)
+        port = next(ports)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
     raise RuntimeError("no port is free")
 
 
-_SHARE = 680
-"""Ports in each of sixteen shares; odd ones, as the even ones go to connections first where the system starts lower."""
+_SHARES, _SHARE = 16, 680
+"""How many shares there are, and how many ports in each: odd ones, as even ones go to connections first where the system
+begins lower."""
+_held: list[IO[bytes]] = []
 
 
-def _shares() -> Iterator[int]:
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw15").removeprefix("gw")
-    begin, first = 10_001 + 2 * _SHARE * (int(worker) % 16), random.SystemRandom().randrange(_SHARE)
+@cache
+def _ports() -> Iterator[int]:
+    """Those of the first share that nobody has; of any one, where all are taken."""
+    chance = random.SystemRandom()
+    share = next(filter(_have, range(_SHARES)), chance.randrange(_SHARES))
+    begin, first = 10_001 + 2 * _SHARE * share, chance.randrange(_SHARE)
     return itertools.cycle(begin + 2 * ((first + number) % _SHARE) for number in range(_SHARE))
 
 
-_ports = _shares()
+def _have(share: int) -> bool:
+    """Whether the share is ours now: for as long as this process lives, whoever else runs tests on this machine."""
+    try:
+        file = (Path(tempfile.gettempdir()) / f"mesh-test-ports-{os.getuid()}-{share}").open("ab")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    _held.append(file)
+    return True
 
 
 class RealServer:
