@@ -47,13 +47,17 @@ class Babbler:
 
     def _envelope(self, asked: Any) -> Envelope:
         pick, code = self._random.choice, self._random.choice(FAULTS)
-        name, payload = payload_of(self._act(asked.conversation, getattr(asked, "award", "")))
+        offers = isinstance(asked, acts.CallForProposal) and self._random.random() < 0.7
+        act = (
+            self._propose(asked.conversation) if offers else self._act(asked.conversation, getattr(asked, "award", ""))
+        )
+        name, payload = payload_of(act)
         detail = pick([{}, {"begun": False}, {"begun": 1}, {"retried": 1}])
         return Envelope(
             v=VERSION,
             id="m",
-            kind=pick(["act", "act", "act", "item", "progress", "reply", "command"]),
-            name=pick([name, name, name, "babble"]),
+            kind=pick(["act"] * 9 + ["item", "progress", "reply", "command"]),
+            name=pick([name] * 9 + ["babble"]),
             sender=Sender("worker", self._actor.instance, self._process),
             correlation="c",
             seq=pick([0, 0, 0, 1, 2, -3, 10**20]),
@@ -66,12 +70,10 @@ class Babbler:
         )  # fmt: skip
 
     def _act(self, talk: str, award: str) -> msgspec.Struct:
-        some, refusals = self._random.randrange, (self._refusal(),) * self._random.randrange(3)
+        refusals = (self._refusal(),) * self._random.randrange(3)
         content = msgspec.Raw(self._random.choice([b"1", b"null"]))
         made: list[Callable[[], msgspec.Struct]] = [
-            lambda: acts.Propose(
-                conversation=talk, proposals=tuple(self._proposal() for _ in range(some(3))), refusals=refusals
-            ),
+            lambda: self._propose(talk),
             lambda: acts.Refuse(conversation=talk, refusals=refusals, award=award),
             lambda: acts.Confirm(conversation=talk, award=award, bid=self._bid()),
             lambda: acts.InformResult(conversation=talk, award=award, content=content, bid=self._bid()),
@@ -82,11 +84,16 @@ class Babbler:
         ]
         return self._random.choice(made)()
 
+    def _propose(self, talk: str) -> acts.Propose:
+        some = self._random.randrange
+        proposals = tuple(self._proposal() for _ in range(some(4)))
+        return acts.Propose(conversation=talk, proposals=proposals, refusals=(self._refusal(),) * some(3))
+
     def _proposal(self) -> acts.Proposal:
         pick = self._random.choice
         return acts.Proposal(
-            id=pick(["", "p1", "p2"]), agent=pick(["worker", "w*"]), instance=self._name(),
-            process=pick([self._process, "b", ""]), version=pick(["", "1"]), bid=self._bid(), valid_for=pick(FIGURES),
+            id=pick(["", "p1", "p2"]), agent=pick(["worker"] * 9 + ["w*"]), instance=self._name(),
+            process=pick([self._process] * 4 + ["b", ""]), version=pick(["", "1"]), bid=self._bid(), valid_for=pick(FIGURES),
             effect=pick(["costly", "pure", "at_most_once"]),
         )  # fmt: skip
 
