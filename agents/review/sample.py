@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from mesh.agents.review.errors import GitFailed
 from mesh.agents.review.findings import Category, Finding, Review
 from mesh.agents.review.processes import bare_environment
 
@@ -73,6 +74,9 @@ def make_sample(path: Path) -> Path:
     """Make a git repository of the sample at `path` (new or empty), its last commit the one to review.
 
     Again at the same place: FileExistsError, nothing is changed.
+
+    Raises:
+        GitFailed: there is no git, or it is too old.
     """
     path.mkdir(parents=True, exist_ok=True)
     if any(path.iterdir()):
@@ -99,6 +103,15 @@ def _git(path: Path, *arguments: str) -> None:
     names = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
     env = bare_environment(path, GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM="1", **names)
     settings = ("-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false", "-c", "commit.gpgSign=false")
-    subprocess.run(
-        ["git", *settings, *arguments], cwd=path, env=env, check=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL
-    )
+    try:
+        subprocess.run(
+            ["git", *settings, *arguments], cwd=path, env=env, check=True, timeout=TIMEOUT,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise GitFailed("git is not installed: the sample is a repository; install it") from None
+    except (OSError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", None) or str(error).encode()
+        raise GitFailed(
+            f"git {arguments[0]} could not make the sample: {said.decode(errors='replace').strip()}"
+        ) from None

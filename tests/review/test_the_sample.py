@@ -12,6 +12,7 @@ from mesh.agents.review.analysers.tool import installed
 from mesh.agents.review.calibration import QUICK as QUICK_BIDS
 from mesh.agents.review.calibration import THOROUGH as THOROUGH_BIDS
 from mesh.agents.review.collect import Collected, collect
+from mesh.agents.review.errors import GitFailed
 from mesh.agents.review.findings import Category, Report, Review, to_artifact
 from mesh.agents.review.inspection import QUICK, THOROUGH, inspect
 from mesh.agents.review.observation import Analyser
@@ -104,3 +105,17 @@ def test_the_sample_is_the_same_commit_everywhere_and_is_not_made_over_something
 async def test_the_sample_has_every_kind_of_change(collected: Collected) -> None:
     assert {file.status for file in collected.changes.files} >= {"added", "modified", "deleted", "renamed"}
     assert any(file.content == "binary" for file in collected.changes.files)
+
+
+@pytest.mark.parametrize("program", [None, "#!/bin/sh\necho unknown option >&2\nexit 129\n"], ids=["none", "too-old"])
+def test_without_a_git_that_can_make_it_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str | None
+) -> None:
+    """A small container has none, and `mesh demo` is what people try first."""
+    (tmp_path / "bin").mkdir()
+    if program is not None:
+        (tmp_path / "bin" / "git").write_text(program)
+        (tmp_path / "bin" / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(GitFailed, match="git is not installed" if program is None else "git init"):
+        make_sample(tmp_path / "shop")
