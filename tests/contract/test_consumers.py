@@ -232,7 +232,7 @@ async def test_a_closed_consumer_is_over_for_who_closed_it_only(
 
 
 async def _fill(store: Store, space: str, count: int) -> None:
-    await asyncio.gather(*(store.append(f"{space}.a", b"%d" % number) for number in range(count)))
+    await asyncio.gather(*(store.append(f"{space}.a", b"%d" % number, timeout=60) for number in range(count)))
 
 
 async def test_who_fetches_ahead_gets_every_message_once_and_in_order(store: Store, space: str) -> None:

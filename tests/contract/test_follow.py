@@ -69,7 +69,7 @@ async def test_following_only_what_is_new(store: Store, space: str) -> None:
 
 
 async def test_a_slow_reader_gets_everything(store: Store, space: str) -> None:
-    await asyncio.gather(*(store.append(f"{space}.a", b"%06d" % n + bytes(2000)) for n in range(1000)))
+    await asyncio.gather(*(store.append(f"{space}.a", b"%06d" % n + bytes(2000), timeout=60) for n in range(1000)))
     followed = store.follow(space, f"{space}.a")
     sequences = []
     async with asyncio.timeout(40):

@@ -72,7 +72,7 @@ async def test_an_append_that_was_cancelled_leaves_its_neighbours_alone(far: Con
 async def test_acks_in_flight_when_the_connection_is_lost_all_end_and_their_messages_come_again(
     far: Connection, cable: Cable, space: str
 ) -> None:
-    await asyncio.gather(*(far.store.append(f"{space}.a", b"%d" % n) for n in range(20)))
+    await asyncio.gather(*(far.store.append(f"{space}.a", b"%d" % n, timeout=60) for n in range(20)))
     consumer = await far.store.consumer(space, "work", (f"{space}.>",), ack_wait=1, prefetch=64)
     deliveries = [await _next(consumer) for _ in range(20)]
     cable.sever()
@@ -96,7 +96,7 @@ async def test_acks_that_nobody_confirms_time_out_together(
     far: Connection, cable: Cable, space: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acks, "ACK_WITHIN", 0.1)
-    await asyncio.gather(*(far.store.append(f"{space}.a", b"%d" % n) for n in range(5)))
+    await asyncio.gather(*(far.store.append(f"{space}.a", b"%d" % n, timeout=60) for n in range(5)))
     consumer = await far.store.consumer(space, "work", (f"{space}.>",))
     deliveries = [await _next(consumer) for _ in range(5)]
     cable.sever()
@@ -110,7 +110,7 @@ async def test_overlapping_pulls_over_reconnects_lose_nothing_and_repeat_only_wh
     far: Connection, cable: Cable, space: str
 ) -> None:
     count = 1500
-    await asyncio.gather(*(far.store.append(f"{space}.a", b"") for _ in range(count)))
+    await asyncio.gather(*(far.store.append(f"{space}.a", b"", timeout=60) for _ in range(count)))
     consumer = await far.store.consumer(space, "work", (f"{space}.>",), ack_wait=4, prefetch=128)
     heard: set[int] = set()
     confirmed: set[int] = set()

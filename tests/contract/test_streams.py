@@ -96,7 +96,7 @@ async def test_reading_gives_matching_messages_above_a_sequence_in_order(store: 
 async def test_reading_goes_on_for_as_long_as_there_is_more(here: Connection, space: str, count: int) -> None:
     store = here.store
     await store.ensure_stream(StreamSpec(name=space, subjects=(f"{space}.>",), storage="memory"))
-    await asyncio.gather(*(store.append(f"{space}.a", b"%d" % n, headers={"X": "y"}) for n in range(count)))
+    await asyncio.gather(*(store.append(f"{space}.a", b"%d" % n, headers={"X": "y"}, timeout=60) for n in range(count)))
     found = await store.read(space, f"{space}.a")
     assert [stored.sequence for stored in found] == list(range(1, count + 1))
     assert all(stored.headers == {"X": "y"} for stored in found)
@@ -128,8 +128,8 @@ async def test_the_last_of_each_subject_comes_in_order_of_sequence(store: Store,
 
 @pytest.mark.parametrize("count", [600, 1500])
 async def test_the_last_of_each_of_many_subjects(store: Store, space: str, count: int) -> None:
-    await asyncio.gather(*(store.append(f"{space}.s.{n}", b"old") for n in range(count)))
-    await asyncio.gather(*(store.append(f"{space}.s.{n}", b"new") for n in range(count)))
+    await asyncio.gather(*(store.append(f"{space}.s.{n}", b"old", timeout=60) for n in range(count)))
+    await asyncio.gather(*(store.append(f"{space}.s.{n}", b"new", timeout=60) for n in range(count)))
     found = await store.last_each(space, f"{space}.s.*")
     assert len(found) == count
     assert {stored.data for stored in found} == {b"new"}
