@@ -4,7 +4,8 @@ The promises of this book:
 - An award is begun once. A copy is answered with what there is, to whoever asked last with the right to ask.
 - A bid in the air counts against its instance's capacity until it is rejected, awarded, or lapses.
 - Once an epoch of a job was seen here, no older one gets anything started.
-- An award is remembered until its deadline, its result as long as memory allows.
+- An award is remembered until its deadline, its result as long as memory allows. When the book is full, what has ended makes
+  room, the oldest first, unless it may be done at most once: a copy that still comes is done again, as by any other winner.
 - Work that may be done at most once is begun by the first copy of its award only: whoever sends another does not know
   what became of the first, and neither does a participant that has been restarted.
 """
@@ -21,7 +22,8 @@ from mesh.protocols.commitment import AwardReceived, Commitment, Finished
 from mesh.protocols.errors import Unavailable
 
 REMEMBERED = 100_000
-"""Awards kept at most; a book that is full of awards whose deadline has not come takes no more, and forgets whom it tells so."""
+"""Awards kept at most; a book that is full of those that go on, or may be done at most once, takes no more, and forgets whom it
+tells so."""
 CONTENT = 64 * 1024 * 1024
 """Bytes of results kept at most."""
 GRACE = 1.0
@@ -73,6 +75,8 @@ class Commitments:
         self._awards: dict[str, Commitment] = {}
         self._epochs: dict[tuple[str, str], tuple[int, float]] = {}
         self._kept: dict[str, int] = {}
+        self._ended: dict[str, None] = {}
+        """Those that may be forgotten, the oldest first."""
         self._bytes = 0
         self._sweep_at = 0.0
 
@@ -84,6 +88,7 @@ class Commitments:
         known = self._awards.get(received.award)
         if known is not None:
             return self._copy(known, received)
+        self._make_room()
         proposal = received.proposal
         bid = self.bids.take(proposal, received.seat, received.asker.process, now) if proposal else None
         why = self._obstacle(received, bid, room, now)
@@ -157,6 +162,8 @@ class Commitments:
         if commitment is None or not commitment.active:
             return []
         commitment.step("fault" if finished.fault is not None else "finish")
+        if commitment.received is not None and commitment.received.effect != "at_most_once":
+            self._ended[award] = None
         self._keep(commitment, finished)
         return [Tell(commitment)]
 
@@ -178,6 +185,7 @@ class Commitments:
 
     def _forestall(self, received: AwardReceived, now: float) -> None:
         self.sweep(now)
+        self._make_room()
         if len(self._awards) < self._remembered:
             self._awards[received.award] = Commitment.standing(received, now)
             self._awards[received.award].step("cancel")
@@ -197,9 +205,17 @@ class Commitments:
         self._sweep_at = now + 1.0
         self.bids.lapse(now)
         for award in [key for key, each in self._awards.items() if each.until + GRACE <= now and not each.active]:
-            del self._awards[award]
-            self._bytes -= self._kept.pop(award, 0)
+            self._forget(award)
         self._epochs = {key: value for key, value in self._epochs.items() if value[1] + GRACE > now}
+
+    def _make_room(self) -> None:
+        while len(self._awards) >= self._remembered and self._ended:
+            self._forget(next(iter(self._ended)))
+
+    def _forget(self, award: str) -> None:
+        del self._awards[award]
+        self._ended.pop(award, None)
+        self._bytes -= self._kept.pop(award, 0)
 
     def _fenced(self, received: AwardReceived, now: float) -> bool:
         """Whether a newer epoch of the job was seen here; if not, this one has been seen now."""
