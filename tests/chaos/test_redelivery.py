@@ -16,6 +16,7 @@ from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
 
+PATIENCE = 60.0
 COPIES = 3
 
 
@@ -44,7 +45,6 @@ async def test_12_everything_comes_three_times_and_not_in_order(
 
 
 async def _publish(mesh: Mesh, key: str, data: bytes) -> None:
-    """A job as any NATS client publishes it."""
-    await mesh.peer.store.append(
-        mesh.peer.subjects.ingress("default", "chain"), data, headers=headers_of(Terms(key=key))
-    )
+    """A job as any NATS client publishes it, beside thousands of others: a disk that is slow takes its time."""
+    subject, headers = mesh.peer.subjects.ingress("default", "chain"), headers_of(Terms(key=key))
+    await mesh.peer.store.append(subject, data, headers=headers, timeout=PATIENCE)
