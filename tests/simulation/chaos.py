@@ -34,6 +34,10 @@ class Chaos:
         self._words: list[tuple[Fault, int]] = []
         self._decrees = Decrees(world)
         self._over = False
+        quirks = world.configuration.quirks
+        self._sound_disk = quirks.disk, quirks.disk_spread
+        self._slow = 0
+        """Reasons for which the disk is slow."""
         world.loop.on_fuse = self._burnt
         world.server.storage.appended.append(self._appended)
         world.outside.on_effect.append(self._effect)
@@ -54,7 +58,8 @@ class Chaos:
         world.tell("world", "the faults are over")
         quirks = world.configuration.quirks
         quirks.lose_acks = quirks.land_late = quirks.lag = 0.0
-        quirks.disk_spread = min(quirks.disk_spread, 0.01)
+        quirks.disk, spread = self._sound_disk
+        quirks.disk_spread = min(spread, 0.01)
         world.network.weather.spike = 0.0
         world.server.start()
         world.server.storage.available = True
@@ -147,11 +152,13 @@ class Chaos:
 
     def _disk(self, fault: Fault) -> None:
         quirks = self._world.configuration.quirks
-        before = quirks.disk, quirks.disk_spread
         quirks.disk, quirks.disk_spread = 0.3, 2.5
+        self._slow += 1
 
         def fast() -> None:
-            quirks.disk, quirks.disk_spread = before
+            self._slow -= 1
+            if not self._slow and not self._over:
+                quirks.disk, quirks.disk_spread = self._sound_disk
 
         self._later(fault.seconds, fast)
 
