@@ -46,7 +46,7 @@ async def test_10_the_leader_of_a_stream_is_killed_every_15_s(
             await cluster.start(leader)
             await cluster.ready()
             await asyncio.sleep(chaos.pick(0, 8))
-    await fleet.over(mesh, within=60)
+    await fleet.over(mesh, within=240)
     evidence = await chaos.conclude(
         fleet, cluster.url, f"{kills} leaders killed", "nobody was deposed", since=killed, worst=True
     )
