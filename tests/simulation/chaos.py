@@ -36,7 +36,7 @@ class Chaos:
         self._over = False
         quirks = world.configuration.quirks
         self._sound_disk = quirks.disk, quirks.disk_spread
-        self._slow = 0
+        self._slow_disks = 0
         """Reasons for which the disk is slow."""
         world.loop.on_fuse = self._burnt
         world.server.storage.appended.append(self._appended)
@@ -153,11 +153,11 @@ class Chaos:
     def _disk(self, fault: Fault) -> None:
         quirks = self._world.configuration.quirks
         quirks.disk, quirks.disk_spread = 0.3, 2.5
-        self._slow += 1
+        self._slow_disks += 1
 
         def fast() -> None:
-            self._slow -= 1
-            if not self._slow and not self._over:
+            self._slow_disks -= 1
+            if not self._slow_disks and not self._over:
                 quirks.disk, quirks.disk_spread = self._sound_disk
 
         self._later(fault.seconds, fast)
