@@ -248,21 +248,28 @@ class Looked:
         self.taken.append(stored.sequence)
 
 
-async def test_a_message_that_was_read_is_let_past_even_if_the_next_one_does_not_come(clock: Clock, ids: Ids) -> None:
+@contextlib.asynccontextmanager
+async def looking(clock: Clock, ids: Ids, *, behind: int) -> AsyncIterator[Looked]:
+    """Whoever looks at three messages of a flood, and so many of b behind them."""
     line = Line(clock, ids)
     await line.publish("flood", 3)
-    await line.publish("b", 2)
+    await line.publish("b", behind)
     looked = Looked(line)
-    looked.gives = 1
-    with pytest.raises(TimeoutError):
-        await looked.overtaking.look()
-    assert looked.taken == [4]
-    looked.gives = None
-    await looked.overtaking._lanes.close()
-    await looked.overtaking.look()
-    assert looked.taken == [4, 5]
+    yield looked
     await looked.overtaking.close()
     await line.world.close()
+
+
+async def test_a_message_that_was_read_is_let_past_even_if_the_next_one_does_not_come(clock: Clock, ids: Ids) -> None:
+    async with looking(clock, ids, behind=2) as looked:
+        looked.gives = 1
+        with pytest.raises(TimeoutError):
+            await looked.overtaking.look()
+        assert looked.taken == [4]
+        looked.gives = None
+        await looked.overtaking._lanes.close()
+        await looked.overtaking.look()
+        assert looked.taken == [4, 5]
 
 
 async def test_who_was_let_past_is_so_again_at_once_without_another_look(clock: Clock, ids: Ids) -> None:
@@ -291,55 +298,40 @@ async def test_who_was_let_past_is_so_again_at_once_without_another_look(clock: 
 
 async def test_who_has_a_message_in_hand_and_is_lost_does_not_leave_it_to_its_turn(clock: Clock, ids: Ids) -> None:
     """It would be begun behind the whole flood: nothing is wrong with it."""
-    line = Line(clock, ids)
-    await line.publish("flood", 3)
-    await line.publish("b", 2)
-    looked = Looked(line)
-    for lost in ("q", "r"):
-        await Tries(looked.seat(lost)).begin(4)
+    async with looking(clock, ids, behind=2) as looked:
+        for lost in ("q", "r"):
+            await Tries(looked.seat(lost)).begin(4)
+            await looked.overtaking.look()
+            await looked.overtaking.look()
+            assert looked.taken == [5], "somebody else takes it"
+            looked.dead.add(lost)
         await looked.overtaking.look()
-        await looked.overtaking.look()
-        assert looked.taken == [5], "somebody else takes it"
-        looked.dead.add(lost)
-    await looked.overtaking.look()
-    assert looked.taken == [5, 4]
-    assert await Tries(looked.seat("s")).begin(4) == Before(), "it is accounted for"
-    await looked.overtaking.close()
-    await line.world.close()
+        assert looked.taken == [5, 4]
+        assert await Tries(looked.seat("s")).begin(4) == Before(), "it is accounted for"
 
 
 async def test_what_several_were_lost_over_keeps_its_turn(clock: Clock, ids: Ids) -> None:
     """It may be what kills them."""
-    line = Line(clock, ids)
-    await line.publish("flood", 3)
-    await line.publish("b", 2)
-    looked = Looked(line)
-    for lost in range(MOST_LOST + 1):
-        await Tries(looked.seat(f"lost-{lost}")).begin(4)
-        looked.dead.add(f"lost-{lost}")
-    for _ in range(3):
-        await looked.overtaking.look()
-    assert looked.taken == [5]
-    assert await Tries(looked.seat("q")).begin(4) == Before(lost=MOST_LOST + 1), "and this look was none of them"
-    await looked.overtaking.close()
-    await line.world.close()
+    async with looking(clock, ids, behind=2) as looked:
+        for lost in range(MOST_LOST + 1):
+            await Tries(looked.seat(f"lost-{lost}")).begin(4)
+            looked.dead.add(f"lost-{lost}")
+        for _ in range(3):
+            await looked.overtaking.look()
+        assert looked.taken == [5]
+        assert await Tries(looked.seat("q")).begin(4) == Before(lost=MOST_LOST + 1), "and this look was none of them"
 
 
 async def test_what_the_store_does_not_let_us_take_is_looked_at_again(clock: Clock, ids: Ids) -> None:
-    line = Line(clock, ids)
-    await line.publish("flood", 3)
-    await line.publish("b", 4)
-    looked = Looked(line)
-    looked.refuses = Unavailable("the journal has no leader")
-    with pytest.raises(Unavailable):
+    async with looking(clock, ids, behind=4) as looked:
+        looked.refuses = Unavailable("the journal has no leader")
+        with pytest.raises(Unavailable):
+            await looked.overtaking.look()
+        looked.refuses = None
+        await looked.overtaking._lanes.close()
         await looked.overtaking.look()
-    looked.refuses = None
-    await looked.overtaking._lanes.close()
-    await looked.overtaking.look()
-    await looked.overtaking.look()
-    assert looked.taken == [4, 5, 6, 7]
-    await looked.overtaking.close()
-    await line.world.close()
+        await looked.overtaking.look()
+        assert looked.taken == [4, 5, 6, 7]
 
 
 @pytest.mark.parametrize(
@@ -348,18 +340,13 @@ async def test_what_the_store_does_not_let_us_take_is_looked_at_again(clock: Clo
 async def test_what_must_stay_in_the_stream_does_not_hold_up_what_is_behind_it(
     clock: Clock, ids: Ids, refusal: MeshError
 ) -> None:
-    line = Line(clock, ids)
-    await line.publish("flood", 3)
-    await line.publish("b", 3)
-    looked = Looked(line)
-    looked.refuses = refusal
-    await looked.overtaking.look()
-    looked.refuses = None
-    for _ in range(3):
+    async with looking(clock, ids, behind=3) as looked:
+        looked.refuses = refusal
         await looked.overtaking.look()
-    assert looked.taken == [6]
-    await looked.overtaking.close()
-    await line.world.close()
+        looked.refuses = None
+        for _ in range(3):
+            await looked.overtaking.look()
+        assert looked.taken == [6]
 
 
 async def test_what_was_handled_in_its_turn_is_not_let_past_once_more(clock: Clock, ids: Ids) -> None:
