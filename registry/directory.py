@@ -47,11 +47,13 @@ Written = Callable[[KeyValue], Instance | None]
 
 
 class Mirror(NamedTuple):
-    """Who is told of its own keys: a presence in this very process."""
+    """Who is told of its own keys: a presence in this very process. `written` gives the record that a change wrote, if the
+    presence holds it: it need not be read, nor kept twice. `on_any_record` hears of everybody's, behind `on_record`."""
 
     on_lease: OnKey
     on_record: OnKey
     written: Written
+    on_any_record: OnKey
 
 
 class Directory:
@@ -279,12 +281,9 @@ class Directory:
         if self._watching and revision > self._roster.revision(record.key):
             self._emit(self._roster.record(record, revision))
 
-    def mirror(self, process: str, on_lease: OnKey, on_record: OnKey, written: Written = lambda change: None) -> None:
-        """Tell the presence of this process what happens to its own keys. There is one mirror a process.
-
-        `written` gives the record that a change wrote, if the presence holds it: it need not be read, nor kept twice.
-        """
-        self._mirrors[process] = Mirror(on_lease, on_record, written)
+    def mirror(self, process: str, mirror: Mirror) -> None:
+        """Tell the presence of this process what happens to its own keys. There is one mirror a process."""
+        self._mirrors[process] = mirror
 
     # -- what is heard
 
@@ -299,6 +298,8 @@ class Directory:
         self._witness.record(change, self._clock.monotonic(), mirror and mirror.written(change))
         if mirror is not None:
             mirror.on_record(change)
+        for each in self._mirrors.values():
+            each.on_any_record(change)
 
     def _beat(self, message: Message) -> None:
         beat = beat_in(message.subject, message.data)

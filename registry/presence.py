@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import Bus, Clock, Ids, KeyValue, Store
 from mesh.protocols.subjects import Subjects
+from mesh.registry.directory import Directory, Mirror
 from mesh.registry.heart import Heart
 from mesh.registry.holder import Holder
 from mesh.registry.lease import Term
@@ -25,9 +25,6 @@ from mesh.registry.publication import Publication
 from mesh.registry.records import Figures, Instance, Lease, Schema
 from mesh.registry.statements import Source
 from mesh.registry.waiting import signalled
-
-if TYPE_CHECKING:
-    from mesh.registry.directory import Directory
 
 logger = logging.getLogger("mesh.registry")
 
@@ -141,7 +138,8 @@ class Presence:
         self._acquired()
         self._bus.on_reconnect(self._reconnected)
         if self._directory is not None:
-            self._directory.mirror(self.process, self._lease_heard, self._record_heard, self._publication.written)
+            heard = (self._lease_heard, self._record_heard, self._publication.written, self._record_passed)
+            self._directory.mirror(self.process, Mirror(*heard))
             self._directory.own_lease(self._lease(), self._term.revision)
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(each) for each in (self._stay(), self._publish(), self._heart.beat())]
@@ -314,6 +312,11 @@ class Presence:
         """Ours is gone, or another start wrote over it: then the lease tells whose name it is, and ours is written after that."""
         if self._publication.heard(change):
             (self._due if change.value is None else self._wake).set()
+
+    def _record_passed(self, change: KeyValue) -> None:
+        """A record is told of: behind it nothing of ours comes that was written before."""
+        if self._publication.passed(change.revision):
+            self._due.set()
 
     # -- parts
 

@@ -47,6 +47,9 @@ class Publication:
         self._declared: dict[str, Schema] = {}
         self._revisions: dict[str, int] = {}
         self._due: set[str] = set()
+        self._told: dict[str, int] = {}
+        self._untold: dict[str, int] = {}
+        """By key: the last revision of ours that a watch told; that of what was written and not told of yet, the oldest first."""
         self._schemas_due: set[str] = set()
         self._writing = asyncio.Lock()
 
@@ -68,11 +71,15 @@ class Publication:
         """The record should not be there."""
         if self._wanted.pop(key, None) is not None:
             self._due.add(key)
+            self._untold.pop(key, None)
+            self._told.pop(key, None)
 
     def again(self) -> None:
         """The buckets may have been lost: everything is due."""
         self._bucket = None
         self._schemas.forget_bucket()
+        self._told.clear()
+        self._untold.clear()
         self._due.update(self._wanted)
         self._schemas_due.update(self._declared)
 
@@ -87,10 +94,25 @@ class Publication:
         Whatever its revision: of a key that a watch finds missing it tells the one it knew, so that what was removed since our
         last write, before the watch had told of that, is like news from before it. A write too many harms nobody.
         """
-        if change.key not in self._wanted or self._is_ours(change):
+        if change.key not in self._wanted:
+            return False
+        if self._is_ours(change):
+            self._told[change.key] = change.revision
+            if self._untold.get(change.key, 0) <= change.revision:
+                self._untold.pop(change.key, None)
             return False
         self._due.add(change.key)
         return True
+
+    def passed(self, revision: int) -> bool:
+        """A watch has told of some record at this revision. True if it has passed over one of ours that was written before: it has
+        missed that, and whatever became of it, such as a removal; so it is due again."""
+        missed = False
+        while self._untold and (oldest := next(iter(self._untold.items())))[1] < revision:
+            del self._untold[oldest[0]]
+            self._due.add(oldest[0])
+            missed = True
+        return missed
 
     async def write(self) -> None:
         """Bring the bucket to what should be there. Again: nothing happens.
@@ -125,6 +147,9 @@ class Publication:
                 await self._erase(bucket, key)
             else:
                 revision = self._revisions[key] = await bucket.put(key, msgspec.json.encode(record))
+                self._untold.pop(key, None)
+                if self._told.get(key, 0) < revision:
+                    self._untold[key] = revision
                 self._stored(record, revision)
         except BaseException:
             self._bucket = None

@@ -205,6 +205,24 @@ async def test_a_record_removed_before_the_watch_told_that_it_was_written_is_wri
     assert [each.key for each in await records.all()] == [before.key]
 
 
+async def test_a_record_of_whose_writing_and_removal_no_watch_told_is_written_again(server: MemoryServer) -> None:
+    """A watch that was deaf meanwhile never knew the key, and so cannot miss it (seed 911409); what comes behind tells."""
+    store = server.connect("ann").store
+    records = await open_records(store, SUBJECTS)
+    publication = Publication(store, SUBJECTS)
+    publication.set(instance_of("ann"))
+    await publication.write()
+    [before] = await records.all()
+    assert not publication.passed(before.revision - 1), "it may still be on its way"
+    await records.delete(before.key)
+    assert publication.passed(await records.put("bob.greeter.bob", b"{}"))
+    await publication.write()
+    written = await records.get(before.key)
+    assert written is not None
+    assert not publication.heard(written)
+    assert not publication.passed(written.revision + 10), "that one was told"
+
+
 async def test_records_whose_lease_is_not_heard_of_yet_are_not_swept(
     crew: Crew, server: MemoryServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
