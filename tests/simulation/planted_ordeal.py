@@ -158,6 +158,7 @@ def unlisted_for_ever() -> None:
 
     Sweeper._orphaned = all_of_them  # type: ignore[method-assign]
     Publication._write_one, Publication.heard = noted, of_before  # type: ignore[method-assign]
+    Publication.passed = lambda self, revision: False  # type: ignore[method-assign]
 
 
 @planted("record-not-written-again", "a record that was removed by mistake is not written again", 6, 150)
@@ -167,6 +168,12 @@ def record_not_written_again() -> None:
 
     Sweeper._orphaned = all_of_them  # type: ignore[method-assign]
     Publication.heard = lambda self, change: False  # type: ignore[method-assign]
+    Publication.passed = lambda self, revision: False  # type: ignore[method-assign]
+
+
+@planted("passed-over-for-ever", "a record of whose writing and removal no watch told is not written again", 911409)
+def passed_over_for_ever() -> None:
+    Publication.passed = lambda self, revision: False  # type: ignore[method-assign]
 
 
 # -- tools and outputs

@@ -1,8 +1,8 @@
 """`TokenRules`: over all processes together an agent uses no more tokens than its limit says, but for what nobody could know.
 
-What a call uses is known when it has ended. What it took beyond its ration is owed then, and drawn before anything else is
-given a ration there. So of the calls that had ended when their process gave out another ration, all is paid for by then, and
-that is never more than `burst + rate × t`.
+What a call uses is known when it has ended (one that its deadline ended early may have used nothing). What it took beyond its
+ration is owed then, and drawn before anything else is given a ration there. So of the calls that had ended when their process
+gave out another ration, all is paid for by then, and that is never more than `burst + rate × t`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import msgspec
 from mesh.policy.policy import Policy
 from mesh.protocols.policies import RateLimit
 from mesh.protocols.ports import KeyValue
-from tests.simulation.guests import TOKENS
 from tests.simulation.handling import Handling
 from tests.simulation.place import HERE, Place
 from tests.simulation.seams import Seams
@@ -80,7 +79,8 @@ class TokenRules:
         rate, burst = (self._limit.tokens or 0.0) / 60, self._limit.token_burst or 0.0
         tokens, end = 0.0, self._used[-1].at
         for each in reversed(self._used):
-            tokens += TOKENS * (each.told_at >= 0 and each.told_at < latest[each.handling.place])
+            if 0 <= each.told_at < latest[each.handling.place]:
+                tokens += each.handling.context.usage.tokens_in
             most = burst + rate * (end - each.at)
             if tokens > most + 1e-6:
                 self._invariants.violated(
