@@ -1,7 +1,10 @@
-"""A cluster that elects a leader answers nobody for some seconds; whoever starts just then asks again and must not end of it."""
+"""A cluster that elects a leader answers nobody for some seconds, and what one of its servers has made is not known to all of
+them at once; whoever starts just then asks again and must not end of it."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -11,8 +14,9 @@ import pytest
 from mesh.protocols.errors import TimedOut
 from mesh.protocols.ports import BucketSpec, KeyValue, Message, StreamSpec
 from mesh.transport.connection import Connection
-from mesh.transport.nats.api import TRIES
+from mesh.transport.nats.api import STREAM_NOT_FOUND, TRIES
 from mesh.transport.nats.bus import NatsBus
+from tests.cluster import Cluster
 from tests.contract.places import eventually
 from tests.servers import RealServer
 from tests.transport.conftest import Dial
@@ -99,3 +103,45 @@ async def test_who_is_never_answered_hears_of_it(connection: Connection, monkeyp
     with pytest.raises(TimedOut):
         await connection.store.consumer("IN", "all", ("in.>",))
     assert asked == TRIES
+
+
+@pytest.mark.parametrize("start", [a_new_stream, a_watch])
+async def test_a_stream_that_is_not_there_yet_though_it_was_made_is_asked_for_again(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, start: Callable[[Connection], Awaitable[None]]
+) -> None:
+    """So answers the server that is to lead it, for as long as its disk takes to make it."""
+    refused: Counter[str] = Counter()
+    request = NatsBus.request
+
+    async def make(bus: NatsBus, subject: str, data: bytes, **options: float) -> Message:
+        kind = ".".join(subject.split(".")[2:4])
+        if kind in ("STREAM.CREATE", "STREAM.INFO") and refused[kind] < 3:
+            refused[kind] += 1
+            error = {"code": 404, "err_code": STREAM_NOT_FOUND, "description": "stream not found"}
+            return Message(subject, json.dumps({"error": error}).encode())
+        return await request(bus, subject, data, **options)
+
+    monkeypatch.setattr(NatsBus, "request", make)
+    await start(connection)
+    assert refused["STREAM.CREATE"] == 3
+
+
+async def test_many_who_start_in_a_new_cluster_at_once_all_find_what_the_first_of_them_made(
+    tmp_path: Path, dial: Dial
+) -> None:
+    """Asked of other servers than the one that made it, a bucket is nowhere for some milliseconds."""
+
+    async def begin(connection: Connection, number: int) -> None:
+        bucket = await connection.store.bucket(BucketSpec(name=f"b{number}"))
+        assert await bucket.get("nobody-writes-it") is None
+        await bucket.put("a", b"1")
+        heard: list[KeyValue] = []
+        watch = await bucket.watch(heard.append)
+        await eventually(lambda: b"1" in [entry.value for entry in heard])
+        await bucket.all()
+        await watch.close()
+
+    async with Cluster(tmp_path) as cluster:
+        many = [await dial(server.url) for server in cluster.servers.values() for _ in range(3)]
+        for number in range(4):
+            await asyncio.gather(*(begin(connection, number) for connection in many))

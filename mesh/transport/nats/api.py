@@ -15,10 +15,16 @@ log = logging.getLogger("mesh.transport")
 
 T = TypeVar("T")
 
+Errors = type[MeshError] | tuple[type[MeshError], ...]
+"""What an `except` takes."""
+
 PREFIX = "$JS.API."
 TIMEOUT = 5.0
 TRIES = 3
 """How often `insist` asks, 5 s each: a cluster needs 4 to 6 s to elect a leader."""
+SETTLES_WITHIN = 5.0
+"""Seconds that a cluster may take until all of its servers know what one of them has made."""
+SETTLE_FIRST, SETTLE_LONGEST = 0.02, 0.5
 NANOSECONDS = 1_000_000_000
 
 WRONG_SEQUENCE = (10071, 10164, 10158)
@@ -93,6 +99,27 @@ async def insist(ask: Callable[[], Awaitable[T]]) -> T:
         except TimedOut as error:
             log.info("JetStream does not answer, perhaps it elects a leader; it is asked again: %s", error)
     return await ask()
+
+
+async def settled(bus: NatsBus, ask: Callable[[], Awaitable[T]], *, unsettled: Errors = MissingStream) -> T:
+    """Ask again while the answer is that there is nothing of what was just made. Only for what is known to be made.
+
+    In a cluster the server that is to lead a new stream answers for it before it has made it (10059), and it takes a moment
+    until every server knows who takes what is sent to it (no responders).
+
+    Raises:
+        What `unsettled` names: it is still so after `SETTLES_WITHIN`.
+    """
+    give_up, pause = bus.clock.monotonic() + SETTLES_WITHIN, SETTLE_FIRST
+    while True:
+        try:
+            return await ask()
+        except unsettled as error:
+            if bus.clock.monotonic() >= give_up:
+                raise
+            log.info("what was just made is not known everywhere yet; once more: %s", error)
+        await bus.clock.sleep(bus.ids.random.uniform(pause / 2, pause))
+        pause = min(pause * 2, SETTLE_LONGEST)
 
 
 def refusal(error: ApiError, what: str) -> MeshError:

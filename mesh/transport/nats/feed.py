@@ -16,7 +16,7 @@ import msgspec
 from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import Headers, Stored
 from mesh.transport.headers import STALLED, STATUS
-from mesh.transport.nats.api import NANOSECONDS, MissingStream, call, insist
+from mesh.transport.nats.api import NANOSECONDS, MissingStream, call, insist, settled
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.frames import decode_headers
 from mesh.transport.nats.stored import DELIVERED, from_delivery, position
@@ -136,7 +136,7 @@ class Feed:
             if self._missing is None:
                 raise
             await self._missing()
-            await self._create_once()
+            await settled(self._bus, self._create_once)
 
     async def _create_once(self) -> None:
         await self._drop()

@@ -18,7 +18,7 @@ from mesh.protocols.errors import MeshError, NoResponders, TimedOut, Unavailable
 from mesh.protocols.ports import Message, StreamState
 from mesh.protocols.snapshots import Kept, Kind, Shape
 from mesh.transport.headers import DESCRIPTION, STATUS
-from mesh.transport.nats.api import ApiError, MissingStream, call, refusal
+from mesh.transport.nats.api import ApiError, MissingStream, call, refusal, settled
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.inventory import Listed, listed
 from mesh.transport.nats.streams import bucket_stream, ensure, object_stream
@@ -35,7 +35,6 @@ LAST_WORD = 3600.0
 its configuration says so."""
 ATTEMPTS = 3
 PAUSE = 0.5
-SOON = 0.02
 
 
 class _Whole(msgspec.Struct):
@@ -119,14 +118,11 @@ class NatsSnapshots:
 
     async def _first(self, subject: str, piece: bytes) -> Message:
         """In a cluster it takes a moment until every server knows who takes the pieces."""
-        give_up = self._bus.clock.monotonic() + SILENCE
-        while True:
-            try:
-                return await self._bus.ask(subject, piece, timeout=SILENCE)
-            except NoResponders:
-                if self._bus.clock.monotonic() >= give_up:
-                    raise
-            await self._bus.clock.sleep(SOON)
+
+        async def ask() -> Message:
+            return await self._bus.ask(subject, piece, timeout=SILENCE)
+
+        return await settled(self._bus, ask, unsettled=NoResponders)
 
     async def reshape(self, config: dict[str, Any]) -> None:
         """Give a stream this configuration, or make an empty one with it."""

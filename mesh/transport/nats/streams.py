@@ -8,7 +8,7 @@ import msgspec
 
 from mesh.protocols.errors import MeshError, Unavailable
 from mesh.protocols.ports import BucketSpec, StreamSpec
-from mesh.transport.nats.api import NANOSECONDS, TOO_FEW_SERVERS, OtherConfiguration, call, insist
+from mesh.transport.nats.api import NANOSECONDS, TOO_FEW_SERVERS, OtherConfiguration, call, insist, settled
 from mesh.transport.nats.bus import NatsBus
 
 MARKER_TTL = 60
@@ -113,7 +113,7 @@ async def ensure(bus: NatsBus, config: dict[str, Any]) -> StreamState:
     """
     name = config["name"]
     try:
-        return _state(await insist(lambda: call(bus, f"STREAM.CREATE.{name}", config)))
+        return _state(await settled(bus, lambda: insist(lambda: call(bus, f"STREAM.CREATE.{name}", config))))
     except OtherConfiguration:
         there = await info(bus, name)
     except MeshError as error:
