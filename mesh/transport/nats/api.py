@@ -15,9 +15,6 @@ log = logging.getLogger("mesh.transport")
 
 T = TypeVar("T")
 
-Errors = type[MeshError] | tuple[type[MeshError], ...]
-"""What an `except` takes."""
-
 PREFIX = "$JS.API."
 TIMEOUT = 5.0
 TRIES = 3
@@ -101,7 +98,7 @@ async def insist(ask: Callable[[], Awaitable[T]]) -> T:
     return await ask()
 
 
-async def settled(bus: NatsBus, ask: Callable[[], Awaitable[T]], *, unsettled: Errors = MissingStream) -> T:
+async def settled(bus: NatsBus, ask: Callable[[], Awaitable[T]], *, unsettled: type[MeshError] = MissingStream) -> T:
     """Ask again while the answer is that there is nothing of what was just made. Only for what is known to be made.
 
     In a cluster the server that is to lead a new stream answers for it before it has made it (10059), and it takes a moment

@@ -9,7 +9,7 @@ from mesh.protocols.errors import Conflict, NoResponders
 from mesh.protocols.ports import BucketSpec, KeyValue, Stored
 from mesh.transport.headers import KV_OPERATION, ROLLUP, TTL
 from mesh.transport.matching import check_subject
-from mesh.transport.nats.api import MissingStream, settled
+from mesh.transport.nats.api import MissingStream
 from mesh.transport.nats.append import append, append_block
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.direct import get_last
@@ -19,8 +19,6 @@ from mesh.transport.nats.streams import MARKER_TTL, bucket_config, bucket_stream
 from mesh.transport.nats.watch import NatsWatch, open_watch
 
 T = TypeVar("T")
-
-_NOT_THERE = (NoResponders, MissingStream)
 
 
 class NatsBucket:
@@ -86,10 +84,9 @@ class NatsBucket:
         return ack.sequence
 
     async def _present(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do it; if the bucket is gone (a memory bucket after a server restart), or not known yet where we are connected, make
-        it anew and do it once more."""
+        """Do it; if the bucket is gone (a memory bucket after a server restart), make it anew and do it once more."""
         try:
             return await work()
-        except _NOT_THERE:
+        except (NoResponders, MissingStream):
             await self.create()
-        return await settled(self._bus, work, unsettled=_NOT_THERE)
+        return await work()

@@ -6,9 +6,18 @@ from typing import Any
 
 import msgspec
 
-from mesh.protocols.errors import MeshError, Unavailable
+from mesh.protocols.errors import MeshError, NoResponders, Refused, Unavailable
 from mesh.protocols.ports import BucketSpec, StreamSpec
-from mesh.transport.nats.api import NANOSECONDS, TOO_FEW_SERVERS, OtherConfiguration, call, insist, settled
+from mesh.transport.nats.api import (
+    NANOSECONDS,
+    PREFIX,
+    TIMEOUT,
+    TOO_FEW_SERVERS,
+    OtherConfiguration,
+    call,
+    insist,
+    settled,
+)
 from mesh.transport.nats.bus import NatsBus
 
 MARKER_TTL = 60
@@ -105,12 +114,31 @@ def object_stream(name: str) -> str:
 
 
 async def ensure(bus: NatsBus, config: dict[str, Any]) -> StreamState:
-    """Create the stream, or bring an existing one to this shape. What an operator set beyond it (more replicas, say) stays.
+    """Create the stream, or bring an existing one to this shape, so that it can be reached from here. What an operator set
+    beyond it (more replicas, say) stays.
 
     Raises:
         Refused: the existing one cannot be changed in place (storage, retention).
         Unavailable: the cluster has too few servers for its replicas now.
+        NoResponders: the server that we are connected to does not hear of it from the others.
     """
+    state = await _ensure(bus, config)
+    if bus.cluster:
+        await settled(bus, lambda: insist(lambda: _look_for(bus, config["name"])), unsettled=NoResponders)
+    return state
+
+
+async def _look_for(bus: NatsBus, stream: str) -> None:
+    """Ask it for something that it does not have: of a stream that another server has made, ours hears some milliseconds later
+    than whoever asks that one to make it, too, and until then nobody takes what is sent to it."""
+    try:
+        await bus.request(f"{PREFIX}DIRECT.GET.{stream}", b'{"last_by_subj":"~"}', timeout=TIMEOUT)
+    except Refused as error:
+        if error.detail.get("reason") != "permissions":
+            raise
+
+
+async def _ensure(bus: NatsBus, config: dict[str, Any]) -> StreamState:
     name = config["name"]
     try:
         return _state(await settled(bus, lambda: insist(lambda: call(bus, f"STREAM.CREATE.{name}", config))))
