@@ -73,7 +73,8 @@ async def test_one_that_is_never_taken_is_given_up_and_seen_and_can_be_sent_anew
         job = await gate.submit("acme", "shout", {"items": []}, Mesh_Webhook=receiver.url)
         dead = await once(gate, job["job"], "dead")
         assert (dead.attempts, dead.status, dead.reason) == (3, 503, "the receiver answered 503")
-        assert [fields["job"] for event, fields in gate.told if event == "webhook.dead"] == [job["job"]]
+        died = [fields["job"] for event, fields in gate.told if event == "webhook.dead"]
+        assert died.count(job["job"]) == 1  # others, of tests before this one, may be given up here, too
         async for event in gate.mesh.events("alert.raised", since=0.0):
             if event.payload["job"] == job["job"]:
                 assert event.payload["reason"] == "the receiver answered 503"
