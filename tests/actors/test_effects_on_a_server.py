@@ -17,7 +17,7 @@ from mesh.testing.virtual_time import until
 from tests.effect_target import EffectTarget
 from tests.servers import RealServer
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server]
 
 WORKER = Path(__file__).with_name("effects_process.py")
 KEYS = 120

@@ -11,7 +11,7 @@ from mesh import Job, Mesh, workflow
 from tests.command_line import CommandLine
 from tests.servers import RealServer
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server]
 
 
 @workflow("shout")

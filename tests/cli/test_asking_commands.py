@@ -11,7 +11,7 @@ from mesh import Agent, Context, Mesh, command
 from tests.command_line import CommandLine
 from tests.servers import RealServer
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server]
 
 
 class Clerk(Agent):

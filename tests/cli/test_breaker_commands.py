@@ -20,7 +20,7 @@ from mesh.testing.virtual_time import until
 from tests.command_line import CommandLine
 from tests.servers import RealServer
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server]
 
 SHOP = Path(__file__).with_name("ill_process.py")
 

@@ -14,7 +14,7 @@ from mesh.telemetry.telemetry import Telemetry
 from tests.command_line import MESH_PROCESS
 from tests.servers import RealServer
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server]
 
 
 @agent

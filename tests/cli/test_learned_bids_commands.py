@@ -55,7 +55,6 @@ async def teller(server: RealServer) -> AsyncIterator[Mesh]:
 
 
 @pytest.mark.server
-@pytest.mark.timeout(120)
 async def test_what_was_promised_is_shown_beside_what_came(teller: Mesh, cli: CommandLine) -> None:
     code, out, _ = await cli("registry", "bids", "boast", "-o", "json")
     assert code == 0
@@ -72,7 +71,6 @@ async def test_what_was_promised_is_shown_beside_what_came(teller: Mesh, cli: Co
 
 
 @pytest.mark.server
-@pytest.mark.timeout(120)
 async def test_a_capability_that_nobody_offers_is_an_error_that_names_those_there_are(
     teller: Mesh, cli: CommandLine
 ) -> None:

@@ -21,7 +21,7 @@ from mesh.protocols.job_state import JobState, Recorded
 from mesh.testing.virtual_time import until
 from tests.gateway.gate import Gate, door, gateway_on
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.server]
 
 
 @dataclass

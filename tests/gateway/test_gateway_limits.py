@@ -97,7 +97,6 @@ async def test_one_connection_too_many_is_told_to_come_back(url: str) -> None:
 
 
 @pytest.mark.server
-@pytest.mark.timeout(60)
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel does it")
 async def test_who_asks_and_never_reads_loses_the_connection(url: str) -> None:
     """Without a token: what nobody reads fills the way back, and the connection would be held for ever."""

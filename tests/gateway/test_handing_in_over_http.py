@@ -12,7 +12,7 @@ from mesh.testing.virtual_time import until
 from tests.gateway.gate import Gate, gateway_on
 from tests.servers import RealServer
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.server]
 
 ORDER: dict[str, Any] = {"items": [{"name": "pen"}], "note": "hi"}
 

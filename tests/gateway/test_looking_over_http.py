@@ -14,7 +14,7 @@ from mesh.jobs.outside.listing import show_job
 from mesh.testing.virtual_time import until
 from tests.gateway.gate import Gate, door
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.server]
 
 
 async def test_a_job_is_shown_as_the_command_line_shows_it(gate: Gate) -> None:

@@ -8,7 +8,7 @@ from mesh import Mesh
 from mesh.gateway.tokens import digest_of
 from tests.gateway.gate import TOKEN, Gate, door
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.server]
 
 MINE = f"gateway token {digest_of(TOKEN)[7:15]}"
 

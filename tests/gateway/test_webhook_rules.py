@@ -144,7 +144,6 @@ def test_an_archived_job_is_told_of_by_its_tombstone() -> None:
     assert (said["type"], said["data"]["id"], said["data"]["result"]) == ("job.completed", "j1", 7)
 
 
-@pytest.mark.timeout(30)
 async def test_who_waits_behind_receivers_that_hang_has_the_whole_time_for_itself() -> None:
     """Sending has not begun while it waits for its turn: that must not use up its attempts."""
     arrived: list[str] = []
@@ -179,7 +178,6 @@ async def test_why_a_webhook_was_given_up_does_not_repeat_its_url(monkeypatch: p
     assert "mango" not in str(refused.value)
 
 
-@pytest.mark.timeout(30)
 async def test_names_that_nobody_answers_for_leave_the_loops_own_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """There the server's name is looked up when the connection to it is lost."""
     asked: list[object] = []

@@ -19,7 +19,7 @@ from mesh.protocols.errors import TimedOut
 from mesh.testing.virtual_time import until
 from tests.gateway.gate import KEY, Gate, Receiver, door, gateway_on, listen
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.server]
 
 
 async def hooks(gate: Gate, job: str) -> list[Webhook]:

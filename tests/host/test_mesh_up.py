@@ -28,7 +28,7 @@ from mesh.testing.virtual_time import until
 from tests.command_line import MESH_PROCESS, run_mesh
 from tests.servers import free_port
 
-pytestmark = [pytest.mark.server, pytest.mark.fault, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server, pytest.mark.fault]
 
 ECHO = """
 import os, time

@@ -13,7 +13,7 @@ from tests.command_line import CommandLine
 from tests.hosting_thread import hosting
 from tests.servers import RealServer
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server]
 
 
 @workflow("publish")

@@ -21,7 +21,7 @@ from mesh.protocols.submission import job_id_for_key, job_id_for_message
 from mesh.testing.virtual_time import until
 from tests.servers import RealServer
 
-pytestmark = [pytest.mark.server, pytest.mark.fault, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server, pytest.mark.fault]
 
 WORKER = Path(__file__).with_name("job_worker.py")
 

@@ -14,7 +14,7 @@ from mesh.jobs.outside.handle import JobHandle
 from tests.command_line import CommandLine
 from tests.servers import RealServer
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server]
 
 
 @agent(capability="text.upper", effect="pure")

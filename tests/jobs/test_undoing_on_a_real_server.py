@@ -12,7 +12,7 @@ from mesh import Job, Mesh, agent, workflow
 from mesh.protocols.errors import Cancelled, Refused
 from tests.servers import RealServer
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server]
 
 DONE: list[str] = []
 

@@ -19,7 +19,7 @@ from mesh.testing.virtual_time import until
 from tests.effect_target import EffectTarget
 from tests.servers import RealServer
 
-pytestmark = [pytest.mark.server, pytest.mark.fault, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server, pytest.mark.fault]
 
 WORKER = Path(__file__).with_name("outliving_worker.py")
 ORDERS = ("careful", "easy", "refused")

@@ -75,7 +75,6 @@ async def test_settings_that_ruff_cannot_use_are_a_note_and_ours_apply(text: str
     assert any("not honoured" in note for note in result.notes)
 
 
-@pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     ("text", "refused"),
     [

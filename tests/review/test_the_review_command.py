@@ -21,7 +21,7 @@ from tests.command_line import run_mesh
 from tests.review.repositories import Repo, git
 from tests.servers import RealServer
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server]
 
 TEAM = (SecurityReviewer, LogicReviewer, ComplexityReviewer, StyleReviewer, Synthesiser)
 

@@ -31,7 +31,7 @@ from tests.contract.places import eventually_none
 from tests.servers import RealServer
 from tests.upkeep.host_process import HostProcess
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server]
 
 
 @pytest.fixture
