@@ -50,7 +50,7 @@ def due_in(seconds: float, target: str) -> Mapping[str, str]:
 
 async def opened(store: Store, stream: str, subjects: Subjects) -> Consumer:
     """The consumer, once the server is back."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await store.consumer(stream, "timers", (subjects.timer_due_all(),), max_deliver=-1)
@@ -68,7 +68,7 @@ async def test_timers_wait_through_a_crash_and_are_gone_once_they_are_dealt_with
     await breakable.stop()
     await breakable.start()
     timers = await opened(here.store, stream, subjects)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (delivery := await timers.next(30)) is None:
             pass
     assert subjects.parse_timer(delivery.message.subject) == ("acme", "j1", "near")

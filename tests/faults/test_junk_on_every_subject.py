@@ -220,7 +220,7 @@ async def test_events_that_are_none_are_passed_over_by_the_durable_and_the_other
             await stranger.throw(f"{ROOT}.now.default.{agent}.{kind}", {**thrown, **together, "numbers": numbers})
     followed = mesh.events("shop.closed", after=0)
     await mesh.emit("shop.closed", "honest")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await anext(followed)).payload != "honest":
             pass
 
@@ -240,7 +240,7 @@ async def test_jobs_that_are_none_are_dead_letters_each_and_others_are_done(stra
 
 async def until_buried(mesh: Mesh, count: int) -> None:
     """Until there are so many dead letters."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for _ in mesh.peer.store.follow("mesh_default_DLQ", f"{ROOT}.dlq.default", after=0):
             if len(await letters(mesh)) >= count:
                 return

@@ -115,7 +115,7 @@ async def _it_survives_the_server(mesh: Mesh, server: RealServer, deciding: Deci
     lifted = await deciding.lift(Switch(what="agent", name="writer").key, within=40)
     assert "one" in lifted.in_force
     await until(lambda: not mesh.peer.policy.killed(agent="writer"), timeout=40)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await mesh.ask("writer", command="write", timeout=10)
