@@ -8,13 +8,15 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mesh.protocols.errors import TimedOut
+from mesh.protocols.errors import NoResponders, TimedOut, Unavailable
 from mesh.protocols.ports import BucketSpec, KeyValue, Message, StreamSpec
 from mesh.transport.connection import Connection
-from mesh.transport.nats.api import STREAM_NOT_FOUND, TRIES
+from mesh.transport.nats import api
+from mesh.transport.nats.api import NO_LEADER, STREAM_NOT_FOUND, TRIES
 from mesh.transport.nats.bus import NatsBus
 from tests.cluster import Cluster
 from tests.contract.places import eventually
@@ -36,6 +38,11 @@ async def connection(dial: Dial, server: RealServer) -> Connection:
     connection = await dial(server.url)
     await connection.store.ensure_stream(STREAM)
     return connection
+
+
+def _refusal(subject: str, code: int, err_code: int) -> Message:
+    error = {"code": code, "err_code": err_code, "description": "in the server's words"}
+    return Message(subject, json.dumps({"error": error}).encode())
 
 
 async def a_new_stream(connection: Connection) -> None:
@@ -105,7 +112,59 @@ async def test_who_is_never_answered_hears_of_it(connection: Connection, monkeyp
     assert asked == TRIES
 
 
-@pytest.mark.parametrize("start", [a_new_stream, a_watch])
+@pytest.mark.parametrize("start", [a_new_stream, a_stream_of_another_shape, a_consumer, a_watch])
+async def test_what_a_process_starts_with_is_asked_for_again_while_nobody_is_there_to_decide(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, start: Callable[[Connection], Awaitable[None]]
+) -> None:
+    """So every server of a cluster answers at once, from when it misses the leader until there is another one."""
+    refused: Counter[str] = Counter()
+    request = NatsBus.request
+
+    async def elect(bus: NatsBus, subject: str, data: bytes, **options: float) -> Message:
+        kind = ".".join(subject.split(".")[2:4])
+        if kind in ("STREAM.CREATE", "STREAM.UPDATE", "STREAM.INFO", "CONSUMER.CREATE") and refused[kind] < 3:
+            refused[kind] += 1
+            return _refusal(subject, 503, NO_LEADER)
+        return await request(bus, subject, data, **options)
+
+    monkeypatch.setattr(NatsBus, "request", elect)
+    await start(connection)
+    assert max(refused.values()) == 3
+
+
+async def test_who_asks_a_cluster_that_never_decides_hears_of_it(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def undecided(bus: NatsBus, subject: str, data: bytes, **options: float) -> Message:
+        return _refusal(subject, 503, NO_LEADER)
+
+    monkeypatch.setattr(NatsBus, "request", undecided)
+    monkeypatch.setattr(api, "SETTLES_WITHIN", 0.1)
+    with pytest.raises(Unavailable, match=str(NO_LEADER)):
+        await connection.store.ensure_stream(STREAM)
+
+
+async def test_what_is_written_into_a_bucket_waits_until_there_is_somebody_who_takes_it(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bucket is there all the time, and whoever asks is told so."""
+    bucket = await connection.store.bucket(BucketSpec(name="b"))
+    refused = 0
+    ask = NatsBus.ask
+
+    def elect(bus: NatsBus, subject: str, data: bytes, **options: Any) -> asyncio.Future[Message]:
+        nonlocal refused
+        if subject.startswith("$KV.") and refused < 3:
+            refused += 1
+            raise NoResponders("nobody listens")
+        return ask(bus, subject, data, **options)
+
+    monkeypatch.setattr(NatsBus, "ask", elect)
+    assert await bucket.put("a", b"1", revision=0) == 1
+    assert refused == 3
+
+
+@pytest.mark.parametrize("start", [a_new_stream, a_stream_of_another_shape, a_watch])
 async def test_a_stream_that_is_not_there_yet_though_it_was_made_is_asked_for_again(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, start: Callable[[Connection], Awaitable[None]]
 ) -> None:
@@ -117,8 +176,7 @@ async def test_a_stream_that_is_not_there_yet_though_it_was_made_is_asked_for_ag
         kind = ".".join(subject.split(".")[2:4])
         if kind in ("STREAM.CREATE", "STREAM.INFO") and refused[kind] < 3:
             refused[kind] += 1
-            error = {"code": 404, "err_code": STREAM_NOT_FOUND, "description": "stream not found"}
-            return Message(subject, json.dumps({"error": error}).encode())
+            return _refusal(subject, 404, STREAM_NOT_FOUND)
         return await request(bus, subject, data, **options)
 
     monkeypatch.setattr(NatsBus, "request", make)

@@ -19,14 +19,17 @@ PREFIX = "$JS.API."
 TIMEOUT = 5.0
 TRIES = 3
 """How often `insist` asks, 5 s each: a cluster needs 4 to 6 s to elect a leader."""
-SETTLES_WITHIN = 5.0
-"""Seconds that a cluster may take until all of its servers know what one of them has made."""
+SETTLES_WITHIN = 15.0
+"""Seconds that a cluster may take until all of its servers know what one of them has made, or who decides: after a vote that
+nobody has won it votes again within 9."""
 SETTLE_FIRST, SETTLE_LONGEST = 0.02, 0.5
 NANOSECONDS = 1_000_000_000
 
 WRONG_SEQUENCE = (10071, 10164, 10158)
 """Another sequence is there · (R3) another append to the subject, or this very one, is on its way in."""
 STREAM_NOT_FOUND = 10059
+NO_LEADER = 10008
+"""The servers of the cluster have not agreed yet on the one that decides what is made."""
 CONSUMER_NOT_FOUND = 10014
 NO_MESSAGE = 10037
 OTHER_CONFIGURATION = 10058
@@ -84,18 +87,28 @@ async def call(bus: NatsBus, verb: str, body: Any = None, *, timeout: float = TI
     return reply.data
 
 
-async def insist(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask again while nobody answers, as a cluster that elects a leader does. Only for what may be done twice.
+async def insist(bus: NatsBus, ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again while nobody answers, or nobody is there to decide, as in a cluster that elects a leader. Only for what may be
+    done twice.
 
     Raises:
         TimedOut: nobody has answered `TRIES` times.
+        Unavailable: nobody is there to decide after `SETTLES_WITHIN`.
     """
-    for _ in range(TRIES - 1):
+    silent, patience = 0, _Patience(bus)
+    while True:
         try:
             return await ask()
         except TimedOut as error:
+            silent += 1
+            if silent == TRIES:
+                raise
             log.info("JetStream does not answer, perhaps it elects a leader; it is asked again: %s", error)
-    return await ask()
+        except Unavailable as error:
+            if error.detail.get("err_code") != NO_LEADER or patience.over:
+                raise
+            log.info("the cluster elects a leader; it is asked again: %s", error)
+            await patience.pause()
 
 
 async def settled(bus: NatsBus, ask: Callable[[], Awaitable[T]], *, unsettled: type[MeshError] = MissingStream) -> T:
@@ -107,16 +120,34 @@ async def settled(bus: NatsBus, ask: Callable[[], Awaitable[T]], *, unsettled: t
     Raises:
         What `unsettled` names: it is still so after `SETTLES_WITHIN`.
     """
-    give_up, pause = bus.clock.monotonic() + SETTLES_WITHIN, SETTLE_FIRST
+    patience = _Patience(bus)
     while True:
         try:
             return await ask()
         except unsettled as error:
-            if bus.clock.monotonic() >= give_up:
+            if patience.over:
                 raise
             log.info("what was just made is not known everywhere yet; once more: %s", error)
-        await bus.clock.sleep(bus.ids.random.uniform(pause / 2, pause))
-        pause = min(pause * 2, SETTLE_LONGEST)
+        await patience.pause()
+
+
+class _Patience:
+    """Pauses that double, for as long as a cluster may take."""
+
+    def __init__(self, bus: NatsBus) -> None:
+        self._bus = bus
+        self._give_up = bus.clock.monotonic() + SETTLES_WITHIN
+        self._pause = SETTLE_FIRST
+
+    @property
+    def over(self) -> bool:
+        """Whether it has taken too long."""
+        return self._bus.clock.monotonic() >= self._give_up
+
+    async def pause(self) -> None:
+        """Wait for a moment, and longer the next time."""
+        await self._bus.clock.sleep(self._bus.ids.random.uniform(self._pause / 2, self._pause))
+        self._pause = min(self._pause * 2, SETTLE_LONGEST)
 
 
 def refusal(error: ApiError, what: str) -> MeshError:

@@ -67,7 +67,7 @@ class NatsConsumer:
         """Make the durable consumer, or bring it to this shape. Again: nothing happens."""
         verb = f"CONSUMER.CREATE.{self._stream}.{self._durable}"
         body = {"stream_name": self._stream, "config": self._config, "action": ""}
-        await insist(lambda: call(self._bus, verb, body))
+        await insist(self._bus, lambda: call(self._bus, verb, body))
 
     async def next(self, timeout: float) -> NatsDelivery | None:
         """The next message, or None when none came within `timeout` seconds."""

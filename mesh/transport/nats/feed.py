@@ -93,7 +93,7 @@ class Feed:
             MissingStream · NoResponders · TimedOut · Unavailable: it could not be started, and is not running.
         """
         try:
-            await insist(self._create)
+            await insist(self._bus, self._create)
         except BaseException:
             await self.close()
             raise

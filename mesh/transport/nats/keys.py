@@ -9,7 +9,7 @@ from mesh.protocols.errors import Conflict, NoResponders
 from mesh.protocols.ports import BucketSpec, KeyValue, Stored
 from mesh.transport.headers import KV_OPERATION, ROLLUP, TTL
 from mesh.transport.matching import check_subject
-from mesh.transport.nats.api import MissingStream
+from mesh.transport.nats.api import MissingStream, settled
 from mesh.transport.nats.append import append, append_block
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.direct import get_last
@@ -84,9 +84,10 @@ class NatsBucket:
         return ack.sequence
 
     async def _present(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do it; if the bucket is gone (a memory bucket after a server restart), make it anew and do it once more."""
+        """Do it; if the bucket is gone (a memory bucket after a server restart), make it anew and do it once more. It is there
+        then, and where its cluster elects the one who takes what is written, that is waited for."""
         try:
             return await work()
         except (NoResponders, MissingStream):
             await self.create()
-        return await work()
+        return await settled(self._bus, work, unsettled=NoResponders)

@@ -44,7 +44,7 @@ async def everything(bus: NatsBus, stream: str, subject: str) -> list[Held]:
 async def _ask(bus: NatsBus, stream: str, question: dict[str, Any]) -> Held | None:
     """None also where we may not ask: then what the replica said stands."""
     try:
-        answer = await insist(lambda: call(bus, f"STREAM.MSG.GET.{stream}", question))
+        answer = await insist(bus, lambda: call(bus, f"STREAM.MSG.GET.{stream}", question))
     except Refused as error:
         if error.detail.get("err_code") == NO_MESSAGE or error.detail.get("reason") == "permissions":
             return None

@@ -124,7 +124,7 @@ async def ensure(bus: NatsBus, config: dict[str, Any]) -> StreamState:
     """
     state = await _ensure(bus, config)
     if bus.cluster:
-        await settled(bus, lambda: insist(lambda: _look_for(bus, config["name"])), unsettled=NoResponders)
+        await settled(bus, lambda: insist(bus, lambda: _look_for(bus, config["name"])), unsettled=NoResponders)
     return state
 
 
@@ -141,9 +141,9 @@ async def _look_for(bus: NatsBus, stream: str) -> None:
 async def _ensure(bus: NatsBus, config: dict[str, Any]) -> StreamState:
     name = config["name"]
     try:
-        return _state(await settled(bus, lambda: insist(lambda: call(bus, f"STREAM.CREATE.{name}", config))))
+        return _state(await settled(bus, lambda: insist(bus, lambda: call(bus, f"STREAM.CREATE.{name}", config))))
     except OtherConfiguration:
-        there = await info(bus, name)
+        there = await settled(bus, lambda: info(bus, name))
     except MeshError as error:
         if error.detail.get("err_code") != TOO_FEW_SERVERS:
             raise
@@ -151,7 +151,7 @@ async def _ensure(bus: NatsBus, config: dict[str, Any]) -> StreamState:
     wanted = {**there.config, **config, "num_replicas": max(there.config["num_replicas"], config["num_replicas"])}
     if wanted == there.config:
         return there
-    return _state(await insist(lambda: call(bus, f"STREAM.UPDATE.{name}", wanted)))
+    return _state(await insist(bus, lambda: call(bus, f"STREAM.UPDATE.{name}", wanted)))
 
 
 async def info(bus: NatsBus, name: str) -> StreamState:
@@ -160,7 +160,7 @@ async def info(bus: NatsBus, name: str) -> StreamState:
     Raises:
         MissingStream: there is none.
     """
-    return _state(await insist(lambda: call(bus, f"STREAM.INFO.{name}")))
+    return _state(await insist(bus, lambda: call(bus, f"STREAM.INFO.{name}")))
 
 
 async def purge(bus: NatsBus, stream: str, subject: str, up_to: int | None = None) -> int:
