@@ -24,6 +24,17 @@ MESH_PROCESS = (sys.executable, "-c", "from mesh.cli.main import main; main()")
 _ONE_AT_A_TIME = threading.Lock()
 """Arguments, streams, environment and folder belong to the whole process."""
 
+PATIENCE = 30.0
+_PATIENT: dict[str, Any] = {
+    "mesh.actors.deciding.Deciding.decide.__defaults__": (PATIENCE,),
+    "mesh.actors.deciding.Deciding.lift.__defaults__": ("", PATIENCE),
+    "mesh.cli.breaker.ANSWER_WITHIN": PATIENCE,
+    "mesh.cli.registry._patience.__defaults__": (PATIENCE,),
+    "mesh.cli.registry_bids.ANSWER_WITHIN": PATIENCE,
+}
+"""How long commands wait for processes that live: a person wants to know soon who is silent, and a busy machine may stand still
+for longer than that."""
+
 
 def without_settings() -> dict[str, str]:
     """The environment without what it says of servers and of the mesh."""
@@ -55,6 +66,8 @@ def _run(
             patch.chdir(folder)
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
         patch.setattr(sys, "argv", ["mesh", *arguments])
+        for name, value in _PATIENT.items():
+            patch.setattr(name, value)
         try:
             main()
         except SystemExit as end:

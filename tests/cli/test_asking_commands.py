@@ -70,7 +70,7 @@ async def test_the_rest_of_ask(host: Mesh, cli: CommandLine) -> None:
 
 async def test_work_whose_caller_has_given_up_is_counted_for_people(host: Mesh, cli: CommandLine) -> None:
     host.peer.count("expired", agent="clerk", where="mailbox")
-    code, out, err = await cli("counts", "host", "--what", "expired", "-o", "json")
+    code, out, err = await cli("counts", "host", "--what", "expired", "--timeout", "30", "-o", "json")
     assert (code, json.loads(out)) == (0, [{"process": "host", "what": "expired", "times": 1}]), err
     code, _, err = await cli("counts", "nobody")
     assert (code, "there are: " in err) == (2, True)

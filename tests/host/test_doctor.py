@@ -23,7 +23,8 @@ MeshCommand = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def mesh(tmp_path: Path) -> Iterator[MeshCommand]:
+def mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MeshCommand]:
+    monkeypatch.setattr("mesh.cli.doctor_server._TIMEOUT", 30.0)
     folder = MeshFolder.of(tmp_path).create()
     remember(folder.server / "port", free_port())
 
@@ -57,7 +58,8 @@ def test_the_servers_status_is_stable_json(mesh: MeshCommand, tmp_path: Path) ->
     assert mesh("server", "stop").returncode == 0
 
 
-def test_everything_is_fine_with_the_embedded_server(mesh: MeshCommand) -> None:
+def test_everything_is_fine_with_the_embedded_server(mesh: MeshCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.cli.doctor_server._ADVISORY_WITHIN", 30.0)
     mesh("server", "start")
     ran = mesh("doctor", "-o", "json")
     assert ran.returncode == 0, ran.stdout
