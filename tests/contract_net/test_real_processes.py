@@ -244,10 +244,11 @@ async def test_the_command_line_calls_and_explains(server: RealServer, workers: 
 
     code, out, err = await mesh_call("do", "0.0")
     assert (code, json.loads(out) in ("a", "b")) == (0, True), err
-    code, out, err = await mesh_call("do", "0.0", "--mode", "broadcast", "--explain")
-    assert json.loads(out) in ("a", "b")
+    async with asyncio.timeout(60):
+        while err.count("worker.") < 3:  # a bid that comes too late is not shown
+            code, out, err = await mesh_call("do", "0.0", "--mode", "broadcast", "--explain")
+            assert (code, json.loads(out) in ("a", "b")) == (0, True), err
     assert "lowest cost" in err
-    assert err.count("worker.") >= 3
     code, out, err = await mesh_call("do", "0.0", "--mode", "directed", "--explain", "-o", "json")
     [award] = json.loads(out)["awards"]
     assert {each["agent"] for each in award["candidates"]} == {"worker"}
