@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,11 @@ async def test_an_approval_from_the_submission_to_the_result(cli: CommandLine) -
 
 async def test_a_job_is_paused_resumed_cancelled_and_decided_about(cli: CommandLine) -> None:
     job = (await cli.json("submit", "broken", "--no-wait"))["job"]
+    async with asyncio.timeout(60):  # it has something to undo only when its first step is done
+        while [(each["key"], each["state"]) for each in (await cli.json("job", "show", job))["steps"]] != [
+            ("done", "succeeded")
+        ]:
+            pass
     paused = await cli.json("job", "pause", job, "--by", "ann")
     assert paused["event"] == "pause.requested"
     code, _, err = await cli("job", "result", job)
@@ -88,8 +94,12 @@ async def test_a_job_is_paused_resumed_cancelled_and_decided_about(cli: CommandL
     assert (code, "it is asked to end; " in out) == (0, True)
     code, _, err = await cli("job", "result", job)
     assert (code, f"mesh job resolve {job} done --succeeded" in err) == (6, True), err
-    found = [json.loads(line) for line in (await cli("events", "--type", "alert.raised", "-o", "json"))[1].splitlines()]
-    assert [each["payload"]["job"] for each in found] == [job]
+    found: list[str] = []
+    async with asyncio.timeout(40):
+        while job not in found:
+            _, out, _ = await cli("events", "--type", "alert.raised", "-o", "json")
+            found = [json.loads(line)["payload"]["job"] for line in out.splitlines()]
+    assert found.count(job) == 1
 
     assert (await cli.json("job", "resolve", job, "done", "--succeeded", "null", "--by", "ann"))[
         "event"

@@ -75,8 +75,8 @@ async def test_a_cancel_reaches_the_childs_handler_and_undoes_the_rest(tmp_path:
                 "book one", "book two", "cancel two", "cancel one",
             ]  # fmt: skip
 
-            stuck = await mesh.submit("outer", "stuck")
             DONE.clear()
+            stuck = await mesh.submit("outer", "stuck")
             await seen("begin inner")
             await stuck.cancel(by="ann", timeout=60)
             state = await stuck.watch(timeout=60, until=lambda state: state.status == "parked")
