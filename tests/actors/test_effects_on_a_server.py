@@ -64,7 +64,7 @@ async def test_whoever_is_killed_no_effect_happens_twice(server: RealServer, mes
     finally:
         for each in processes.values():
             each.kill()
-            each.wait(10)
+            each.wait(60)
     honouring, plain = EffectTarget(tmp_path / "honouring"), EffectTarget(tmp_path / "plain")
     assert (honouring.most, plain.most) == (1, 1)
     final = outcomes(tmp_path, "three")
@@ -85,9 +85,9 @@ async def test_an_outcome_is_gone_after_its_horizon(mesh: Mesh) -> None:
         calls.append(key)
         return len(calls)
 
-    assert await effects.once("k", call, horizon=2) == 1
-    assert await effects.once("k", call, horizon=2) == 1
-    for _ in range(300):
+    for _ in range(2):  # the second one comes before the horizon, unless the machine stands still for so long
+        assert await effects.once("k", call, horizon=8) == 1
+    for _ in range(600):
         if await effects.look("k") is None:
             break
         await asyncio.sleep(0.1)

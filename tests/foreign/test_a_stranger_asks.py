@@ -23,7 +23,7 @@ async def _clerk(ours: Mesh) -> None:
 
 
 async def test_a_command_is_answered_with_one_reply_that_names_its_cause(stranger: Speaker) -> None:
-    question = stranger.envelope("command", "upper", {"text": "hello"}, remaining=5.0)
+    question = stranger.envelope("command", "upper", {"text": "hello"}, remaining=30.0)
     reply = await stranger.to(CLERK, question).next()
     assert (reply["kind"], reply["name"], reply["payload"]) == ("reply", "upper", "HELLO")
     assert (reply["causation"], reply["correlation"]) == (question["id"], question["correlation"])

@@ -284,9 +284,9 @@ async def test_what_has_lapsed_since_the_backup_was_made_is_not_missed(
     async with client(lost) as mesh:
         peer = mesh.peer
         bucket = await peer.store.bucket(spec)
-        await bucket.put("lapses", b"1", ttl=3)
+        await bucket.put("lapses", b"1", ttl=10)
         await bucket.put("stays", b"2")
-        await bucket.put("lapses-too", b"3", ttl=3)
+        await bucket.put("lapses-too", b"3", ttl=10)
         summary = await back_up(peer.store, peer.subjects, peer.clock, tmp_path / "backup")
         assert next(each for each in summary.streams if each.kind == "bucket").messages == 3
 
