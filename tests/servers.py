@@ -284,4 +284,4 @@ class RealServer:
             process.wait(within)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(10)
+            process.wait(60)

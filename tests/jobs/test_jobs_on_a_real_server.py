@@ -45,7 +45,7 @@ class Workers:
     def kill(self, name: str) -> None:
         process = self.processes.pop(name)
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
     def tell(self, name: str) -> None:
         (self.folder / name).touch()
@@ -59,7 +59,7 @@ class Workers:
         for process in self.processes.values():
             process.send_signal(signal.SIGCONT)
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Crew:
     def kill(self, name: str) -> None:
         process = self._processes.pop(name)
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
     async def have(self, what: str) -> None:
         """All agents have come so far."""

@@ -31,7 +31,7 @@ class HostProcess:
     ) -> None:
         assert self._process is not None
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
 
     async def ready(self) -> None:
         await until((self._folder / f"{self._name}.ready").exists, timeout=60)
