@@ -66,7 +66,7 @@ async def _a_limit_holds(mesh: Mesh, deciding: Deciding, processes: dict[str, Pr
     uses: list[tuple[float, float]] = []
 
     async def caller(name: str, end: float) -> None:
-        while mesh.peer.clock.monotonic() < end:
+        while mesh.peer.clock.monotonic() < end or len(uses) < 60:
             try:
                 uses.append((await mesh.ask(f"writer.{name}", command="write", timeout=40), 1.0))
             except RateLimited as error:
