@@ -21,7 +21,7 @@ from mesh.transport.nats.bus import NatsBus
 from tests.faults.cable import Cable
 from tests.servers import RealServer, free_port
 
-READY_WITHIN = 60.0
+READY_WITHIN = 120.0
 NOWHERE = "127.0.0.1:1"
 _CLUSTER = """
 cluster {{

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-READY_WITHIN = 30.0
+READY_WITHIN = 60.0
 _CONFIG = """
 server_name: {name}
 host: "127.0.0.1"

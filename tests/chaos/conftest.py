@@ -19,11 +19,12 @@ from tests.chaos.fleet import Fleet
 from tests.chaos.report import Row, table
 from tests.chaos.scenario import SIZE, Scenario
 from tests.cluster import Cluster
+from tests.faults.expectations import joined
 from tests.servers import RealServer
 
 ROWS: list[Row] = []
 HERE = Path(__file__).parent
-QUICK_WITHIN = 180
+QUICK_WITHIN = 360
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def crowd(server: RealServer, tmp_path: Path) -> Iterator[Crowd]:
 @pytest.fixture
 async def mesh(server: RealServer) -> AsyncIterator[Mesh]:
     """Whoever hands jobs in."""
-    async with Mesh.connect(server.url, process="client") as mesh:
+    async with joined(server.url, "client") as mesh:
         yield mesh
 
 
@@ -80,7 +81,7 @@ async def cluster_fleet(cluster: Cluster, tmp_path: Path, chaos: Scenario) -> As
 
 @pytest.fixture
 async def cluster_mesh(cluster: Cluster) -> AsyncIterator[Mesh]:
-    async with Mesh.connect(cluster.url, process="client") as mesh:
+    async with joined(cluster.url, "client") as mesh:
         yield mesh
 
 

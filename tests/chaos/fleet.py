@@ -134,6 +134,10 @@ class Fleet(Crew):
                     found.append(subject)
         return found
 
+    def lapsed(self, *names: str) -> list[str]:
+        """Those that have lost their lease, as happens where the machine stands still: others have done their work again."""
+        return [name for name in names if "the lease is lost" in self.log(name)]
+
     async def over(self, mesh: Mesh, *, within: float) -> None:
         """Until every job that was handed in has ended."""
         journals = Journals(mesh.peer.store, mesh.peer.subjects)

@@ -24,7 +24,7 @@ class Glutton(Agent):
     capacity = 64
 
     def __init__(self) -> None:
-        self._hands = Hands(Path(os.environ[FOLDER]), os.environ["MESH_PROCESS"])
+        self._hands = Hands(Path(os.environ[FOLDER]), os.environ["MESH_PROCESS"], alone=True)
 
     @command(capability="chaos.act", effect="idempotent", timeout=60)
     async def act(self, job: str, act: Act) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from mesh import Agent, Mesh, agent, command
+from mesh import Agent, agent, command
+from tests.faults.expectations import joined
 
 
 class Inn(Agent):
@@ -35,7 +36,7 @@ class Inn(Agent):
 
     async def _take_in(self, name: str) -> None:
         stack = AsyncExitStack()
-        mesh = await stack.enter_async_context(Mesh.connect(self._url, process=name))
+        mesh = await stack.enter_async_context(joined(self._url, name))
 
         @agent(name="guest")
         async def guest() -> str:

@@ -45,11 +45,16 @@ def acts(count: int, **terms: object) -> list[Act]:
 
 
 class Hands:
-    """Carries out acts in one process: the effect is asked for at the target, under the job's id and the act's key."""
+    """Carries out acts in one process: the effect is asked for at the target, under the job's id and the act's key.
 
-    def __init__(self, folder: Path, process: str) -> None:
+    A slow disk makes whoever asks wait, and nobody else in the process: those who stand still for long lose their leases. Not so
+    with `alone`, for a process that cannot start a thread at its limits.
+    """
+
+    def __init__(self, folder: Path, process: str, *, alone: bool = False) -> None:
         self._folder = folder
         self._process = process
+        self._alone = alone
         self._doom = Doom(folder)
         self._ledger = EffectTarget(folder / LEDGER)
         self._blind = EffectTarget(folder / BLIND, honours_keys=False)
@@ -61,7 +66,7 @@ class Hands:
         if act.fatal:
             self._doom.die(self._process, "fatal")
         target = self._blind if act.effect == "at_most_once" else self._ledger
-        target.ask(f"{asked.job}/{act.key}")
+        await self._ask(target, f"{asked.job}/{act.key}")
         self._doom.at("after effect", self._process)
         if act.ms:
             await asyncio.sleep(act.ms / 1000)
@@ -72,8 +77,14 @@ class Hands:
     async def undo(self, done: str) -> None:
         """Take back what `<job>/<key>` names."""
         self._doom.at("before undo", self._process)
-        self._ledger.ask(f"{done}{UNDO}")
+        await self._ask(self._ledger, f"{done}{UNDO}")
         self._doom.at("after undo", self._process)
+
+    async def _ask(self, target: EffectTarget, key: str) -> None:
+        if self._alone:
+            target.ask(key)
+        else:
+            await asyncio.to_thread(target.ask, key)
 
 
 UNDO = "~undo"

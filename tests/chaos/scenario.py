@@ -15,13 +15,12 @@ import pytest
 
 from mesh.client.mesh import Mesh
 from mesh.protocols.errors import MeshError
-from mesh.settings.target import target_of
-from mesh.transport.connection import connect
 from tests.chaos.checker import check
 from tests.chaos.doom import Death
 from tests.chaos.evidence import Evidence
 from tests.chaos.fleet import Fleet
 from tests.chaos.report import Row, spread
+from tests.faults.expectations import reached
 
 T = TypeVar("T")
 
@@ -69,7 +68,7 @@ class Scenario:
         Recovery is measured from the deaths of owners, or from these moments (Unix seconds) until any job moves again; with
         `worst`, until one does in the stream that stands still the longest.
         """
-        async with await connect(target_of(url, "the test"), name="checker", timeout=15) as connection:
+        async with await reached(url, name="checker") as connection:
             evidence = await Evidence.gather(connection)
         verdict = check(fleet, evidence, states=states, open_allowed=open_allowed)
         if since is None:

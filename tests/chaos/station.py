@@ -35,6 +35,7 @@ from mesh.testing.virtual_time import until
 from tests.chaos.books import Books, Line
 from tests.chaos.callers import Caller
 from tests.chaos.guests import Inn
+from tests.faults.expectations import joined
 
 Mood = Literal["well", "fails", "hangs", "slow", "overloaded"]
 Role = Literal["target", "link", "listener", "caller", "inn"]
@@ -196,7 +197,7 @@ async def live(terms: Terms) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     telemetry = Telemetry(SystemClock().now, JsonLines())
-    async with Mesh.connect(terms.url, process=terms.process, telemetry=telemetry, tenant=terms.tenant) as mesh:
+    async with joined(terms.url, terms.process, telemetry=telemetry, tenant=terms.tenant) as mesh:
         for each in Station(terms, mesh).agents():
             await mesh.host(each)
         (Path(terms.folder) / f"{terms.process}.ready").write_text(str(os.getpid()))

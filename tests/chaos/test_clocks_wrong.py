@@ -19,7 +19,8 @@ from tests.servers import RealServer
 pytestmark = [pytest.mark.server, pytest.mark.fault]
 
 TEN_MINUTES = 600.0
-DEADLINE = 120.0
+DEADLINE = 300.0
+"""Seconds: more than a busy machine needs, and less than a clock is wrong by."""
 
 
 async def test_13_a_peers_clock_is_wrong(chaos: Scenario, server: RealServer, fleet: Fleet, mesh: Mesh) -> None:
@@ -41,7 +42,7 @@ async def test_13_a_peers_clock_is_wrong(chaos: Scenario, server: RealServer, fl
             await asyncio.sleep(chaos.chance.uniform(0.1, 0.6))
             fleet.kill(chaos.chance.choice(fleet.living(*names) or ["right"]))
         await loading
-        await fleet.over(mesh, within=60)
+        await fleet.over(mesh, within=150)
         elapsed = elapsed_since(mesh)
         late = await fleet.hand_in(mesh, [Act(key="held", hold="never")], deadline=1.5)
         with pytest.raises(DeadlineExceeded):
@@ -56,5 +57,5 @@ async def test_13_a_peers_clock_is_wrong(chaos: Scenario, server: RealServer, fl
 async def _is_ready(fleet: Fleet, name: str) -> bool:
     """A process that is only just starting would die of the signal."""
     ready = fleet.folder / f"{name}.ready"
-    await until(lambda: ready.exists() or not fleet.alive(name), timeout=30)
+    await until(lambda: ready.exists() or not fleet.alive(name), timeout=60)
     return fleet.alive(name) and ready.read_text() == str(fleet.pid(name))

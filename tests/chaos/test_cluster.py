@@ -19,6 +19,7 @@ from tests.chaos.load import under_load
 from tests.chaos.plans import Act
 from tests.chaos.scenario import Scenario, not_quick, until_owned
 from tests.cluster import Cluster, leader_of
+from tests.faults.expectations import joined
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
 
@@ -72,7 +73,7 @@ async def test_the_owners_server_is_cut_off_from_the_quorum(
     jobs = [await fleet.hand_in(mesh, plan) for _ in range(chaos.pick(4, 16))]
     await until(lambda: all(fleet.ledger.asked(f"{job.id}/second") for job in jobs))
     await fleet.start("other", url=f"{url['b']},{url['c']}")
-    async with Mesh.connect(f"{url['b']},{url['c']}", process="onlooker") as onlooker:
+    async with joined(f"{url['b']},{url['c']}", "onlooker") as onlooker:
         cluster.isolate("a", **WAYS[way])
         fleet.doom.died("cut", "cut off")
         for job in jobs:
@@ -82,7 +83,7 @@ async def test_the_owners_server_is_cut_off_from_the_quorum(
         mended = time.time()
         cluster.mend()
         fleet.let("third")
-        await fleet.over(onlooker, within=60)
+        await fleet.over(onlooker, within=150)
         await chaos.conclude(fleet, cluster.url, f"{len(jobs)} jobs' owner cut off", "a successor finished them")
     late = [each for each in fleet.ledger.requests() if each.pid == fleet.pid("cut") and each.at >= mended]
     assert late == []

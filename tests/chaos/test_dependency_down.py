@@ -47,7 +47,7 @@ async def test_21_a_dependency_is_down_under_a_thousand_callers(chaos: Scenario,
             "target": "target.do",
             "callers": CALLERS // len(callers),
             "timeout": TIMEOUT,
-            "pause": chaos.pick(1.0, 0.5),
+            "pause": chaos.pick(3.0, 0.5),
         }
         await soon(lambda caller=caller, terms=terms: mesh.ask(f"caller.{caller}", terms, command="begin"))
     back: list[float] = []

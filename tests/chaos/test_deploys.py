@@ -10,6 +10,7 @@ from mesh.jobs.outside.handle import JobHandle
 from tests.chaos.deployed import NEW, OLD
 from tests.chaos.fleet import Fleet
 from tests.chaos.scenario import Scenario
+from tests.faults.expectations import soon
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
@@ -32,14 +33,14 @@ async def test_19_a_deploy_renames_and_reorders_steps(
     await fleet.start(*OWNERS, release="new")
     new = [await fleet.hand_in(mesh, [], workflow="careful", result=NEW) for _ in range(jobs)]
     for job in [*old, *careless, *new]:
-        await job.signal("go", key=f"go-{job.id}", timeout=30)
+        await soon(lambda job=job: job.signal("go", key=f"go-{job.id}", timeout=60), 120)  # type: ignore[misc]
     for job in careless:
-        parked = await job.watch(until=lambda state: state.status == "parked", timeout=30)
+        parked = await job.watch(until=lambda state: state.status == "parked", timeout=60)
         (wait,) = (each.opened for each in parked.open_waits)
         assert wait.name == "replay-diverged"
         assert msgspec.json.decode(wait.about.inline)["key"] == "charge"
-        await job.cancel(by="whoever deployed it", timeout=30)
-    await fleet.over(mesh, within=60)
+        await soon(lambda job=job: job.cancel(by="whoever deployed it", key=f"end-{job.id}", timeout=60), 120)  # type: ignore[misc]
+    await fleet.over(mesh, within=150)
     done = f"{2 * jobs} jobs under way, {jobs} new ones"
     await chaos.conclude(fleet, server.url, done, "as guarded, or parked", states=("completed", "cancelled"))
     assert {(await job.state()).status for job in [*old, *new]} == {"completed"}
@@ -47,4 +48,4 @@ async def test_19_a_deploy_renames_and_reorders_steps(
 
 
 async def _waits(job: JobHandle) -> None:
-    await job.watch(until=lambda state: state.status == "waiting", timeout=30)
+    await job.watch(until=lambda state: state.status == "waiting", timeout=60)

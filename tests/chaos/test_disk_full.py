@@ -23,6 +23,7 @@ from mesh.testing.virtual_time import until
 from tests.chaos.fleet import Fleet, Handed
 from tests.chaos.plans import Act, acts
 from tests.chaos.scenario import Scenario
+from tests.faults.expectations import joined
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
@@ -98,7 +99,7 @@ async def test_14_the_disk_is_full(
     """the server's disk is full; room is made, the server restarted · nothing acknowledged is lost, no job fails of it"""
     await fleet.start("one", "two")
     await fleet.hand_in_all(mesh, 8, acts(3))
-    await fleet.over(mesh, within=60)
+    await fleet.over(mesh, within=150)
     plan = [Act(key="first"), Act(key="second", hold="second"), Act(key="third")]
     held = [await fleet.hand_in(mesh, plan) for _ in range(4)]
     await until(lambda: all(fleet.ledger.asked(f"{job.id}/second") for job in held))
@@ -108,7 +109,7 @@ async def test_14_the_disk_is_full(
     disk.make_room()
     await asyncio.to_thread(server.restart)
     room = time.time()
-    await fleet.over(mesh, within=90)
+    await fleet.over(mesh, within=150)
     await chaos.conclude(
         fleet, server.url, f"disk of {SIZE} full, {refused} jobs refused", "jobs went on", since=[room]
     )
@@ -119,7 +120,7 @@ async def test_14_the_store_is_full(chaos: Scenario, tmp_path: Path) -> None:
     with RealServer(tmp_path / "server", room="24MB") as server:
         fleet = Fleet(server.url, tmp_path, chaos.chance)
         try:
-            async with Mesh.connect(server.url, process="client") as mesh:
+            async with joined(server.url, "client") as mesh:
                 await _fill_the_store(chaos, server, fleet, mesh)
         finally:
             fleet.end()
@@ -131,16 +132,16 @@ async def _fill_the_store(chaos: Scenario, server: RealServer, fleet: Fleet, mes
     held = [await fleet.hand_in(mesh, plan) for _ in range(4)]
     await until(lambda: all(fleet.ledger.asked(f"{job.id}/second") for job in held))
     await mesh.peer.store.ensure_stream(StreamSpec(name="ballast", subjects=("ballast",)))
-    for size in (100_000, 1):
+    for size in (100_000, 5_000, 200, 1):  # few of each: a slow disk takes its time over every one
         with suppress(Unavailable):
             while True:
-                await mesh.peer.store.append("ballast", b"x" * size)
+                await mesh.peer.store.append("ballast", b"x" * size, timeout=60)
     fleet.let("second")
     refused = await _until_refused(fleet, mesh, chaos.pick(1, 30))
     server.room = "1GB"
     await asyncio.to_thread(server.restart)
     room = time.time()
-    await fleet.over(mesh, within=90)
+    await fleet.over(mesh, within=150)
     await chaos.conclude(fleet, server.url, f"store full, {refused} jobs refused", "jobs went on", since=[room])
 
 

@@ -40,7 +40,7 @@ async def test_05_the_owner_is_frozen_and_goes_on(
         lambda: all(f"job {job.id}: job {job.id} is running, owner other" in fleet.log("frozen") for job in jobs)
     )
     fleet.let("third")
-    await fleet.over(mesh, within=60)
+    await fleet.over(mesh, within=150)
     await chaos.conclude(
         fleet, server.url, f"{len(jobs)} jobs' owner frozen for {seconds:g} s", "its appends were refused"
     )

@@ -76,7 +76,7 @@ async def test_25_a_step_kills_whoever_does_it(chaos: Scenario, server: RealServ
             plan = [Act(key="first"), Act(key="poison", how="call", fatal=True)]
             poison.append(await fleet.hand_in(mesh, plan, result=[]))
             await poison[-1].watch(timeout=60)
-    await fleet.over(mesh, within=60)
+    await fleet.over(mesh, within=150)
     ended = {each.id: (await each.state()).status for each in poison}
     done = f"{len(fleet.doom.deaths)} agents dead of {poisons} jobs"
     fleet.handed = [each for each in fleet.handed if each.job not in ended]

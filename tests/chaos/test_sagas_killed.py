@@ -38,9 +38,9 @@ async def test_17_a_saga_is_killed_during_compensation(
                     await until(lambda owner=owner: fleet.alive(owner))
                     fleet.doom.write(point, process=owner)
                 await fleet.hand_in(mesh, plan, workflow="saga")
-                await until(lambda: fleet.doom.left() < len(OWNERS), timeout=30)
+                await until(lambda: fleet.doom.left() < len(OWNERS), timeout=60)
                 fleet.doom.withdraw()
-                await fleet.over(mesh, within=60)
+                await fleet.over(mesh, within=150)
     done = f"{len(fleet.doom.deaths)} owners killed in {len(fleet.handed)} jobs"
     await chaos.conclude(fleet, server.url, done, "undone once, in reverse order", states=("compensated",))
     order = [each.key for each in fleet.ledger.effects()]

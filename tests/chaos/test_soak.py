@@ -13,6 +13,7 @@ from mesh.client.mesh import Mesh
 from tests.chaos.fleet import Fleet
 from tests.chaos.load import under_load
 from tests.chaos.scenario import Scenario
+from tests.faults.expectations import joined
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
@@ -40,7 +41,7 @@ async def _round(chaos: Scenario, folder: Path, kills: int) -> None:
         try:
             await fleet.start(*OWNERS)
             await fleet.start("hand", works=True, drives=False)
-            async with Mesh.connect(server.url, process="client") as mesh:
+            async with joined(server.url, "client") as mesh:
                 await _kill_under_load(chaos, fleet, mesh, kills)
             await chaos.conclude(fleet, server.url, f"{kills} owners killed under load", "all done, each effect once")
         finally:

@@ -16,7 +16,7 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.fleet import Fleet
 from tests.chaos.plans import acts
 from tests.chaos.scenario import Scenario
-from tests.faults.expectations import listed, soon
+from tests.faults.expectations import joined, listed, soon
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
@@ -40,7 +40,7 @@ async def test_28_one_tenant_floods_the_others(chaos: Scenario, server: RealServ
     await listed(mesh, "target", agent="target")
     ratios, overtaken = [], []
     async with AsyncExitStack() as stack:
-        quiet = [await stack.enter_async_context(Mesh.connect(server.url, process=each, tenant=each)) for each in QUIET]
+        quiet = [await stack.enter_async_context(joined(server.url, each, tenant=each)) for each in QUIET]
         for each in quiet:
             await listed(each, "target", agent="target")
         for _ in range(rounds):
@@ -53,8 +53,9 @@ async def test_28_one_tenant_floods_the_others(chaos: Scenario, server: RealServ
             ratios.append(_p99(flooded) / _p99(alone))
             await until(lambda: _waiting(mesh) == 0, timeout=PATIENCE)
     overtaken.sort()
-    assert overtaken[len(overtaken) * 3 // 4] <= OVERTAKEN, (
-        f"{overtaken}: one in four may have met a machine that stood still"
+    in_time = chaos.pick(1, 3)
+    assert overtaken[len(overtaken) * in_time // 4] <= OVERTAKEN, (
+        f"{overtaken}: {4 - in_time} in four may have met a machine that stood still"
     )
     assert chaos.size == "quick" or min(ratios) <= 2.0, ratios
     held = f"at most {max(overtaken)} (median {median(overtaken):g}) of the loud one's before one of theirs"
@@ -100,7 +101,7 @@ async def test_34_who_lets_a_tenant_past_a_flood_is_killed(
             theirs = await fleet.publish(mesh, quiet, QUIET_JOB, tenant="quiet")
             published = time.time()
             await killing
-            await fleet.over(mesh, within=chaos.pick(60, 240))
+            await fleet.over(mesh, within=240)
             overtaken.append((loud, theirs, published))
     evidence = await chaos.conclude(
         fleet, server.url, f"{rounds * kills} owners killed, {flood} jobs of one tenant before {quiet} of another",

@@ -41,7 +41,7 @@ async def test_15_an_approval_is_pending_while_everything_restarts(
         for _ in range(chaos.pick(1, 10)):
             await asyncio.sleep(chaos.chance.uniform(0, 0.5))
             fleet.kill(chaos.chance.choice(fleet.living(*OWNERS) or ["one"]))
-        await fleet.over(mesh, within=60)
+        await fleet.over(mesh, within=150)
         verdicts = await asyncio.gather(*said)
     evidence = await chaos.conclude(
         fleet, server.url, f"{len(jobs)} approvals, 5 answers each", "one answer each", states=("completed", "failed")
@@ -65,8 +65,8 @@ async def test_16_a_cancel_races_completion(chaos: Scenario, server: RealServer,
     async def race() -> None:
         job = await fleet.hand_in(mesh, [Act(key="first", ms=20), Act(key="second", ms=20)])
         await asyncio.sleep(chaos.chance.uniform(0, 0.09))
-        verdict = await job.cancel(by="somebody", timeout=30)
-        state = await job.watch(timeout=30)
+        verdict = await soon(lambda: job.cancel(by="somebody", key=job.id, timeout=60), 120)
+        state = await job.watch(timeout=60)
         found[state.status, verdict.taken] += 1
 
     for _ in range(chaos.pick(6, 50)):
@@ -82,7 +82,7 @@ async def test_16_a_cancel_races_completion(chaos: Scenario, server: RealServer,
 
 async def _waiting(job: JobHandle) -> tuple[str, str]:
     """The job and the digest of what it asks, once nobody holds it any more."""
-    state = await job.watch(until=lambda state: state.status == "waiting", timeout=30)
+    state = await job.watch(until=lambda state: state.status == "waiting", timeout=60)
     (wait,) = (each for each in state.waits.values() if each.opened.kind == "approval")
     return job.id, wait.opened.digest
 

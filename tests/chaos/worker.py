@@ -15,14 +15,14 @@ import msgspec
 from mesh import Mesh, agent
 from mesh.clock import SystemIds
 from mesh.jobs.host import JobHost
-from mesh.settings.target import target_of
 from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry
-from mesh.transport.connection import Connection, connect
+from mesh.transport.connection import Connection
 from tests.chaos.deployed import deployed
 from tests.chaos.plans import Act, Asked, Hands, workflows
 from tests.chaos.sagas import sagas
 from tests.chaos.tampered import TamperedStore
+from tests.faults.expectations import reached
 from tests.faults.member import ShiftedClock
 
 GRACE = 10.0
@@ -59,9 +59,8 @@ async def live(terms: Terms) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     hands = Hands(folder, terms.process)
-    target = target_of(terms.url, "the test")
     telemetry = Telemetry(clock.now, JsonLines())
-    async with await connect(target, name=terms.process, clock=clock, ids=ids) as plain:
+    async with await reached(terms.url, name=terms.process, clock=clock, ids=ids) as plain:
         store = TamperedStore(
             plain.store, folder, terms.process, lose=terms.lose, copies=terms.copies, chance=random.Random(terms.seed)
         )

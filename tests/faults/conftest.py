@@ -11,6 +11,7 @@ from nats.aio.client import Client
 
 from mesh.client.mesh import Mesh
 from tests.faults.crew import Crew
+from tests.faults.expectations import joined
 from tests.servers import RealServer
 
 
@@ -30,7 +31,7 @@ def crew(server: RealServer, tmp_path: Path) -> Iterator[Crew]:
 @pytest.fixture
 async def mesh(server: RealServer) -> AsyncIterator[Mesh]:
     """An honest client."""
-    async with Mesh.connect(server.url, process="client") as mesh:
+    async with joined(server.url, "client") as mesh:
         yield mesh
 
 

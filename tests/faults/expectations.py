@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from nats.aio.client import Client
 
 from mesh.client.mesh import Mesh
+from mesh.clock import SystemClock, SystemIds
 from mesh.protocols.errors import MeshError
+from mesh.protocols.ports import Clock, Ids
+from mesh.settings.target import target_of
 from mesh.testing.virtual_time import until
+from mesh.transport.connection import Connection, connect
 
 T = TypeVar("T")
 
@@ -53,6 +58,24 @@ async def soon(attempt: Callable[[], Awaitable[Any]], within: float = 30.0) -> A
                 await asyncio.sleep(0.02)
 
 
+async def reached(url: str, *, name: str = "", clock: Clock | None = None, ids: Ids | None = None) -> Connection:
+    """A connection to a server that is there, however long a busy machine takes to greet."""
+    target = target_of(url, "the test")
+    return await soon(lambda: connect(target, name=name, clock=clock, ids=ids), 60)  # type: ignore[no-any-return]
+
+
+@asynccontextmanager
+async def joined(url: str, process: str, **terms: Any) -> AsyncIterator[Mesh]:
+    """`Mesh.connect`, over such a connection."""
+    clock = SystemClock()
+    ids = SystemIds(clock)
+    async with (
+        await reached(url, name=process, clock=clock, ids=ids) as connection,
+        Mesh.over(connection, process=process, clock=clock, ids=ids, **terms) as mesh,
+    ):
+        yield mesh
+
+
 async def passes(
     look: Callable[[], Awaitable[T]], holds: Callable[[T], bool], *, within: float, every: float = 0.05
 ) -> T:
@@ -74,5 +97,5 @@ def elapsed_since(mesh: Mesh) -> Callable[[], float]:
 async def told(raw: Client) -> None:
     """Until the server has taken in everything that a raw client said. One flush is not enough: in nats-py the PING may
     overtake what waits to be written."""
-    await raw.flush(10)
-    await raw.flush(10)
+    await raw.flush(60)
+    await raw.flush(60)

@@ -23,11 +23,10 @@ from mesh.clock import SystemClock, SystemIds
 from mesh.jobs.authoring.workflow import Workflow
 from mesh.protocols.acts import Mode
 from mesh.protocols.constraints import Constraints, Effect
-from mesh.settings.target import ServerTarget
 from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry
 from mesh.testing.virtual_time import until
-from mesh.transport.connection import connect
+from tests.faults.expectations import reached
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,10 +142,9 @@ async def live(terms: Terms) -> None:
     ids = SystemIds(clock)
     jump = lambda: setattr(clock, "shift", clock.shift + terms.jump)  # noqa: E731
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, jump)
-    target = ServerTarget(url=terms.url, source="test")
     telemetry = Telemetry(clock.now, JsonLines())
     async with (
-        await connect(target, name=terms.process, clock=clock, ids=ids) as connection,
+        await reached(terms.url, name=terms.process, clock=clock, ids=ids) as connection,
         Mesh.over(
             connection, process=terms.process, namespace=terms.namespace, clock=clock, ids=ids, telemetry=telemetry
         ) as mesh,

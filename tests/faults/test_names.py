@@ -129,7 +129,7 @@ def test_the_command_line_refuses_such_a_name_as_bad_input(
     monkeypatch.chdir(tmp_path)
     for name in ("a b", "a..b", "$SYS", "a\r\nPUB x 1", "\x00", ""):
         words = [name if each == "#" else each for each in command.split()]
-        done = CliRunner().invoke(app, [*words, "--server", server.url, "--timeout", "5"])
+        done = CliRunner().invoke(app, [*words, "--server", server.url, "--timeout", "60"])
         assert isinstance(done.exception, MeshError | BadInput), (name, done.exit_code, done.output)
         assert exit_for(done.exception) == 2, (name, done.exception)
         assert not done.stdout

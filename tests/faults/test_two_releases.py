@@ -138,7 +138,7 @@ async def test_a_peer_of_the_next_release_is_listed_bids_and_serves_with_fields_
     assert listing.figures.bids["elder.advise"].price == 0.5
     assert await mesh.ask("elder.advise") == "wait"
     assert {each["v"] for each in newer.seen} == {VERSION}
-    assert {each.process for each in await mesh.directory.verified()} == {"foreigner"}
+    assert {each.process for each in await mesh.directory.verified(20)} == {"foreigner"}
 
 
 async def test_a_peer_of_the_last_release_is_spoken_to_in_its_version(

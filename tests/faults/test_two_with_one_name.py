@@ -20,7 +20,7 @@ from mesh.protocols.naming.presence import DISCONNECTS
 from mesh.registry.lease import NameTaken
 from mesh.testing.virtual_time import until
 from tests.faults.crew import Crew
-from tests.faults.expectations import listed, processes_of, soon
+from tests.faults.expectations import joined, listed, processes_of, soon
 from tests.servers import RealServer
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
@@ -52,7 +52,7 @@ async def test_the_second_process_of_a_name_is_refused_with_what_to_do(
     await crew.start("one")
     await listed(mesh, "one")
     asking = asyncio.ensure_future(_ask_for_ever(mesh))
-    async with Mesh.connect(server.url, process="one") as second:
+    async with joined(server.url, "one") as second:
         with pytest.raises(NameTaken, match=f"pid {crew.pid('one')} .*process="):
             await second.host(impostor)
     await listed(mesh, "one")
@@ -66,7 +66,7 @@ async def test_a_process_that_only_looks_harms_nobody_whose_name_it_takes(
 ) -> None:
     await crew.start("one")
     await listed(mesh, "one")
-    async with Mesh.connect(server.url, process="one") as looking:
+    async with joined(server.url, "one") as looking:
         assert await looking.ask("work.echo", "x") == ["one", "x"]
         assert [await mesh.ask("work.echo", "x") for _ in range(20)] == [["one", "x"]] * 20
         assert [await mesh.call("work.echo", "x") for _ in range(20)] == [["one", "x"]] * 20
