@@ -31,6 +31,7 @@ _PATIENT: dict[str, Any] = {
     "mesh.cli.breaker.ANSWER_WITHIN": PATIENCE,
     "mesh.cli.registry._patience.__defaults__": (PATIENCE,),
     "mesh.cli.registry_bids.ANSWER_WITHIN": PATIENCE,
+    "mesh.cli.telling.ANSWERED_WITHIN": PATIENCE,
 }
 """How long commands wait for processes that live: a person wants to know soon who is silent, and a busy machine may stand still
 for longer than that."""
