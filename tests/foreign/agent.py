@@ -156,7 +156,7 @@ class ForeignAgent:
             answer["refusals"] = [self._refusal()]
         else:
             who = {"agent": self.agent, "instance": self.instance, "process": self.member.process}
-            offer = {"id": new_id(), **who, "version": "1.0.0", "bid": self.bid, "valid_for": 5.0}
+            offer = {"id": new_id(), **who, "version": "1.0.0", "bid": self.bid, "valid_for": 30.0}
             answer["proposals"] = [offer]
         self._say(envelope, reply, "act", answer, "propose")
 

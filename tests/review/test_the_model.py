@@ -15,6 +15,7 @@ from mesh.agents.review.prompt import MOST_CHARACTERS, shown
 from mesh.agents.review.specialists import SecurityReviewer
 from mesh.client.mesh import Mesh
 from mesh.protocols.errors import HandlerFailed, NoBids
+from mesh.protocols.selection import SelectionPolicy
 from mesh.settings.errors import BadSettings
 from mesh.testing.local import local_mesh
 from tests.review.repositories import change_set, changed
@@ -33,6 +34,7 @@ PARTS = ("security", "logic", "complexity", "style")
 @pytest.fixture
 async def mesh() -> AsyncIterator[Mesh]:
     async with local_mesh() as made:
+        made.initiator.policy = SelectionPolicy(window=30.0)  # until all have bid: a busy machine takes its time
         yield made
 
 
