@@ -68,8 +68,12 @@ class Cluster:
                     self._cables[one, other] = await Cable(self._ports[other]).__aenter__()
         for name in self._names:
             self.servers[name] = RealServer(self._folder / name, name=name, more=self._configuration(name))
-        await asyncio.gather(*(asyncio.to_thread(server.start) for server in self.servers.values()))
-        await self.ready()
+        try:
+            await asyncio.gather(*(asyncio.to_thread(server.start) for server in self.servers.values()))
+            await self.ready()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

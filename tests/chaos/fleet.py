@@ -134,6 +134,11 @@ class Fleet(Crew):
                     found.append(subject)
         return found
 
+    @property
+    def names(self) -> list[str]:
+        """Everybody who was ever started."""
+        return list(self._known)
+
     def lapsed(self, *names: str) -> list[str]:
         """Those that have lost their lease, as happens where the machine stands still: others have done their work again."""
         return [name for name in names if "the lease is lost" in self.log(name)]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from mesh.client.mesh import Mesh
-from mesh.protocols.errors import DeadlineExceeded, MeshError, Transient
+from mesh.protocols.errors import DeadlineExceeded, MeshError, Transient, UnknownAgent
 from tests.chaos.callers import Tallied
 from tests.chaos.fleet import Fleet
 from tests.chaos.plans import Act, Asked, acts
@@ -48,8 +48,8 @@ async def asking(fleet: Fleet, mesh: Mesh, *, at_once: int = 4, pause: float = 0
     """Agents are asked, too, over and over; what came of it.
 
     Raises:
-        AssertionError: an ask ended in another way than with its result, a transient error or its deadline; or its effect was
-            not done.
+        AssertionError: an ask ended in another way than with its result, a transient error or its deadline, and nobody has
+            lost his lease; or its effect was not done.
     """
     stop, tallied = asyncio.Event(), Tallied()
     askers = asyncio.gather(*(_ask_on(fleet, mesh, stop, tallied, each, pause) for each in range(at_once)))
@@ -74,6 +74,9 @@ async def _ask_on(fleet: Fleet, mesh: Mesh, stop: asyncio.Event, tallied: Tallie
         except (Transient, DeadlineExceeded) as error:
             code = error.code
         except MeshError as error:
+            if isinstance(error, UnknownAgent) and fleet.lapsed(*fleet.names):
+                await asyncio.sleep(pause)
+                continue
             raise AssertionError(f"{job} ended with {error!r} after {loop.time() - began:.2f} s") from error
         tallied.add(code, loop.time() - began)
         await asyncio.sleep(pause)

@@ -19,7 +19,7 @@ from tests.chaos.load import under_load
 from tests.chaos.plans import Act
 from tests.chaos.scenario import Scenario, not_quick, until_owned
 from tests.cluster import Cluster, leader_of
-from tests.faults.expectations import joined
+from tests.faults.expectations import joined, passes, soon
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
 
@@ -34,13 +34,15 @@ async def test_10_the_leader_of_a_stream_is_killed_every_15_s(
     await fleet.start("hand", works=True, drives=False)
     bus = mesh.peer.bus
     assert isinstance(bus, NatsBus)
-    assert {await _replicas(bus, stream) for stream in await streams(bus)} == {3}
-    journals = [each for each in await streams(bus) if "_JOB" in each]
+    there = await soon(lambda: streams(bus))
+    assert {await soon(lambda stream=stream: _replicas(bus, stream)) for stream in there} == {3}
+    journals = [each for each in there if "_JOB" in each]
     killed: list[float] = []
     async with under_load(fleet, mesh):
         for _ in range(kills):
             await asyncio.sleep(1)
-            leader = await leader_of(bus, chaos.chance.choice(journals))
+            led = chaos.chance.choice(journals)
+            leader = await passes(lambda led=led: leader_of(bus, led), bool, within=60)
             cluster.kill(leader)
             killed.append(time.time())
             await asyncio.sleep(chaos.pick(2, 6))
@@ -71,7 +73,7 @@ async def test_the_owners_server_is_cut_off_from_the_quorum(
     await fleet.start("cut", url=url["a"])
     plan = [Act(key="first"), Act(key="second", hold="second"), Act(key="third", hold="third"), Act(key="fourth")]
     jobs = [await fleet.hand_in(mesh, plan) for _ in range(chaos.pick(4, 16))]
-    await until(lambda: all(fleet.ledger.asked(f"{job.id}/second") for job in jobs))
+    await until(lambda: all(fleet.ledger.asked(f"{job.id}/second") for job in jobs), timeout=60)
     await fleet.start("other", url=f"{url['b']},{url['c']}")
     async with joined(f"{url['b']},{url['c']}", "onlooker") as onlooker:
         cluster.isolate("a", **WAYS[way])
@@ -79,7 +81,7 @@ async def test_the_owners_server_is_cut_off_from_the_quorum(
         for job in jobs:
             await until_owned(onlooker, job.id, by="other", timeout=60)
         fleet.let("second")
-        await until(lambda: all(fleet.ledger.asked(f"{job.id}/third") for job in jobs))
+        await until(lambda: all(fleet.ledger.asked(f"{job.id}/third") for job in jobs), timeout=60)
         mended = time.time()
         cluster.mend()
         fleet.let("third")

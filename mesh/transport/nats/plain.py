@@ -33,7 +33,8 @@ from mesh.transport.nats.wire import Told
 log = logging.getLogger("mesh.transport")
 
 WHO_AM_I = "$SYS.REQ.USER.INFO"
-ANSWER_WITHIN = 2.0
+ANSWER_WITHIN = 5.0
+"""Seconds for who we are. Without an answer nobody knows that this is a cluster, and what is made there has one replica."""
 WATCH = 0.05
 """Seconds between looks at whether nats-py is still connected: it tells late, and not always."""
 RENEW_AFTER = 5.0
