@@ -122,7 +122,7 @@ async def test_a_frozen_agent_costs_one_deadline_and_is_passed_over(client: Peer
     one.send_signal(signal.SIGSTOP)
     try:
         await known(client, "two")
-        assert [await client.ask("work.echo", "x", timeout=15.0) for _ in range(10)] == ["x"] * 10
+        assert [await client.ask("work.echo", "x", timeout=30.0) for _ in range(10)] == ["x"] * 10
     finally:
         one.send_signal(signal.SIGCONT)
     await known(client, "one", "two")

@@ -50,7 +50,7 @@ async def teller(server: RealServer) -> AsyncIterator[Mesh]:
         await teller.host(Bystander)
         await until(lambda: bool(teller.directory.lookup("boast")), timeout=20)
         for _ in range(4):
-            await teller.call("boast")
+            await teller.call("boast", timeout=50)
         yield teller
 
 
