@@ -36,6 +36,15 @@ async def connection(server: RealServer) -> AsyncIterator[Connection]:
         yield made
 
 
+async def test_a_loss_that_is_told_after_the_close_keeps_nobody_waiting(connection: Connection) -> None:
+    """nats-py tells of it a turn or two after it happened."""
+    assert isinstance(connection.bus, NatsBus)
+    await connection.close()
+    connection.bus._on_lost()
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(connection.bus.until_connected(), 30)
+
+
 class _NeverComplete(Following):
     """As one is whose messages are still on their way."""
 

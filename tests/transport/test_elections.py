@@ -16,7 +16,7 @@ from mesh.protocols.errors import NoResponders, TimedOut, Unavailable
 from mesh.protocols.ports import BucketSpec, KeyValue, Message, StreamSpec
 from mesh.transport.connection import Connection
 from mesh.transport.nats import api
-from mesh.transport.nats.api import NO_LEADER, STREAM_NOT_FOUND, TRIES
+from mesh.transport.nats.api import NO_LEADER, STREAM_NOT_FOUND, TOO_FEW_SERVERS, TRIES
 from mesh.transport.nats.bus import NatsBus
 from tests.cluster import Cluster
 from tests.contract.places import eventually
@@ -113,10 +113,16 @@ async def test_who_is_never_answered_hears_of_it(connection: Connection, monkeyp
 
 
 @pytest.mark.parametrize("start", [a_new_stream, a_stream_of_another_shape, a_consumer, a_watch])
-async def test_what_a_process_starts_with_is_asked_for_again_while_nobody_is_there_to_decide(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch, start: Callable[[Connection], Awaitable[None]]
+@pytest.mark.parametrize(("code", "err_code"), [(503, NO_LEADER), (400, TOO_FEW_SERVERS)])
+async def test_what_a_process_starts_with_is_asked_for_again_while_a_cluster_cannot_decide(
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    start: Callable[[Connection], Awaitable[None]],
+    code: int,
+    err_code: int,
 ) -> None:
-    """So every server of a cluster answers at once, from when it misses the leader until there is another one."""
+    """So every server answers at once, from when it misses the leader until there is another one; and so does a leader, until the
+    others have told it that they are there."""
     refused: Counter[str] = Counter()
     request = NatsBus.request
 
@@ -124,7 +130,7 @@ async def test_what_a_process_starts_with_is_asked_for_again_while_nobody_is_the
         kind = ".".join(subject.split(".")[2:4])
         if kind in ("STREAM.CREATE", "STREAM.UPDATE", "STREAM.INFO", "CONSUMER.CREATE") and refused[kind] < 3:
             refused[kind] += 1
-            return _refusal(subject, 503, NO_LEADER)
+            return _refusal(subject, code, err_code)
         return await request(bus, subject, data, **options)
 
     monkeypatch.setattr(NatsBus, "request", elect)
@@ -132,15 +138,19 @@ async def test_what_a_process_starts_with_is_asked_for_again_while_nobody_is_the
     assert max(refused.values()) == 3
 
 
+@pytest.mark.parametrize(
+    ("code", "err_code", "said"),
+    [(503, NO_LEADER, str(NO_LEADER)), (400, TOO_FEW_SERVERS, "start more of its servers")],
+)
 async def test_who_asks_a_cluster_that_never_decides_hears_of_it(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, code: int, err_code: int, said: str
 ) -> None:
     async def undecided(bus: NatsBus, subject: str, data: bytes, **options: float) -> Message:
-        return _refusal(subject, 503, NO_LEADER)
+        return _refusal(subject, code, err_code)
 
     monkeypatch.setattr(NatsBus, "request", undecided)
     monkeypatch.setattr(api, "SETTLES_WITHIN", 0.1)
-    with pytest.raises(Unavailable, match=str(NO_LEADER)):
+    with pytest.raises(Unavailable, match=said):
         await connection.store.ensure_stream(STREAM)
 
 

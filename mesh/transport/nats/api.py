@@ -34,6 +34,7 @@ CONSUMER_NOT_FOUND = 10014
 NO_MESSAGE = 10037
 OTHER_CONFIGURATION = 10058
 TOO_FEW_SERVERS = 10005
+"""So few that the one that decides knows of, which may be in the middle of finding them."""
 TOO_BIG = (10054,)
 """More than the stream takes in one message."""
 NO_ROOM = (10002, 10023, 10047, 10077)
@@ -88,12 +89,12 @@ async def call(bus: NatsBus, verb: str, body: Any = None, *, timeout: float = TI
 
 
 async def insist(bus: NatsBus, ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask again while nobody answers, or nobody is there to decide, as in a cluster that elects a leader. Only for what may be
-    done twice.
+    """Ask again while nobody answers, or nobody is there to decide, as in a cluster that elects a leader, or while there are too
+    few servers, as in one that comes up. Only for what may be done twice.
 
     Raises:
         TimedOut: nobody has answered `TRIES` times.
-        Unavailable: nobody is there to decide after `SETTLES_WITHIN`.
+        What the answer was, if it is still so after `SETTLES_WITHIN`.
     """
     silent, patience = 0, _Patience(bus)
     while True:
@@ -104,10 +105,10 @@ async def insist(bus: NatsBus, ask: Callable[[], Awaitable[T]]) -> T:
             if silent == TRIES:
                 raise
             log.info("JetStream does not answer, perhaps it elects a leader; it is asked again: %s", error)
-        except Unavailable as error:
-            if error.detail.get("err_code") != NO_LEADER or patience.over:
+        except MeshError as error:
+            if error.detail.get("err_code") not in (NO_LEADER, TOO_FEW_SERVERS) or patience.over:
                 raise
-            log.info("the cluster elects a leader; it is asked again: %s", error)
+            log.info("the cluster comes up, or elects a leader; it is asked again: %s", error)
             await patience.pause()
 
 

@@ -262,7 +262,8 @@ class NatsBus:
         wire.publish(subject, reply, block, data)
 
     def _on_lost(self) -> None:
-        self._up.clear()
+        if not self._closed:  # who waits then hears of that, however late the loss is told
+            self._up.clear()
         self._replies.fail_all(
             lambda s: Unavailable(f"the connection was lost while {s} was asked", detail={"sent": True})
         )
