@@ -14,7 +14,7 @@ from mesh.testing.virtual_time import until
 from tests.command_line import MESH_PROCESS
 
 ROOT = Path(__file__).parents[2]
-READY_WITHIN = 60.0
+READY_WITHIN = 120.0
 GONE_WITHIN = 60.0
 
 
