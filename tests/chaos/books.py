@@ -35,9 +35,9 @@ class Books:
         os.write(self._file, " ".join(map(str, line._replace(at=time.time()))).encode() + b"\n")
 
     def read(self, what: str = "", *, since: float = 0.0) -> list[Line]:
-        """What was written, in its order; from this moment on (Unix seconds)."""
+        """What was written, in its order; from this moment on (Unix seconds). A line that is being written is not there yet."""
         text = self._path.read_text() if self._path.exists() else ""
-        lines = [_line(each) for each in text.splitlines()]
+        lines = [_line(each) for each in text[: text.rfind("\n") + 1].splitlines()]
         return [each for each in lines if each.at >= since and what in ("", each.what)]
 
 

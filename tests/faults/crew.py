@@ -117,7 +117,8 @@ class Crew:
     def lines(self) -> Iterator[tuple[str, str]]:
         """Everything that was done, and by which process, in the order of doing."""
         file = self.folder / "effects"
-        for line in file.read_text().splitlines() if file.exists() else ():
+        text = file.read_text() if file.exists() else ""
+        for line in text[: text.rfind("\n") + 1].splitlines():
             done, _, process = line.partition(" ")
             yield done, process
 
