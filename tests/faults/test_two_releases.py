@@ -23,7 +23,7 @@ from mesh.protocols.naming.jobs import shard_of
 from mesh.testing.virtual_time import until
 from tests.faults import junk
 from tests.faults.crew import Crew
-from tests.faults.expectations import listed, told
+from tests.faults.expectations import listed, soon, told
 from tests.faults.releases import tree_with_version
 
 pytestmark = [pytest.mark.server, pytest.mark.fault]
@@ -211,7 +211,9 @@ async def test_this_release_and_the_next_ask_call_and_work_for_one_another(both:
         "new": str(VERSION + 1),
     }
     for boss, worker in (("old", "new"), ("new", "old")):
-        assert await mesh.ask(f"foreman.{boss}", {"worker": worker, "text": "x"}, command="direct") == [worker] * 4
+        said = {"worker": worker, "text": "x"}
+        found = await soon(lambda boss=boss, said=said: mesh.ask(f"foreman.{boss}", said, command="direct"))
+        assert found == [worker] * 4
 
 
 async def test_jobs_go_on_across_releases_and_events_are_heard_by_both(both: None, crew: Crew, mesh: Mesh) -> None:
