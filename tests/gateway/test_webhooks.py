@@ -17,6 +17,7 @@ from mesh.gateway.webhooks.signing import signature
 from mesh.gateway.webhooks.targets import Targets
 from mesh.protocols.errors import TimedOut
 from mesh.testing.virtual_time import until
+from tests.contract.places import eventually_none
 from tests.gateway.gate import KEY, Gate, Receiver, door, gateway_on, listen
 
 pytestmark = [pytest.mark.server]
@@ -124,9 +125,7 @@ async def test_a_webhook_left_by_another_submission_is_not_told_of_the_job(gate:
         url=receiver.url, workflow="shout", digest="sha256:other", registered_at=0.0,
     )  # fmt: skip
     await gate.ledger.register(left)
-    async with asyncio.timeout(40):
-        while await hooks(gate, job["job"]):
-            await asyncio.sleep(0.02)
+    await eventually_none(lambda: hooks(gate, job["job"]), timeout=40.0)
     assert receiver.heard == []
 
 
