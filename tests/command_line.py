@@ -26,8 +26,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 PATIENCE = 30.0
 _PATIENT: dict[str, Any] = {
-    "mesh.actors.deciding.Deciding.decide.__defaults__": (PATIENCE,),
-    "mesh.actors.deciding.Deciding.lift.__defaults__": ("", PATIENCE),
+    "mesh.actors.deciding.WITHIN": PATIENCE,
     "mesh.cli.breaker.ANSWER_WITHIN": PATIENCE,
     "mesh.cli.registry._patience.__defaults__": (PATIENCE,),
     "mesh.cli.registry_bids.ANSWER_WITHIN": PATIENCE,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 EVENT = "policy.changed"
 AUTHOR = "policy"
 WITHIN = 1.0
-"""Seconds in which every process is to say that it obeys."""
+"""Seconds in which every process says that it obeys, unless somebody stands still."""
 POLL = 0.02
 
 
@@ -43,13 +43,14 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deciding:
-    """Decisions by `by` (`user@host`)."""
+    """Decisions by `by` (`user@host`); `within` so many seconds every process is to say that it obeys."""
 
-    def __init__(self, peer: Peer, by: str) -> None:
+    def __init__(self, peer: Peer, by: str, within: float = WITHIN) -> None:
         self._peer = peer
         self._by = by
+        self._within = within
 
-    async def decide(self, key: str, entry: Entry, within: float = WITHIN) -> Decided:
+    async def decide(self, key: str, entry: Entry) -> Decided:
         """Set it, in place of what stood there. Again: the newer one counts.
 
         Raises:
@@ -61,9 +62,9 @@ class Deciding:
         ttl = None if until is None else max(1, math.ceil(until - now))
         bucket = await open_policies(self._peer.store, self._peer.subjects)
         revision = await bucket.put(key, msgspec.json.encode(stamped), ttl=ttl)
-        return await self._proven(key, revision, "set", stamped, within)
+        return await self._proven(key, revision, "set", stamped)
 
-    async def lift(self, key: str, reason: str = "", within: float = WITHIN) -> Decided:
+    async def lift(self, key: str, reason: str = "") -> Decided:
         """It holds no more.
 
         Raises:
@@ -73,12 +74,12 @@ class Deciding:
         if await bucket.get(key) is None:
             raise Refused(f"nothing is decided under {key}")
         await bucket.delete(key)
-        return await self._proven(key, 0, "unset", Entry(by=self._by, reason=reason, at=self._peer.clock.now()), within)
+        return await self._proven(key, 0, "unset", Entry(by=self._by, reason=reason, at=self._peer.clock.now()))
 
-    async def _proven(self, key: str, revision: int, action: str, entry: Entry, within: float) -> Decided:
+    async def _proven(self, key: str, revision: int, action: str, entry: Entry) -> Decided:
         began = self._peer.clock.monotonic()
         record = {"key": key, "action": action, "revision": revision, **msgspec.to_builtins(entry)}
-        unrecorded, seconds = await asyncio.gather(self._record(record), self._heard(key, revision, within))
+        unrecorded, seconds = await asyncio.gather(self._record(record), self._heard(key, revision))
         silent = tuple(sorted(name for name, at in seconds.items() if at is None))
         took = max((at - began for at in seconds.values() if at is not None), default=0.0)
         in_force = tuple(sorted(seconds.keys() - set(silent)))
@@ -95,10 +96,10 @@ class Deciding:
             return error.message
         return ""
 
-    async def _heard(self, key: str, revision: int, within: float) -> dict[str, float | None]:
+    async def _heard(self, key: str, revision: int) -> dict[str, float | None]:
         """When each process said that it goes by this revision; None: it did not in time."""
         names = [lease.process for lease in self._peer.directory.processes()]
-        deadline = Deadline.after(self._peer.clock, within)
+        deadline = Deadline.after(self._peer.clock, self._within)
         return dict(
             zip(
                 names,

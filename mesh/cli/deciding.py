@@ -44,13 +44,13 @@ def user() -> str:
 
 def decide(options: Options, by: str, work: Callable[[Mesh, Deciding], Awaitable[Decided]], what: str) -> None:
     """Do it, and say which processes confirm that it is in force: those that host something, for only these are known by name.
-    Exit code 4 if one of them did not say so in time."""
+    Exit code 4 if one of them did not say so within `--timeout`."""
 
     async def whole() -> Decided:
-        from mesh.actors.deciding import Deciding
+        from mesh.actors.deciding import WITHIN, Deciding
 
         async with connected(options) as mesh:
-            return await work(mesh, Deciding(mesh.peer, by or user()))
+            return await work(mesh, Deciding(mesh.peer, by or user(), options.timeout or WITHIN))
 
     report(run(whole()), options, what)
 

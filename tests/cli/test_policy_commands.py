@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from mesh import Mesh, agent
+from mesh.cli.exits import Exit
 from mesh.protocols.errors import Killed
+from mesh.registry.buckets import lease_key, open_leases
+from mesh.registry.records import Lease
 from mesh.testing.virtual_time import until
 from tests.command_line import CommandLine
 from tests.servers import RealServer
@@ -63,6 +67,24 @@ async def test_a_client_goes_by_a_switch_though_it_is_not_counted_among_those_th
         await until(lambda: caller.peer.policy.killed(instance="reviewer.host") is not None, timeout=20)
         code, _, _ = await cli("allow", "instance", "reviewer.host")
         assert code == 0
+
+
+async def test_a_process_that_does_not_confirm_is_named_and_the_switch_holds_all_the_same(
+    host: Mesh, cli: CommandLine
+) -> None:
+    """A lease that somebody holds who never answers; `--timeout` says how long that is waited for."""
+    ghost = Lease(process="ghost", host="h", pid=1, incarnation="i", server_id="S", client_id=7, seconds=60)
+    leases = await open_leases(host.peer.store, host.peer.subjects)
+    await leases.put(lease_key("ghost"), msgspec.json.encode(ghost), ttl=60)
+    try:
+        code, out, err = await cli("kill", "tool", "search", "--reason", "it loops", "--timeout", "0.5")
+    finally:
+        await leases.delete(lease_key("ghost"))
+    assert code == Exit.TIMED_OUT
+    assert "tool search is killed" in out
+    assert "not confirmed by ghost" in err
+    assert "search" in [row["name"] for row in await cli.json("kill", "ls")]
+    assert (await cli("allow", "tool", "search"))[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ async def test_a_kill_is_in_force_within_a_second_a_limit_holds_and_both_survive
         await launch(server, processes, "one", "two", "three")
         async with Mesh.connect(server.url, process="operator") as mesh:
             await until(lambda: len(mesh.directory.lookup("text.write")) == 3)
-            deciding = Deciding(mesh.peer, "ada@desk")
+            deciding = Deciding(mesh.peer, "ada@desk", within=40)
             await _a_limit_holds(mesh, deciding, processes)
             await _a_kill_is_proven(mesh, deciding, processes)
             await _it_survives_the_server(mesh, server, deciding)
@@ -61,7 +61,7 @@ async def test_a_kill_is_in_force_within_a_second_a_limit_holds_and_both_survive
 
 async def _a_limit_holds(mesh: Mesh, deciding: Deciding, processes: dict[str, Process]) -> None:
     limit = RateLimit(agent="writer", calls=3000, burst=60)
-    decided = await deciding.decide(limit.key, limit, within=40)
+    decided = await deciding.decide(limit.key, limit)
     assert decided.in_force == ("one", "three", "two")
     uses: list[tuple[float, float]] = []
 
@@ -83,7 +83,7 @@ async def _a_limit_holds(mesh: Mesh, deciding: Deciding, processes: dict[str, Pr
     await asyncio.gather(*work)
     assert worst(uses, 50.0) <= 60.0
     assert len(uses) >= 60
-    await deciding.lift(limit.key, within=40)
+    await deciding.lift(limit.key)
 
 
 async def _a_kill_is_proven(mesh: Mesh, deciding: Deciding, processes: dict[str, Process]) -> None:
@@ -91,7 +91,7 @@ async def _a_kill_is_proven(mesh: Mesh, deciding: Deciding, processes: dict[str,
     running = [asyncio.create_task(mesh.ask(f"writer.{name}", command="think", timeout=60)) for name in ("one", "two")]
     await asyncio.sleep(0.1)
     switch = Switch(what="agent", name="writer", reason="it will not stop thinking", now=True)
-    decided = await deciding.decide(switch.key, switch, within=40)
+    decided = await deciding.decide(switch.key, switch)
     assert (decided.in_force, decided.silent) == (("one", "two"), ())
     for error in await asyncio.gather(*running, return_exceptions=True):
         assert isinstance(error, Killed)
@@ -101,7 +101,7 @@ async def _a_kill_is_proven(mesh: Mesh, deciding: Deciding, processes: dict[str,
     try:
         await until(lambda: psutil.Process(processes["two"].pid).status() == psutil.STATUS_STOPPED)
         other = Switch(what="tool", name="search")
-        assert "two" in (await deciding.decide(other.key, other, within=0.5)).silent
+        assert "two" in (await Deciding(mesh.peer, "ada@desk", within=0.5).decide(other.key, other)).silent
     finally:
         os.kill(processes["two"].pid, signal.SIGCONT)
 
@@ -112,7 +112,7 @@ async def _it_survives_the_server(mesh: Mesh, server: RealServer, deciding: Deci
     assert mesh.peer.policy.killed(agent="writer") is not None
     server.restart()
     await until(lambda: mesh.connected, timeout=40)
-    lifted = await deciding.lift(Switch(what="agent", name="writer").key, within=40)
+    lifted = await deciding.lift(Switch(what="agent", name="writer").key)
     assert "one" in lifted.in_force
     await until(lambda: not mesh.peer.policy.killed(agent="writer"), timeout=40)
     async with asyncio.timeout(60):
