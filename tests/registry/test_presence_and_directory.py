@@ -11,7 +11,7 @@ import pytest
 
 from mesh.protocols.acts import Bid
 from mesh.protocols.errors import NoResponders, TimedOut
-from mesh.protocols.ports import Clock, KeyValue
+from mesh.protocols.ports import Bucket, Clock, KeyValue
 from mesh.registry.buckets import open_leases, open_records
 from mesh.registry.lease import NameTaken
 from mesh.registry.listing import Change
@@ -188,15 +188,21 @@ async def test_what_is_left_of_the_dead_is_swept_however_often_that_failed(
     assert await records.all() == []
 
 
-async def test_a_record_removed_before_the_watch_told_that_it_was_written_is_written_again(
-    server: MemoryServer,
-) -> None:
+async def _published(server: MemoryServer) -> tuple[Publication, Bucket, KeyValue]:
+    """Ann's record is written; the bucket, and how it stands there."""
     store = server.connect("ann").store
     records = await open_records(store, SUBJECTS)
     publication = Publication(store, SUBJECTS)
     publication.set(instance_of("ann"))
     await publication.write()
     [before] = await records.all()
+    return publication, records, before
+
+
+async def test_a_record_removed_before_the_watch_told_that_it_was_written_is_written_again(
+    server: MemoryServer,
+) -> None:
+    publication, records, before = await _published(server)
     publication.set(instance_of("ann", state="draining"))
     await publication.write()
     await records.delete(before.key)
@@ -207,12 +213,7 @@ async def test_a_record_removed_before_the_watch_told_that_it_was_written_is_wri
 
 async def test_a_record_of_whose_writing_and_removal_no_watch_told_is_written_again(server: MemoryServer) -> None:
     """A watch that was deaf meanwhile never knew the key, and so cannot miss it (seed 911409); what comes behind tells."""
-    store = server.connect("ann").store
-    records = await open_records(store, SUBJECTS)
-    publication = Publication(store, SUBJECTS)
-    publication.set(instance_of("ann"))
-    await publication.write()
-    [before] = await records.all()
+    publication, records, before = await _published(server)
     assert not publication.passed(before.revision - 1), "it may still be on its way"
     await records.delete(before.key)
     assert publication.passed(await records.put("bob.greeter.bob", b"{}"))
