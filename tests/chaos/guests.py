@@ -8,6 +8,9 @@ from contextlib import AsyncExitStack
 from mesh import Agent, agent, command
 from tests.faults.expectations import joined
 
+AT_ONCE = 10
+"""Guests of one inn that come or go in the same moment: every directory hears of each, and those of all inns share two processors."""
+
 
 class Inn(Agent):
     """Guests are named `<process>-<number>` and host the agent `guest`."""
@@ -20,10 +23,11 @@ class Inn(Agent):
         self._process = process
         self._guests: dict[str, AsyncExitStack] = {}
         self._taken = 0
+        self._door = asyncio.Semaphore(AT_ONCE)
 
     @command(timeout=120)
     async def come(self, count: int) -> list[str]:
-        """So many come, all at once; their names."""
+        """So many come, some at once; their names."""
         names = [f"{self._process}-{self._taken + number}" for number in range(count)]
         self._taken += count
         await asyncio.gather(*(self._take_in(each) for each in names))
@@ -31,10 +35,18 @@ class Inn(Agent):
 
     @command(timeout=120)
     async def go(self, names: list[str]) -> None:
-        """These leave, all at once."""
-        await asyncio.gather(*(self._guests.pop(each).aclose() for each in names if each in self._guests))
+        """These leave, some at once."""
+        await asyncio.gather(*(self._see_off(self._guests.pop(each)) for each in names if each in self._guests))
+
+    async def _see_off(self, guest: AsyncExitStack) -> None:
+        async with self._door:
+            await guest.aclose()
 
     async def _take_in(self, name: str) -> None:
+        async with self._door:
+            await self._welcome(name)
+
+    async def _welcome(self, name: str) -> None:
         stack = AsyncExitStack()
         mesh = await stack.enter_async_context(joined(self._url, name))
 
