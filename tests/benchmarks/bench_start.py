@@ -1,4 +1,5 @@
-"""How long a program takes from exec on: an agent until another process knows it, a command until it has ended.
+"""How long a program takes from exec on: an agent until another process knows it, a command until it has ended, a server
+until it can be used.
 
 Times of whole programs, in milliseconds: there is nothing raw to compare them with. Beside them stands what Python takes
 to import asyncio, which any of them pays. Everything is compiled (the round that is not counted does that) and in the
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from mesh.client.mesh import Mesh
 from mesh.registry.listing import Change
+from mesh.server.temporary import TemporaryServer
 from tests.benchmarks.ground import Ground, there
 from tests.benchmarks.programs import python
 from tests.benchmarks.rows import Row, Target
@@ -35,6 +37,7 @@ EMPTY = Target(name='`python -c "import asyncio"`', unit="ms")
 AGENT = Target(name="`python greeter.py` to seen in another directory", floor=400, aim=150, unit="ms")
 LISTING = Target(name="`mesh registry ls`", floor=400, unit="ms")
 CALL = Target(name="`mesh call greet`", unit="ms")
+SERVER = Target(name="`TemporaryServer`, JetStream and all", unit="ms")
 
 
 async def bench(ground: Ground) -> list[Row]:
@@ -50,11 +53,12 @@ async def bench(ground: Ground) -> list[Row]:
                 agent=lambda: seen(ground, here),
                 listing=lambda: ended(ground, MESH, "registry", "ls"),
                 call=lambda: ended(ground, MESH, "call", "greet", '{"name": "Ada"}'),
+                server=served,
             )
         finally:
             resident.kill()
             await resident.wait()
-    targets = {"empty": EMPTY, "agent": AGENT, "listing": LISTING, "call": CALL}
+    targets = {"empty": EMPTY, "agent": AGENT, "listing": LISTING, "call": CALL, "server": SERVER}
     return [row(target, found[name]) for name, target in targets.items()]
 
 
@@ -88,6 +92,13 @@ async def seen(ground: Ground, here: Mesh) -> Sample:
         program.kill()
         await program.wait()
         await there(lambda: len(here.directory.instances()) <= len(known))
+
+
+async def served() -> Sample:
+    """Seconds until a server of its own has said that it is ready."""
+    started = time.perf_counter()
+    async with TemporaryServer():
+        return Sample(time.perf_counter() - started)
 
 
 def row(target: Target, series: Series) -> Row:
