@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from mesh.cli.options import Format
+from mesh.cli.streams import lead_nowhere
 from mesh.cli.tables import draw
 
 PIPED_WIDTH = 240
@@ -30,8 +31,12 @@ def printable(text: str) -> str:
 
 
 def note(message: str) -> None:
-    """Say something to the person, on stderr."""
-    print(printable(message), file=sys.stderr, flush=True)  # noqa: T201
+    """Say something to the person, on stderr. Where nobody reads that any more, or its disk is full, the work goes on without: a
+    restore that stops halfway because of `| head` would leave half a mesh."""
+    try:
+        print(printable(message), file=sys.stderr, flush=True)  # noqa: T201
+    except OSError:
+        lead_nowhere(sys.stderr)
 
 
 def print_value(value: Any, output: Format) -> None:
