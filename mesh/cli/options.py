@@ -9,9 +9,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -91,7 +93,8 @@ def drawn_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _with_options(command: Callable[..., Any], options: dict[str, tuple[Any, Any]]) -> Callable[..., Any]:
     signature = inspect.signature(command, eval_str=True)
-    own = list(signature.parameters.values())[1:]
+    own = [_as_typed(each) for each in list(signature.parameters.values())[1:]]
+    paths = [each.name for each in own if _is_path(each)]
     shared = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, (annotation, default) in options.items()
@@ -100,6 +103,7 @@ def _with_options(command: Callable[..., Any], options: dict[str, tuple[Any, Any
     @functools.wraps(command)
     def with_options(**given: Any) -> Any:
         refuse_empty(given.pop(_CONTEXT), given)
+        given.update({name: Path(given[name]) for name in paths if given[name] is not None})
         chosen = {name: given.pop(name) for name in options}
         mermaid = chosen["output"] == Drawing.MERMAID
         chosen["output"] = Format.TABLE if mermaid else Format(chosen["output"].value)
@@ -113,9 +117,24 @@ def _with_options(command: Callable[..., Any], options: dict[str, tuple[Any, Any
     return with_options
 
 
+def _is_path(parameter: inspect.Parameter) -> bool:
+    """Whether it is declared as `Annotated[Path, …]` or `Annotated[Path | None, …]`."""
+    return next(iter(get_args(parameter.annotation)), None) in (Path, Path | None)
+
+
+def _as_typed(parameter: inspect.Parameter) -> inspect.Parameter:
+    """The parameter; a path as the text that was typed, as `Path("")` is the folder one stands in."""
+    if not _is_path(parameter):
+        return parameter
+    kind, declared = get_args(parameter.annotation)
+    as_text = copy(declared)
+    as_text.path_type = str
+    return parameter.replace(annotation=Annotated[kind, as_text])
+
+
 def refuse_empty(context: typer.Context, given: Mapping[str, Any]) -> None:
     """Refuse what was typed and says nothing: a variable of a script that was not set. It must not mean what leaving it out means,
-    such as every tenant, no end, or another server; nor the only job there is, whose id begins so.
+    such as every tenant, no end, or another server; nor the only job there is, whose id begins so, nor the folder one stands in.
 
     Raises:
         BadInput: says which one.

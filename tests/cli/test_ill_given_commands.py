@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
-from mesh.cli.main import main
+from mesh.cli.main import app, main
 from tests.command_line import MESH_PROCESS, run_mesh, without_settings
 
 
@@ -58,9 +61,51 @@ def test_a_folder_that_is_gone_is_said_in_one_line(
         ("kill", "agent", "reviewer", "--reason", "x", "--until", ""),
         ("submit", "ship", "{}", "--key", ""),
         ("registry", "ls", "--server", ""),
+        ("archive", "run", "--older-than", "30", "--folder", ""),
+        ("archive", "ls", "--folder", ""),
+        ("archive", "show", "job", "--folder", ""),
+        ("archive", "sweep", "--folder", ""),
+        ("backup", ""),
+        ("restore", ""),
+        ("tenant", "erase", "acme", "--yes", "--folder", ""),
+        ("new", "agent", "greeter", "--folder", ""),
+        ("review", ""),
+        ("up", ""),
+        ("gateway", "http", "--token-file", ""),
+        ("gateway", "http", "--tls-cert", "", "--tls-key", ""),
     ],
     ids=" ".join,
 )
 def test_what_is_empty_does_not_mean_everything(typed: tuple[str, ...], tmp_path: Path) -> None:
     ended = run_mesh(*typed, folder=tmp_path, NATS_URL="nats://127.0.0.1:1")
     assert (ended.returncode, "is empty: say something, or leave it out" in ended.stderr) == (2, True), ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def every(command: Any) -> Iterator[Any]:
+    """The command, or those of the group."""
+    names = getattr(command, "list_commands", lambda _: [])(None)
+    for each in names:
+        yield from every(command.get_command(None, each))
+    if not names:
+        yield command
+
+
+def test_no_path_of_any_command_is_read_before_it_was_seen_whether_it_is_empty() -> None:
+    found = [each.type_descriptor for one in every(get_command(app)) for each in one.params]
+    paths = [each.parameter_info for each in found if "Path" in str(each.annotation)]
+    assert [each.help for each in paths if each.path_type is not str] == []
+    assert len(paths) > 10
+
+
+def test_the_folder_here_can_be_said(tmp_path: Path) -> None:
+    ended = run_mesh("new", "agent", "greeter", "--folder", ".", folder=tmp_path)
+    assert (ended.returncode, (tmp_path / "greeter.py").exists()) == (0, True), ended.stderr
+    ended = run_mesh("archive", "ls", "--folder", ".", folder=tmp_path)
+    assert (ended.returncode, "no job is archived in default" in ended.stderr) == (0, True), ended.stderr
+
+
+def test_a_file_where_a_folder_belongs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    ended = run_mesh("new", "agent", "greeter", "--folder", "taken", folder=tmp_path)
+    assert (ended.returncode, "is a file" in ended.stderr) == (2, True), ended.stderr
