@@ -12,6 +12,7 @@ from mesh.protocols.job_state import Recorded
 
 HEARTBEAT = b": still here\n\n"
 LEAVING = b": the gateway is stopping, come back\n\n"
+REVOKED = b": the token is no longer good\n\n"
 
 
 def blocks(record: Recorded, read: Position) -> Iterator[bytes]:

@@ -9,11 +9,10 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from mesh.gateway.gateway import Gateway, gateway_of
+from mesh.gateway.gateway import BEARER, Gateway, gateway_of
 from mesh.gateway.positions import Position, read_position
 from mesh.gateway.reading import unknown
-from mesh.gateway.sse import HEARTBEAT, LEAVING, blocks
-from mesh.jobs.outside.handle import JobHandle
+from mesh.gateway.sse import HEARTBEAT, LEAVING, REVOKED, blocks
 from mesh.protocols.errors import Transient
 from mesh.protocols.job_rules import TERMINAL
 from mesh.protocols.job_state import JobState, Recorded
@@ -36,7 +35,7 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)
         try:
-            await _follow(gateway, response, gateway.mesh.job(job, tenant=tenant), read)
+            await _follow(gateway, request, response, read)
         except (ConnectionError, TimeoutError, Transient):
             _cut(request)
         except (
@@ -47,14 +46,18 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
         return response
 
 
-async def _follow(gateway: Gateway, response: web.StreamResponse, handle: JobHandle, read: Position) -> None:
-    """Whatever goes wrong ends the stream; whoever reads it comes back with the last id.
+async def _follow(gateway: Gateway, request: web.Request, response: web.StreamResponse, read: Position) -> None:
+    """Whatever goes wrong ends the stream; whoever reads it comes back with the last id. So does a token that is taken away.
 
     It is folded from its first entry, for only then is it known which entries are void.
     """
-    state = JobState()
-    async with aclosing(handle.follow(state)) as records, aclosing(_or_silence(gateway, records)) as heard:
+    state, tenant = JobState(), request.match_info["tenant"]
+    records = gateway.mesh.job(request.match_info["job"], tenant=tenant).follow(state)
+    async with aclosing(records), aclosing(_or_silence(gateway, records)) as heard:
         async for record in heard:
+            if not gateway.tokens.still(request[BEARER], tenant):
+                await _write(gateway, response, REVOKED)
+                return
             await _write(gateway, response, b"".join(blocks(record, read)) if record is not None else HEARTBEAT)
     if not state.terminal:
         await _write(gateway, response, LEAVING)

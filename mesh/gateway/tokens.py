@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mesh.gateway.private_file import write_private
@@ -26,19 +26,25 @@ from mesh.settings.errors import BadSettings
 EVERY_TENANT = frozenset({"*"})
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _LONGEST = 512
+"""Characters of a token: nothing longer is compared with any."""
 
 logger = logging.getLogger("mesh.gateway")
 
-_Mark = tuple[int, int, int]
-_GONE: _Mark = (0, 0, 0)
+_Mark = tuple[int, int, int, int]
+_GONE: _Mark = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Bearer:
-    """Who presented a token: `name` is the beginning of its digest, which may be logged."""
+    """Who presented a token, known by its digest. `name` is the beginning of that, which may be logged."""
 
-    name: str
+    digest: str = field(repr=False)
     tenants: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """What it is called where somebody reads it."""
+        return self.digest[7:15]
 
     def may_act_for(self, tenant: str) -> bool:
         """Whether the token is good for this tenant."""
@@ -51,34 +57,57 @@ def digest_of(token: str) -> str:
 
 
 class Tokens:
-    """The gateway's own `token`, good for every tenant, and those of the file `bound`, if there is one."""
+    """The gateway's own `token`, good for every tenant, and those of the file `bound`, if there is one.
+
+    Raises:
+        BadSettings: the file cannot be used, or nobody could present the token.
+    """
 
     def __init__(self, token: str, bound: Path | None = None) -> None:
+        if not _presentable(token):
+            raise BadSettings(
+                f"the gateway's token must be one line of at most {_LONGEST} plain ASCII characters: write such a one into "
+                "its file, or remove the file, and a new one is made"
+            )
         self._own = {digest_of(token): EVERY_TENANT}
         self._path = bound
-        self._mark = _mark_of(bound)
+        self._mark = self._refused = _mark_of(bound)
         self._bound = read_bound(bound) if bound else {}
 
     def bearer(self, presented: str) -> Bearer | None:
         """Who that is, or None. Every token known is compared, each in constant time."""
         self._refresh()
-        digest = digest_of(presented) if len(presented) <= _LONGEST and presented.isascii() else ""
+        digest = digest_of(presented) if _presentable(presented) else ""
         found: Bearer | None = None
         for known, tenants in (*self._own.items(), *self._bound.items()):
             if hmac.compare_digest(known, digest):
-                found = Bearer(known[7:15], tenants)
+                found = Bearer(known, tenants)
         return found
 
+    def still(self, bearer: Bearer, tenant: str) -> bool:
+        """Whether whoever was let in would be let in now, for this tenant."""
+        self._refresh()
+        tenants = self._own.get(bearer.digest) or self._bound.get(bearer.digest)
+        return tenants is not None and Bearer(bearer.digest, tenants).may_act_for(tenant)
+
     def _refresh(self) -> None:
-        """A file that has become unreadable changes nothing: the tokens that were known go on working."""
+        """A file that has become unreadable changes nothing: the tokens that were known go on working, until it can be read."""
         mark = _mark_of(self._path)
         if self._path is None or mark == self._mark:
             return
-        self._mark = mark
         try:
             self._bound = read_bound(self._path)
         except BadSettings as error:
-            logger.error("the tokens known so far stay: %s", error)
+            if mark != self._refused:
+                logger.error("the tokens known so far stay: %s", error)
+            self._refused = mark
+        else:
+            self._mark = self._refused = mark
+
+
+def _presentable(token: str) -> bool:
+    """Whether it can come in a header."""
+    return len(token) <= _LONGEST and token.isascii() and token.isprintable()
 
 
 def read_bound(path: Path) -> dict[str, frozenset[str]]:
@@ -152,4 +181,6 @@ def _mark_of(path: Path | None) -> _Mark:
         found = path.stat() if path else None
     except OSError:
         return _GONE
-    return (found.st_mtime_ns, found.st_size, found.st_ino) if found else _GONE
+    if found is None:
+        return _GONE
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -14,6 +15,7 @@ from mesh.gateway.limits import Limits
 from mesh.gateway.positions import Position, read_position
 from mesh.gateway.problems import BadHeader
 from mesh.gateway.sse import blocks
+from mesh.gateway.tokens import bind
 from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.errors import JournalCorrupt
 from mesh.protocols.job_events import Completed, Entry, JobHead, Progressed, Value
@@ -101,6 +103,25 @@ async def test_silence_is_filled_with_comments_and_a_gateway_that_stops_ends_the
         assert text.endswith(": the gateway is stopping, come back\n\n")
         assert read(text)[0].event == "submitted"
         door("silence").set()
+
+
+async def test_a_token_that_is_taken_away_ends_its_streams(url: str, workers: object, tmp_path: Path) -> None:
+    bound = tmp_path / "tokens.toml"
+    bind(bound, "of-acme", ("acme",))
+    mine = {"Authorization": "Bearer of-acme"}
+    async with gateway_on(url, bound=bound, limits=Limits(heartbeat=0.05, grace=5.0)) as gate:
+        job = await gate.submit("acme", "hold", "revoked")
+        async with (
+            gate.client.get(gate.site.url + job["links"]["events"], headers=mine) as answer,
+            gate.client.get(gate.site.url + job["links"]["events"]) as others,
+        ):
+            await answer.content.readany()
+            bound.write_text("[tokens]\n")
+            async with asyncio.timeout(30):
+                text = (await answer.content.read()).decode()
+            assert text.endswith(": the token is no longer good\n\n")
+            door("revoked").set()
+            assert read((await others.content.read()).decode())[-1].event == "completed"
 
 
 async def test_what_goes_wrong_in_the_middle_ends_the_stream_and_nothing_else_stands_in_it(

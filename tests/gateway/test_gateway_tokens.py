@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +79,44 @@ def test_a_file_that_has_become_unreadable_ends_no_token(tmp_path: Path) -> None
     assert found is not None
     assert found.may_act_for("acme")
     assert not found.may_act_for("globex")
+
+
+def test_a_file_that_is_put_right_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What puts it right may change neither its time, nor its size, nor which file it is."""
+    path = tmp_path / "tokens.toml"
+    bind(path, "mine", ("acme",))
+    tokens = Tokens("own", path)
+    path.write_text("[tokens]\n")
+    path.chmod(0o664)
+    for _ in range(3):
+        assert tokens.bearer("mine") is not None
+    assert [each.levelname for each in caplog.records] == ["ERROR"]
+    path.chmod(0o600)
+    assert tokens.bearer("mine") is None
+
+
+def test_a_file_that_could_not_be_read_for_a_moment_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tokens.toml"
+    bind(path, "mine", ("acme",))
+    tokens = Tokens("own", path)
+    path.write_text("[tokens]\n")
+
+    def no_descriptor_left(*_: object) -> str:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", no_descriptor_left)
+        assert tokens.bearer("mine") is not None
+    assert tokens.bearer("mine") is None
+
+
+@pytest.mark.parametrize("token", ["x" * 513, "ma\u00f1ana", "one\ntwo"])
+def test_a_token_that_nobody_could_present_is_refused_at_the_start(token: str) -> None:
+    with pytest.raises(BadSettings, match="remove the file, and a new one is made") as refused:
+        Tokens(token)
+    assert token not in str(refused.value)
 
 
 def test_tokens_that_are_bound_at_the_same_time_all_stand_in_the_file(tmp_path: Path) -> None:
