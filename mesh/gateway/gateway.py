@@ -63,6 +63,8 @@ class Gateway:
 GATEWAY = web.AppKey("gateway", Gateway)
 BEARER = web.RequestKey("bearer", Bearer)
 """Who asks, once the token is known."""
+SAID_KEY = web.RequestKey("idempotency key", str)
+"""The key under which it counts once, given or made, before anything is done."""
 
 
 def gateway_of(request: web.Request) -> Gateway:

@@ -8,8 +8,16 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from mesh.gateway.gateway import BEARER, gateway_of
-from mesh.gateway.problems import Forbidden, MethodNotAllowed, NotFound, Unauthorized, UnsupportedEncoding, problem
+from mesh.gateway.gateway import BEARER, SAID_KEY, gateway_of
+from mesh.gateway.problems import (
+    BodyMissing,
+    Forbidden,
+    MethodNotAllowed,
+    NotFound,
+    Unauthorized,
+    UnsupportedEncoding,
+    problem,
+)
 from mesh.gateway.reading import get_result
 from mesh.gateway.streaming import stream_events
 from mesh.protocols.errors import MeshError, TimedOut, TooLarge
@@ -53,14 +61,21 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except MeshError as error:
-        return problem(error, request.path)
+        return _problem(error, request)
     except web.HTTPException as error:
-        return problem(_known(error), request.path)
+        return _problem(_known(error), request)
     except Exception as error:
         if isinstance(error, ConnectionError) and _gone(request):
             return web.Response(status=HUNG_UP)
         logger.exception("%s %s failed", request.method, request.path)
-        return problem(MeshError("something went wrong in the gateway; its log says what"), request.path)
+        return _problem(MeshError("something went wrong in the gateway; its log says what"), request)
+
+
+def _problem(error: MeshError, request: web.Request) -> web.Response:
+    """Whatever went wrong names the key, so that it can be said again as the same thing."""
+    if SAID_KEY in request:
+        error.detail.setdefault("key", request[SAID_KEY])
+    return problem(error, request.path)
 
 
 def _gone(request: web.Request) -> bool:
@@ -111,7 +126,15 @@ async def bound(request: web.Request, handler: Handler) -> web.StreamResponse:
         async with asyncio.timeout(seconds):
             return await handler(request)
     except TimeoutError:
-        raise TimedOut(f"this took longer than {seconds:g} s; what it began may go on") from None
+        raise _late(request, seconds) from None
+
+
+def _late(request: web.Request, seconds: float) -> MeshError:
+    """Handlers read the body first: as long as it is not there, nothing was begun. aiohttp's parser says nothing to whoever
+    waits for a body whose chunks are malformed."""
+    if not request.content.is_eof():
+        return BodyMissing(f"the body did not come to its end within {seconds:g} s, or its chunks are malformed")
+    return TimedOut(f"this took longer than {seconds:g} s; what it began may go on")
 
 
 async def harden(request: web.Request, response: web.StreamResponse) -> None:

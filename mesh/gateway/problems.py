@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -25,6 +24,7 @@ STATUSES: Mapping[str, int] = {
     "unknown-job": 404,
     "not-found": 404,
     "method-not-allowed": 405,
+    "body-missing": 408,
     "key-reused": 409,
     "passed-over": 409,
     "too-large": 413,
@@ -54,6 +54,13 @@ class BadHeader(Semantic):
     """A header or a parameter of the query holds what it must not."""
 
     code = "bad-header"
+    blame = "caller"
+
+
+class BodyMissing(Semantic):
+    """The body did not come to its end in time: nothing was begun."""
+
+    code = "body-missing"
     blame = "caller"
 
 
@@ -96,16 +103,6 @@ class PassedOver(Refused):
     """The job took note of what it was told, and it changed nothing. `detail` carries the job's `state`."""
 
     code = "passed-over"
-
-
-@contextmanager
-def keyed(key: str) -> Iterator[None]:
-    """Whatever goes wrong in here names the key, so that it can be said again as the same thing."""
-    try:
-        yield
-    except MeshError as error:
-        error.detail.setdefault("key", key)
-        raise
 
 
 def status_of(error: MeshError) -> int:

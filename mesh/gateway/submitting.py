@@ -6,9 +6,9 @@ import msgspec
 from aiohttp import web
 
 from mesh.gateway.answers import json_answer
-from mesh.gateway.gateway import Gateway, gateway_of
+from mesh.gateway.gateway import SAID_KEY, Gateway, gateway_of
 from mesh.gateway.links import job_path, links
-from mesh.gateway.problems import BadHeader, Malformed, keyed
+from mesh.gateway.problems import BadHeader, Malformed
 from mesh.gateway.terms import KEY, WEBHOOK, read_terms
 from mesh.gateway.webhooks.service import Registered
 from mesh.jobs.outside.submission import JobHandle, submit
@@ -31,9 +31,9 @@ async def submit_job(request: web.Request) -> web.Response:
     terms = read_terms(request.headers)
     if not terms.key:
         terms = msgspec.structs.replace(terms, key=gateway.mesh.peer.ids.uuid())
+    request[SAID_KEY] = terms.key
     given = await _input(request)
-    with keyed(terms.key):
-        handle = await _hand_in(request, gateway, tenant, workflow, terms, given)
+    handle = await _hand_in(request, gateway, tenant, workflow, terms, given)
     answer = {"job": handle.id, "duplicate": handle.duplicate, "key": terms.key, "links": links(tenant, handle.id)}
     return json_answer(answer, 202, {"Location": job_path(tenant, handle.id), KEY: terms.key})
 

@@ -12,8 +12,8 @@ import msgspec
 from aiohttp import web
 
 from mesh.gateway.answers import json_answer
-from mesh.gateway.gateway import BEARER, gateway_of
-from mesh.gateway.problems import Malformed, PassedOver, keyed
+from mesh.gateway.gateway import BEARER, SAID_KEY, gateway_of
+from mesh.gateway.problems import Malformed, PassedOver
 from mesh.gateway.reading import known
 from mesh.gateway.terms import KEY, read_terms
 from mesh.jobs.outside.control import Verdict
@@ -92,9 +92,9 @@ async def send_signal(request: web.Request) -> web.Response:
 async def _once(request: web.Request, say: Callable[[JobHandle, str], Awaitable[Verdict]]) -> web.Response:
     """Tell the job; with the same Idempotency-Key it is said once. Without one, one is made, and told."""
     key = read_terms(request.headers).key or gateway_of(request).mesh.peer.ids.uuid()
+    request[SAID_KEY] = key
     handle = await _handle(request)
-    with keyed(key):
-        answer = _report(await say(handle, key))
+    answer = _report(await say(handle, key))
     answer.headers[KEY] = key
     return answer
 

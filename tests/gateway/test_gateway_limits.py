@@ -50,7 +50,24 @@ async def test_a_body_that_does_not_come_ends_the_request(url: str) -> None:
         writer.write(head.encode() + b"{")
         async with asyncio.timeout(30):
             answer = await reader.read()
-        assert answer.startswith(b"HTTP/1.1 504")
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b'"class":"semantic"' in answer
+        writer.close()
+
+
+@pytest.mark.server
+async def test_a_body_in_malformed_chunks_is_not_asked_for_again(url: str) -> None:
+    """The parser tells of it only where the malformed chunk comes with the head."""
+    async with gateway_on(url, limits=Limits(request=0.2, linger=0.1)) as gate:
+        reader, writer = await connect(gate)
+        head = f"POST /v1/acme/jobs/shout HTTP/1.1\r\nHost: x\r\n{AUTHORIZED}Transfer-Encoding: chunked\r\n"
+        writer.write(f"{head}Expect: 100-continue\r\n\r\n".encode())
+        async with asyncio.timeout(30):
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(b"zz\r\n")
+            answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b'"class":"semantic"' in answer
         writer.close()
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from mesh import Job, Mesh, workflow
+from mesh.gateway import submitting
+from mesh.gateway.limits import Limits
+from mesh.jobs.outside.handle import JobHandle
 from mesh.protocols.submission import job_id_for_key
 from mesh.testing.virtual_time import until
 from tests.gateway.gate import Gate, gateway_on
@@ -89,6 +93,30 @@ async def test_a_key_for_another_input_is_a_conflict(gate: Gate) -> None:
         "POST", "/v1/acme/jobs/shout", json={"items": []}, headers={"Idempotency-Key": "order-2"}
     )
     assert (status, problem["code"], problem["context"]["job"]) == (409, "key-reused", job["job"])
+
+
+async def test_what_takes_too_long_names_the_key_that_was_made_for_it(
+    url: str, workers: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever hands it in again hands in another job."""
+
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    async with gateway_on(url, limits=Limits(request=0.3, grace=5.0)) as gate:
+        with monkeypatch.context() as patched:
+            patched.setattr(submitting, "submit", never)
+            status, problem = await gate.ask("POST", "/v1/acme/jobs/shout", json=ORDER)
+        assert (status, problem["code"], problem["class"]) == (504, "timed-out", "transient")
+        key = problem["context"]["key"]
+    async with gateway_on(url) as gate:
+        job = await gate.submit("acme", "shout", ORDER, Idempotency_Key=key)
+        assert job["job"] == job_id_for_key("acme", key)
+        monkeypatch.setattr(JobHandle, "cancel", never)
+    async with gateway_on(url, limits=Limits(request=0.3, grace=5.0)) as gate:
+        status, problem = await gate.ask("POST", f"{job['links']['self']}/cancel")
+        assert (status, problem["code"]) == (504, "timed-out")
+        assert problem["context"]["key"]
 
 
 @workflow("seldom")
