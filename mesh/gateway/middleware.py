@@ -75,7 +75,7 @@ def _problem(error: MeshError, request: web.Request) -> web.Response:
     """Whatever went wrong names the key, so that it can be said again as the same thing."""
     if SAID_KEY in request:
         error.detail.setdefault("key", request[SAID_KEY])
-    return problem(error, request.path)
+    return problem(error, request.path, now=gateway_of(request).mesh.peer.clock.now())
 
 
 def _gone(request: web.Request) -> bool:

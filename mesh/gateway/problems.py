@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from mesh.protocols.errors import MeshError, Refused, Semantic, Transient
+from mesh.protocols.errors import Killed, MeshError, Refused, Semantic, Transient
 
 TYPE = "urn:mesh:error:"
 
@@ -34,6 +34,7 @@ STATUSES: Mapping[str, int] = {
     "bad-result": 502,
     "unavailable": 503,
     "draining": 503,
+    "killed": 503,
     "no-responders": 503,
     "timed-out": 504,
 }
@@ -41,6 +42,8 @@ STATUSES: Mapping[str, int] = {
 
 RETRY_AFTER = 1.0
 """Seconds after which a transient error that names none may be tried again."""
+RETRY_KILLED = 60.0
+"""The same for what was killed until somebody allows it."""
 
 
 class Malformed(Semantic):
@@ -114,8 +117,8 @@ def status_of(error: MeshError) -> int:
     return 422 if error.blame == "caller" else 500
 
 
-def problem(error: MeshError, instance: str = "") -> web.Response:
-    """The answer that says what went wrong. `instance` is the path that was asked for."""
+def problem(error: MeshError, instance: str = "", *, now: float) -> web.Response:
+    """The answer that says what went wrong. `instance` is the path that was asked for, `now` in Unix seconds."""
     status = status_of(error)
     body: dict[str, Any] = {
         "type": TYPE + error.code,
@@ -133,13 +136,20 @@ def problem(error: MeshError, instance: str = "") -> web.Response:
         status=status,
         body=msgspec.json.encode(body, enc_hook=str),
         content_type="application/problem+json",
-        headers=_headers(error, status),
+        headers=_headers(error, status, now),
     )
 
 
-def _headers(error: MeshError, status: int) -> dict[str, str]:
+def _headers(error: MeshError, status: int, now: float) -> dict[str, str]:
     if status == 401:
         return {"WWW-Authenticate": 'Bearer realm="mesh"'}
     if isinstance(error, Transient):
-        return {"Retry-After": str(math.ceil(error.retry_after or RETRY_AFTER))}
+        return {"Retry-After": str(math.ceil(_pause(error, now)))}
     return {}
+
+
+def _pause(error: Transient, now: float) -> float:
+    if not isinstance(error, Killed):
+        return error.retry_after or RETRY_AFTER
+    until = error.detail.get("until")
+    return max(RETRY_AFTER, until - now) if isinstance(until, int | float) else RETRY_KILLED

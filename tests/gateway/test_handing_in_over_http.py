@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from mesh import Job, Mesh, workflow
-from mesh.gateway import submitting
+from mesh.gateway import problems, submitting
 from mesh.gateway.limits import Limits
 from mesh.jobs.outside.handle import JobHandle
+from mesh.protocols.errors import Killed
 from mesh.protocols.submission import job_id_for_key
 from mesh.testing.virtual_time import until
 from tests.gateway.gate import Gate, gateway_on
@@ -85,6 +86,15 @@ async def test_a_body_that_hides_its_size_is_cut_off_at_the_limit(gate: Gate) ->
 
     status, problem = await gate.ask("POST", "/v1/acme/jobs/shout", data=endless())
     assert (status, problem["code"]) == (413, "too-large")
+
+
+@pytest.mark.parametrize(
+    ("until", "seconds"), [(None, "60"), (1_000_090.5, "91"), (999_000.0, "1"), ("tomorrow", "60")]
+)
+def test_what_is_killed_is_not_asked_for_again_before_it_is_allowed(until: object, seconds: str) -> None:
+    detail = {"what": "workflow"} if until is None else {"what": "workflow", "until": until}
+    answer = problems.problem(Killed("workflow shout was killed", detail=detail), now=1_000_000.0)
+    assert (answer.status, answer.headers["Retry-After"]) == (503, seconds)
 
 
 async def test_a_key_for_another_input_is_a_conflict(gate: Gate) -> None:

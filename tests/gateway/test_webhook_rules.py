@@ -23,6 +23,7 @@ from mesh.gateway.webhooks.targets import Targets, read_pattern
 from mesh.protocols.errors import Conflict, Refused
 from mesh.protocols.job_events import Archived, JobHead, Value
 from mesh.protocols.job_state import JobState
+from mesh.protocols.references import Reference
 from mesh.settings.errors import BadSettings
 from mesh.testing.virtual_time import until
 from tests.gateway.gate import listen
@@ -142,6 +143,16 @@ def test_an_archived_job_is_told_of_by_its_tombstone() -> None:
     assert not concerns(hook, JobState())
     said = msgspec.json.decode(message_of(state))
     assert (said["type"], said["data"]["id"], said["data"]["result"]) == ("job.completed", "j1", 7)
+    assert said["data"]["result_at"] is None
+
+
+def test_a_result_that_is_not_in_the_message_is_not_taken_for_one_that_is() -> None:
+    digest = f"sha256:{'0' * 64}"
+    head = JobHead(workflow="w", version=2, tenant="acme", state="completed", submitted_at=1.0)
+    state = JobState(job="j1", head=head, output=Value(ref=Reference(digest=digest, size=70_000)))
+    data = msgspec.json.decode(message_of(state))["data"]
+    assert data["result"] is None
+    assert data["result_at"] == {"path": "/v1/acme/jobs/j1/result", "size": 70_000, "digest": digest}
 
 
 async def test_who_waits_behind_receivers_that_hang_has_the_whole_time_for_itself() -> None:

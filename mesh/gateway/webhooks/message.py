@@ -9,26 +9,29 @@ from typing import Any
 
 import msgspec
 
+from mesh.gateway.links import links
 from mesh.jobs.outside.listing import iso, row
 from mesh.protocols.job_events import Value
 from mesh.protocols.job_state import JobState
 
 
 def message_of(state: JobState) -> bytes:
-    """The body for a job that is over. A result that the journal names by reference stays a reference."""
+    """The body for a job that is over. A result that the journal names by reference is not in it: `result_at` says where it is."""
     head = state.head
     assert head is not None
     assert state.terminal
     data = {
         **row(state.job, head, head.submitted_at),
         "ended_at": iso(state.updated_at),
-        "result": _shown(state.output),
+        "result": state.output.inline if state.output is not None else None,
+        "result_at": _elsewhere(state.output, links(head.tenant, state.job)["result"]),
         "error": state.fault,
     }
     return msgspec.json.encode({"type": f"job.{state.status}", "timestamp": iso(state.updated_at), "data": data})
 
 
-def _shown(value: Value | None) -> Any:
-    if value is None:
+def _elsewhere(value: Value | None, path: str) -> dict[str, Any] | None:
+    """Where a result is that is not in the message: the path at any gateway, and what is found there."""
+    if value is None or value.ref is None:
         return None
-    return value.inline if value.ref is None else {"ref": value.ref}
+    return {"path": path, "size": value.ref.size, "digest": value.ref.digest}
