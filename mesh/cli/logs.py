@@ -16,7 +16,7 @@ from mesh.settings.folder import MeshFolder
 from mesh.telemetry.log_lines import iso_time
 
 if TYPE_CHECKING:
-    from mesh.registry.listing import Listing
+    from mesh.client.mesh import Mesh
     from mesh.telemetry.report import Report
 
 COLUMNS = {
@@ -52,12 +52,12 @@ def logs(
 ) -> None:
     """Find the log lines of agent calls, oldest first: run, step, tokens, latency, status and correlation id.
 
-    With -o json, one object a line. Without a mesh in reach, the logs of this folder alone. With -f the lines to come, live
-    from every process of the mesh, until interrupted or --timeout.
+    With -o json, one object a line. Where no host tells, or none was reached, the logs of this folder alone; unless the server
+    was named. With -f the lines to come, live from every process of the mesh, until interrupted or --timeout.
     """
     if follow:
         wanted = {"job": job, "agent": agent, "correlation": correlation, "event": event}
-        run(for_a_while(_follow(options, wanted), options.timeout))
+        run(_follow(options, wanted))
         return
     query = {"job": job, "agent": agent, "correlation": correlation, "limit": limit}
     query["event"] = "" if event == "all" else event
@@ -78,11 +78,15 @@ async def _follow(options: Options, wanted: dict[str, str]) -> None:
         heard: Live[tuple[str, Report]] = Live()
         await mesh.telemetry(lambda process, report: heard.put((process, report)))
         note("listening")
-        async for process, report in heard:
-            _show(process, report, wanted, options.output)
-            if heard.missed:
-                note(f"{heard.missed} reports came faster than they could be printed")
-                heard.missed = 0
+        await for_a_while(_print_live(heard, wanted, options.output), options.timeout)
+
+
+async def _print_live(heard: Live[tuple[str, Report]], wanted: dict[str, str], output: Format) -> None:
+    async for process, report in heard:
+        _show(process, report, wanted, output)
+        if heard.missed:
+            note(f"{heard.missed} reports came faster than they could be printed")
+            heard.missed = 0
 
 
 def _show(process: str, report: Report, wanted: dict[str, str], output: Format) -> None:
@@ -111,27 +115,41 @@ def _said(line: dict[str, Any]) -> str:
 
 
 async def _everywhere(options: Options, query: dict[str, Any]) -> list[dict[str, Any]]:
-    """What every host finds; a host that does not answer is named on stderr."""
+    """What the hosts find, or where none tells, what is in this folder.
+
+    Raises:
+        Unavailable: none tells, and the server was named: what is in this folder may be of another mesh.
+    """
     try:
         async with connected(options) as mesh:
-            hosts = mesh.directory.lookup("host.logs")
-            asked = (mesh.ask(host, query, command="logs", timeout=options.timeout or 10.0) for host in hosts)
-            answers = await asyncio.gather(*asked, return_exceptions=True)
+            return await _of_hosts(mesh, query, options.timeout or 10.0)
     except Unavailable as error:
         if options.server or options.context:
             raise
         note(f"{error}; looking in this folder only")
         return await asyncio.to_thread(_here, query)
-    return [line for host, answer in zip(hosts, answers, strict=True) for line in _answered(host, answer)]
 
 
-def _answered(host: Listing, answer: list[dict[str, Any]] | BaseException) -> list[dict[str, Any]]:
-    if isinstance(answer, MeshError):
-        note(f"host {host.record.instance} does not tell: {answer}")
-        return []
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
+async def _of_hosts(mesh: Mesh, query: dict[str, Any], timeout: float) -> list[dict[str, Any]]:
+    """What every host finds, in whatever state it is; one that does not answer is named on stderr.
+
+    Raises:
+        Unavailable: there is no host, or none answers.
+    """
+    hosts = mesh.directory.lookup("host.logs", state=None)
+    if not hosts:
+        raise Unavailable("there is no host to ask")
+    asked = (mesh.ask(host, query, command="logs", timeout=timeout) for host in hosts)
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    for host, answer in zip(hosts, answers, strict=True):
+        if isinstance(answer, MeshError):
+            note(f"host {host.record.instance} does not tell: {answer}")
+        elif isinstance(answer, BaseException):
+            raise answer
+    told = [answer for answer in answers if not isinstance(answer, BaseException)]
+    if not told:
+        raise Unavailable("no host tells")
+    return [line for lines in told for line in lines]
 
 
 def _here(query: dict[str, Any]) -> list[dict[str, Any]]:
