@@ -12,14 +12,15 @@ from mesh.cli.exits import BadInput
 from mesh.cli.live import Live
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import note, print_line, printable
-from mesh.cli.past import until_quiet
-from mesh.cli.running import connected, for_a_while, run
+from mesh.cli.past import until_now
+from mesh.cli.running import connected, for_a_while, run, within
 from mesh.clock import SystemClock
 from mesh.protocols.errors import BadEnvelope
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from mesh.actors.events.events import Event
-    from mesh.client.mesh import Mesh
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)\Z")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -45,20 +46,30 @@ def events(
     async def work() -> None:
         async with connected(options) as mesh:
             if live:
-                await _listen(mesh, event_type, agent, tenant, options.output)
+                heard: Live[Event] = Live()
+                await mesh.subscribe(heard.put, event_type, agent=agent, tenant=tenant)
+                note("listening")
+                await for_a_while(_print_live(heard, options.output), options.timeout)
+                return
             start = None if back is None else max(0.0, SystemClock().now() - back)
-            found = mesh.events(event_type, agent=agent, tenant=tenant, since=start)
-            async for event in found if follow else until_quiet(found):
-                _print(event, options.output)
+            if follow:
+                await mesh.peer.events.ensure()
+                found = mesh.events(event_type, agent=agent, tenant=tenant, since=start)
+                await for_a_while(_print_all(found, options.output), options.timeout)
+            else:
+                found = until_now(mesh, event_type, agent=agent, tenant=tenant, since=start or 0.0)
+                await within(_print_all(found, options.output), options.timeout, "reading the events")
 
-    run(for_a_while(work(), options.timeout))
+    run(work())
 
 
-async def _listen(mesh: Mesh, event_type: str, agent: str, tenant: str, output: Format) -> None:
+async def _print_all(found: AsyncIterator[Event], output: Format) -> None:
+    async for event in found:
+        _print(event, output)
+
+
+async def _print_live(heard: Live[Event], output: Format) -> None:
     """Without end: what comes while the terminal is behind is counted and told."""
-    heard: Live[Event] = Live()
-    await mesh.subscribe(heard.put, event_type, agent=agent, tenant=tenant)
-    note("listening")
     async for event in heard:
         try:
             _print(event, output)

@@ -25,6 +25,7 @@ from mesh.protocols.errors import TimedOut
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
     from mesh.jobs.journals.journals import Journals
+    from mesh.jobs.outside.handle import JobHandle
     from mesh.protocols.job_state import Recorded
 
 app = typer.Typer(help="Look at jobs, and tell them something.", no_args_is_help=True)
@@ -122,15 +123,18 @@ def events(
     async def work() -> None:
         async with connected(options) as mesh:
             handle = await telling.find(mesh, job)
-            if not following:
-                for record in await _journals(mesh).read(handle.tenant, handle.id):
-                    _print_record(record, options.output)
+            if following:
+                await for_a_while(tell(handle), options.timeout)
                 return
-            async with aclosing(handle.follow()) as records:
-                async for record in records:
-                    _print_record(record, options.output)
+            for record in await _journals(mesh).read(handle.tenant, handle.id):
+                _print_record(record, options.output)
 
-    run(for_a_while(work(), options.timeout if following else None))
+    async def tell(handle: JobHandle) -> None:
+        async with aclosing(handle.follow()) as records:
+            async for record in records:
+                _print_record(record, options.output)
+
+    run(work())
 
 
 @app.command("result")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mesh.cli.deciding import common, entries, named, when
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import print_rows
-from mesh.cli.past import until_quiet
-from mesh.cli.running import connected, run
+from mesh.cli.past import until_now
+from mesh.cli.running import connected, run, within
 from mesh.protocols.policies import readable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mesh.actors.events.events import Event
 
 app = typer.Typer(help="Kill switches, flags, limits and shares: ls, history.", no_args_is_help=True)
 
@@ -58,14 +63,18 @@ def history(
         from mesh.actors.deciding import AUTHOR, EVENT
 
         async with connected(options) as mesh:
-            found = mesh.events(EVENT, agent=AUTHOR, since=max(0.0, mesh.peer.clock.now() - back))
-            return [
-                {"time": when(event.time), "at": event.time, **event.payload}
-                async for event in until_quiet(found)
-                if isinstance(event.payload, dict)
-            ]
+            found = until_now(mesh, EVENT, agent=AUTHOR, since=max(0.0, mesh.peer.clock.now() - back))
+            return await within(_decisions(found), options.timeout, "reading what was decided")
 
     rows = [row for row in run(work()) if str(row.get("key", "")).startswith(key)]
     if options.output is Format.TABLE:
         rows = [{**row, "key": readable(str(row.get("key", "")))} for row in rows]
     print_rows(rows, HISTORY, options.output, empty=f"nothing{f' of {key}' if key else ''} was decided within {since}")
+
+
+async def _decisions(found: AsyncIterator[Event]) -> list[dict[str, Any]]:
+    return [
+        {"time": when(event.time), "at": event.time, **event.payload}
+        async for event in found
+        if isinstance(event.payload, dict)
+    ]

@@ -118,12 +118,15 @@ def watch(options: Options, capability: Capability = None, label: Labels = None)
         changes: asyncio.Queue[Change] = asyncio.Queue()
         async with opened(options, changes) as directory:
             await directory.roll_call(timeout=_patience(options))
-            while True:
-                change = await changes.get()
-                if wanted(change):
-                    _print_change(event(change, CLOCK.now()), options.output)
+            await for_a_while(tell(changes), options.timeout)
 
-    run(for_a_while(work(), options.timeout))
+    async def tell(changes: asyncio.Queue[Change]) -> None:
+        while True:
+            change = await changes.get()
+            if wanted(change):
+                _print_change(event(change, CLOCK.now()), options.output)
+
+    run(work())
 
 
 @app.command()

@@ -8,16 +8,19 @@ import threading
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from mesh.cli.options import Options
 from mesh.event_loop import run as run
+from mesh.protocols.errors import TimedOut
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
     from mesh.settings.target import ServerTarget
+
+T = TypeVar("T")
 
 
 def whereabouts(options: Options) -> tuple[ServerTarget, str]:
@@ -82,9 +85,28 @@ async def tidy_on_sigterm() -> AsyncIterator[None]:
 
 
 async def for_a_while(work: Awaitable[None], seconds: float | None) -> None:
-    """Do what has no end of its own, for so many seconds (None: until interrupted); that they are over is no failure."""
+    """Do what has no end of its own, for so many seconds (None: until interrupted); that they are over is no failure. To be
+    called once the mesh has answered: that it does not is one."""
+    limit = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds):
+        async with limit:
             await work
     except TimeoutError:
-        return
+        if not limit.expired():
+            raise
+
+
+async def within(work: Awaitable[T], seconds: float | None, what: str) -> T:
+    """Do what ends by itself (None: however long it takes).
+
+    Raises:
+        TimedOut: not in so many seconds; `what` is what took longer.
+    """
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await work
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise TimedOut(f"{what} took longer than {seconds:g} s") from None

@@ -133,7 +133,7 @@ class Events:
         subject = self._peer.subjects.event_filter(tenant, agent, event_type)
         async for stored in self._peer.store.follow(self.stream, subject, after=after, since=since):
             event = await self.read(stored)
-            if event is not None and self._readable(event):
+            if event is not None and self.readable(event):
                 yield event
 
     async def read(self, stored: Stored) -> Event | None:
@@ -151,8 +151,8 @@ class Events:
             return None
         return Event(about.type, about.agent, about.tenant, envelope, stored.sequence, stored.time)
 
-    def _readable(self, event: Event) -> bool:
-        """Whether its payload is one: who follows the stream must get past one that is not."""
+    def readable(self, event: Event) -> bool:
+        """Whether its payload is one; that it is not is counted: who follows the stream must get past it."""
         try:
             event.payload  # noqa: B018 - it is decoded when it is read
         except BadEnvelope as error:
