@@ -8,6 +8,7 @@ whoever owns the job, or, where nobody does, whoever hears of it.
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import quote
 
 import msgspec
 
@@ -28,7 +29,7 @@ from mesh.protocols.job_events import (
 from mesh.protocols.job_state import JobState
 from mesh.protocols.job_wait_state import WaitState
 from mesh.protocols.references import LIMIT, Reference
-from mesh.protocols.submission import read_input
+from mesh.protocols.submission import digest_of, read_input
 
 MOST_BYTES = LIMIT + 16 * 1024
 """Of a message: what a value may have that stands in it, and room for the rest."""
@@ -163,6 +164,23 @@ def echoed(said: Said, sequence: int, first: int) -> InboxPassed:
 def said_as(said: Said) -> str:
     """The message's type as it stands on the wire."""
     return str(said.__struct_config__.tag)
+
+
+def said_once(said: Said, key: str) -> str:
+    """What tells a message with this key from others to the same job: signals of two names are two things."""
+    name = f"{quote(said.name, safe='')}." if isinstance(said, SendSignal) else ""
+    return f"{said_as(said)}.{name}{key}"
+
+
+def same_said(one: Said, other: Said) -> bool:
+    """Whether both say the same to the job, whoever does and for whatever reason."""
+    return _essence(one) == _essence(other)
+
+
+def _essence(said: Said) -> Said:
+    if isinstance(said, Telling):
+        said = msgspec.structs.replace(said, value=msgspec.Raw(digest_of(said.value).encode()))
+    return msgspec.structs.replace(said, by="", reason="")
 
 
 def _signal(state: JobState, said: SendSignal, sequence: int, time: float) -> Event:

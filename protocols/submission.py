@@ -67,6 +67,11 @@ def job_id_for_key(tenant: str, key: str) -> str:
     return _job_id("key", tenant, key)
 
 
+def not_known(job: str, key: str) -> str:
+    """What there is to say of a submission that was not answered."""
+    return f"it is not known whether job {job} is stored: handed in again with the key {key!r} it is the same job"
+
+
 def job_id_for_message(stream: str, sequence: int) -> str:
     """The id of a job that came without a key: one message of the ingress stream, one job. Its publisher, who has the PubAck, can derive it, too."""
     return _job_id("message", stream, str(sequence))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from mesh.protocols import errors
+from mesh.protocols.errors import MeshError
 from mesh.settings.errors import BadSettings
 
 
@@ -28,6 +29,14 @@ class Exit(IntEnum):
 
 class Awaited(Exception):
     """The job waits for a person. The message says for what, and the command that answers."""
+
+
+class JobFailed(Exception):
+    """A job is over, and failed with this error."""
+
+    def __init__(self, error: MeshError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class BadInput(Exception):
@@ -73,5 +82,11 @@ _BY_ERROR: tuple[tuple[tuple[type[BaseException], ...], Exit], ...] = (
 
 
 def exit_for(error: BaseException) -> Exit:
-    """The exit code of an error; `FAILED` for everything that has no code of its own."""
+    """The exit code of an error; `FAILED` for everything that has no code of its own.
+
+    "Timed out" and "no mesh" are said of the command, after which it may be given again, and never of a job that is over.
+    """
+    if isinstance(error, JobFailed):
+        code = exit_for(error.error)
+        return Exit.FAILED if code in (Exit.TIMED_OUT, Exit.NO_MESH) else code
     return next((code for kinds, code in _BY_ERROR if isinstance(error, kinds)), Exit.FAILED)

@@ -20,7 +20,6 @@ from mesh.cli.running import connected, for_a_while, run
 from mesh.cli.submit import WithDegraded, follow
 from mesh.cli.timeline import draw_timeline
 from mesh.jobs.outside.words import in_short
-from mesh.protocols.errors import TimedOut
 
 if TYPE_CHECKING:
     from mesh.client.mesh import Mesh
@@ -146,11 +145,7 @@ def result(options: Options, job: Id, until_awaited: UntilAwaited = None, with_d
         async with connected(options) as mesh:
             return await follow(await telling.find(mesh, job), options.timeout, until_awaited, with_degraded)
 
-    try:
-        print_value(run(work()), options.output)
-    except (KeyboardInterrupt, TimedOut):
-        note(f"job {job} goes on")
-        raise
+    print_value(run(work()), options.output)
 
 
 async def _gantt(options: Options, job: str) -> str:

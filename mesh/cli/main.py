@@ -15,7 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from mesh.cli.exits import Awaited, BadInput, Exit, exit_for
+from mesh.cli.exits import Awaited, BadInput, Exit, JobFailed, exit_for
 from mesh.cli.output import note
 from mesh.cli.plain_types import read_plainly
 from mesh.cli.streams import open_streams
@@ -137,6 +137,6 @@ def main() -> None:
     except Awaited as awaited:
         note(str(awaited))
         sys.exit(Exit.WAITING)
-    except (MeshError, BadInput) as error:
+    except (MeshError, JobFailed, BadInput) as error:
         note(f"error: {error}")
         sys.exit(exit_for(error))

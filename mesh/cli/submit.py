@@ -5,18 +5,20 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import uuid4
 
 import msgspec
 import typer
 
 from mesh.cli.awaited import UntilAwaited, at_the_end, awaited, awaits_somebody, ends_when_awaited
-from mesh.cli.exits import Awaited, BadInput
+from mesh.cli.exits import Awaited, BadInput, JobFailed
+from mesh.cli.interrupted import interrupted
 from mesh.cli.options import Format, Options, shared_options
-from mesh.cli.output import note, print_value
+from mesh.cli.output import print_value
 from mesh.cli.running import connected, run
 from mesh.protocols.constraints import Constraints
-from mesh.protocols.errors import BadPayload, TimedOut, UnknownJob
-from mesh.protocols.submission import parse_budget, parse_labels, read_input
+from mesh.protocols.errors import BadPayload, TimedOut, UnknownJob, from_fault
+from mesh.protocols.submission import job_id_for_key, not_known, parse_budget, parse_labels, read_input
 
 if TYPE_CHECKING:
     from mesh.jobs.outside.handle import JobHandle
@@ -62,28 +64,23 @@ def submit(
         )
     except BadPayload as error:
         raise BadInput(str(error)) from None
-    handles: list[JobHandle] = []
+    known_by = key or uuid4().hex
 
-    async def work() -> Any:
+    async def work() -> tuple[JobHandle, Any]:
         async with connected(options) as mesh:
-            handle = await mesh.submit(
-                workflow, data, key=key, tenant=tenant, deadline=deadline, constraints=constraints
-            )
-            handles.append(handle)
-            return await follow(handle, options.timeout, until_awaited, with_degraded) if wait else None
+            with interrupted(not_known(job_id_for_key(tenant, known_by), known_by)):
+                handle = await mesh.submit(
+                    workflow, data, key=known_by, tenant=tenant, deadline=deadline, constraints=constraints
+                )
+            return handle, await follow(handle, options.timeout, until_awaited, with_degraded) if wait else None
 
-    try:
-        result = run(work())
-    except (KeyboardInterrupt, TimedOut):
-        if handles:
-            note(f"job {handles[0].id} goes on: `mesh job result {handles[0].id}` waits for it")
-        raise
+    handle, result = run(work())
     if wait:
         print_value(result, options.output)
     elif options.output is Format.TABLE:
-        typer.echo(handles[0].id)
+        typer.echo(handle.id)
     else:
-        print_value({"job": handles[0].id, "duplicate": handles[0].duplicate}, options.output)
+        print_value({"job": handle.id, "duplicate": handle.duplicate}, options.output)
 
 
 async def follow(
@@ -93,23 +90,28 @@ async def follow(
     are None where nobody knows them any more: the job is archived.
 
     Raises:
-        TimedOut: it goes on. Awaited: somebody must say something, and that is what was asked to end at. Whatever it failed
-            with, as its own type.
+        TimedOut: it goes on. Awaited: somebody must say something, and that is what was asked to end at. JobFailed: with what.
     """
-    from mesh.cli.progress import JobProgress
-
     ends = ends_when_awaited(until_awaited)
-    with JobProgress() as progress:
-        if ends:
-            state = await handle.watch(progress.tell, timeout=timeout, until=at_the_end(await _now(handle)))
-        else:
-            state = await handle.watch(progress.tell, timeout=timeout)
+    with interrupted(f"job {handle.id} goes on: `mesh job result {handle.id}` waits for it", TimedOut):
+        state = await _watched(handle, timeout, ends)
     if ends and awaits_somebody(state):
         raise Awaited(awaited(state))
+    if state.fault is not None:
+        raise JobFailed(from_fault(state.fault))
     result = await handle.outcome(state)
     if not with_degraded:
         return result
     return {"result": result, "degraded": state.degraded if state.archived is None else None}
+
+
+async def _watched(handle: JobHandle, timeout: float | None, ends: bool) -> JobState:
+    from mesh.cli.progress import JobProgress
+
+    with JobProgress() as progress:
+        if ends:
+            return await handle.watch(progress.tell, timeout=timeout, until=at_the_end(await _now(handle)))
+        return await handle.watch(progress.tell, timeout=timeout)
 
 
 async def _now(handle: JobHandle) -> JobState | None:

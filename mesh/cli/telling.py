@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mesh.cli.exits import BadInput
+from mesh.cli.interrupted import interrupted
 from mesh.cli.options import Format, Options, shared_options
 from mesh.cli.output import print_value, printable
 from mesh.cli.running import connected, run
@@ -120,7 +121,9 @@ def tell(options: Options, job: str, say: Callable[[JobHandle], Awaitable[Verdic
 
     async def work() -> Verdict:
         async with connected(options) as mesh:
-            return await say(await find(mesh, job))
+            handle = await find(mesh, job)
+            with interrupted(f"whether job {handle.id} was told, `mesh job events {handle.id}` tells"):
+                return await say(handle)
 
     report(run(work()), options.output)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.cli.exits import BadInput, Exit, exit_for
+from mesh.cli.exits import BadInput, Exit, JobFailed, exit_for
 from mesh.protocols import errors
 
 
@@ -22,6 +22,9 @@ from mesh.protocols import errors
         (errors.RateLimited(), Exit.REFUSED),
         (errors.Killed(), Exit.REFUSED),
         (errors.Cancelled(), Exit.CANCELLED),
+        (JobFailed(errors.TimedOut()), Exit.FAILED),
+        (JobFailed(errors.Unavailable()), Exit.FAILED),
+        (JobFailed(errors.Refused()), Exit.REFUSED),
         (KeyboardInterrupt(), Exit.INTERRUPTED),
         (errors.HandlerFailed(), Exit.FAILED),
         (ValueError(), Exit.FAILED),

@@ -13,7 +13,7 @@ from job_stage import Stage
 from mesh.jobs.journals.streams import INBOX
 from mesh.jobs.outside.approvals import open_approvals, the_approval
 from mesh.jobs.outside.handle import JobHandle
-from mesh.protocols.errors import TimedOut, UnknownJob
+from mesh.protocols.errors import KeyReused, TimedOut, UnknownJob
 from mesh.protocols.job_events import (
     CancelRequested,
     InboxPassed,
@@ -102,6 +102,23 @@ async def test_said_again_with_the_same_key_it_is_said_once(told: Told, clock: C
     assert await told.inbox() == 1
 
 
+async def test_signals_of_two_names_are_two_things_whatever_their_key(told: Told) -> None:
+    first = await told.handle.signal("paid", 1, key="order.17", timeout=10)
+    second = await told.handle.signal("shipped", 1, key="order.17", timeout=10)
+    assert (first.taken, second.taken, await told.inbox()) == (True, True, 2)
+
+
+async def test_something_else_under_a_key_that_was_used_is_refused(told: Told) -> None:
+    await told.handle.signal("paid", {"a": 1, "b": 2}, by="ann", key="k", timeout=10)
+    with pytest.raises(KeyReused, match="something else"):
+        await told.handle.signal("paid", {"a": 1, "b": 3}, by="ann", key="k", timeout=10)
+    assert (await told.handle.signal("paid", {"b": 2, "a": 1}, by="bob", key="k", timeout=10)).taken
+    await told.handle.pause(key="k", timeout=10)
+    with pytest.raises(KeyReused):
+        await told.handle.pause(now=True, key="k", timeout=10)
+    assert await told.inbox() == 2
+
+
 async def test_a_pause_repeated_with_its_key_does_not_land_behind_a_resume(told: Told, clock: Clock) -> None:
     """Its caller heard nothing, and says it again when somebody has resumed the job, long after the server's duplicate window."""
     first = await told.handle.pause(by="ann", key="k", timeout=10)
@@ -132,6 +149,17 @@ async def test_without_a_key_a_second_pause_is_another_pause(told: Told) -> None
 async def test_an_acknowledgement_that_was_lost_does_not_say_it_twice(told: Told) -> None:
     told.stage.server.faults.lose_acks(told.stage.subjects.inbox_filter(), 2)
     assert (await told.handle.signal("other", 1, timeout=60)).taken
+    assert await told.inbox() == 1
+
+
+async def test_where_nobody_knows_whether_it_is_stored_it_can_be_said_again_and_counts_once(told: Told) -> None:
+    """Its acknowledgement was lost, and its caller has no more time: without the key it would be said twice."""
+    told.stage.server.faults.lose_acks(told.stage.subjects.inbox_filter(), 1)
+    with pytest.raises(TimedOut, match="not known") as ended:
+        await told.handle.signal("paid", 1, timeout=1)
+    key = ended.value.detail["key"]
+    assert key in str(ended.value)
+    assert (await told.handle.signal("paid", 1, key=key, timeout=10)).taken
     assert await told.inbox() == 1
 
 

@@ -17,7 +17,7 @@ from mesh.jobs.journals.values import Values
 from mesh.jobs.outside.listing import list_jobs, show_job
 from mesh.protocols.constraints import Budget
 from mesh.protocols.dead_letters import DeadLetter
-from mesh.protocols.errors import BadPayload, KeyReused, NoResponders, Unavailable, UnknownWorkflow
+from mesh.protocols.errors import BadPayload, KeyReused, NoResponders, TimedOut, Unavailable, UnknownWorkflow
 from mesh.protocols.ports import Clock, Ids
 from mesh.protocols.submission import Answer, job_id_for_key, job_id_for_message
 from mesh.testing.virtual_time import until
@@ -89,6 +89,37 @@ async def test_what_was_published_while_no_peer_was_up_waits_and_is_done(clock: 
     (found,) = await settled(world, 1)
     assert (found["id"], found["state"]) == (job_id_for_message(ack.stream, ack.sequence), "completed")
     assert await letters(world) == []
+    await world.close()
+
+
+async def test_where_nobody_hosts_it_a_key_still_names_the_job_that_it_named(clock: Clock, ids: Ids) -> None:
+    world = world_of(clock, ids)
+    await world.host("p", echo)
+    first = await world.submit_job("echo", Text("hello"), key="order-17")
+    assert await first.result(60) == "HELLO"
+    await world.crash("p")
+    again = await world.submit_job("echo", Text("hello"), key="order-17")
+    assert (again.id, again.duplicate) == (first.id, True)
+    with pytest.raises(KeyReused, match=first.id):
+        await world.submit_job("echo", Text("another"), key="order-17")
+    assert await world.client.store.read("mesh_default_IN", IN) == []
+    await world.close()
+
+
+async def test_a_submission_that_nobody_answers_ends_with_the_key_that_makes_it_the_same_job(
+    clock: Clock, ids: Ids
+) -> None:
+    """The job was journaled, its submitter heard nothing: handed in under another key it would be done twice."""
+    world = world_of(clock, ids)
+    await world.host("p", echo)
+    world.server.faults.filter = lambda message: not message.subject.startswith("_INBOX.")
+    with pytest.raises(TimedOut, match="not known whether") as ended:
+        await world.submit_job("echo", Text("hello"), timeout=5)
+    world.server.faults.clear()
+    handle = await world.submit_job("echo", Text("hello"), key=ended.value.detail["key"])
+    assert (handle.id, handle.duplicate) == (ended.value.detail["job"], True)
+    assert await handle.result(60) == "HELLO"
+    assert len(await rows(world)) == 1
     await world.close()
 
 

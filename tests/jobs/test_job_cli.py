@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mesh import Job, Mesh, agent, workflow
-from mesh.protocols.errors import Refused
+from mesh.protocols.errors import Refused, TimedOut
 from tests.command_line import CommandLine
 from tests.hosting_thread import hosting
 from tests.servers import RealServer
@@ -30,6 +30,8 @@ async def upper(text: str) -> str:
 @workflow("shout")
 async def shout(job: Job, text: str) -> dict[str, str]:
     job.progress("\x1b[31mred")
+    if text == "late":
+        raise TimedOut("the bank has not answered")
     return {"text": await job.call("text.upper", text, key="upper", returns=str)}
 
 
@@ -125,7 +127,6 @@ async def test_a_key_is_one_job_and_the_listings_are_stable(cli: CommandLine) ->
         (("submit", "nothing"), 2, "known are shout"),
         (("submit", "shout", '"no"'), 5, "I will not"),
         (("submit", "shout", '"wait"', "--timeout", "0.5"), 4, "goes on"),
-        (("submit", "shout", '"wait"', "--deadline", "2"), 4, "deadline"),
         (("submit", "shout", '"x"', "--label", "gpu=yes"), 5, "gpu"),
         (("job", "show", "jnothing"), 2, "mesh job ls"),
         (("job", "result", "jnothing"), 2, "mesh job ls"),
@@ -138,3 +139,16 @@ async def test_what_goes_wrong_has_its_exit_code_and_says_what_to_do(
     assert (returned, out) == (code, ""), err
     assert says in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", [('"wait"', "--deadline", "2"), ('"late"',)])
+async def test_a_job_that_is_over_is_not_said_to_go_on_however_it_failed(
+    cli: CommandLine, arguments: tuple[str, ...]
+) -> None:
+    """Exit codes 3 and 4 mean: ask again. Whoever does, of a job that timed out, would ask for ever."""
+    code, out, err = await cli("submit", "shout", *arguments)
+    assert (code, out) == (1, ""), err
+    assert "goes on" not in err
+    job = next(word.strip(":,") for word in err.split() if word.startswith("j") and len(word) > 20)
+    code, _, again = await cli("job", "result", job)
+    assert (code, "goes on" in again) == (1, False), again

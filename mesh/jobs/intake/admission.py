@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import msgspec
 
 from mesh.jobs.authoring.workflow import Workflow
+from mesh.jobs.journals.again import handed_in_again, key_reused
 from mesh.jobs.journals.journals import Journals
 from mesh.jobs.journals.values import Values
 from mesh.jobs.owning.seat import Seat
 from mesh.jobs.waiting.children import tell
 from mesh.protocols.dead_letters import Source
 from mesh.protocols.envelope import NULL
-from mesh.protocols.errors import BadPayload, Conflict, Fault, KeyReused, MeshError, TimedOut, Unavailable
+from mesh.protocols.errors import BadPayload, Conflict, Fault, MeshError, TimedOut, Unavailable
 from mesh.protocols.job_events import (
     DeadLettered,
     Entry,
@@ -110,10 +111,7 @@ class Admission:
         claimed, state = await self._begin_or_claim(request.tenant, job, submitted)
         duplicate = state is not None
         if state is not None and not _same(state, submitted):
-            raise KeyReused(
-                f"the key {terms.key!r} was used before, for another workflow or input: it names job {job}; take another key",
-                detail={"job": job},
-            )
+            raise key_reused(terms.key, job)
         version = state.head.version if state is not None and state.head is not None else workflow.version
         if not duplicate:
             self._seat.telemetry.emit(
@@ -258,16 +256,13 @@ class Admission:
 
 
 def _same(state: JobState, new: Submitted) -> bool:
-    """Whether it is the same job handed in again: the very same message, or the same input under the same key. Of one that
-    was archived, the tombstone tells."""
-    there, head = state.submitted, state.head
-    if state.archived is not None and head is not None:
-        return not new.key or (head.workflow, state.archived.digest) == (new.workflow, new.digest)
-    if there is None:
-        return False
-    if new.received_at and (there.source, there.received_at) == (new.source, new.received_at):
+    """Whether it is the same job handed in again: the very same message, or the same input under the same key."""
+    there = state.submitted
+    if there is not None and new.received_at and (there.source, there.received_at) == (new.source, new.received_at):
         return True
-    return bool(new.key) and (there.workflow, there.digest) == (new.workflow, new.digest)
+    if not new.key:
+        return state.archived is not None
+    return handed_in_again(state, new.workflow, new.digest)
 
 
 def _child_of(request: Request) -> tuple[str, Parent | None]:

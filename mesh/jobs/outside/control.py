@@ -17,13 +17,18 @@ from mesh.jobs.journals.journals import Journals
 from mesh.jobs.journals.streams import INBOX
 from mesh.jobs.outside.following import Client, follow
 from mesh.jobs.waiting.echoes import id_of
-from mesh.protocols.errors import NoResponders, TimedOut, Transient, Unavailable, UnknownJob
+from mesh.protocols.errors import BadPayload, KeyReused, NoResponders, TimedOut, Transient, Unavailable, UnknownJob
 from mesh.protocols.job_events import Event, InboxPassed
-from mesh.protocols.job_inbox import Said, said_as
+from mesh.protocols.job_inbox import Approve, Deny, Resolve, Said, read_said, said_once, same_said
 from mesh.protocols.job_state import JobState, Recorded, outline
+from mesh.protocols.ports import Stored
 
 ATTEMPT = 3.0
 """Seconds after which it is looked up whether a message was stored, when no acknowledgement has come."""
+
+
+_KEPT = "what was said to it is kept until a host of its workflow is up"
+_NOT_SAID = "it was not told: say it again"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,26 +65,33 @@ async def send(
     `timeout` (seconds) ends the waiting, never the message: once stored, somebody will take it.
 
     Raises:
-        UnknownJob: it has no journal. TimedOut: nothing has become of it yet; says whether it is stored. Transient: it may not
-            even be stored.
+        UnknownJob: it has no journal. KeyReused: something else was said under that key. TimedOut: nothing has become of it yet;
+            says whether it is stored, and where that is not known, with which key it is said again. Transient: it is not stored.
     """
     state = JobState()
-    sequence = 0
-    message_id = f"{tenant}.{job}.{said_as(said)}.{key}" if key else client.ids.uuid()  # compared over all jobs
+    sequence, named, storing = 0, key or client.ids.uuid(), False
+    message_id = f"{tenant}.{job}.{said_once(said, named)}"  # compared over all jobs
     try:
         async with asyncio.timeout(timeout):
             state = await _outline(client, tenant, job)
-            sequence = await _kept(client, tenant, job, message_id) if key else 0
+            sequence = await _kept(client, tenant, job, message_id, said) if key else 0
             if not sequence and state.terminal:
                 return Verdict(job=job, status=state.status)
             if not sequence:
+                storing = True
                 sequence = await _store(client, tenant, job, said, message_id)
-                sequence = (await _kept(client, tenant, job, message_id) if key else 0) or sequence
+                sequence = (await _kept(client, tenant, job, message_id, said) if key else 0) or sequence
             event = await _event(client, tenant, job, state, sequence)
     except TimeoutError:
-        kept = "what was said to it is kept until a host of its workflow is up" if sequence else "say it again"
-        raise TimedOut(f"job {job} has not answered within {timeout:g} s; {kept}") from None
+        told = _KEPT if sequence else _not_known(said, named) if storing else _NOT_SAID
+        raise TimedOut(f"job {job} has not answered within {timeout:g} s; {told}", detail={"key": named}) from None
     return Verdict(job=job, status=state.status, sequence=sequence, event=event)
+
+
+def _not_known(said: Said, key: str) -> str:
+    if isinstance(said, Approve | Deny | Resolve):
+        return "it is not known whether what was said is stored: say it again, the first valid answer counts"
+    return f"it is not known whether what was said is stored: said again with the key {key!r} it counts once"
 
 
 async def _outline(client: Client, tenant: str, job: str) -> JobState:
@@ -124,14 +136,30 @@ async def _store(client: Client, tenant: str, job: str, said: Said, message_id: 
         await client.clock.sleep(pause)
         pause = min(pause * 2, 1.0)
         try:
-            sequence = await _kept(client, tenant, job, message_id)
+            sequence = await _kept(client, tenant, job, message_id, said)
         except Transient:
             continue
         if sequence:
             return sequence
 
 
-async def _kept(client: Client, tenant: str, job: str, message_id: str) -> int:
-    """The sequence of the message with this id in the job's inbox, 0 if there is none."""
+async def _kept(client: Client, tenant: str, job: str, message_id: str, said: Said) -> int:
+    """The sequence of the message with this id in the job's inbox, 0 if there is none.
+
+    Raises:
+        KeyReused: it says something else.
+    """
     stored = await client.store.read(client.subjects.stream(INBOX), client.subjects.inbox(tenant, job))
-    return next((each.sequence for each in stored if id_of(each) == message_id), 0)
+    there = next((each for each in stored if id_of(each) == message_id), None)
+    if there is None:
+        return 0
+    if not _says(there, said):
+        raise KeyReused(f"job {job} was told something else under this key before: take another key")
+    return there.sequence
+
+
+def _says(stored: Stored, said: Said) -> bool:
+    try:
+        return same_said(read_said(stored.data), said)
+    except BadPayload:
+        return False

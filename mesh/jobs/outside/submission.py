@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
 from mesh.actors.declaring.contract import encode_payload
+from mesh.jobs.journals.again import handed_in_again, key_reused
+from mesh.jobs.journals.journals import Journals
 from mesh.jobs.outside.following import Client
 from mesh.jobs.outside.handle import JobHandle
 from mesh.jobs.owning.hosted import KnownWorkflows
@@ -20,11 +23,12 @@ from mesh.protocols.errors import (
     TooLarge,
     Transient,
     Unavailable,
+    UnknownJob,
     UnknownWorkflow,
     from_fault,
 )
 from mesh.protocols.job_events import Parent
-from mesh.protocols.submission import Answer, Terms, headers_of, job_id_for_key, read_input
+from mesh.protocols.submission import Answer, Terms, digest_of, headers_of, job_id_for_key, not_known, read_input
 from mesh.resilience.deadline import Deadline
 
 HEADERS = 16 * 1024
@@ -61,7 +65,8 @@ async def submit(
 
     Raises:
         BadPayload · TooLarge · KeyReused: it can never be done so. UnknownWorkflow: nobody ever hosted it here.
-        Unavailable · TimedOut: it is not known whether it is stored; hand it in again with the same key.
+        Unavailable · TimedOut · NoResponders: it is not known whether it is stored. `detail` has the `key` with which it is the
+            same job when it is handed in again, and the `job` that it then is.
     """
     limits = constraints or Constraints(
         budget=budget or Budget(), boundary=boundary, priority=priority, labels=dict(labels or {})
@@ -85,18 +90,39 @@ async def submit(
         )
     headers = headers_of(terms)
     until = Deadline.after(client.clock, timeout)
-    try:
-        answer = await _request(client, client.subjects.submit(tenant, workflow), data, headers, until)
-        return JobHandle(client, answer.job, tenant=tenant, duplicate=answer.duplicate)
-    except NoResponders:
-        await _must_be_known(client, workflow)
-    await _store(client, client.subjects.ingress(tenant, workflow), data, headers, until)
+    with _keyed(tenant, terms.key):
+        try:
+            answer = await _request(client, client.subjects.submit(tenant, workflow), data, headers, until)
+            return JobHandle(client, answer.job, tenant=tenant, duplicate=answer.duplicate)
+        except NoResponders:
+            await _must_be_known(client, workflow)
+            if key and parent is None and await _is_there(client, tenant, workflow, data, key):
+                return JobHandle(client, job_id_for_key(tenant, key), tenant=tenant, duplicate=True)
+        await _store(client, client.subjects.ingress(tenant, workflow), data, headers, until)
     return JobHandle(client, job_id_for_key(tenant, terms.key), tenant=tenant)
 
 
+@contextmanager
+def _keyed(tenant: str, key: str) -> Iterator[None]:
+    """Whoever is not told whether the job is stored is told how it is handed in again without becoming two."""
+    try:
+        yield
+    except (TimedOut, Unavailable, NoResponders) as error:
+        job = job_id_for_key(tenant, key)
+        raise type(error)(
+            f"{error.message}; {not_known(job, key)}",
+            retry_after=error.retry_after,
+            detail={**error.detail, "key": key, "job": job},
+        ) from error
+
+
 async def _request(client: Client, subject: str, data: bytes, headers: dict[str, str], until: Deadline) -> Answer:
-    """Ask until there is an answer: with the key in it, asking again is safe."""
-    pause = 0.05
+    """Ask until there is an answer: with the key in it, asking again is safe.
+
+    Raises:
+        TimedOut · Unavailable: also where the last answer was "overloaded" and an earlier request had none.
+    """
+    pause, unanswered = 0.05, None
     while True:
         try:
             seconds = max(0.001, min(ATTEMPT, until.remaining()))
@@ -105,8 +131,10 @@ async def _request(client: Client, subject: str, data: bytes, headers: dict[str,
         except NoResponders:
             raise
         except Transient as error:
+            if isinstance(error, TimedOut | Unavailable):
+                unanswered = error
             if not isinstance(error, TimedOut | Unavailable | Overloaded) or until.remaining() <= pause:
-                raise
+                raise unanswered or error from None
             await client.clock.sleep(max(pause, error.retry_after or 0.0))
             pause = min(pause * 2, 1.0)
 
@@ -128,6 +156,22 @@ async def _must_be_known(client: Client, workflow: str) -> None:
             f"known are {', '.join(sorted(known))}" if known else "none was ever hosted here: start one with `mesh up`"
         )
         raise UnknownWorkflow(f"no workflow {workflow!r} in this mesh; {there}", detail={"known": sorted(known)})
+
+
+async def _is_there(client: Client, tenant: str, workflow: str, data: bytes, key: str) -> bool:
+    """Whether it is journaled: what a host would say, if there were one.
+
+    Raises:
+        KeyReused: as another job.
+    """
+    job = job_id_for_key(tenant, key)
+    try:
+        there = await Journals(client.store, client.subjects).state(tenant, job)
+    except UnknownJob:
+        return False
+    if not handed_in_again(there, workflow, digest_of(data)):
+        raise key_reused(key, job)
+    return True
 
 
 async def _store(client: Client, subject: str, data: bytes, headers: dict[str, str], until: Deadline) -> None:
