@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -13,11 +13,11 @@ from mesh.cli.output import note, print_rows, print_value
 from mesh.cli.payload import read_payload
 from mesh.cli.running import connected, run
 from mesh.cli.telling import user
-from mesh.protocols.errors import Refused
+from mesh.protocols.errors import MeshError, Refused
 
 if TYPE_CHECKING:
     from mesh.jobs.outside.letters import Kept, Letters
-    from mesh.protocols.dead_letters import Closed
+    from mesh.protocols.dead_letters import Closed, DeadLetter
 
 app = typer.Typer(help="Dead letters: ls, show, redrive, drop.", no_args_is_help=True)
 
@@ -31,6 +31,7 @@ COLUMNS = {
     "at": "SINCE",
     "became": "BECAME",
 }
+TOLD = {"id": "ID", "became": "BECAME", "by": "BY", "job": "JOB", "error": "ERROR", "message": "WHY"}
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The letter's id, its beginning or end, or its job's id.")]
 By = Annotated[str, typer.Option("--by", help="Who decides this; without it, you as this machine knows you.")]
@@ -79,17 +80,17 @@ def redrive(
     ] = "",
     by: By = "",
 ) -> None:
-    """Hand letters in again. Each runs once, however often it is redriven."""
+    """Hand letters in again. Each runs once, however often it is redriven. One that cannot be keeps none of the others back."""
     given = read_payload(corrected) if corrected else None
     if given is not None and len(letters) > 1:
         raise typer.BadParameter("only one letter can be corrected at a time", param_hint="--input")
 
-    async def work(found: Letters) -> list[Closed]:
-        chosen = [(await found.find(each)).letter for each in letters]
-        data = None if given is None else bytes(given)
-        return [await found.redrive(each, by or user(), corrected=data) for each in chosen]
+    data = None if given is None else bytes(given)
 
-    tell(_with_letters(options, work), options, "redriven")
+    async def redriven(found: Letters, letter: DeadLetter) -> Closed:
+        return await found.redrive(letter, by or user(), corrected=data)
+
+    tell(_seen_to(options, letters, redriven), options, "redriven")
 
 
 @app.command("drop")
@@ -102,11 +103,10 @@ def drop(
 ) -> None:
     """Say that nothing needs to be done about letters. They are kept, and listed no more."""
 
-    async def work(found: Letters) -> list[Closed]:
-        chosen = [(await found.find(each)).letter for each in letters]
-        return [await found.drop(each, by or user(), reason) for each in chosen]
+    async def dropped(found: Letters, letter: DeadLetter) -> Closed:
+        return await found.drop(letter, by or user(), reason)
 
-    tell(_with_letters(options, work), options, "dropped")
+    tell(_seen_to(options, letters, dropped), options, "dropped")
 
 
 def _with_letters(options: Options, work: Callable[[Letters], Awaitable[Any]]) -> Any:
@@ -119,23 +119,55 @@ def _with_letters(options: Options, work: Callable[[Letters], Awaitable[Any]]) -
     return run(connected_work())
 
 
-def tell(closed: list[Closed], options: Options, wanted: str) -> None:
-    """Print what became of letters.
+def _seen_to(
+    options: Options, names: list[str], see_to: Callable[[Letters, DeadLetter], Awaitable[Closed]]
+) -> dict[str, Closed | MeshError]:
+    """What became of each letter, by its id, or why nothing did. A name that fits none is refused before anything is done."""
+
+    async def work(found: Letters) -> dict[str, Closed | MeshError]:
+        chosen = [(await found.find(each)).letter for each in names]
+        return {each.id: await _or_error(see_to(found, each)) for each in chosen}
+
+    became: dict[str, Closed | MeshError] = _with_letters(options, work)
+    return became
+
+
+async def _or_error(seen_to: Awaitable[Closed]) -> Closed | MeshError:
+    try:
+        return await seen_to
+    except MeshError as error:
+        return error
+
+
+def tell(became: Mapping[str, Closed | MeshError], options: Options, wanted: str) -> None:
+    """Print what became of each letter, and why nothing did.
 
     Raises:
-        Refused: something else had become of one before.
+        MeshError: the first error among them; Refused where something else had become of the letter before.
     """
-    print_rows(
-        [{"id": each.letter, "became": each.how, "by": each.by, "job": each.job or None} for each in closed],
-        {"id": "ID", "became": "BECAME", "by": "BY", "job": "JOB"},
-        options.output,
-    )
-    jobs = [each.job for each in closed if each.job]
+    rows = [_told(letter, each, wanted) for letter, each in became.items()]
+    print_rows([row for row, _ in rows], TOLD, options.output)
+    jobs = [row["job"] for row, _ in rows if row["job"]]
     if jobs:
         note(f"follow it with: mesh job result {jobs[0]}")
-    for each in closed:
-        if each.how != wanted:
-            raise Refused(f"letter {each.letter} was {each.how} before, by {each.by}; it stays so")
+    for _, error in rows:
+        if error is not None:
+            raise error
+
+
+def _told(letter: str, became: Closed | MeshError, wanted: str) -> tuple[dict[str, Any], MeshError | None]:
+    """The letter's row, and the error in it."""
+    row: dict[str, Any] = dict.fromkeys(TOLD)
+    row["id"], error = letter, None
+    if isinstance(became, MeshError):
+        error = became
+    else:
+        row.update(became=became.how, by=became.by, job=became.job or None)
+        if became.how != wanted:
+            error = Refused(f"letter {letter} was {became.how} before, by {became.by}; it stays so")
+    if error is not None:
+        row.update(error=error.code, message=error.message)
+    return row, error
 
 
 def _row(kept: Kept) -> dict[str, Any]:

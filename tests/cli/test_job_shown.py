@@ -70,9 +70,9 @@ def test_a_letter_that_was_redriven_cannot_be_dropped_and_the_command_says_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     closed = Closed(letter="dead.1", how="redriven", by="Ada", at=1.0, job="jaaa")
-    dlq.tell([closed], Options(), "redriven")
+    dlq.tell({"dead.1": closed}, Options(), "redriven")
     with pytest.raises(Refused, match="was redriven before, by Ada"):
-        dlq.tell([closed], Options(), "dropped")
+        dlq.tell({"dead.1": closed}, Options(), "dropped")
     assert "jaaa" in capsys.readouterr().out
 
 
