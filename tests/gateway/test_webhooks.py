@@ -8,7 +8,7 @@ import json
 import pytest
 from aiohttp import web
 
-from mesh import Mesh
+from mesh import Job, Mesh, workflow
 from mesh.gateway.webhooks import watchman
 from mesh.gateway.webhooks.hook import Webhook, hook_id
 from mesh.gateway.webhooks.ledger import Ledger
@@ -16,6 +16,7 @@ from mesh.gateway.webhooks.service import Sending
 from mesh.gateway.webhooks.signing import signature
 from mesh.gateway.webhooks.targets import Targets
 from mesh.protocols.errors import TimedOut
+from mesh.protocols.submission import job_id_for_key
 from mesh.testing.virtual_time import until
 from tests.contract.places import eventually_none
 from tests.gateway.gate import KEY, Gate, Receiver, door, gateway_on, listen
@@ -103,14 +104,14 @@ async def test_a_name_that_leads_inside_is_not_connected_to(url: str, workers: M
 
 async def test_a_submission_that_is_refused_leaves_no_webhook(gate: Gate, receiver: Receiver) -> None:
     job = await gate.submit("acme", "hold", "refusals", Idempotency_Key="refused-1")
-    for workflow, given, key, url, expected in (
+    for name, given, key, url, expected in (
         ("hold", "other", "refused-1", receiver.url, 409),
         ("shout", {"items": 3}, "refused-2", receiver.url, 422),
         ("hold", "x", "refused-3", "https://example.com/hook", 403),
         ("hold", "x", "refused-4", "ftp://127.0.0.1/", 403),
     ):
         headers = {"Idempotency-Key": key, "Mesh-Webhook": url}
-        status, _ = await gate.ask("POST", f"/v1/acme/jobs/{workflow}", json=given, headers=headers)
+        status, _ = await gate.ask("POST", f"/v1/acme/jobs/{name}", json=given, headers=headers)
         assert status == expected
     assert await hooks(gate, job["job"]) == []
     door("refusals").set()
@@ -180,6 +181,42 @@ async def test_what_a_gateway_held_that_only_a_backup_remembers_is_sent_by_anoth
     door("ghost").set()
     async with gateway_on(url) as second:
         await once(second, job, "delivered")
+
+
+@workflow("away")
+async def away(job: Job, word: str) -> str:
+    return word
+
+
+def unheard_of(word: str, target: str) -> Webhook:
+    """A webhook whose submission never got through."""
+    job, digest = job_id_for_key("away", word), "sha256:none"
+    return Webhook(
+        id=hook_id("away", job, target, "shout", digest), tenant="away", job=job, url=target, workflow="shout",
+        digest=digest, registered_at=0.0,
+    )  # fmt: skip
+
+
+async def test_a_webhook_is_given_up_with_an_alert_but_not_while_its_job_waits_for_a_host(
+    url: str, workers: Mesh, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Mesh.connect(url, name="away") as host:
+        await host.host_workflow(away)
+    async with gateway_on(url) as gone:
+        job = await gone.submit("away", "away", "here", Mesh_Webhook=receiver.url)
+    monkeypatch.setattr(watchman, "STALE", -1.0)
+    async with gateway_on(url) as gate:
+        for word in ("one", "two"):  # when the second is looked at, the sweep that had the first has had all others
+            lost = unheard_of(word, receiver.url)
+            await gate.ledger.register(lost)
+            assert (await once(gate, lost.job, "dead")).reason == "its job was never journaled"
+            async for event in gate.mesh.events("alert.raised", since=0.0):
+                if event.payload["job"] == lost.job:
+                    assert event.payload["reason"] == "its job was never journaled"
+                    break
+        async with Mesh.connect(url, name="away") as host:
+            await host.host_workflow(away)
+            await once(gate, job["job"], "delivered")
 
 
 async def test_a_gateway_that_stops_while_it_sends_hands_the_webhook_over(url: str, workers: Mesh) -> None:

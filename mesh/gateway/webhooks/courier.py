@@ -93,6 +93,14 @@ class Courier:
             if isinstance(outcome, BaseException):
                 logger.info("a webhook could not be handed back, its claim will lapse: %s", outcome)
 
+    async def give_up(self, entry: Entry, reason: str) -> None:
+        """Send it no more, and have people told.
+
+        Raises:
+            Conflict: somebody has changed it meanwhile.
+        """
+        await self._mourn(await self._ledger.change(entry, state="dead", holder="", reason=reason), reason)
+
     # -- one webhook
 
     async def _deliver(self, hook: str, body: bytes) -> None:
@@ -146,23 +154,26 @@ class Courier:
             reason="",
             attempts=self._in_hand[hook].hook.attempts + 1,
         )
-        self._tell("webhook.delivered", hook, status=status)
+        self._tell("webhook.delivered", self._in_hand[hook], status=status)
 
     async def _bury(self, hook: str, error: MeshError) -> None:
         await self._change(hook, state="dead", holder="")
-        self._tell("webhook.dead", hook, level="error", reason=error.message)
-        known = self._in_hand[hook].hook
-        what = f"a webhook was given up: `mesh gateway webhooks retry {hook}` sends it anew"
-        alert = Alert(job=known.job, workflow=known.workflow, key=f"webhook.{hook}", what=what, reason=error.message)
+        await self._mourn(self._in_hand[hook], error.message)
+
+    async def _mourn(self, dead: Entry, reason: str) -> None:
+        known = dead.hook
+        self._tell("webhook.dead", dead, level="error", reason=reason)
+        what = f"a webhook was given up: `mesh gateway webhooks retry {known.id}` sends it anew"
+        alert = Alert(job=known.job, workflow=known.workflow, key=f"webhook.{known.id}", what=what, reason=reason)
         await raise_alert(self._seat, known.tenant, alert)
 
     async def _change(self, hook: str, **fields: object) -> None:
         self._in_hand[hook] = await self._ledger.change(self._in_hand[hook], **fields)
 
-    def _tell(self, event: str, hook: str, **fields: object) -> None:
-        known = self._in_hand[hook].hook
+    def _tell(self, event: str, entry: Entry, **fields: object) -> None:
+        known = entry.hook
         self._seat.telemetry.emit(
-            event, webhook=hook, job=known.job, tenant=known.tenant, host=_host(self._in_hand[hook]),
+            event, webhook=known.id, job=known.job, tenant=known.tenant, host=_host(entry),
             attempts=known.attempts, **fields,
         )  # fmt: skip
 

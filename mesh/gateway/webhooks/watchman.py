@@ -11,10 +11,12 @@ import logging
 from collections.abc import Iterator
 
 from mesh.gateway.webhooks.courier import Courier
-from mesh.gateway.webhooks.hook import GATEWAYS, HOOKS, concerns
+from mesh.gateway.webhooks.hook import GATEWAYS, HOOKS, Webhook, concerns
 from mesh.gateway.webhooks.lease import SECONDS
 from mesh.gateway.webhooks.ledger import Entry, Ledger, entry_of
+from mesh.jobs.intake.ingress import durable_of
 from mesh.jobs.journals.journals import Journals
+from mesh.jobs.journals.streams import INGRESS
 from mesh.jobs.outside.handle import JobHandle
 from mesh.jobs.owning.seat import Seat
 from mesh.protocols.errors import Conflict, MeshError, UnknownJob
@@ -31,7 +33,7 @@ LOOKS_AT_ONCE = 16
 SILENT = 4.0 * SECONDS
 """Seconds after which a gateway that is not heard of counts as dead, though its lease stands: it may come from a backup."""
 STALE = 7 * 86400.0
-"""Seconds after which a webhook is given up whose job was never journaled: its submission never got through."""
+"""Seconds after which a webhook is given up whose job is nowhere: its submission never got through."""
 
 logger = logging.getLogger("mesh.gateway")
 
@@ -188,8 +190,19 @@ class Watchman:
         return state
 
     async def _give_up_if_stale(self, entry: Entry) -> None:
-        if self._seat.clock.now() - entry.hook.registered_at > STALE:
-            await self._ledger.change(entry, state="dead", holder="", reason="its job was never journaled")
+        """The journal is read after the ingress: a job that is taken in meanwhile is in one of them."""
+        hook = entry.hook
+        if self._seat.clock.now() - hook.registered_at <= STALE or await self._may_wait(hook):
+            return
+        if await self._journals.last(hook.tenant, hook.job) is None:
+            await self._courier.give_up(entry, "its job was never journaled")
+
+    async def _may_wait(self, hook: Webhook) -> bool:
+        """Whether something that its tenant handed in for its workflow waits in the ingress for a host, which may take for ever:
+        its job may be among it."""
+        store, stream = self._seat.store, self._seat.subjects.stream(INGRESS)
+        last = await store.last(stream, self._seat.subjects.ingress(hook.tenant, hook.workflow))
+        return last is not None and last.sequence > await store.handled(stream, durable_of(hook.workflow))
 
     # -- both
 

@@ -74,7 +74,7 @@ class Ingress:
     async def prepare(self, workflow: str) -> Consumer:
         """Create the durable consumer, so that nothing published from now on is missed by anybody."""
         return await self._seat.store.consumer(
-            self._stream, _durable(workflow), (self._seat.subjects.ingress_filter(workflow),), max_deliver=-1
+            self._stream, durable_of(workflow), (self._seat.subjects.ingress_filter(workflow),), max_deliver=-1
         )
 
     async def open(self, workflow: str) -> None:
@@ -91,7 +91,7 @@ class Ingress:
             Overtaking(
                 self._seat,
                 workflow,
-                _durable(workflow),
+                durable_of(workflow),
                 crowded=self._crowded,
                 wanted=self._room.wanted,
                 take=self._let_past,
@@ -229,7 +229,8 @@ class Ingress:
         self._seat.bus.publish(message.reply, msgspec.json.encode(answer))
 
 
-def _durable(workflow: str) -> str:
+def durable_of(workflow: str) -> str:
+    """The consumer that all hosts of the workflow share."""
     return f"in-{workflow}"
 
 
