@@ -1,6 +1,6 @@
 """`NurserySpawner`: workers from a nursery, which is started when it is first needed and again if it is gone.
 
-What a fork cannot give (another interpreter's settings, a very large environment) is started the plain way.
+What a fork cannot give (another interpreter's settings, an environment that is very large or no text) is started the plain way.
 """
 
 from __future__ import annotations
@@ -106,13 +106,13 @@ class NurserySpawner:
         Raises:
             OSError: neither the nursery nor the system can.
         """
-        birth = Birth(number=self._next(), folder=str(folder), environment=dict(environment))
-        message = msgspec.json.encode(birth)
-        if len(message) > LARGEST or not forkable(environment, os.environ):
+        number = self._next()
+        message = _message(Birth(number=number, folder=str(folder), environment=dict(environment)))
+        if message is None or not forkable(environment, os.environ):
             return await self._plain.spawn(channel, folder, environment)
         control = await self._nursery()
         try:
-            return await self._born(control, birth.number, message, channel)
+            return await self._born(control, number, message, channel)
         except TimeoutError:
             await self.close()
             return await self._plain.spawn(channel, folder, environment)
@@ -232,6 +232,15 @@ class NurserySpawner:
     def orphaned(self, pid: int) -> None:
         """A worker whose nursery is gone has ended."""
         self._end(pid, _UNKNOWN)
+
+
+def _message(birth: Birth) -> bytes | None:
+    """What the nursery is told; None for what it cannot be told: names and values need not be text, but JSON is."""
+    try:
+        message = msgspec.json.encode(birth)
+    except UnicodeEncodeError:
+        return None
+    return message if len(message) <= LARGEST else None
 
 
 def _watch_alone(spawner: NurserySpawner, pid: int) -> None:

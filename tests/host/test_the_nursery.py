@@ -138,6 +138,16 @@ async def test_what_a_fork_cannot_give_is_started_the_plain_way(nursery: Nursery
         assert await asyncio.wait_for(born.process.wait(), 40) == 1
 
 
+async def test_an_environment_that_is_no_text_reaches_the_worker_as_it_is(
+    nursery: NurserySpawner, tmp_path: Path
+) -> None:
+    born = await bear(nursery, tmp_path, {"WORD": os.fsdecode(b"caf\xe9")})
+    proc = Path(f"/proc/{born.process.pid}")
+    assert b"WORD=caf\xe9" in (proc / "environ").read_bytes().split(b"\0")
+    born.channel.close()
+    assert await asyncio.wait_for(born.process.wait(), 40) == 1
+
+
 def test_an_environment_that_changes_the_interpreter_is_not_forked() -> None:
     ours = {"HOME": "/", "PYTHONPATH": "x"}
     assert forkable({**ours, "COLOUR": "blue", "PYTHONUNBUFFERED": "1"}, ours)
