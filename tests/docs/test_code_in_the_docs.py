@@ -184,3 +184,9 @@ def test_links_lead_somewhere(document: str) -> None:
     targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
     here = (ROOT / document).parent
     assert not [each for each in targets if each and "://" not in each and not (here / each).exists()]
+
+
+def test_a_command_that_is_said_to_end_with_exit_code_6_does_so_on_a_terminal_too() -> None:
+    said = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if "exit code 6" in line]
+    assert said
+    assert [line for line in said if "--until-awaited" not in line] == []
