@@ -14,6 +14,7 @@ def interrupted(words: str, *also: type[Exception]) -> Iterator[None]:
     """Say this where Ctrl-C, or one of these errors, ends what is inside."""
     try:
         yield
-    except (asyncio.CancelledError, *also):
-        note(words)
+    except BaseException as error:
+        if isinstance(error, (asyncio.CancelledError, *also)):
+            note(words)
         raise
