@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from mesh.cli.exits import Awaited, BadInput, Exit, JobFailed, exit_for
 from mesh.cli.output import note
 from mesh.cli.plain_types import read_plainly
-from mesh.cli.streams import open_streams
+from mesh.cli.streams import lead_nowhere, open_streams
 from mesh.protocols.errors import MeshError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -126,13 +126,13 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        lead_nowhere(sys.stdout)
         sys.exit(Exit.FAILED)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         note(f"error: {error.strerror}: {error.filename or 'what was found could not be printed'}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        lead_nowhere(sys.stdout)
         sys.exit(Exit.FAILED)
     except Awaited as awaited:
         note(str(awaited))
