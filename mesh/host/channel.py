@@ -15,8 +15,8 @@ from mesh.settings.target import ServerTarget
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a worker needs to know. Travels over the socket, for it may carry credentials.
 
-    `patience`: for so many seconds it may wait for its name, which its predecessor may still hold. `grace`: for so many it may
-    drain.
+    `patience`: for so many seconds it may wait for its name, which its predecessor may still hold, and for a server that is away.
+    `grace`: for so many it may drain.
     """
 
     token: str

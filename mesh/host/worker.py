@@ -25,7 +25,7 @@ from mesh.host.limiting import apply
 from mesh.host.loading import CannotLoad, load, loaded_below
 from mesh.host.reserves import Reserves
 from mesh.host.tether import Tether
-from mesh.protocols.errors import HandlerFailed, Semantic
+from mesh.protocols.errors import HandlerFailed, Semantic, Transient
 from mesh.registry.lease import NameTaken
 from mesh.telemetry.log_lines import JsonLines
 from mesh.telemetry.telemetry import Telemetry
@@ -143,19 +143,21 @@ class Worker:
             self._stop.set()
 
     async def _enter(self, stack: AsyncExitStack, telemetry: Telemetry) -> Mesh:
-        """Take our place, which a predecessor that still drains may hold for a while."""
+        """Take our place, which a predecessor that still drains may hold for a while, in a mesh whose server may be away for one."""
         orders = self._orders
         ends = self._clock.monotonic() + orders.patience
+        said = ""
         while True:
             place = taken_place(
                 orders.target, namespace=orders.namespace, process=orders.token, host=orders.host, telemetry=telemetry
             )
             try:
                 return await stack.enter_async_context(place)
-            except NameTaken as error:
+            except (NameTaken, Transient) as error:
                 if self._stop.is_set() or self._clock.monotonic() > ends:
                     raise
-                logger.warning("waiting for the name %s: %s", orders.token, error)
+                if said != (said := str(error)):
+                    logger.warning("%s waits for its place: %s", orders.token, error)
                 await self._clock.sleep(_RETRY)
 
     async def _host(self, mesh: Mesh) -> tuple[Hosted, ...]:

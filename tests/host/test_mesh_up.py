@@ -207,6 +207,23 @@ def test_a_server_that_is_configured_but_away_is_no_mesh(mesh: MeshCommand) -> N
     assert (ran.returncode, "NATS_URL names" in ran.stderr) == (3, True)
 
 
+async def test_a_worker_that_ends_while_the_server_is_away_is_back_with_it(mesh: MeshCommand, team: Path) -> None:
+    """Nobody is given up for an outage, however few crashes are allowed."""
+    (team / "mesh.toml").write_text(MANIFEST.replace("[host]", "[host]\nrestarts = { crashes = 1 }"))
+    async with TemporaryServer() as server:
+        up(mesh, "--host-name", "blue", NATS_URL=server.url)
+        before, log = workers(team), team / ".mesh/logs/blue-echo-1.log"
+        server.kill()
+        os.kill(before[0], signal.SIGKILL)
+        assert await asyncio.to_thread(wait_until, lambda: "no NATS server answers" in log.read_text(), 40)
+        server.start()
+        assert await asyncio.to_thread(wait_until, lambda: host_in(team).state == "ready", 40)
+        assert "GIVEN UP" not in log.read_text()
+        assert workers(team)[1] == before[1]
+        assert await ask(server, mesh, "echo.1", command="say", text="again") == "heard again"
+        assert mesh("down").returncode == 0
+
+
 def test_the_same_manifest_twice_is_refused_unless_a_name_is_given(mesh: MeshCommand, team: Path) -> None:
     up(mesh)
     again = mesh("up", "--detach")
