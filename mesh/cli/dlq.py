@@ -65,7 +65,12 @@ def show(options: Options, letter: Id) -> None:
 
     async def work(letters: Letters) -> dict[str, Any]:
         kept = await letters.find(letter)
-        return {**_whole(kept), "content": _readable(await letters.data(kept.letter))}
+        try:
+            content = _readable(await letters.data(kept.letter))
+        except Refused as gone:
+            note(gone.message)
+            content = None
+        return {**_whole(kept), "content": content}
 
     print_value(_with_letters(options, work), options.output)
 

@@ -12,6 +12,7 @@ from mesh.jobs.authoring.workflow import Job, workflow
 from mesh.jobs.outside.letters import Kept, Letters
 from mesh.protocols.errors import BadPayload, Refused, UnknownLetter
 from mesh.protocols.ports import Clock, Ids
+from mesh.protocols.references import Reference
 
 pytestmark = pytest.mark.virtual
 
@@ -47,6 +48,15 @@ async def test_a_letter_says_what_came_and_why_it_was_given_up(clock: Clock, ids
     assert (await letters.find(kept.letter.id[:9])).letter == kept.letter
     with pytest.raises(UnknownLetter, match="mesh dlq ls"):
         await letters.find("nothing")
+    await world.close()
+
+
+async def test_what_a_letter_held_and_is_gone_is_refused_and_not_stumbled_over(clock: Clock, ids: Ids) -> None:
+    world = world_of(clock, ids)
+    await world.host("a", double)
+    letter = msgspec.structs.replace((await a_letter(world)).letter, ref=Reference(digest="sha256:" + "0" * 64, size=9))
+    with pytest.raises(Refused, match="not in the object store any more"):
+        await Letters(world.client).redrive(letter, "ann")
     await world.close()
 
 

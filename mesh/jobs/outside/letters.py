@@ -78,8 +78,20 @@ class Letters:
         raise UnknownLetter(f"no dead letter {letter!r}: `mesh dlq ls` lists them")
 
     async def data(self, letter: DeadLetter) -> bytes:
-        """What nobody could use, as it came."""
-        return await self._values.get(letter.ref.digest) if letter.ref is not None else letter.data()
+        """What nobody could use, as it came.
+
+        Raises:
+            Refused: it was large, and its object is gone.
+        """
+        if letter.ref is None:
+            return letter.data()
+        try:
+            return await self._values.get(letter.ref.digest)
+        except KeyError:
+            raise Refused(
+                f"what letter {letter.id} held is not in the object store any more ({letter.ref.digest}): drop it, or hand in "
+                "something else with --input"
+            ) from None
 
     async def drop(self, letter: DeadLetter, by: str, reason: str = "") -> Closed:
         """Say that nothing needs to be done about it. Again: what became of it first stands."""
