@@ -15,7 +15,7 @@ import msgspec
 
 from mesh.protocols.errors import MeshError
 from mesh.protocols.ports import Headers, Stored
-from mesh.transport.headers import STALLED, STATUS
+from mesh.transport.headers import LAST_DELIVERED, LAST_SEQUENCE, STALLED, STATUS
 from mesh.transport.nats.api import NANOSECONDS, MissingStream, call, insist, settled
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.frames import decode_headers
@@ -80,6 +80,7 @@ class Feed:
         self._name = ""
         self._early: list[Frame] | None = None
         self._delivered = 0
+        self._stood: tuple[str | None, str] | None = None
         self._heard = 0.0
         self._closed = False
         self._stale = False
@@ -143,7 +144,7 @@ class Feed:
         start = await self._handler.start()
         self._name = f"feed-{self._bus.ids.uuid()}"
         inbox = self._bus.inbox()
-        self._delivered = 0
+        self._delivered, self._stood = 0, None
         self._heard = self._bus.clock.monotonic()
         early: list[Frame] = []
         self._early = early
@@ -201,7 +202,11 @@ class Feed:
             log.exception("the handler of a feed of %s raised; the feed goes on", self._stream)
 
     def _control(self, reply: str, headers: Headers) -> None:
-        """A heartbeat, or the question whether everything so far is dealt with; any other status is the feed's end."""
+        """A heartbeat, or the question whether everything so far is dealt with; any other status is the feed's end.
+
+        Of the newest messages the server makes a list, and where the next of them was removed meanwhile, it waits for a
+        heartbeat before it looks further. So there is nothing more only where it stands still from one heartbeat to the next.
+        """
         if headers[STATUS] != "100":
             self.reset()
             return
@@ -211,11 +216,12 @@ class Feed:
         stalled = headers.get(STALLED)
         if stalled:
             self._handler.flow(lambda: self._answer(stalled))
-        last = headers.get("Nats-Last-Consumer")
+        last, stood = headers.get(LAST_DELIVERED), headers.get(LAST_SEQUENCE, "")
         if last is not None and int(last) != self._delivered:
             self.reset()
-        elif not stalled:
+        elif not stalled and self._stood == (last, stood):
             self._handler.idle()
+        self._stood = (last, stood)
 
     def _data(self, subject: bytes, reply: bytes, block: bytes, data: bytes) -> None:
         where = position(reply)

@@ -1,0 +1,92 @@
+"""What is removed or written anew while a feed of the newest messages is on its way.
+
+The server sends a few large messages and then waits until it is told that they are dealt with: in that pause it happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from mesh.protocols.ports import StreamSpec
+from mesh.settings.target import ServerTarget
+from mesh.transport.connection import Connection, connect
+from mesh.transport.headers import ROLLUP
+from mesh.transport.nats import feed
+from mesh.transport.nats.bus import NatsBus
+from mesh.transport.nats.collect import Newest, collected
+from tests.servers import RealServer
+
+pytestmark = pytest.mark.server
+LARGE = bytes(900_000)
+
+
+@pytest.fixture
+async def connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Connection]:
+    monkeypatch.setattr(feed, "HEARTBEAT", 0.2)
+    with RealServer(tmp_path / "server") as server:
+        async with await connect(ServerTarget(url=server.url)) as made:
+            yield made
+
+
+class _Meanwhile:
+    """Does something before it lets the server send more for the first time."""
+
+    def __init__(self, work: Callable[[], Awaitable[object]]) -> None:
+        self._work = work
+        self._doing: asyncio.Task[None] | None = None
+
+    def flow(self, answer: Callable[[], None]) -> None:
+        if self._doing is None:
+            self._doing = asyncio.ensure_future(self._do(answer))
+        else:
+            answer()
+
+    async def _do(self, answer: Callable[[], None]) -> None:
+        await self._work()
+        answer()
+
+
+class _Interrupted(_Meanwhile, Newest):
+    def __init__(self, work: Callable[[], Awaitable[object]]) -> None:
+        Newest.__init__(self)
+        _Meanwhile.__init__(self, work)
+
+
+@pytest.mark.parametrize("gone", ["d", "de"])
+async def test_a_list_of_which_some_is_removed_meanwhile_is_not_cut_there(connection: Connection, gone: str) -> None:
+    """Where the next one is gone the server waits for a heartbeat, which is not the end."""
+    assert isinstance(connection.bus, NatsBus)
+    store = connection.store
+    await store.ensure_stream(StreamSpec(name="S", subjects=("s.>",)))
+    for name in "abcdefgh":
+        await store.append(f"s.{name}", LARGE)
+
+    async def remove() -> None:
+        for name in gone:
+            await store.purge("S", f"s.{name}")
+
+    found = (await collected(connection.bus, "S", "s.>", _Interrupted(remove))).found
+    assert "".join(sorted(subject[2:] for subject in found)) == "abcdefgh".translate({ord(name): None for name in gone})
+
+
+async def test_a_list_of_which_all_that_is_left_was_written_anew_is_whole(connection: Connection) -> None:
+    """By then the server is at the list's end; what replaces it stands behind that."""
+    assert isinstance(connection.bus, NatsBus)
+    store = connection.store
+    await store.ensure_stream(StreamSpec(name="S", subjects=("s.>",)))
+    for name in "abcdef":
+        await store.append(f"s.{name}", LARGE)
+
+    async def write_anew() -> None:
+        for name in "def":
+            await store.append(f"s.{name}", b"anew", headers={ROLLUP: "sub"})
+
+    found = (await collected(connection.bus, "S", "s.>", _Interrupted(write_anew))).found
+    assert {subject[2:]: each.data for subject, each in found.items()} == {
+        **dict.fromkeys("abc", LARGE),
+        **dict.fromkeys("def", b"anew"),
+    }
