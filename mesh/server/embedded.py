@@ -81,7 +81,12 @@ def stop_server(folder: MeshFolder, *, grace: float = _GRACE) -> ServerRecord | 
 def revive_server(folder: MeshFolder) -> ServerRecord | None:
     """Start the folder's server again if it is recorded as running but has died; None when nothing was to be done.
 
-    A server that was stopped on purpose has no record and stays down.
+    A server that was stopped on purpose has no record and stays down. It takes the port that it had and no other: whoever uses
+    it knows no other.
+
+    Raises:
+        PortTaken: somebody else listens there by now.
+        ServerUnusable: as `start_server`.
     """
     record = read_record(folder.server_file)
     if record is None or record.mark.alive:
@@ -90,7 +95,12 @@ def revive_server(folder: MeshFolder) -> ServerRecord | None:
         record = read_record(folder.server_file)
         if record is None or record.mark.alive:
             return None
-        return _start(folder, None, 30.0, SystemClock())
+        try:
+            return _start(folder, record.port, 30.0, SystemClock())
+        except PortTaken as error:
+            raise PortTaken(
+                f"its port {record.port} is taken by {holder(record.port)}: stop that, or take another one with `mesh down` and `mesh up`"
+            ) from error
 
 
 def _create(folder: MeshFolder) -> None:

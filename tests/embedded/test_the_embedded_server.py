@@ -23,7 +23,7 @@ import pytest
 
 from mesh.server import configuration, embedded
 from mesh.server.binary import MINIMUM, OVERRIDE, ServerUnusable, find_binary, parse_version, too_old
-from mesh.server.embedded import server_status, start_server, stop_server
+from mesh.server.embedded import revive_server, server_status, start_server, stop_server
 from mesh.server.greeting import greet
 from mesh.server.launch import Launched, PortTaken, detached
 from mesh.server.ports import candidates, remember
@@ -235,6 +235,21 @@ def test_a_remembered_port_that_is_taken_gives_way_to_a_free_one(folder: MeshFol
     with socket.create_server(("127.0.0.1", 0)) as other:
         remember(folder.server / "port", other.getsockname()[1])
         assert start_server(folder).port != other.getsockname()[1]
+
+
+def test_a_server_that_died_comes_back_on_its_own_port_or_not_at_all(folder: MeshFolder) -> None:
+    """Who was connected to it knows no other one."""
+    first = start_server(folder)
+    os.kill(first.pid, signal.SIGKILL)
+    assert first.mark.wait(30)
+    with socket.create_server(("127.0.0.1", first.port)):
+        with pytest.raises(PortTaken, match=f"its port {first.port} is taken by another program: stop that"):
+            revive_server(folder)
+        assert server_status(folder) is None
+    second = revive_server(folder)
+    assert second is not None
+    assert (second.port, second.pid) == (first.port, server_status(folder).pid)  # type: ignore[union-attr]
+    assert revive_server(folder) is None
 
 
 def test_another_port_is_refused_while_the_server_runs(folder: MeshFolder) -> None:
