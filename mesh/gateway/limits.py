@@ -10,7 +10,7 @@ class Limits:
     """Times are in seconds, sizes in bytes. A request's body may be as large as a message of the mesh's server."""
 
     connections: int = 1024
-    """Above this, a connection is answered 503 and closed."""
+    """TLS handshakes included. Above this, a connection is answered 503 and closed; with TLS, closed."""
     streams: int = 256
     """Event streams and long polls that wait at the same time; above this 429."""
     line: int = 8190

@@ -14,6 +14,7 @@ from mesh.clock import SystemClock
 from mesh.gateway.address import Address
 from mesh.gateway.gateway import Gateway
 from mesh.gateway.limits import Limits
+from mesh.gateway.open_files import make_room
 from mesh.gateway.site import Site
 from mesh.gateway.tokens import Tokens
 from mesh.gateway.webhooks.service import Sending, Webhooks
@@ -47,6 +48,7 @@ async def serve(
     Raises:
         BadSettings: a secret or the certificate cannot be used. Unavailable: no server, or the address is taken.
     """
+    make_room(settings.limits.connections)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

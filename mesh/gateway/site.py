@@ -1,12 +1,8 @@
-"""`Site`: the listening socket, with a bound on how many connections there are and how long each may keep us waiting."""
+"""`Site`: what listens, with a bound on how many connections there are and how long each may keep us waiting."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
-import sys
-from asyncio.trsock import TransportSocket
 from types import TracebackType
 
 from aiohttp import web
@@ -14,12 +10,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from mesh.gateway.address import Address
 from mesh.gateway.app import build
+from mesh.gateway.door import Door
 from mesh.gateway.gateway import Gateway
 from mesh.protocols.errors import Unavailable
-
-_HANDSHAKE = 10.0
-_BACKLOG = 256
-_FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Site:
@@ -42,7 +35,7 @@ class Site:
             auto_decompress=False,
             shutdown_timeout=self._limits.grace,
         )
-        self._server: asyncio.Server | None = None
+        self._door: Door | None = None
 
     @property
     def url(self) -> str:
@@ -53,8 +46,8 @@ class Site:
     @property
     def port(self) -> int:
         """The port it listens on."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        assert self._door is not None
+        return self._door.port
 
     @property
     def routes(self) -> list[web.AbstractRoute]:
@@ -64,59 +57,32 @@ class Site:
     @property
     def connections(self) -> int:
         """How many connections there are now."""
-        server = self._runner.server
-        return len(server.connections) if server is not None else 0
+        return self._door.connections if self._door is not None else 0
 
     async def __aenter__(self) -> Site:
         tls = self._address.tls()
         await self._runner.setup()
+        server = self._runner.server
+        assert server is not None
+        self._door = Door(server, tls, self._limits)
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._protocol,
-                self._address.host,
-                self._address.port,
-                ssl=tls,
-                ssl_handshake_timeout=_HANDSHAKE if tls else None,
-                backlog=_BACKLOG,
-            )
+            await self._door.open(self._address.host, self._address.port)
         except OSError as error:
+            await self._door.close()
             await self._runner.cleanup()
             raise Unavailable(
                 f"the gateway cannot listen on {self._address.host}:{self._address.port}: {error.strerror or error}"
             ) from None
-        for each in self._server.sockets:
-            self._bound_writing(each)
         return self
-
-    def _bound_writing(self, listening: socket.socket | TransportSocket) -> None:
-        """A connection whose other end takes nothing for so long is ended by the kernel, where it can: else whoever asks and
-        never reads holds it for ever. Those that are accepted inherit it."""
-        if sys.platform == "linux":
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._limits.write * 1000))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nobody new comes in; those who wait for a job are told to come back; the rest is finished."""
         self.gateway.stopping.set()
-        if self._server is not None:
-            self._server.close()
+        if self._door is not None:
+            await self._door.close()
         await self._runner.cleanup()
-
-    def _protocol(self) -> asyncio.BaseProtocol:
-        server = self._runner.server
-        if server is None or self.connections >= self._limits.connections:
-            return _Full()
-        return server()
-
-
-class _Full(asyncio.Protocol):
-    """What a connection gets that is one too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.write(_FULL)
-        transport.close()
 
 
 def _logger() -> logging.Logger:

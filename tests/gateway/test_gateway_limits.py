@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from mesh.gateway.address import Address, read_address
 from mesh.gateway.limits import Limits
@@ -168,16 +169,59 @@ def test_a_certificate_that_cannot_be_used_is_refused_at_the_start(tmp_path: Pat
         Address(host="::1", port=0, certificate=tmp_path / "c", key=tmp_path / "c").tls()
 
 
-@pytest.mark.server
-async def test_with_a_certificate_it_speaks_tls(url: str, tmp_path: Path) -> None:
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def secured(tmp_path_factory: pytest.TempPathFactory) -> Address:
+    """An address with a certificate."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
     command = [
         *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
         *("-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
     ]  # fmt: skip
     await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, timeout=50)
-    address = Address(host="127.0.0.1", port=0, certificate=certificate, key=key)
-    async with gateway_on(url, address=address) as gate:
-        trusting = ssl.create_default_context(cafile=str(certificate))
+    return Address(host="127.0.0.1", port=0, certificate=certificate, key=key)
+
+
+@pytest.mark.server
+async def test_with_a_certificate_it_speaks_tls(url: str, secured: Address) -> None:
+    async with gateway_on(url, address=secured) as gate:
+        trusting = ssl.create_default_context(cafile=secured.certificate)
         assert gate.site.url.startswith("https://")
         assert (await gate.ask("GET", "/readyz", ssl=trusting))[0] == 200
+
+
+@pytest.mark.server
+async def test_who_does_not_begin_the_handshake_counts_as_a_connection(url: str, secured: Address) -> None:
+    async with gateway_on(url, address=secured, limits=Limits(connections=2)) as gate:
+        held = [await connect(gate) for _ in range(2)]
+        await until(lambda: gate.site.connections == 2)
+        reader, writer = await connect(gate)
+        async with asyncio.timeout(30):
+            assert await reader.read() == b""
+        for _, each in (*held, (reader, writer)):
+            each.close()
+        await until(lambda: gate.site.connections == 0)
+        trusting = ssl.create_default_context(cafile=secured.certificate)
+        assert (await gate.ask("GET", "/readyz", ssl=trusting))[0] == 200
+
+
+@pytest.mark.server
+async def test_a_gateway_that_stops_waits_for_no_handshake(url: str, secured: Address) -> None:
+    async with gateway_on(url, address=secured) as gate:
+        reader, writer = await connect(gate)
+        await until(lambda: gate.site.connections == 1)
+    assert gate.site.connections == 0
+    async with asyncio.timeout(30):
+        assert await reader.read() == b""
+    writer.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+@pytest.mark.parametrize(("hard", "soft", "says"), [(4096, 2048, ""), (512, 512, "only 512 files may be open, 2048")])
+def test_a_gateway_may_have_as_many_files_open_as_it_lets_connections_in(hard: int, soft: int, says: str) -> None:
+    program = (
+        "import resource as r; from mesh.gateway.open_files import make_room; "
+        f"r.setrlimit(r.RLIMIT_NOFILE, (256, {hard})); make_room(1024); print(r.getrlimit(r.RLIMIT_NOFILE)[0])"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=50)
+    assert (int(ended.stdout), says in ended.stderr) == (soft, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -145,6 +146,17 @@ async def test_sigterm_ends_it_in_good_order_and_the_log_has_no_secret(cli: Cli,
     assert b"Traceback" not in err
     assert token.encode() not in err
     door("term").set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody can ask another process")
+async def test_its_soft_limit_of_open_files_is_no_bound(cli: Cli) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    try:
+        process, _ = await cli.serve()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE)[0] > 512
 
 
 async def test_secrets_stay_in_files_and_a_bound_token_is_printed_once(cli: Cli) -> None:
