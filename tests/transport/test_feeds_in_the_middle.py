@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from mesh.protocols.ports import StreamSpec
+from mesh.protocols.ports import BucketSpec, KeyValue, StreamSpec
 from mesh.settings.target import ServerTarget
 from mesh.transport.connection import Connection, connect
 from mesh.transport.headers import ROLLUP
 from mesh.transport.nats import feed
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.collect import Newest, collected
+from mesh.transport.nats.watch import NatsWatch, open_watch
+from tests.contract.places import eventually
 from tests.servers import RealServer
 
 pytestmark = pytest.mark.server
@@ -90,3 +92,44 @@ async def test_a_list_of_which_all_that_is_left_was_written_anew_is_whole(connec
         **dict.fromkeys("abc", LARGE),
         **dict.fromkeys("def", b"anew"),
     }
+
+
+class _WatchInterrupted(_Meanwhile, NatsWatch):
+    """Interrupted when its feed begins again."""
+
+    def __init__(self, work: Callable[[], Awaitable[object]], bus: NatsBus, told: list[KeyValue]) -> None:
+        NatsWatch.__init__(self, bus, "B", told.append, ">", work)
+        _Meanwhile.__init__(self, work)
+
+    def begin_again(self) -> None:
+        self._feed.reset()
+
+    def flow(self, answer: Callable[[], None]) -> None:
+        if self._current.done():
+            super().flow(answer)
+        else:
+            answer()
+
+
+async def test_a_watch_that_begins_again_tells_no_key_gone_that_is_written_anew_meanwhile(
+    connection: Connection,
+) -> None:
+    """Those that have come already come again before those whose turn it was not yet."""
+    assert isinstance(connection.bus, NatsBus)
+    bucket = await connection.store.bucket(BucketSpec(name="B"))
+    for key in "abcdef":
+        await bucket.put(key, LARGE)
+
+    async def write_anew() -> None:
+        for key in "abcdef":
+            await bucket.put(key, b"anew")
+
+    told: list[KeyValue] = []
+    watch = _WatchInterrupted(write_anew, connection.bus, told)
+    await open_watch(watch)
+    await asyncio.wait_for(watch.current, 30)
+    told.clear()
+    watch.begin_again()
+    await eventually(lambda: len(told) >= 6)
+    assert [(entry.key, entry.value) for entry in told] == [(key, b"anew") for key in "abcdef"]
+    await watch.close()

@@ -34,7 +34,6 @@ class NatsWatch:
         self._created = ""
         self._made_anew = False
         self._seen: set[str] | None = None
-        self._to_come = 0
         self._current: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._feed = Feed(bus, bucket_stream(bucket), (f"$KV.{bucket}.{keys}",), self, missing=recreate)
         bus.on_close(self._fail)
@@ -68,18 +67,18 @@ class NatsWatch:
         """A snapshot begins. In a bucket that was made anew the old revisions mean nothing."""
         created = (await info(self._bus, bucket_stream(self._bucket))).created
         self._made_anew, self._created = self._made_anew or created != self._created, created
-        self._seen, self._to_come = set(), pending
+        self._seen = set()
         if not pending:
             self._finish_snapshot()
 
     def receive(self, stored: Stored, pending: int) -> None:
-        """A key's newest value or marker."""
+        """A key's newest value or marker. Only the server knows whether more come: one that is written anew before its turn comes
+        later than those that were there at the start, one written anew after it comes twice."""
         entry = key_value(stored, self._prefix)
         if self._seen is not None:
             self._seen.add(entry.key)
-            self._to_come -= 1
         self._tell(entry)
-        if pending == 0 or self._to_come <= 0:
+        if pending == 0:
             self._finish_snapshot()
 
     def idle(self) -> None:
