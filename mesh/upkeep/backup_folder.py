@@ -1,4 +1,5 @@
-"""`BackupFolder`: a backup on disk, one file a stream and `backup.json`, which says what they are.
+"""`BackupFolder`: a backup on disk, one file a stream and `backup.json`, which says what they are. Beside a stream of which
+something was rewritten while it was copied, a file with a line of JSON for each of those.
 
 `backup.json` is written last: a folder without it is no backup, whatever else is in it.
 """
@@ -7,18 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from mesh.protocols.errors import BadPayload
 from mesh.protocols.snapshots import Kind, Shape
 from mesh.upkeep.durable import synced
+from mesh.upkeep.rewritten import Rewritten
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""Format 1 has no `later`."""
 SUMMARY = "backup.json"
 PIECE = 128 * 1024
 
@@ -27,6 +31,15 @@ class BadBackup(BadPayload):
     """The folder is no backup, or a damaged one, or not one for this. The message says which file, and what to do."""
 
     code = "bad-backup"
+
+
+class Later(msgspec.Struct, frozen=True, kw_only=True):
+    """What came after the copy of a stream in place of something in it."""
+
+    file: str
+    sha256: str
+    size: int
+    messages: int
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +53,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     reached: int
     consumers: bool
     shape: Shape
+    later: Later | None = None
 
     @property
     def name(self) -> str:
@@ -89,6 +103,23 @@ class BackupFolder:
         """A new file for one stream."""
         return FileWriter(self.path / f"{stream}.snapshot")
 
+    def keep(self, stream: str, later: Sequence[Rewritten]) -> Later | None:
+        """Write down what came after the copy of the stream, if something did."""
+        if not later:
+            return None
+        writer = FileWriter(self.path / f"{stream}.later")
+        for each in later:
+            writer.write(msgspec.json.encode(each) + b"\n")
+        digest = writer.close()
+        return Later(file=writer.path.name, sha256=digest, size=writer.size, messages=len(later))
+
+    def later(self, saved: Saved) -> Iterator[Rewritten]:
+        """What came after the copy of the stream, in order."""
+        if saved.later is not None:
+            with self._reading(saved.later) as file:
+                for line in file:
+                    yield msgspec.json.decode(line, type=Rewritten)
+
     def conclude(self, summary: Summary) -> None:
         """From now on it is a backup."""
         whole = FileWriter(self.path / f"{SUMMARY}.new")
@@ -106,8 +137,8 @@ class BackupFolder:
         path = self.path / SUMMARY
         try:
             found: Any = msgspec.json.decode(path.read_bytes())
-            if found["format"] != FORMAT:
-                raise BadBackup(f"{path} has format {found['format']}, this release reads format {FORMAT}")
+            if found["format"] not in READABLE:
+                raise BadBackup(f"{path} has format {found['format']}, this release reads formats up to {FORMAT}")
             return msgspec.convert(found, Summary)
         except FileNotFoundError:
             raise BadBackup(f"{self.path} is no backup: it has no {SUMMARY}, which `mesh backup` writes last") from None
@@ -120,7 +151,9 @@ class BackupFolder:
         Raises:
             BadBackup: one is missing, or not as it was written.
         """
-        for each in summary.streams:
+        files: list[Saved | Later] = [*summary.streams]
+        files += [each.later for each in summary.streams if each.later is not None]
+        for each in files:
             digest, size = hashlib.sha256(), 0
             for piece in self.pieces(each):
                 digest.update(piece)
@@ -131,12 +164,17 @@ class BackupFolder:
                     "nothing was changed; use another backup"
                 )
 
-    def pieces(self, saved: Saved) -> Iterator[bytes]:
-        """The bytes of one stream's copy."""
+    def pieces(self, saved: Saved | Later) -> Iterator[bytes]:
+        """The bytes of one file, such as a stream's copy."""
+        with self._reading(saved) as file:
+            while piece := file.read(PIECE):
+                yield piece
+
+    @contextmanager
+    def _reading(self, saved: Saved | Later) -> Iterator[BinaryIO]:
         try:
             with (self.path / Path(saved.file).name).open("rb") as file:
-                while piece := file.read(PIECE):
-                    yield piece
+                yield file
         except OSError as error:
             raise BadBackup(f"{self.path / saved.file} cannot be read: {error.strerror}") from error
 
@@ -165,6 +203,11 @@ class FileWriter:
             os.fsync(self._file.fileno())
             self._file.close()
         return self._digest.hexdigest()
+
+    def discard(self) -> None:
+        """Remove it once it is closed: it is to be written anew."""
+        with self._complaining():
+            self.path.unlink()
 
     @contextmanager
     def _complaining(self) -> Iterator[None]:

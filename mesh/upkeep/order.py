@@ -12,6 +12,8 @@ least once, and twice is harmless, because every reader tells what it has seen a
 4. **buckets** on disk: an effect that was done is known to be done, whether or not its step has ended in the journal.
 5. **objects**: they are put before the entry that names them.
 
+What is replaced while its stream is copied may be in no copy: `rewritten.py` has it saved beside.
+
 A journal may name a message of a feed that came after the feed's copy. `Saved.reached` is where the feed stood once the
 journals were copied; a restore takes its sequences up to there, so that none is ever given twice.
 

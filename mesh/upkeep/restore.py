@@ -21,6 +21,7 @@ from mesh.protocols.subjects import Subjects
 from mesh.upkeep.backup_folder import BackupFolder, BadBackup, Saved, Summary
 from mesh.upkeep.missed_timers import wake_the_late
 from mesh.upkeep.order import MARKER, prefix
+from mesh.upkeep.rewritten import varies
 
 AT_ONCE = 200
 STREAMS_AT_ONCE = 8
@@ -143,8 +144,7 @@ class _Restore:
             shape = msgspec.structs.replace(shape, config={**shape.config, "subjects": [self._hiding_place()]})
         state = await self._put_back(saved, shape)
         _check(saved, state)
-        if saved.reached > state.last:
-            await self._skip(shape, saved.reached - state.last)
+        await self._catch_up(saved, shape, state.last)
 
     async def _put_back(self, saved: Saved, shape: Shape) -> StreamState:
         """A client or gateway that watches a bucket makes it anew, empty, once it hears that it was removed: what is in the way
@@ -158,12 +158,21 @@ class _Restore:
                 await self._snapshots.remove(saved.name)
         return await self._snapshots.put_back(shape, lambda: self._folder.pieces(saved))
 
-    async def _skip(self, shape: Shape, count: int) -> None:
-        """Use up the sequences that the stream gave while the backup was made: no journal may ever name one of them twice."""
-        subject = shape.subjects[0].replace("*", "skipped").replace(">", "skipped")
+    async def _catch_up(self, saved: Saved, shape: Shape, last: int) -> None:
+        """What came after the copy, each with the sequence that it had; and use up those that the stream gave while the backup
+        was made: no journal may ever name one of them twice."""
+        if saved.later is None and saved.reached <= last:
+            return
+        skipped = shape.subjects[0].replace("*", "skipped").replace(">", "skipped")
+        for each in self._folder.later(saved):
+            await self._skip(skipped, each.sequence - 1 - last)
+            last = (await self._store.append(each.subject, each.data, headers=each.headers)).sequence
+        await self._skip(skipped, saved.reached - last)
+        await self._store.purge(saved.name, skipped)
+
+    async def _skip(self, subject: str, count: int) -> None:
         for start in range(0, count, AT_ONCE):
             await asyncio.gather(*(self._store.append(subject, b"") for _ in range(start, min(start + AT_ONCE, count))))
-        await self._store.purge(str(shape.config["name"]), subject)
 
     def _shape(self, saved: Saved) -> Shape:
         if self._replicas is None:
@@ -199,13 +208,12 @@ class _Restore:
 
 
 def _check(saved: Saved, state: StreamState) -> None:
-    """What came back is what was taken. A stream that keeps messages for a time only may have dropped some by now, so may a
-    bucket whose keys lapse, and timers that are overdue come due at once."""
-    config = saved.shape.config
-    lapses = saved.kind == "bucket" and config.get("allow_msg_ttl")
-    changes = config.get("max_age") or config.get("allow_msg_schedules") or lapses
-    if state.last < saved.last or (not changes and state.messages != saved.messages):
+    """What came back is what was taken. A stream that messages leave by themselves may have dropped some by now; what was
+    replaced while it was copied may be missing, until `_catch_up`."""
+    missing, replaced = saved.messages - state.messages, saved.later.messages if saved.later else 0
+    changes = varies(saved.kind, saved.shape.config)
+    if state.last < saved.last or (not changes and not 0 <= missing <= replaced):
         raise Unavailable(
             f"{saved.name} came back with {state.messages} messages up to {state.last}, {saved.messages} up to {saved.last} "
-            "were saved: run `mesh restore --replace` again"
+            "were saved: run `mesh restore --replace` again; if it says the same, use another backup"
         )
