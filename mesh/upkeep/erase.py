@@ -1,6 +1,6 @@
 """`Erasing`: everything of one tenant is removed: what it handed in, its jobs, letters, events, archives, and what only it named.
 
-    refuse      while a process runs one of its jobs (or they are told to end, and waited for)
+    refuse      while a process runs one of its jobs (or all that are not over are told to end, and waited for)
     objects     those that only the tenant names: who else names them is known only while everything is there
     ingress     nothing more is taken in
     streams     journals, inboxes, timers, letters, events, hints
@@ -70,28 +70,27 @@ class Erasing:
         self._patterns = subjects.all_of(tenant)
         self._journals = Journals(store, subjects)
 
-    async def running(self) -> list[Recorded]:
-        """The last entries of the jobs that a process runs now."""
-        return [each for each in await self._heads() if each.entry.head.state == "running"]
-
     async def cancel(self, within: float) -> None:
-        """Tell every job that is not over to end, and wait until none is run any more.
+        """Tell every job that is not over to end, and wait until all are: by then what they had done is undone.
 
         Raises:
-            Refused: some still are after `within` seconds; nothing was removed.
+            Refused: some still are not after `within` seconds; nothing was removed.
         """
-        for each in await self._heads():
-            if each.entry.head.state not in TERMINAL:
-                word = msgspec.json.encode(Cancel(by="mesh tenant erase", reason="the tenant is erased"))
-                await self._store.append(self._subjects.inbox(self._tenant, each.entry.job), word)
+        for each in await self._unfinished():
+            word = msgspec.json.encode(Cancel(by="mesh tenant erase", reason="the tenant is erased"))
+            await self._store.append(self._subjects.inbox(self._tenant, each.entry.job), word)
         give_up = self._clock.monotonic() + within
-        while running := await self.running():
+        while left := await self._unfinished():
             if self._clock.monotonic() >= give_up:
                 raise Refused(
-                    f"{len(running)} jobs of {self._tenant} still run after {within:g} s, such as {running[0].entry.job}: "
-                    "nothing was removed; wait longer (--timeout), or stop their hosts"
+                    f"{len(left)} jobs of {self._tenant} are not over after {within:g} s, such as {left[0].entry.job}, which is "
+                    f"{left[0].entry.head.state}: nothing was removed; wait longer (--timeout), host their workflows, decide "
+                    "what they wait for, or leave --cancel out: then nothing is undone of what no process runs"
                 )
             await self._clock.sleep(LOOK)
+
+    async def _unfinished(self) -> list[Recorded]:
+        return [each for each in await self._heads() if each.entry.head.state not in TERMINAL]
 
     async def run(self) -> Erased:
         """Remove everything. Again: what is left.

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from mesh import Job, Undo, workflow
+from mesh.jobs.outside.handle import JobHandle
 from mesh.jobs.outside.submission import submit
 from mesh.protocols.errors import InvalidName, Refused
 from mesh.protocols.job_state import JobState
@@ -28,6 +30,7 @@ KEPT = (
     "limit.tool.tenant.calls", "share.globex",
 )  # fmt: skip
 """What is another's, everybody's, or a refusal."""
+UNDONE: list[str] = []
 
 
 @pytest.fixture
@@ -174,6 +177,40 @@ async def test_it_is_refused_while_a_job_runs_unless_jobs_are_ended_first(place:
     assert (await handle.state()).status == "cancelled"
     assert (await erasing(place).run()).jobs == 1
     assert await all_of(place, "acme") == 0
+
+
+@workflow("book")
+async def book(job: Job, what: str) -> str:
+    await job.step("booked", str, what, compensate=Undo(UNDONE.append))
+    return (await job.approval("pay", what)).by
+
+
+async def booked(place: Place, what: str, *, pause: bool = False) -> JobHandle:
+    handle = await submit(place.client, "book", what, tenant="acme")
+    await handle.watch(until=lambda state: state.status == "waiting", timeout=60)
+    if pause:
+        await handle.pause()
+        await handle.watch(until=lambda state: state.status == "paused", timeout=60)
+    return handle
+
+
+async def test_what_jobs_that_wait_or_are_paused_had_done_is_undone_before_they_are_removed(place: Place) -> None:
+    await place.host("booker", book)
+    handles = [await booked(place, "a flight"), await booked(place, "a room", pause=True)]
+    UNDONE.clear()
+    await erasing(place).cancel(30)
+    assert sorted(UNDONE) == ["a flight", "a room"]
+    assert [(await each.state()).status for each in handles] == ["compensated", "compensated"]
+    assert (await erasing(place).run()).jobs == 2
+
+
+async def test_a_job_that_nobody_can_end_keeps_everything_there(place: Place) -> None:
+    await place.host("booker", book)
+    handle = await booked(place, "a flight")
+    await place.crash("booker")
+    with pytest.raises(Refused, match=r"not over after 5 s.*nothing was removed"):
+        await erasing(place).cancel(5)
+    assert (await handle.state()).steps["booked"].ended
 
 
 async def test_an_object_that_was_put_lately_is_left_to_the_sweep(place: Place) -> None:
