@@ -96,7 +96,8 @@ def choose_server(request: UpRequest, manifest: Manifest, folder: MeshFolder) ->
     except NoServer:
         target = None
     if target is None or target.source == str(folder.server_file):
-        return target_of(start_server(folder).url, str(folder.server_file)), True
+        started = start_server(folder)
+        return target_of(started.url, str(folder.server_file), server_name=started.server_name), True
     check_reachable(target)
     return target, False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import string
 from importlib.resources import files
 from pathlib import Path
@@ -27,8 +28,8 @@ def _escaped(char: str) -> str:
 
 
 def server_name(store: Path) -> str:
-    """The name by which a server on this store is recognised."""
-    return f"mesh-embedded-{hashlib.sha256(str(store).encode()).hexdigest()[:8]}"
+    """The name by which a server on this store is recognised, by whatever path one comes to it."""
+    return f"mesh-embedded-{hashlib.sha256(os.fsencode(os.path.realpath(store))).hexdigest()[:8]}"
 
 
 def render(*, port: int, store: Path, folder: Path) -> str:

@@ -197,6 +197,7 @@ def _record(folder: MeshFolder, launched: Launched, greeting: Greeting, port: in
         started_at=clock.now(),
         server_id=greeting.server_id,
         process_started=mark.started,
+        server_name=greeting.server_name,
     )
 
 

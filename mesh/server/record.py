@@ -11,7 +11,8 @@ from mesh.server.process_mark import ProcessMark
 
 
 class ServerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A running embedded server. `started_at` is in Unix seconds; `process_started` tells its pid from a later one."""
+    """A running embedded server. `started_at` is in Unix seconds; `process_started` tells its pid from a later one, `server_name` what
+    listens on its port from somebody else's."""
 
     url: str
     pid: int
@@ -21,6 +22,7 @@ class ServerRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     server_id: str
     process_started: str
+    server_name: str = ""
 
     @property
     def mark(self) -> ProcessMark:

@@ -85,7 +85,7 @@ def _recorded(folder: MeshFolder) -> ServerTarget:
         url = record["url"]
     except (OSError, msgspec.MsgspecError, KeyError) as error:
         raise BadSettings(f"{where} cannot be read ({error}); run `mesh server start` to write it anew") from error
-    return target_of(str(url), where)
+    return target_of(str(url), where, server_name=str(record.get("server_name", "")))
 
 
 def _nothing_found(env: Mapping[str, str]) -> str:

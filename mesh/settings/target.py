@@ -19,7 +19,8 @@ class ServerTarget(msgspec.Struct, frozen=True, kw_only=True):
     """Which server, and as whom. `source` says for people where the setting came from.
 
     `url` may name several servers of one cluster, joined by commas: `urls` splits them. `creds`, `nkey_seed` and the `tls_…`
-    are paths of files; passwords and tokens that stood in the URL have been moved to their own fields.
+    are paths of files; passwords and tokens that stood in the URL have been moved to their own fields. `server_name`: the server must
+    show it, or it is somebody else's that has taken the port; empty where any will do.
     """
 
     url: str
@@ -33,6 +34,7 @@ class ServerTarget(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: str | None = None
     tls_first: bool = False
     inbox_prefix: str | None = None
+    server_name: str = ""
     source: str = ""
 
     def __repr__(self) -> str:

@@ -21,6 +21,7 @@ import msgspec
 import psutil
 import pytest
 
+from mesh.protocols.errors import Unavailable
 from mesh.server import configuration, embedded
 from mesh.server.binary import MINIMUM, OVERRIDE, ServerUnusable, find_binary, parse_version, too_old
 from mesh.server.embedded import revive_server, server_status, start_server, stop_server
@@ -32,6 +33,7 @@ from mesh.server.waiting import wait_until
 from mesh.settings.finding import find_server
 from mesh.settings.folder import MeshFolder
 from mesh.settings.target import DEFAULT_PORT
+from mesh.transport.connection import connect
 from tests.servers import free_port
 
 pytestmark = pytest.mark.server
@@ -250,6 +252,29 @@ def test_a_server_that_died_comes_back_on_its_own_port_or_not_at_all(folder: Mes
     assert second is not None
     assert (second.port, second.pid) == (first.port, server_status(folder).pid)  # type: ignore[union-attr]
     assert revive_server(folder) is None
+
+
+async def test_who_was_connected_to_it_waits_for_it_and_goes_to_no_other_that_has_its_port(folder: MeshFolder) -> None:
+    first = start_server(folder)
+    os.kill(first.pid, signal.SIGKILL)
+    assert first.mark.wait(30)
+    target = find_server(environ={}, start=folder.path.parent)
+    other = MeshFolder.of(folder.path / "other").create()
+    start_server(other, port=first.port)
+    try:
+        with pytest.raises(Unavailable, match="somebody else's server listens there"):
+            await connect(target)
+    finally:
+        stop_server(other)
+    revive_server(folder)
+    await (await connect(target)).close()
+
+
+def test_a_store_has_one_name_by_whatever_path_one_comes_to_it(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert configuration.server_name(tmp_path / "link" / "store") == configuration.server_name(tmp_path / "store")
+    assert configuration.server_name(tmp_path / "link") != configuration.server_name(tmp_path / "store")
 
 
 def test_another_port_is_refused_while_the_server_runs(folder: MeshFolder) -> None:

@@ -35,6 +35,25 @@ async def test_a_server_that_never_greets_is_given_up_in_time() -> None:
             await connect(ServerTarget(url=server.url), timeout=0.5)
 
 
+async def test_who_knows_its_server_by_name_logs_in_to_no_other_that_has_its_port() -> None:
+    async with fake_server() as server:
+        server.news = {"server_name": "ours"}
+        target = ServerTarget(url=server.url, server_name="ours")
+        connection = await connect(target, timeout=30)
+        server.news = {"server_name": "theirs"}
+        server.heard.clear()
+        before = server.connections
+        server.hang_up()
+        await eventually(lambda: server.connections > before + 1)
+        assert not connection.bus.connected
+        with pytest.raises(Unavailable, match="somebody else's server listens there, theirs, and not ours"):
+            await connect(target, timeout=30)
+        assert not any(line.startswith(b"CONNECT") for line in server.heard)
+        server.news = {"server_name": "ours"}
+        await eventually(lambda: connection.bus.connected)
+        await connection.close()
+
+
 async def test_refused_credentials_are_said_to_be_refused(tmp_path: Path, dial: Dial) -> None:
     with RealServer(tmp_path, anonymous=False) as server:
         with pytest.raises(Unavailable, match="refused the credentials"):

@@ -13,6 +13,7 @@ What nats-py does that we must not have, and where it is dealt with:
     two attempts to reconnect may run at once          `_connect_to_server` ends the one that was replaced
     who is named over a WebSocket counts as plain      `_process_info` corrects that
     a login that is cut at once leaves its tasks       `_process_connect_init` ends them
+    any server will do for a reconnect                 `_process_info` wants the one that the target names
     news before the first PONG confuse the login       `SocketTransport.readline` keeps them for the parser
 
 Private names of nats-py are used here and only here; `guard` looks whether they are as they were.
@@ -60,6 +61,8 @@ class StreamingClient(Client):
         self._outbox = outbox
         self._life = life
         self._broken = True
+        self.server_name = ""
+        """The name that a server must show before we log in; empty where any will do."""
 
     @property
     def identity(self) -> tuple[str, int]:
@@ -103,6 +106,9 @@ class StreamingClient(Client):
         await super()._connect_to_server(s)
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        shown = info.get("server_name", "")
+        if initial_connection and self.server_name not in ("", shown):
+            raise ConnectionRefusedError(f"somebody else's server listens there, {shown}, and not {self.server_name}")
         await super()._process_info(info, initial_connection)
         spoken = self._current_server.uri.scheme if self._current_server else ""
         if spoken in ("ws", "wss"):

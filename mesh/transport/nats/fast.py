@@ -57,6 +57,7 @@ class FastWire:
 
     async def dial(self, target: ServerTarget, name: str, source: random.Random, timeout: float) -> None:
         """Make the first connection."""
+        self._client.server_name = target.server_name
         await dial(self._client, target, name, source, timeout, Callbacks(reconnected=self._back))
 
     def listen(self, subject: str, queue: str, receiver: Receiver) -> int:
