@@ -1,16 +1,27 @@
-"""Waking, after a restore, the jobs that wait for a time and have no timer: theirs came due while the backup was made."""
+"""Waking, after a restore, the jobs that wait for a time and lack its timer: it came due while the backup was made."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Collection
+
 from mesh.jobs.journals.journals import Journals
 from mesh.jobs.journals.streams import TIMERS
-from mesh.protocols.errors import Conflict
+from mesh.jobs.waiting.waits import times_of
+from mesh.protocols.errors import Conflict, JournalCorrupt
 from mesh.protocols.job_events import Entry, Woken, encode_entry
 from mesh.protocols.job_head import advance
-from mesh.protocols.job_state import JobState, Recorded
+from mesh.protocols.job_state import Recorded
 from mesh.protocols.ports import Ids, Store
 from mesh.protocols.subjects import Subjects
 from mesh.upkeep.order import has_jobs
+
+logger = logging.getLogger("mesh.upkeep")
+
+AT_ONCE = 32
+"""Jobs that are looked at at once."""
 
 
 async def wake_the_late(store: Store, subjects: Subjects, ids: Ids) -> list[str]:
@@ -19,26 +30,34 @@ async def wake_the_late(store: Store, subjects: Subjects, ids: Ids) -> list[str]
         return []
     journals = Journals(store, subjects)
     timed = await _timed(store, subjects)
-    late = [
-        each for each in await journals.heads() if each.entry.head.state == "waiting" and each.entry.job not in timed
-    ]
-    return [each.entry.job for each in late if await _wake(journals, ids, each)]
+    waiting = [each for each in await journals.heads() if each.entry.head.state == "waiting"]
+    woken: list[str] = []
+    for start in range(0, len(waiting), AT_ONCE):
+        some = waiting[start : start + AT_ONCE]
+        done = await asyncio.gather(*(_wake(journals, ids, each, timed[each.entry.job]) for each in some))
+        woken += [each.entry.job for each, was_woken in zip(some, done, strict=True) if was_woken]
+    return woken
 
 
-async def _timed(store: Store, subjects: Subjects) -> set[str]:
-    """The jobs that have a timer, set or due."""
-    stream = subjects.stream(TIMERS)
-    if not await store.streams(stream):
-        return set()
-    return {subjects.parse_timer(each).job for each in await store.counts(stream, subjects.timer_all())}
+async def _timed(store: Store, subjects: Subjects) -> dict[str, set[str]]:
+    """The tokens of the timers that each job has, set or due: it may have one and lack another."""
+    stream, tokens = subjects.stream(TIMERS), defaultdict[str, set[str]](set)
+    if await store.streams(stream):
+        for each in map(subjects.parse_timer, await store.counts(stream, subjects.timer_all())):
+            tokens[each.job].add(each.token)
+    return tokens
 
 
-async def _wake(journals: Journals, ids: Ids, last: Recorded) -> bool:
-    """Whether it was woken: not when it waits for no time, and not when somebody else has written to it."""
-    state = await journals.state(last.entry.tenant, last.entry.job)
-    if state.status != "waiting" or not _has_an_end(state):
+async def _wake(journals: Journals, ids: Ids, last: Recorded, timed: Collection[str]) -> bool:
+    """Whether it was woken: not when it lacks no timer, when it cannot be read, and when somebody else has written to it."""
+    try:
+        state = await journals.state(last.entry.tenant, last.entry.job)
+    except JournalCorrupt as error:
+        logger.warning("job %s is restored as it was, and cannot be read: %s", last.entry.job, error)
         return False
-    event = Woken(reason="the mesh was restored from a backup, and the job had no timer")
+    if state.status != "waiting" or times_of(state).keys() <= set(timed):
+        return False
+    event = Woken(reason="the mesh was restored from a backup, and the job lacked a timer")
     entry = Entry(
         id=ids.uuid(),
         job=state.job,
@@ -54,8 +73,3 @@ async def _wake(journals: Journals, ids: Ids, last: Recorded) -> bool:
     except Conflict:
         return False
     return True
-
-
-def _has_an_end(state: JobState) -> bool:
-    limited = state.submitted is not None and state.submitted.deadline is not None
-    return limited or any(each.opened.until is not None for each in state.open_waits)

@@ -20,7 +20,15 @@ from mesh.jobs.waiting.inbox import deadline_of, ready
 from mesh.jobs.waiting.timers import DEADLINE, Timers, token_of
 from mesh.protocols.errors import Cancelled, LeaseLost, MeshError
 from mesh.protocols.job_events import WaitOpened, WaitResolved
+from mesh.protocols.job_state import JobState
 from mesh.protocols.job_wait_state import WaitState
+
+
+def times_of(state: JobState) -> dict[str, float]:
+    """The timers of a job that nobody drives: the token of each, and when it comes due, Unix seconds."""
+    times = {token_of(each.opened.key): each.opened.until for each in state.open_waits}
+    times[DEADLINE] = deadline_of(state)
+    return {token: at for token, at in times.items() if at is not None}
 
 
 class Waits:
@@ -93,11 +101,8 @@ class Waits:
             Transient: the store is out of reach.
         """
         state, tenant = self._journal.state, self._journal.tenant
-        times = {token_of(each.opened.key): each.opened.until for each in state.open_waits}
-        times[DEADLINE] = deadline_of(state)
-        await asyncio.gather(
-            *(self._timers.set(tenant, state.job, token, at) for token, at in times.items() if at is not None)
-        )
+        times = times_of(state)
+        await asyncio.gather(*(self._timers.set(tenant, state.job, token, at) for token, at in times.items()))
 
     @property
     def answered(self) -> bool:
