@@ -280,6 +280,9 @@ class Objects(Protocol):
             Conflict: somebody has; it stays.
         """
 
+    async def tidy(self, before: float) -> int:
+        """Remove what is left of puts that never ended, and of which nothing was stored since that time; how many those were."""
+
 
 class Store(Protocol):
     """Streams, buckets and objects."""

@@ -4,11 +4,13 @@ Named is what stands, as a digest, in any message of any stream of the mesh that
 letters, events), in the state of agents or any other bucket on disk, in the index of an archive, or in an object that is named
 itself. An object is put before whatever names it; so the list of objects is made first, what names them is read afterwards, and
 one that was put less than `grace` ago stays whatever names it. Archives are read last: a job that leaves its journal meanwhile
-is found here or there. Removing compares: an object that is put again meanwhile stays.
+is found here or there. Removing compares: an object that is put again meanwhile stays. What is left of puts that never ended
+goes, too.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
 
 from mesh.jobs.journals.journals import Journals
@@ -22,6 +24,8 @@ from mesh.upkeep.archive_folder import ArchiveFolder
 from mesh.upkeep.naming import named_in
 from mesh.upkeep.order import has_jobs, prefix
 
+log = logging.getLogger("mesh.upkeep")
+
 
 async def sweep_objects(
     store: Store, subjects: Subjects, clock: Clock, folder: ArchiveFolder, *, grace: float, dry: bool = False
@@ -33,16 +37,28 @@ async def sweep_objects(
         Refused: a tombstone names an archive that is not in `folder`: its objects would be lost. Nothing was removed.
     """
     objects = await Values(store, subjects, clock).objects()
+    old = clock.now() - grace
+    gone = await _nameless(store, subjects, objects, folder, old)
+    if dry:
+        return gone
+    if left := await objects.tidy(old):
+        log.info("removed what was left of %d puts that never ended", left)
+    return await _remove(objects, gone)
+
+
+async def _nameless(
+    store: Store, subjects: Subjects, objects: Objects, folder: ArchiveFolder, before: float
+) -> list[StoredObject]:
+    """Those that were put before that time."""
     there = {each.digest: each for each in await objects.all()}
-    old = {digest for digest, each in there.items() if clock.now() - each.time >= grace}
+    old = {digest for digest, each in there.items() if each.time <= before}
     if not old:
         return []
     named = await named_by_streams(store, subjects)
     named |= await named_by_buckets(store, subjects)
     named |= await _named_by_archives(store, subjects, folder)
     named = await with_what_they_name(objects, named & set(there), there)
-    gone = [each for digest, each in there.items() if digest in old and digest not in named]
-    return gone if dry else await _remove(objects, gone)
+    return [each for digest, each in there.items() if digest in old and digest not in named]
 
 
 async def _remove(objects: Objects, gone: list[StoredObject]) -> list[StoredObject]:

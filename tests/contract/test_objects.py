@@ -67,3 +67,10 @@ async def test_an_object_that_was_put_again_is_not_removed_by_who_saw_the_old_on
     with pytest.raises(Conflict):
         await objects.delete(old)
     assert await objects.get(digest) == b"again"
+
+
+async def test_tidying_takes_nothing_that_is_whole(here: Connection, space: str) -> None:
+    objects = await here.store.objects(space)
+    digests = [await objects.put(data) for data in (b"", b"small", b"t" * 300_000)]
+    assert await objects.tidy(4e9) == 0
+    assert [len(await objects.get(digest)) for digest in digests] == [0, 5, 300_000]

@@ -13,6 +13,7 @@ from mesh import Job, workflow
 from mesh.protocols.errors import Refused
 from mesh.protocols.ports import BucketSpec, Clock, Ids, Store, StoredObject
 from mesh.protocols.subjects import Subjects
+from mesh.transport.memory.objects import MemoryObjects
 from mesh.upkeep import sweep as sweeping
 from mesh.upkeep.policy import DAY
 from mesh.upkeep.sweep import named_by_streams, sweep_objects
@@ -53,6 +54,23 @@ async def test_what_nothing_names_goes_after_the_grace_period(place: Place) -> N
     assert [each.digest for each in await sweep(place)] == [digest]
     assert await place.digests() == set()
     assert await sweep(place) == []
+
+
+async def test_what_puts_have_left_that_never_ended_goes_after_the_same_time(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tidied: list[float] = []
+
+    async def tidy(_: MemoryObjects, before: float) -> int:
+        tidied.append(before)
+        return 1
+
+    monkeypatch.setattr(MemoryObjects, "tidy", tidy)
+    assert await sweep(place, dry=True) == []
+    assert tidied == []
+    now = place.clock.now()
+    assert await sweep(place) == []
+    assert tidied == [pytest.approx(now - DAY, abs=60)]
 
 
 async def test_an_old_object_that_was_put_again_a_moment_ago_stays(place: Place) -> None:

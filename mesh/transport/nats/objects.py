@@ -3,7 +3,8 @@
 Chunks come first, under a name of their own; the entry that names them last, and only where there is none. So an object is
 either whole or not there, and two who store the same content at once store it once. An entry is replaced, by
 compare-and-set, when its object is put again after a while, so that nobody removes as old what was just put; and when the
-object is removed, before its chunks are.
+object is removed, before its chunks are. The chunks of a put that fails are removed as well as can be; what is left of one
+that was killed, or whose entry may yet come, is nobody's until `tidy`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import hashlib
 
 import msgspec
 
-from mesh.protocols.errors import Conflict, NoResponders
+from mesh.protocols.errors import Conflict, MeshError, NoResponders, TimedOut
 from mesh.protocols.ports import FRESH, Stored, StoredObject
 from mesh.transport.headers import ROLLUP
 from mesh.transport.nats import leader
+from mesh.transport.nats.api import PREFIX
 from mesh.transport.nats.append import append, append_block
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.direct import get_last
+from mesh.transport.nats.inventory import counts
 from mesh.transport.nats.reading import newest_of_each, read_from
 from mesh.transport.nats.streams import ensure, object_store_config, object_stream, purge
 
@@ -72,8 +75,12 @@ class NatsObjects:
             return self._bus.clock.now() - there.time < FRESH or await self._write(digest, entry, there.sequence)
         nuid = self._bus.ids.uuid().replace("-", "")
         chunks = [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
-        for chunk in chunks:
-            await append(self._bus, self._chunk_subject(nuid), chunk)
+        try:
+            for chunk in chunks:
+                await append(self._bus, self._chunk_subject(nuid), chunk)
+        except BaseException:
+            self._abandon(nuid)
+            raise
         entry = _Entry(
             name=digest,
             bucket=self._name,
@@ -83,10 +90,16 @@ class NatsObjects:
             digest="SHA-256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode(),
             mtime="0001-01-01T00:00:00Z",
         )
-        if await self._write(digest, entry, 0 if there is None else there.sequence):
-            return True
-        await self._purge(nuid)
-        return False
+        try:
+            written = await self._write(digest, entry, 0 if there is None else there.sequence)
+        except TimedOut:
+            raise  # the entry may be on its way in, even if it cannot be read yet
+        except MeshError:
+            self._abandon(nuid)
+            raise
+        if not written:
+            await self._purge(nuid)
+        return written
 
     async def get(self, digest: str) -> bytes:
         """The bytes, verified against the digest. A replica that answers may lag behind: only its leader knows what is not there.
@@ -140,6 +153,24 @@ class NatsObjects:
         await self._purge(entry.nuid)
         await self._forget(found.digest, await self._last(found.digest))
 
+    async def tidy(self, before: float) -> int:
+        """Remove the chunks that no entry names and the last of which is older than that; of how many puts those were.
+
+        An entry is replaced once in a while, when its object is put again, and a list may lack one at that moment: so what
+        names them is read twice.
+        """
+        begun = await counts(self._bus, self._stream, self._chunk_subject("*"))
+        for _ in range(2):
+            for each in await newest_of_each(self._bus, self._stream, f"$O.{self._name}.M.>"):
+                begun.pop(self._chunk_subject(msgspec.json.decode(each.data, type=_Entry).nuid), None)
+        left = 0
+        for subject in begun:
+            newest = await get_last(self._bus, self._stream, subject)
+            if newest is not None and newest.time < before:
+                await purge(self._bus, self._stream, subject)
+                left += 1
+        return left
+
     async def _forget(self, digest: str, marker: Stored | None) -> None:
         """Remove the entry that says that it is gone; one that came after it stays."""
         if marker is not None and _entry_of(marker) is None:
@@ -161,6 +192,12 @@ class NatsObjects:
         except NoResponders:
             await self.create()
             return None
+
+    def _abandon(self, nuid: str) -> None:
+        """Have the chunks removed if that can be said now: whoever put them has failed, and waits for nothing more."""
+        if self._bus.connected:
+            question = msgspec.json.encode({"filter": self._chunk_subject(nuid)})
+            self._bus.answer((f"{PREFIX}STREAM.PURGE.{self._stream}".encode(),), question)
 
     async def _purge(self, nuid: str) -> None:
         await purge(self._bus, self._stream, self._chunk_subject(nuid))
