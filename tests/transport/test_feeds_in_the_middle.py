@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from mesh.protocols.ports import BucketSpec, KeyValue, StreamSpec
+from mesh.protocols.ports import BucketSpec, KeyValue, Stored, StreamSpec
 from mesh.settings.target import ServerTarget
 from mesh.transport.connection import Connection, connect
 from mesh.transport.headers import ROLLUP
 from mesh.transport.nats import feed
 from mesh.transport.nats.bus import NatsBus
-from mesh.transport.nats.collect import Newest, collected
+from mesh.transport.nats.collect import Following, Newest, collected
 from mesh.transport.nats.watch import NatsWatch, open_watch
 from tests.contract.places import eventually
 from tests.servers import RealServer
@@ -56,6 +56,38 @@ class _Interrupted(_Meanwhile, Newest):
     def __init__(self, work: Callable[[], Awaitable[object]]) -> None:
         Newest.__init__(self)
         _Meanwhile.__init__(self, work)
+
+
+class _SlowToOpen(Following):
+    """From the second time on it takes longer over the consumer that is there than a consumer may be silent."""
+
+    opens = 0
+
+    async def opened(self, pending: int) -> None:
+        self.opens += 1
+        if self.opens > 1:
+            await asyncio.sleep(3 * feed.SILENCE)
+
+    def receive(self, stored: Stored, pending: int) -> None:
+        self.keep(stored)
+
+
+async def test_a_feed_that_is_slow_to_open_again_is_opened_once(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it opens it is not silent: it would be made anew without end."""
+    monkeypatch.setattr(feed, "SILENCE", 0.6)
+    assert isinstance(connection.bus, NatsBus)
+    await connection.store.ensure_stream(StreamSpec(name="S", subjects=("s.>",)))
+    following = _SlowToOpen(0)
+    slow = feed.Feed(connection.bus, "S", ("s.>",), following)
+    await slow.open()
+    slow.reset()
+    await eventually(lambda: following.opens == 2)
+    await connection.store.append("s.a", b"1")
+    await eventually(lambda: following.found)
+    assert following.opens == 2
+    await slow.close()
 
 
 @pytest.mark.parametrize("gone", ["d", "de"])

@@ -145,13 +145,13 @@ class Feed:
         self._name = f"feed-{self._bus.ids.uuid()}"
         inbox = self._bus.inbox()
         self._delivered, self._stood = 0, None
-        self._heard = self._bus.clock.monotonic()
         early: list[Frame] = []
         self._early = early
         name = self._name
         self._subscription = self._bus.receive(inbox, lambda *frame: self._arrived(name, frame))
         answer = await call(self._bus, f"CONSUMER.CREATE.{self._stream}.{self._name}", self._request(inbox, start))
         await self._handler.opened(msgspec.json.decode(answer, type=_Created).num_pending)
+        self._heard = self._bus.clock.monotonic()
         self._early = None
         for frame in early:
             self._receive(*frame)
@@ -236,9 +236,10 @@ class Feed:
             self._bus.answer((subject.encode(),), b"")
 
     def _watch(self) -> None:
-        """Look now and then whether the consumer is still heard of."""
+        """Look now and then whether the consumer is still heard of; one that is being made, however slowly, is not silent."""
         if self._closed or self._bus.closed:
             return
-        if self._bus.connected and self._bus.clock.monotonic() - self._heard > SILENCE:
+        made = self._opening is None or self._opening.done()
+        if made and self._bus.connected and self._bus.clock.monotonic() - self._heard > SILENCE:
             self.reset()
         self._watchdog = asyncio.get_running_loop().call_later(HEARTBEAT, self._watch)
