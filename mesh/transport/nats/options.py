@@ -10,6 +10,7 @@ from typing import Any
 
 from mesh.protocols.errors import Unavailable
 from mesh.settings.target import ServerTarget
+from mesh.transport.nats.credentials import BadLogin, CredentialsFile, check_seed
 from mesh.transport.nats.library import Server
 
 log = logging.getLogger("mesh.transport")
@@ -63,12 +64,24 @@ def _credentials(target: ServerTarget) -> dict[str, Any]:
         "user": target.user,
         "password": target.password,
         "token": target.token,
-        "user_credentials": target.creds,
+        "user_credentials": CredentialsFile(target.creds) if target.creds else None,
         "nkeys_seed": target.nkey_seed,
     }
     if target.creds or target.nkey_seed:
         _need_nkeys(target)
+        _check_files(target)
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _check_files(target: ServerTarget) -> None:
+    """nats-py reads them in the middle of a login, and is not prepared for what it may find."""
+    try:
+        if target.nkey_seed:
+            check_seed(target.nkey_seed)
+        if target.creds:
+            CredentialsFile(target.creds).read()
+    except (OSError, BadLogin) as error:
+        raise Unavailable(f"cannot log in to {target.url} (from {target.source}): {error}") from error
 
 
 def _need_nkeys(target: ServerTarget) -> None:
