@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.protocols.errors import TimedOut, Unavailable
+from mesh.protocols.errors import Overloaded, TimedOut, Unavailable
 from mesh.protocols.ports import Message
 from mesh.transport.connection import Connection
 from mesh.transport.nats.options import PING_INTERVAL
@@ -94,6 +94,31 @@ async def test_over_a_websocket_everything_is_carried_and_comes_back_after_a_res
         connection = await dial(f"ws://127.0.0.1:{port}")
         await carries_everything(connection)
         await comes_back(connection, server)
+        await carries_everything(connection)
+
+
+async def test_over_a_websocket_a_server_that_takes_nothing_makes_publishers_overloaded(
+    tmp_path: Path, dial: Dial
+) -> None:
+    port = free_port()
+    with SpecialServer(tmp_path, extra=f'websocket {{ host: "127.0.0.1", port: {port}, no_tls: true }}') as server:
+        connection, there = await dial(f"ws://127.0.0.1:{port}"), await dial(server.url)
+        heard: list[int] = []
+        await there.bus.subscribe("a", lambda message: heard.append(len(message.data)))
+        await there.bus.flush()
+        server.freeze()
+        taken: list[int] = []
+
+        def publish_without_end() -> None:
+            for _ in range(200):
+                connection.bus.publish("a", bytes(1_000_000))
+                taken.append(1_000_000)
+
+        with pytest.raises(Overloaded):
+            publish_without_end()
+        server.thaw()
+        await connection.bus.flush(30)
+        await eventually(lambda: heard == taken)
         await carries_everything(connection)
 
 

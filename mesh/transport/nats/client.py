@@ -128,7 +128,9 @@ class StreamingClient(Client):
         """Stream until the connection ends. nats-py has sent the subscriptions by now: what has waited may follow."""
         transport = self._transport
         assert transport is not None
-        stream = transport if isinstance(transport, SocketTransport) else WebSocketStream(transport)
+        stream = (
+            transport if isinstance(transport, SocketTransport) else WebSocketStream(transport, self._outbox.can_write)
+        )
         self._outbox.open(stream.write)
         await self._process_op_err(await stream.stream(self._take))
 
