@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+EXPECTED_STREAM = "Nats-Expected-Stream"
 MESSAGE_ID = "Nats-Msg-Id"
 TTL = "Nats-TTL"
 ROLLUP = "Nats-Rollup"

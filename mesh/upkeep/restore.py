@@ -197,6 +197,7 @@ class _Restore:
             "retention": "limits",
             "discard": "new",
             "max_bytes": 1,
+            "allow_direct": True,
             "num_replicas": max(
                 (self._shape(each).config.get("num_replicas", 1) for each in summary.streams), default=1
             ),

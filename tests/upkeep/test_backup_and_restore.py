@@ -26,6 +26,7 @@ from mesh.transport.nats.snapshots import NatsSnapshots
 from mesh.upkeep.backup import NothingThere, back_up
 from mesh.upkeep.backup_folder import BackupFolder, BadBackup, Saved
 from mesh.upkeep.restore import put_back
+from tests.cluster import Cluster
 from tests.command_line import run_mesh
 from tests.contract.places import eventually_none
 from tests.servers import RealServer
@@ -329,3 +330,37 @@ async def test_a_client_that_makes_a_bucket_anew_when_it_is_removed_does_not_kee
         await put_back(peer.store, peer.subjects, peer.ids, BackupFolder(tmp_path / "backup"))
         found = await (await peer.store.bucket(spec)).get("a")
     assert (found is not None and found.value, len(made)) == (b"1", 2)
+
+
+async def test_what_a_cluster_keeps_is_put_back_with_its_sequences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that was just made there is led a moment later, and only then takes what came after its copy."""
+    spec, take = BucketSpec(name="mesh_default_shelf", storage="file"), NatsSnapshots.take
+    async with Cluster(tmp_path / "cluster") as cluster, Mesh.connect(cluster.url, name="test") as mesh:
+        peer = mesh.peer
+        await ensure_streams(peer.store, peer.subjects)
+        bucket = await peer.store.bucket(spec)
+        await bucket.put("a", b"1")
+
+        async def rewritten_meanwhile(
+            self: NatsSnapshots, stream: str, write: Callable[[bytes], None], *, consumers: bool
+        ) -> Shape:
+            shape = await take(self, stream, write, consumers=consumers)
+            if stream == f"KV_{spec.name}":
+                await bucket.put("a", b"2")
+            return shape
+
+        monkeypatch.setattr(NatsSnapshots, "take", rewritten_meanwhile)
+        await back_up(peer.store, peer.subjects, peer.clock, tmp_path / "backup")
+        await put_back(peer.store, peer.subjects, peer.ids, BackupFolder(tmp_path / "backup"), replace=True)
+        bucket = await peer.store.bucket(spec)
+        assert await bucket.put("b", b"1") == 3
+
+        async def behind() -> bool:
+            return [(each.key, each.value, each.revision) for each in await bucket.all()] != [
+                ("a", b"2", 2),
+                ("b", b"1", 3),
+            ]
+
+        await eventually_none(behind)

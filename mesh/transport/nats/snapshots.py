@@ -17,8 +17,8 @@ import msgspec
 from mesh.protocols.errors import MeshError, NoResponders, TimedOut, Unavailable
 from mesh.protocols.ports import Message, StreamState
 from mesh.protocols.snapshots import Kept, Kind, Shape
-from mesh.transport.headers import DESCRIPTION, STATUS
-from mesh.transport.nats.api import ApiError, MissingStream, call, refusal, settled
+from mesh.transport.headers import DESCRIPTION, EXPECTED_STREAM, STATUS
+from mesh.transport.nats.api import TIMEOUT, ApiError, MissingStream, call, insist, refusal, settled
 from mesh.transport.nats.bus import NatsBus
 from mesh.transport.nats.inventory import Listed, listed
 from mesh.transport.nats.streams import bucket_stream, ensure, object_stream
@@ -88,12 +88,17 @@ class NatsSnapshots:
         load, and to take the same copy the next time."""
         for _ in range(ATTEMPTS - 1):
             try:
-                return await self._put_back(shape, pieces())
+                state = await self._put_back(shape, pieces())
+                break
             except Unavailable as error:
                 log.info("%s; once more", error)
                 await self._bus.clock.sleep(PAUSE)
                 await self.remove(shape.config["name"])
-        return await self._put_back(shape, pieces())
+        else:
+            state = await self._put_back(shape, pieces())
+        if self._bus.cluster and shape.subjects:
+            await self._led(shape.subjects[0])
+        return state
 
     async def _put_back(self, shape: Shape, pieces: Iterable[bytes]) -> StreamState:
         name = shape.config["name"]
@@ -123,6 +128,16 @@ class NatsSnapshots:
             return await self._bus.ask(subject, piece, timeout=SILENCE)
 
         return await settled(self._bus, ask, unsettled=NoResponders)
+
+    async def _led(self, subject: str) -> None:
+        """In a cluster it takes a moment until a stream has a leader, and everybody knows: until somebody refuses what says
+        that it is for another one."""
+        where, other = subject.replace("*", "led").replace(">", "led"), {EXPECTED_STREAM: "~"}
+
+        async def ask() -> Message:
+            return await self._bus.request(where, b"", timeout=TIMEOUT, headers=other)
+
+        await settled(self._bus, lambda: insist(self._bus, ask), unsettled=NoResponders)
 
     async def reshape(self, config: dict[str, Any]) -> None:
         """Give a stream this configuration, or make an empty one with it."""
