@@ -165,3 +165,41 @@ async def test_a_watch_that_begins_again_tells_no_key_gone_that_is_written_anew_
     await eventually(lambda: len(told) >= 6)
     assert [(entry.key, entry.value) for entry in told] == [(key, b"anew") for key in "abcdef"]
     await watch.close()
+
+
+async def test_a_watch_is_current_with_every_key_that_was_there_whatever_the_server_says_is_to_come(
+    connection: Connection,
+) -> None:
+    """A key that is being written anew is not counted for a moment."""
+    assert isinstance(connection.bus, NatsBus)
+    bucket = await connection.store.bucket(BucketSpec(name="B"))
+    for key in "ab":
+        await bucket.put(key, b"")
+    told: list[KeyValue] = []
+    watch = NatsWatch(connection.bus, "B", told.append, ">", bucket.create)  # type: ignore[attr-defined]
+    a, b = Stored("$KV.B.a", b"1", 1, 0.0), Stored("$KV.B.b", b"1", 3, 0.0)
+    await watch.opened(2)
+    watch.receive(a, 0)
+    assert len(told) == 1
+    assert not watch._current.done()
+    watch.receive(b, 0)
+    await asyncio.wait_for(watch.current, 30)
+    await watch.opened(2)
+    watch.receive(a, 0)
+    watch.receive(b, 0)
+    assert [(entry.key, entry.value) for entry in told] == [("a", b"1"), ("b", b"1")]
+    await watch.close()
+
+
+async def test_a_watch_does_not_wait_for_a_key_of_which_nothing_is_left(connection: Connection) -> None:
+    """The marker of one that was deleted goes after a while; where others come all the time, no pause tells that it will not."""
+    assert isinstance(connection.bus, NatsBus)
+    bucket = await connection.store.bucket(BucketSpec(name="B"))
+    for key in "ab":
+        await bucket.put(key, b"")
+    watch = NatsWatch(connection.bus, "B", lambda entry: None, ">", bucket.create)  # type: ignore[attr-defined]
+    await watch.opened(2)
+    await connection.store.purge("KV_B", "$KV.B.a")
+    watch.receive(Stored("$KV.B.b", b"", 2, 0.0), 0)
+    await asyncio.wait_for(watch.current, 30)
+    await watch.close()

@@ -80,10 +80,15 @@ async def test_a_snapshot_of_a_bucket_that_was_made_anew_may_be_interrupted(
     async def info(*_: object) -> StreamState:
         return StreamState(config={}, created=made)
 
+    async def counts(*_: object) -> dict[str, int]:
+        return there
+
     monkeypatch.setattr(watch, "info", info)
+    monkeypatch.setattr(watch, "counts", counts)
+    there = {"$KV.B.k": 1}
     await seen.opened(1)
     seen.receive(Stored("$KV.B.k", b"old", 1, 0.0), 0)
-    made = "second"
+    made, there = "second", {"$KV.B.k": 1, "$KV.B.l": 1}
     await seen.opened(2)
     await seen.opened(2)
     seen.receive(Stored("$KV.B.k", b"new", 1, 0.0), 1)
