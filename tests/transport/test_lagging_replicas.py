@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from mesh.protocols.errors import Unavailable
-from mesh.protocols.ports import BucketSpec, Stored
+from mesh.protocols.ports import BucketSpec, Stored, StreamSpec
 from mesh.settings.target import ServerTarget
 from mesh.transport.connection import Connection, connect
-from mesh.transport.nats import direct, inventory, objects
+from mesh.transport.nats import direct, inventory, objects, reading
 from mesh.transport.nats.bus import NatsBus
 from tests.servers import RealServer
 
@@ -100,3 +100,44 @@ async def test_a_list_of_streams_that_lacks_some_does_not_pass_for_whole(
     with pytest.raises(Unavailable, match="mesh_jobs"):
         await connection.store.streams("mesh_")
     assert await connection.store.streams("third") == []
+
+
+async def test_a_long_list_has_what_the_leader_knows_also_where_a_replica_knows_less(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For some seconds after a restore into a cluster a new consumer finds nothing, or a part."""
+    await connection.store.ensure_stream(StreamSpec(name="L", subjects=("l.>",)))
+    for number in range(direct.PAGE + 10):
+        connection.bus.publish(f"l.{number}", b"")
+    await connection.store.append("l.last", b"")
+    read, short = reading.collected, itertools.chain(("", "l.7"), itertools.repeat(None))
+
+    async def behind(*asked: Any) -> Any:
+        found = await read(*asked)
+        only = next(short)
+        if only is not None:
+            found.found = {subject: each for subject, each in found.found.items() if subject == only}
+        return found
+
+    monkeypatch.setattr(reading, "collected", behind)
+    assert len(await connection.store.last_each("L", "l.>")) == direct.PAGE + 11
+
+
+async def test_a_replica_that_goes_on_knowing_less_is_not_believed(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await connection.store.ensure_stream(StreamSpec(name="M", subjects=("m.>",)))
+    for number in range(direct.PAGE + 10):
+        connection.bus.publish(f"m.{number}", b"")
+    await connection.store.append("m.last", b"")
+    read = reading.collected
+
+    async def behind(*asked: Any) -> Any:
+        found = await read(*asked)
+        del found.found["m.7"]
+        return found
+
+    monkeypatch.setattr(reading, "collected", behind)
+    monkeypatch.setattr(reading, "WITHIN", 0.5)
+    with pytest.raises(Unavailable, match="lacks 1 of"):
+        await connection.store.last_each("M", "m.>")
