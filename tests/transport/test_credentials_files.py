@@ -47,7 +47,9 @@ async def test_a_file_that_is_no_credentials_file_is_named(tmp_path: Path, dial:
         assert server.connections == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"hello\n", SEED[:20], b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"", b"hello\n", SEED[:20], b"\xff\xfe"], ids=["empty", "no seed", "cut short", "no text"]
+)
 async def test_a_file_that_is_no_seed_is_named(tmp_path: Path, dial: Dial, content: bytes) -> None:
     path = tmp_path / "user.nk"
     path.write_bytes(content)
