@@ -97,7 +97,9 @@ def erase(
     options: Options,
     tenant: Annotated[str, typer.Argument(metavar="TENANT")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    cancel: Annotated[bool, typer.Option("--cancel", help="End the jobs that run first.")] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="First end the jobs that are not over, and wait for them.")
+    ] = False,
     folder: Annotated[Path | None, typer.Option("--folder", metavar="DIR", help="Where archives are.")] = None,
 ) -> None:
     """Remove everything of a tenant, for good: ingress, journals, inboxes, timers, letters, events, effects, archives, objects.
