@@ -243,16 +243,22 @@ class Run:
         await self._branch_times.keep()
         await self._waits.set_timers()
         self._events = self._journal.state.events
-        return self._stillness.unmoved(moves) and not self._waits.answered
+        return self._stillness.unmoved(moves) and not self._owed
 
     def farewell(self) -> Event:
         """How an owner lets go of the job, once it has come to a halt and nothing more can be said to it here."""
-        if self._waits.answered or self._journal.state.events != self._events:
+        if self._owed or self._journal.state.events != self._events:
             return OwnerReleased(reason="something happened at the last moment")
         if self._journal.state.pause is not None:
             return Paused()
         decision = self._waits.decision
         return Suspended() if decision is None else Parked(key=decision.key, reason=why(decision))
+
+    @property
+    def _owed(self) -> bool:
+        """Whether there is an answer that the workflow has not been given, or what it waits for is allowed by now: on a slow link
+        that is not journaled yet when all else is at rest, and whoever comes next would let go of the job just as soon."""
+        return self._waits.answered or bool(self._gate.lifted(self._journal.state))
 
     def _heard(self) -> None:
         """Something was journaled that may change what is to be done."""
