@@ -223,7 +223,8 @@ class Presence:
     async def _publish(self) -> None:
         """Write what is due in the registry bucket whenever there is something, until the lease is over."""
         while not self._term.over:
-            await signalled(self._due, RECHECK)
+            if not await signalled(self._due, RECHECK) and self._directory is not None:
+                await self._at_the_store(self._publication.recheck())
             if self._publication.due and not await self._write():
                 await self._clock.sleep(self._beat_seconds)
                 self._due.set()
@@ -243,11 +244,13 @@ class Presence:
 
     async def _write(self) -> bool:
         """Only while the lease is ours: else another start may have our name, and records of its own under it."""
-        if not self.held:
-            return False
+        return self.held and await self._at_the_store(self._publication.write())
+
+    async def _at_the_store(self, work: Awaitable[None]) -> bool:
+        """Whether it was done."""
         try:
             async with asyncio.timeout(WRITE_WITHIN):
-                await self._publication.write()
+                await work
         except (MeshError, TimeoutError) as error:
             logger.info("%s: records not written yet: %s", self.process, str(error) or "timed out")
             return False

@@ -50,6 +50,8 @@ class Publication:
         self._told: dict[str, int] = {}
         self._untold: dict[str, int] = {}
         """By key: the last revision of ours that a watch told; that of what was written and not told of yet, the oldest first."""
+        self._doubted: dict[str, int] = {}
+        """What was not told of at the last `recheck`."""
         self._schemas_due: set[str] = set()
         self._writing = asyncio.Lock()
 
@@ -113,6 +115,23 @@ class Publication:
             self._due.add(oldest[0])
             missed = True
         return missed
+
+    async def recheck(self) -> None:
+        """Look up what was written and no watch has told of since the last time. It may have been removed while the watch was deaf:
+        of a key that a watch never told it does not tell the end either. What is gone is due again.
+
+        Raises:
+            MeshError: the store is out of reach.
+        """
+        doubtful = [key for key, revision in self._untold.items() if self._doubted.get(key) == revision]
+        self._doubted = dict(self._untold)
+        if doubtful:
+            await _all(doubtful, partial(self._look_up, await self._open()))
+
+    async def _look_up(self, bucket: Bucket, key: str) -> None:
+        found = await bucket.get(key)
+        if key in self._wanted and (found is None or not self._is_ours(found)):
+            self._due.add(key)
 
     async def write(self) -> None:
         """Bring the bucket to what should be there. Again: nothing happens.

@@ -224,6 +224,27 @@ async def test_a_record_of_whose_writing_and_removal_no_watch_told_is_written_ag
     assert not publication.passed(written.revision + 10), "that one was told"
 
 
+async def test_a_record_of_which_no_watch_tells_is_looked_up_and_written_again_where_it_is_gone(
+    server: MemoryServer,
+) -> None:
+    """The watch was deaf when it was written and when it was removed, and nothing comes behind it (seed 68779)."""
+    publication, records, before = await _published(server)
+    await publication.recheck()
+    assert not publication.due, "it may be told of yet"
+    await publication.recheck()
+    assert not publication.due, "it is there"
+    await records.delete(before.key)
+    await publication.recheck()
+    await publication.write()
+    written = await records.get(before.key)
+    assert written is not None
+    publication.heard(written)
+    await records.delete(before.key)
+    for _ in range(2):
+        await publication.recheck()
+    assert not publication.due, "what was told of is missed by the watch itself"
+
+
 async def test_records_whose_lease_is_not_heard_of_yet_are_not_swept(
     crew: Crew, server: MemoryServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
