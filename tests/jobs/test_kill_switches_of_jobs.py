@@ -10,6 +10,7 @@ from job_stage import World
 
 from mesh.jobs.authoring.workflow import Job, workflow
 from mesh.jobs.replay.replaying import replay
+from mesh.jobs.waiting.inbox import Inbox
 from mesh.policy.board import Board, Change
 from mesh.protocols.errors import DeadlineExceeded, Killed
 from mesh.protocols.policies import Flag, Switch, TenantShare
@@ -177,6 +178,37 @@ async def test_what_is_under_way_goes_on_and_with_now_it_is_stopped_and_done_aga
     operators.allow("kill.workflow.long")
     assert await second.result(200) == "done"
     assert len(runs) == 3
+    await world.close()
+
+
+async def test_on_a_slow_link_a_stopped_job_that_is_allowed_is_not_let_go_of_before_that_is_journaled(
+    clock: Clock, ids: Ids, operators: Operators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else is to be waited for: each owner would let go of it sooner than its inbox is read, for good (seed 47631)."""
+
+    @workflow("long")
+    async def long(job: Job) -> str:
+        return await job.step("work", work)
+
+    async def work() -> str:
+        await clock.sleep(10)
+        return "done"
+
+    world = World(clock, ids, policy=operators)
+    await world.host("p", long, look_every=1.0)
+    handle = await world.submit_job("long")
+    await clock.sleep(5)
+    operators.decide(Switch(what="tenant", name="default", now=True))
+    await until(world, handle, "waiting")
+    read = Inbox.unread
+
+    async def slowly(*asked: Any) -> Any:
+        await clock.sleep(0.5)
+        return await read(*asked)
+
+    monkeypatch.setattr(Inbox, "unread", slowly)
+    operators.allow("kill.tenant.default")
+    assert await handle.result(60) == "done"
     await world.close()
 
 
