@@ -159,6 +159,7 @@ def unlisted_for_ever() -> None:
     Sweeper._orphaned = all_of_them  # type: ignore[method-assign]
     Publication._write_one, Publication.heard = noted, of_before  # type: ignore[method-assign]
     Publication.passed = lambda self, revision: False  # type: ignore[method-assign]
+    never_looked_up()
 
 
 @planted("record-not-written-again", "a record that was removed by mistake is not written again", 6, 150)
@@ -169,11 +170,21 @@ def record_not_written_again() -> None:
     Sweeper._orphaned = all_of_them  # type: ignore[method-assign]
     Publication.heard = lambda self, change: False  # type: ignore[method-assign]
     Publication.passed = lambda self, revision: False  # type: ignore[method-assign]
+    never_looked_up()
 
 
 @planted("passed-over-for-ever", "a record of whose writing and removal no watch told is not written again", 911409)
 def passed_over_for_ever() -> None:
     Publication.passed = lambda self, revision: False  # type: ignore[method-assign]
+    never_looked_up()
+
+
+@planted("never-looked-up", "a record of which no watch tells is not looked up", 68779)
+def never_looked_up() -> None:
+    async def not_at_all(self: Publication) -> None:
+        return None
+
+    Publication.recheck = not_at_all  # type: ignore[method-assign]
 
 
 # -- tools and outputs
