@@ -110,10 +110,16 @@ class _Restore:
         """Everything, several streams at once: the server stores each message by message, and waits for the disk each time."""
         last = next((each for each in summary.streams if each.name == self._subjects.stream(LAST)), None)
         await self._mark(summary)
-        for name in there:
+        guarding = [name for name in there if last is not None and name == last.name]
+        for name in guarding:
             await self._snapshots.remove(name)
-        if last is not None:
+        if (
+            last is not None
+        ):  # from here on nothing can start: a mesh of which half was removed would look like an empty one
             await self._snapshots.reshape(self._marker(summary, last.shape.subjects))
+        for name in there:
+            if name not in guarding:
+                await self._snapshots.remove(name)
         some = asyncio.Semaphore(STREAMS_AT_ONCE)
         each_ended = await asyncio.gather(
             *(self._restore(each, some, hidden=each is last) for each in summary.streams), return_exceptions=True

@@ -15,6 +15,7 @@ import pytest
 
 from mesh import Job, Mesh, workflow
 from mesh.clock import SystemIds
+from mesh.jobs.journals.journals import Journals
 from mesh.jobs.journals.streams import ensure_streams, specs
 from mesh.protocols.errors import Refused
 from mesh.protocols.job_state import JobState
@@ -198,6 +199,36 @@ async def test_an_interrupted_restore_leaves_a_mesh_that_no_host_can_start_on(
     async with Mesh.connect(empty.url, process="host") as mesh:
         await mesh.host_workflow(hello)
         assert await (await mesh.submit("hello", "Alan")).result(60) == "hello Alan"
+
+
+async def test_nothing_can_start_on_a_mesh_of_which_a_restore_has_removed_a_part(
+    servers: tuple[RealServer, RealServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would look like one without jobs."""
+    lost, _ = servers
+    async with Mesh.connect(lost.url, process="host") as mesh:
+        await mesh.host_workflow(hello)
+        assert await (await mesh.submit("hello", "Ada")).result(60) == "hello Ada"
+        await back_up(mesh.peer.store, mesh.peer.subjects, mesh.peer.clock, tmp_path / "backup")
+    remove, removed = NatsSnapshots.remove, list[str]()
+
+    async def break_off(self: NatsSnapshots, name: str) -> None:
+        if len(removed) == 3:
+            raise BrokenOff
+        removed.append(name)
+        await remove(self, name)
+
+    folder = BackupFolder(tmp_path / "backup")
+    async with client(lost) as mesh:
+        peer = mesh.peer
+        monkeypatch.setattr(NatsSnapshots, "remove", break_off)
+        with pytest.raises(BrokenOff):
+            await put_back(peer.store, peer.subjects, peer.ids, folder, replace=True)
+        with pytest.raises(Refused, match="overlap"):
+            await peer.store.ensure_stream(specs(peer.subjects)[-1])
+        monkeypatch.undo()
+        await put_back(peer.store, peer.subjects, peer.ids, folder, replace=True)
+        assert len(await Journals(peer.store, peer.subjects).heads()) == 1
 
 
 async def test_a_server_that_cannot_keep_as_many_copies_says_so_before_anything_is_changed(
